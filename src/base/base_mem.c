@@ -1,0 +1,258 @@
+/** The account over an allocator, and what grows on it: buffers and vectors. Arenas are in base_arena.c. */
+#include "base/base_mem.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEM_MAGIC 0x6d656d21u /* "!mem" */
+#define BUF_BYTES_MIN 64u
+
+struct lm_mem {
+    uint32_t magic;
+    lm_allocator allocator; /* functions are never NULL here */
+    size_t limit;           /* bytes; SIZE_MAX: none */
+    _Atomic size_t used;    /* bytes handed out; counted before they are asked for, so limit is never passed */
+    _Atomic size_t peak;    /* bytes; largest used ever seen */
+};
+
+static _Thread_local lm_err last_mem_err = LM_E_NOMEM;
+
+static void *libc_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    (void)ctx;
+    (void)old_bytes;
+    return realloc(ptr, new_bytes);
+}
+
+static void libc_release(void *ctx, void *ptr, size_t bytes)
+{
+    (void)ctx;
+    (void)bytes;
+    free(ptr);
+}
+
+/* An allocator has no obligation towards zero bytes; we have one, so it is always asked for at least one. */
+static size_t real_bytes(size_t bytes)
+{
+    return bytes ? bytes : 1;
+}
+
+lm_err lm_mem_new(const lm_allocator *allocator, size_t limit_bytes, lm_mem **out)
+{
+    lm_allocator table = {libc_resize, libc_release, NULL};
+    if (allocator && allocator->resize && allocator->release) table = *allocator;
+
+    lm_mem *mem = table.resize(table.ctx, NULL, 0, sizeof *mem);
+    if (!mem) return lm_fail(LM_E_NOMEM, "out of memory");
+    memset(mem, 0, sizeof *mem);
+    mem->magic = MEM_MAGIC;
+    mem->allocator = table;
+    mem->limit = limit_bytes ? limit_bytes : SIZE_MAX;
+    *out = mem;
+    return LM_OK;
+}
+
+void lm_mem_free(lm_mem *mem)
+{
+    if (!mem) return;
+    LM_ASSERT(mem->magic == MEM_MAGIC);
+    LM_DEBUG_ASSERT(atomic_load(&mem->used) == 0); /* somebody forgot to give memory back */
+    mem->magic = 0;
+    lm_allocator table = mem->allocator;
+    table.release(table.ctx, mem, sizeof *mem);
+}
+
+size_t lm_mem_used(const lm_mem *mem)
+{
+    return atomic_load_explicit(&mem->used, memory_order_relaxed);
+}
+
+size_t lm_mem_peak(const lm_mem *mem)
+{
+    return atomic_load_explicit(&mem->peak, memory_order_relaxed);
+}
+
+size_t lm_mem_limit(const lm_mem *mem)
+{
+    return mem->limit == SIZE_MAX ? 0 : mem->limit;
+}
+
+lm_err lm_mem_err(void)
+{
+    return last_mem_err;
+}
+
+static bool charge(lm_mem *mem, size_t bytes)
+{
+    size_t before = atomic_fetch_add_explicit(&mem->used, bytes, memory_order_relaxed);
+    size_t after = before + bytes;
+    if (__builtin_expect(after > mem->limit || after < before, 0)) {
+        atomic_fetch_sub_explicit(&mem->used, bytes, memory_order_relaxed);
+        last_mem_err = lm_fail(LM_E_LIMIT, "memory limit reached: %zu of %zu bytes used, %zu more wanted", before,
+                               mem->limit, bytes);
+        return false;
+    }
+    size_t peak = atomic_load_explicit(&mem->peak, memory_order_relaxed);
+    while (after > peak &&
+           !atomic_compare_exchange_weak_explicit(&mem->peak, &peak, after, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+    return true;
+}
+
+static void discharge(lm_mem *mem, size_t bytes)
+{
+    size_t before = atomic_fetch_sub_explicit(&mem->used, bytes, memory_order_relaxed);
+    LM_ASSERT(before >= bytes); /* released with another size than it was taken with */
+}
+
+void *lm_mem_alloc(lm_mem *mem, size_t bytes)
+{
+    LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
+    if (!charge(mem, bytes)) return NULL;
+    void *ptr = mem->allocator.resize(mem->allocator.ctx, NULL, 0, real_bytes(bytes));
+    if (__builtin_expect(!ptr, 0)) {
+        discharge(mem, bytes);
+        last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", bytes);
+    }
+    return ptr;
+}
+
+void *lm_mem_calloc(lm_mem *mem, size_t count, size_t bytes)
+{
+    size_t all;
+    if (__builtin_mul_overflow(count, bytes, &all)) {
+        last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu times %zu bytes", count, bytes);
+        return NULL;
+    }
+    /* Fresh pages from the system are zero already: calloc of the C library knows and does not touch them. */
+    if (mem->allocator.resize == libc_resize) {
+        if (!charge(mem, all)) return NULL;
+        void *ptr = calloc(1, real_bytes(all));
+        if (!ptr) {
+            discharge(mem, all);
+            last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", all);
+        }
+        return ptr;
+    }
+    void *ptr = lm_mem_alloc(mem, all);
+    if (ptr) memset(ptr, 0, all);
+    return ptr;
+}
+
+void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
+    if (!ptr) return lm_mem_alloc(mem, new_bytes);
+    if (new_bytes > old_bytes && !charge(mem, new_bytes - old_bytes)) return NULL;
+    void *moved = mem->allocator.resize(mem->allocator.ctx, ptr, real_bytes(old_bytes), real_bytes(new_bytes));
+    if (__builtin_expect(!moved, 0)) {
+        if (new_bytes > old_bytes) discharge(mem, new_bytes - old_bytes);
+        last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", new_bytes);
+        return NULL;
+    }
+    if (new_bytes < old_bytes) discharge(mem, old_bytes - new_bytes);
+    return moved;
+}
+
+void lm_mem_release(lm_mem *mem, void *ptr, size_t bytes)
+{
+    if (!ptr) return;
+    LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
+    discharge(mem, bytes);
+    mem->allocator.release(mem->allocator.ctx, ptr, real_bytes(bytes));
+}
+
+void lm_buf_init(lm_buf *buf, lm_mem *mem)
+{
+    *buf = (lm_buf){.mem = mem};
+}
+
+void lm_buf_fini(lm_buf *buf)
+{
+    if (buf->ptr) lm_mem_release(buf->mem, buf->ptr, buf->cap);
+    *buf = (lm_buf){.mem = buf->mem};
+}
+
+/* Doubling makes appending O(1); near the limit of the account a doubling may fail where the bytes that are
+ * needed still fit, so the exact size is the second try. */
+lm_err lm_buf_reserve_slow(lm_buf *buf, size_t extra)
+{
+    size_t need;
+    if (__builtin_add_overflow(buf->len, extra, &need)) {
+        return lm_fail(LM_E_NOMEM, "out of memory: a buffer cannot grow by %zu bytes", extra);
+    }
+    if (need <= buf->cap && buf->ptr) return LM_OK;
+    size_t cap = buf->cap > SIZE_MAX / 2 ? SIZE_MAX : buf->cap * 2;
+    if (cap < need) cap = need;
+    if (cap < BUF_BYTES_MIN) cap = BUF_BYTES_MIN;
+    void *moved = lm_mem_resize(buf->mem, buf->ptr, buf->cap, cap);
+    if (!moved && cap > need) {
+        cap = need;
+        moved = lm_mem_resize(buf->mem, buf->ptr, buf->cap, cap);
+    }
+    if (!moved) return lm_mem_err();
+    buf->ptr = moved;
+    buf->cap = cap;
+    return LM_OK;
+}
+
+lm_err lm_buf_append(lm_buf *buf, const void *src, size_t len)
+{
+    if (len == 0) return LM_OK; /* src may be NULL then */
+    lm_err err = lm_buf_reserve(buf, len);
+    if (err) return err;
+    memcpy(buf->ptr + buf->len, src, len);
+    buf->len += len;
+    return LM_OK;
+}
+
+lm_err lm_buf_varint(lm_buf *buf, uint64_t value)
+{
+    lm_err err = lm_buf_reserve(buf, 10);
+    if (err) return err;
+    uint8_t *p = buf->ptr + buf->len;
+    while (value >= 0x80) {
+        *p++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *p++ = (uint8_t)value;
+    buf->len = (size_t)(p - buf->ptr);
+    return LM_OK;
+}
+
+lm_err lm_buf_le32(lm_buf *buf, uint32_t value)
+{
+    return lm_buf_append(buf, &value, sizeof value);
+}
+
+lm_err lm_buf_le64(lm_buf *buf, uint64_t value)
+{
+    return lm_buf_append(buf, &value, sizeof value);
+}
+
+lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count, size_t item_bytes)
+{
+    if (count <= *cap) return LM_OK;
+    size_t new_cap = *cap > SIZE_MAX / 2 ? SIZE_MAX : *cap * 2;
+    if (new_cap < 8) new_cap = 8;
+    if (new_cap < count) new_cap = count;
+
+    void *array; /* copied in and out: the caller's pointer is of another type */
+    memcpy(&array, ptr_to_array, sizeof array);
+    void *moved = NULL;
+    for (int attempt = 0; attempt < 2 && !moved; attempt++) { /* doubled, then exact: see lm_buf_reserve_slow */
+        size_t bytes;
+        if (attempt == 1) new_cap = count;
+        if (__builtin_mul_overflow(new_cap, item_bytes, &bytes)) {
+            last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu items of %zu bytes", new_cap, item_bytes);
+            continue;
+        }
+        moved = lm_mem_resize(mem, array, *cap * item_bytes, bytes);
+    }
+    if (!moved) return lm_mem_err();
+    memcpy(ptr_to_array, &moved, sizeof moved);
+    *cap = new_cap;
+    return LM_OK;
+}

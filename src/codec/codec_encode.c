@@ -1,0 +1,189 @@
+#include "codec/codec_priv.h"
+
+/* Encoding a segment's columns: plan blocks (one for each large column, frames for the small ones), encode the blocks on
+ * the pool, then put them one behind the other and write the directory. The plan depends on the columns only, so the bytes
+ * do not depend on threads. docs/format/columns.md has the bytes. */
+
+enum { FRAME_BYTES_MAX = 1 << 16 }; /* plain bytes in one frame: bounds what decoding one small column costs */
+
+/** A block to be written: one large column, or the members of a frame. */
+typedef struct plan_block {
+    const lm_column **members;
+    size_t count, cap;
+    size_t plain_bytes;
+    uint8_t kind; /* 0: a large column; else 1 + frame kind */
+    lm_buf bytes;
+    uint32_t check;
+} plan_block;
+
+typedef struct plan {
+    lm_mem *mem;
+    lm_level level;
+    plan_block *blocks;
+    size_t count, cap;
+    uint32_t *block_of; /* of each column */
+} plan;
+
+static lm_err plan_add_block(plan *p, uint8_t kind, size_t *out)
+{
+    lm_err err = lm_vec_grow(p->mem, &p->blocks, &p->cap, p->count + 1, sizeof *p->blocks);
+    if (err) return err;
+    p->blocks[p->count] = (plan_block){.kind = kind};
+    lm_buf_init(&p->blocks[p->count].bytes, p->mem);
+    *out = p->count++;
+    return LM_OK;
+}
+
+static lm_err plan_build(plan *p, const lm_column *columns, size_t count)
+{
+    size_t open[CODEC_FRAME_KINDS];
+    for (size_t k = 0; k < CODEC_FRAME_KINDS; k++) open[k] = SIZE_MAX;
+    for (size_t i = 0; i < count; i++) {
+        const lm_column *c = &columns[i];
+        size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
+        bool small = codec_column_is_small(c);
+        unsigned kind = small ? 1 + codec_frame_kind(c) : 0;
+        if (small) at = open[kind];
+        if (at == SIZE_MAX || p->blocks[at].plain_bytes + bytes > FRAME_BYTES_MAX) {
+            lm_err err = plan_add_block(p, (uint8_t)kind, &at);
+            if (err) return err;
+            if (small) open[kind] = at;
+        }
+        plan_block *b = &p->blocks[at];
+        lm_err err = lm_vec_grow(p->mem, &b->members, &b->cap, b->count + 1, sizeof *b->members);
+        if (err) return err;
+        b->members[b->count++] = c;
+        b->plain_bytes += bytes;
+        p->block_of[i] = (uint32_t)at;
+    }
+    return LM_OK;
+}
+
+static void plan_fini(plan *p, size_t count)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        plan_block *b = &p->blocks[i];
+        lm_mem_release(p->mem, b->members, b->cap * sizeof *b->members);
+        lm_buf_fini(&b->bytes);
+    }
+    lm_mem_release(p->mem, p->blocks, p->cap * sizeof *p->blocks);
+    lm_mem_release(p->mem, p->block_of, count * sizeof *p->block_of);
+}
+
+const char *codec_encoding_name(const lm_column *column, lm_str bytes)
+{
+    if (bytes.len == 0) return "none";
+    if (column->type == LM_COLUMN_INT) return codec_ints_name(bytes.ptr[0]);
+    if (column->type == LM_COLUMN_ID) return codec_ids_name(bytes.ptr[0]);
+    return "bytes";
+}
+
+static lm_err put_column(codec_enc *enc, const lm_column *c, lm_buf *out)
+{
+    switch (c->type) {
+    case LM_COLUMN_INT: return codec_ints_put(enc, c->ints, c->count, 0, out);
+    case LM_COLUMN_ID: return codec_ids_put(enc, c->ids, c->count, c->alphabet, 0, out);
+    case LM_COLUMN_WIDE:
+    case LM_COLUMN_BYTES:
+        return codec_stream_put(enc, c->bytes, codec_column_plain_bytes(c), out);
+    }
+    return lm_fail(LM_E_USAGE, "a column has no type");
+}
+
+static lm_err encode_block(void *ctx, size_t index)
+{
+    plan *p = ctx;
+    plan_block *b = &p->blocks[index];
+    codec_enc enc;
+    codec_enc_init(&enc, p->mem, p->level);
+    lm_err err = b->kind ? codec_frame_put(&enc, b->members, b->count, &b->bytes) : put_column(&enc, b->members[0], &b->bytes);
+    b->check = (uint32_t)lm_hash64(b->bytes.ptr ? b->bytes.ptr : (const uint8_t *)"", b->bytes.len);
+    codec_enc_fini(&enc);
+    return err;
+}
+
+/** Directory: see docs/format/columns.md. Fields of one kind lie together, which is what makes them compress. */
+static lm_err put_directory(const plan *p, const lm_column *columns, size_t count, lm_buf *out)
+{
+    lm_buf plain;
+    lm_buf_init(&plain, p->mem);
+    lm_err err = lm_buf_varint(&plain, count);
+    if (!err) err = lm_buf_varint(&plain, p->count);
+    for (size_t i = 0; i < p->count && !err; i++) err = lm_buf_u8(&plain, p->blocks[i].kind);
+    for (size_t i = 0; i < p->count && !err; i++) err = lm_buf_varint(&plain, p->blocks[i].bytes.len);
+    for (size_t i = 0; i < p->count && !err; i++) {
+        if (p->blocks[i].kind) err = lm_buf_varint(&plain, p->blocks[i].count);
+    }
+    for (size_t i = 0; i < count && !err; i++) {
+        unsigned small = p->blocks[p->block_of[i]].kind != 0;
+        err = lm_buf_u8(&plain, (uint8_t)((unsigned)columns[i].type | (unsigned)columns[i].role << 3 | small << 7));
+    }
+    uint32_t group = 0;
+    for (size_t i = 0; i < count && !err; i++) {
+        err = lm_buf_varint(&plain, lm_zigzag((int64_t)columns[i].group - (int64_t)group));
+        group = columns[i].group;
+    }
+    for (size_t i = 0; i < count && !err; i++) {
+        bool told = i && columns[i].group && columns[i].group == columns[i - 1].group;
+        if (!told) err = lm_buf_varint(&plain, columns[i].count);
+    }
+    for (size_t i = 0; i < count && !err; i++) {
+        if (columns[i].type == LM_COLUMN_ID) err = lm_buf_varint(&plain, columns[i].alphabet);
+        if (columns[i].type == LM_COLUMN_WIDE) err = lm_buf_varint(&plain, columns[i].width);
+    }
+    for (size_t i = 0; i < p->count && !err; i++) err = lm_buf_le32(&plain, p->blocks[i].check);
+    if (!err) err = lm_buf_varint(out, plain.len);
+    if (!err) err = lm_bytes_encode(p->mem, (lm_str){plain.ptr, plain.len}, p->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : p->level, out);
+    lm_buf_fini(&plain);
+    return err;
+}
+
+static lm_err check_columns(const lm_column *columns, size_t count)
+{
+    if (count > LM_COLUMN_COUNT_MAX) {
+        return lm_fail(LM_E_LIMIT, "%zu columns are over the limit of %d", count, LM_COLUMN_COUNT_MAX);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const lm_column *c = &columns[i];
+        LM_ASSERT(c->type >= LM_COLUMN_INT && c->type <= LM_COLUMN_BYTES && (unsigned)c->role < 16);
+        LM_ASSERT(c->type != LM_COLUMN_WIDE || (c->width >= 1 && c->width <= 64));
+        bool told = i && c->group && c->group == columns[i - 1].group;
+        LM_ASSERT(!told || c->count == columns[i - 1].count); /* what a group is */
+        if (c->count > CODEC_COUNT_MAX) return lm_fail(LM_E_LIMIT, "a column of %u values is over the limit", c->count);
+    }
+    return LM_OK;
+}
+
+static void tell_costs(const plan *p, const lm_column *columns, size_t count, lm_column_cost *costs)
+{
+    for (size_t i = 0; i < count; i++) {
+        const plan_block *b = &p->blocks[p->block_of[i]];
+        size_t plain = codec_column_plain_bytes(&columns[i]);
+        uint64_t share = b->plain_bytes ? (uint64_t)b->bytes.len * plain / b->plain_bytes : 0;
+        const char *name =
+            b->kind ? "small" : codec_encoding_name(&columns[i], (lm_str){b->bytes.ptr, b->bytes.len});
+        costs[i] = (lm_column_cost){.stored_bytes = share, .plain_bytes = plain, .encoding = name};
+    }
+}
+
+lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, size_t count, lm_level level, lm_buf *blocks,
+                         lm_buf *directory, lm_column_cost *costs)
+{
+    plan p = {.mem = mem, .level = level};
+    size_t blocks_start = blocks->len, directory_start = directory->len;
+    lm_err err = check_columns(columns, count);
+    if (err) return err;
+    p.block_of = lm_mem_calloc(mem, count, sizeof *p.block_of);
+    if (!p.block_of) return lm_mem_err();
+    err = plan_build(&p, columns, count);
+    if (!err) err = lm_pool_for(pool, p.count, encode_block, &p);
+    for (size_t i = 0; i < p.count && !err; i++) err = lm_buf_append(blocks, p.blocks[i].bytes.ptr, p.blocks[i].bytes.len);
+    if (!err) err = put_directory(&p, columns, count, directory);
+    if (!err && costs) tell_costs(&p, columns, count, costs);
+    if (err) {
+        blocks->len = blocks_start;
+        directory->len = directory_start;
+    }
+    plan_fini(&p, count);
+    return err;
+}

@@ -1,0 +1,78 @@
+#include "codec/codec_priv.h"
+
+/* Node of ids: mode (1 byte): CONST id | PLANES + n: n byte planes, low byte first. */
+enum { MODE_CONST = 0, MODE_PLANES = 1 };
+
+static unsigned plane_count(uint32_t alphabet)
+{
+    uint32_t top = alphabet ? alphabet - 1 : 0;
+    return top < 1u << 8 ? 1 : top < 1u << 16 ? 2 : top < 1u << 24 ? 3 : 4;
+}
+
+static bool is_const(const uint32_t *ids, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (ids[i] != ids[0]) return false;
+    }
+    return true;
+}
+
+lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned depth, lm_buf *out)
+{
+    (void)depth;
+    if (count == 0) return LM_OK;
+    if (is_const(ids, count)) {
+        lm_err err = lm_buf_u8(out, MODE_CONST);
+        return err ? err : lm_buf_varint(out, ids[0]);
+    }
+    unsigned planes = plane_count(alphabet);
+    uint8_t *plane = lm_mem_alloc(enc->mem, count);
+    if (!plane) return lm_mem_err();
+    lm_err err = lm_buf_u8(out, (uint8_t)(MODE_PLANES + planes - 1));
+    for (unsigned p = 0; p < planes && !err; p++) {
+        for (size_t i = 0; i < count; i++) plane[i] = (uint8_t)(ids[i] >> (8 * p));
+        err = codec_stream_put(enc, plane, count, out);
+    }
+    lm_mem_release(enc->mem, plane, count);
+    return err;
+}
+
+static lm_err get_planes(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, unsigned planes)
+{
+    uint8_t *plane = lm_mem_alloc(dec->mem, count);
+    if (!plane) return lm_mem_err();
+    lm_err err = LM_OK;
+    memset(dst, 0, count * sizeof *dst);
+    for (unsigned p = 0; p < planes && !err; p++) {
+        err = codec_stream_get(dec, in, plane, count);
+        for (size_t i = 0; i < count && !err; i++) dst[i] |= (uint32_t)plane[i] << (8 * p);
+    }
+    lm_mem_release(dec->mem, plane, count);
+    return err;
+}
+
+lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, uint32_t alphabet, unsigned depth)
+{
+    if (count == 0) return LM_OK;
+    if (depth >= CODEC_DEPTH_MAX) return codec_damaged("encodings nest too deep");
+    uint8_t mode = lm_reader_u8(in);
+    if (in->failed) return codec_damaged("a column is cut short");
+    if (mode == MODE_CONST) {
+        uint64_t id = lm_reader_varint_max(in, UINT32_MAX);
+        if (in->failed) return codec_damaged("a constant is cut short");
+        for (size_t i = 0; i < count; i++) dst[i] = (uint32_t)id;
+    } else if (mode < MODE_PLANES + 4) {
+        lm_err err = get_planes(dec, in, dst, count, mode - MODE_PLANES + 1u);
+        if (err) return err;
+    } else {
+        return codec_damaged("a column of ids has an unknown encoding");
+    }
+    uint32_t top = 0;
+    for (size_t i = 0; i < count; i++) top = dst[i] > top ? dst[i] : top;
+    return top < alphabet ? LM_OK : codec_damaged("an id is not in its alphabet");
+}
+
+const char *codec_ids_name(uint8_t mode)
+{
+    return mode == MODE_CONST ? "const" : "planes";
+}

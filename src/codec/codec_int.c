@@ -1,0 +1,236 @@
+#include "codec/codec_priv.h"
+
+/* Node of integers: mode (1 byte), parameters, words or children. All arithmetic wraps at 64 bits, so every mode is exact
+ * for every input. */
+enum mode { MODE_CONST = 0, MODE_PLAIN = 1, MODE_DELTA = 2, MODE_DELTA2 = 3, MODE_DICT = 4, MODE_COUNT = 5 };
+
+static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2", "dict"};
+
+/** Values looked at when modes are compared. */
+static size_t sample_count(lm_level level)
+{
+    return level == LM_LEVEL_FAST ? 2048 : level == LM_LEVEL_DEFAULT ? 16384 : SIZE_MAX;
+}
+
+static uint64_t residual_delta(const int64_t *values, size_t i)
+{
+    uint64_t before = i ? (uint64_t)values[i - 1] : 0;
+    return lm_zigzag((int64_t)((uint64_t)values[i] - before));
+}
+
+static uint64_t residual_delta2(const int64_t *values, size_t i)
+{
+    uint64_t one = i ? (uint64_t)values[i - 1] : 0;
+    uint64_t two = i > 1 ? (uint64_t)values[i - 2] : one;
+    return lm_zigzag((int64_t)((uint64_t)values[i] - 2 * one + two));
+}
+
+static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, enum mode mode, lm_buf *out)
+{
+    uint64_t *words = lm_mem_calloc(enc->mem, count, sizeof *words);
+    if (!words) return lm_mem_err();
+    lm_err err = lm_buf_u8(out, (uint8_t)mode);
+    if (err) goto out;
+    if (mode == MODE_PLAIN) {
+        int64_t min = values[0];
+        for (size_t i = 1; i < count; i++) min = values[i] < min ? values[i] : min;
+        if (min > 0 && min < 64) min = 0; /* saves the base, costs nothing */
+        for (size_t i = 0; i < count; i++) words[i] = (uint64_t)values[i] - (uint64_t)min;
+        err = lm_buf_varint(out, lm_zigzag(min));
+    } else if (mode == MODE_DELTA) {
+        for (size_t i = 0; i < count; i++) words[i] = residual_delta(values, i);
+    } else {
+        for (size_t i = 0; i < count; i++) words[i] = residual_delta2(values, i);
+    }
+    if (!err) err = codec_words_put(enc, words, count, out);
+out:
+    lm_mem_release(enc->mem, words, count * sizeof *words);
+    return err;
+}
+
+/** Distinct values in order of first appearance, and the index of each value among them. */
+typedef struct dict {
+    int64_t *values;
+    uint32_t *ids;
+    size_t count, cap;
+} dict;
+
+/** *fits is false when there are more than max distinct values. */
+static lm_err dict_build(lm_mem *mem, const int64_t *values, size_t count, size_t max, dict *d, bool *fits)
+{
+    size_t slots = 64;
+    while (slots < max * 2) slots *= 2;
+    uint32_t *table = lm_mem_calloc(mem, slots, sizeof *table); /* index + 1 */
+    if (!table) return lm_mem_err();
+    *fits = true;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = lm_hash_u64((uint64_t)values[i]) & (slots - 1);
+        while (table[at] && d->values[table[at] - 1] != values[i]) at = (at + 1) & (slots - 1);
+        if (!table[at]) {
+            if (d->count == max) {
+                *fits = false;
+                break;
+            }
+            d->values[d->count++] = values[i];
+            table[at] = (uint32_t)d->count;
+        }
+        d->ids[i] = table[at] - 1;
+    }
+    lm_mem_release(mem, table, slots * sizeof *table);
+    return LM_OK;
+}
+
+static lm_err put_dict(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out, bool *fits)
+{
+    size_t max = count / 2 < (1u << 20) ? count / 2 : 1u << 20;
+    dict d = {.cap = max};
+    lm_err err = LM_OK;
+    *fits = false;
+    d.values = lm_mem_calloc(enc->mem, max, sizeof *d.values);
+    d.ids = lm_mem_calloc(enc->mem, count, sizeof *d.ids);
+    if (!d.values || !d.ids) {
+        err = lm_mem_err();
+        goto out;
+    }
+    err = dict_build(enc->mem, values, count, max, &d, fits);
+    if (err || !*fits) goto out;
+    err = lm_buf_u8(out, MODE_DICT);
+    if (!err) err = lm_buf_varint(out, d.count);
+    if (!err) err = codec_ints_put(enc, d.values, d.count, depth + 1, out);
+    if (!err) err = codec_ids_put(enc, d.ids, count, (uint32_t)d.count, depth + 1, out);
+out:
+    lm_mem_release(enc->mem, d.values, max * sizeof *d.values);
+    lm_mem_release(enc->mem, d.ids, count * sizeof *d.ids);
+    return err;
+}
+
+static lm_err put_as(codec_enc *enc, const int64_t *values, size_t count, enum mode mode, unsigned depth, lm_buf *out, bool *fits)
+{
+    *fits = true;
+    if (mode == MODE_DICT) return put_dict(enc, values, count, depth, out, fits);
+    return put_numeric(enc, values, count, mode, out);
+}
+
+static bool is_const(const int64_t *values, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (values[i] != values[0]) return false;
+    }
+    return true;
+}
+
+lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out)
+{
+    if (count == 0) return LM_OK;
+    if (is_const(values, count)) {
+        lm_err err = lm_buf_u8(out, MODE_CONST);
+        return err ? err : lm_buf_varint(out, lm_zigzag(values[0]));
+    }
+    size_t sample = sample_count(enc->level) < count ? sample_count(enc->level) : count;
+    const int64_t *from = values + (count - sample) / 2;
+    enum mode best = MODE_PLAIN;
+    size_t best_bytes = SIZE_MAX;
+    lm_buf trial;
+    lm_buf_init(&trial, enc->mem);
+    lm_err err = LM_OK;
+    for (enum mode mode = MODE_PLAIN; mode < MODE_COUNT; mode++) {
+        if (mode == MODE_DICT && (depth + 2 >= CODEC_DEPTH_MAX || count < 16)) continue;
+        bool fits;
+        trial.len = 0;
+        err = put_as(enc, from, sample, mode, depth, &trial, &fits);
+        if (err) goto out;
+        if (fits && trial.len < best_bytes) {
+            best_bytes = trial.len;
+            best = mode;
+        }
+    }
+    bool fits = true;
+    if (sample == count && best != MODE_DICT && best == MODE_COUNT - 1) { /* the trial is the answer */
+        err = lm_buf_append(out, trial.ptr, trial.len);
+        goto out;
+    }
+    size_t start = out->len;
+    err = put_as(enc, values, count, best, depth, out, &fits);
+    if (!err && !fits) {
+        out->len = start;
+        best = MODE_PLAIN;
+        err = put_as(enc, values, count, best, depth, out, &fits);
+    }
+out:
+    lm_buf_fini(&trial);
+    return err;
+}
+
+static lm_err get_numeric(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, enum mode mode)
+{
+    int64_t min = mode == MODE_PLAIN ? lm_unzigzag(lm_reader_varint(in)) : 0;
+    lm_err err = codec_words_get(dec, in, (uint64_t *)dst, count); /* words become values in place */
+    if (err) return err;
+    if (mode == MODE_PLAIN) {
+        for (size_t i = 0; i < count; i++) dst[i] = (int64_t)((uint64_t)dst[i] + (uint64_t)min);
+        return LM_OK;
+    }
+    uint64_t value = 0, step = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t change = (uint64_t)lm_unzigzag((uint64_t)dst[i]);
+        if (mode == MODE_DELTA2) {
+            step = i == 1 ? change : step + change; /* the first value is not a step */
+            change = i == 0 ? change : step;
+            if (i == 0) step = 0;
+        }
+        value += change;
+        dst[i] = (int64_t)value;
+    }
+    return LM_OK;
+}
+
+static lm_err get_dict(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth)
+{
+    size_t distinct = (size_t)lm_reader_varint_max(in, count);
+    if (in->failed || distinct == 0) return codec_damaged("a dictionary has an impossible size");
+    uint32_t *ids = NULL;
+    int64_t *values = lm_mem_calloc(dec->mem, distinct, sizeof *values);
+    lm_err err = LM_OK;
+    if (!values) return lm_mem_err();
+    ids = lm_mem_calloc(dec->mem, count, sizeof *ids);
+    if (!ids) {
+        err = lm_mem_err();
+        goto out;
+    }
+    err = codec_ints_get(dec, in, values, distinct, depth + 1);
+    if (!err) err = codec_ids_get(dec, in, ids, count, (uint32_t)distinct, depth + 1);
+    for (size_t i = 0; i < count && !err; i++) dst[i] = values[ids[i]];
+out:
+    lm_mem_release(dec->mem, ids, count * sizeof *ids);
+    lm_mem_release(dec->mem, values, distinct * sizeof *values);
+    return err;
+}
+
+lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth)
+{
+    if (count == 0) return LM_OK;
+    if (depth >= CODEC_DEPTH_MAX) return codec_damaged("encodings nest too deep");
+    uint8_t mode = lm_reader_u8(in);
+    if (in->failed) return codec_damaged("a column is cut short");
+    switch (mode) {
+    case MODE_CONST: {
+        int64_t value = lm_unzigzag(lm_reader_varint(in));
+        if (in->failed) return codec_damaged("a constant is cut short");
+        for (size_t i = 0; i < count; i++) dst[i] = value;
+        return LM_OK;
+    }
+    case MODE_PLAIN:
+    case MODE_DELTA:
+    case MODE_DELTA2:
+        return get_numeric(dec, in, dst, count, (enum mode)mode);
+    case MODE_DICT:
+        return get_dict(dec, in, dst, count, depth);
+    default:
+        return codec_damaged("a column of numbers has an unknown encoding");
+    }
+}
+
+const char *codec_ints_name(uint8_t mode)
+{
+    return mode < MODE_COUNT ? mode_names[mode] : "unknown";
+}

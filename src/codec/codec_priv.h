@@ -1,0 +1,82 @@
+/**
+ * Inside the codec: nodes. A node writes one run of values of one kind, self-describing but for its count, and reads it
+ * back; nodes hold nodes. Nothing here is called from other rooms.
+ */
+#ifndef CODEC_CODEC_PRIV_H
+#define CODEC_CODEC_PRIV_H
+
+#include "codec/codec.h"
+
+/** Nodes nest at most this deep; a file that asks for more is damaged. */
+#define CODEC_DEPTH_MAX 6
+/** Values in one column; more is damage (and would be over every memory limit). */
+#define CODEC_COUNT_MAX 0x20000000u
+
+struct ZSTD_CCtx_s;
+struct ZSTD_DCtx_s;
+
+/** What an encoder works with; one per task. The arena is scratch: whoever takes from it resets it to a mark. */
+typedef struct codec_enc {
+    lm_mem *mem;
+    lm_level level;
+    struct ZSTD_CCtx_s *zstd; /* made at first use */
+} codec_enc;
+
+/** What a decoder works with; one per call. */
+typedef struct codec_dec {
+    lm_mem *mem;
+    struct ZSTD_DCtx_s *zstd; /* made at first use */
+} codec_dec;
+
+void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level);
+void codec_enc_fini(codec_enc *enc);
+void codec_dec_init(codec_dec *dec, lm_mem *mem);
+void codec_dec_fini(codec_dec *dec);
+
+/** Text of every "the bytes make no sense" inside a block; the caller adds column and offset. */
+lm_err codec_damaged(const char *what);
+
+/* ---- codec_stream.c: bytes, the entropy stage ---- */
+
+/** Append src in the form that is smallest at this level: method, length, data. */
+LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out);
+/** Read exactly len bytes into dst. */
+LM_USE lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len);
+
+/* ---- codec_zstd.c: zstd without its frame header, its memory on our account ---- */
+
+/** Appends at most cap bytes to out; *done is false when it would not fit (then out is as it was). */
+LM_USE lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap, lm_buf *out, bool *done);
+LM_USE lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len);
+
+/* ---- codec_word.c: unsigned 64-bit words, mostly small ---- */
+LM_USE lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out);
+LM_USE lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count);
+
+/* ---- codec_int.c ---- */
+LM_USE lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out);
+LM_USE lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth);
+
+/* ---- codec_id.c ---- */
+LM_USE lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned depth, lm_buf *out);
+/** Every id read is checked to be below alphabet. */
+LM_USE lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, uint32_t alphabet, unsigned depth);
+
+/** Name of the encoding at the head of a large column's block; for stats. */
+const char *codec_encoding_name(const lm_column *column, lm_str bytes);
+const char *codec_ints_name(uint8_t mode);
+const char *codec_ids_name(uint8_t mode);
+
+/* ---- codec_frame.c: columns too small for a block of their own ---- */
+
+/** One kind of small columns shares frames: the models see like after like. */
+enum { CODEC_FRAME_KINDS = 16 };
+bool codec_column_is_small(const lm_column *column);
+unsigned codec_frame_kind(const lm_column *column);
+size_t codec_column_plain_bytes(const lm_column *column);
+LM_USE lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out);
+/** Fills out[i] with arrays of columns[i].count values, allocated in arena. */
+LM_USE lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns, size_t count, lm_arena *arena,
+                              const void **out);
+
+#endif

@@ -1,0 +1,92 @@
+#include "codec/codec_priv.h"
+
+/* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then the data. */
+enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2 };
+
+/** zstd level for a run of this length: what is short may cost more per byte. */
+static int zstd_level(lm_level level, size_t len)
+{
+    if (level == LM_LEVEL_FAST) return 1;
+    if (level == LM_LEVEL_MAX) return 19;
+    return len <= (1u << 16) ? 19 : len <= (1u << 20) ? 12 : 9;
+}
+
+static bool is_fill(const uint8_t *src, size_t len)
+{
+    return len > 0 && (len == 1 || memcmp(src, src + 1, len - 1) == 0);
+}
+
+static lm_err put_raw(const uint8_t *src, size_t len, lm_buf *out)
+{
+    lm_err err = lm_buf_u8(out, METHOD_RAW);
+    return err ? err : lm_buf_append(out, src, len);
+}
+
+lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out)
+{
+    if (len == 0) return LM_OK;
+    if (is_fill(src, len)) {
+        lm_err err = lm_buf_u8(out, METHOD_FILL);
+        return err ? err : lm_buf_u8(out, src[0]);
+    }
+    if (len < 16) return put_raw(src, len, out);
+
+    lm_buf data;
+    lm_buf_init(&data, enc->mem);
+    bool done = false;
+    lm_err err = codec_zstd_put(enc, src, len, zstd_level(enc->level, len), len - 3, &data, &done);
+    if (err) goto out;
+    if (!done) {
+        err = put_raw(src, len, out);
+        goto out;
+    }
+    err = lm_buf_u8(out, METHOD_ZSTD);
+    if (!err) err = lm_buf_varint(out, data.len);
+    if (!err) err = lm_buf_append(out, data.ptr, data.len);
+out:
+    lm_buf_fini(&data);
+    return err;
+}
+
+lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
+{
+    if (len == 0) return LM_OK;
+    uint8_t method = lm_reader_u8(in);
+    if (method == METHOD_RAW) {
+        lm_str data = lm_reader_bytes(in, len);
+        if (in->failed) return codec_damaged("a stream is cut short");
+        memcpy(dst, data.ptr, len);
+        return LM_OK;
+    }
+    if (method == METHOD_FILL) {
+        uint8_t byte = lm_reader_u8(in);
+        if (in->failed) return codec_damaged("a stream is cut short");
+        memset(dst, byte, len);
+        return LM_OK;
+    }
+    uint64_t stored = lm_reader_varint_max(in, lm_reader_left(in));
+    lm_str data = lm_reader_bytes(in, (size_t)stored);
+    if (in->failed) return codec_damaged("a stream is cut short");
+    if (method == METHOD_ZSTD) return codec_zstd_get(dec, data, dst, len);
+    return codec_damaged("a stream has an unknown method");
+}
+
+lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out)
+{
+    codec_enc enc;
+    codec_enc_init(&enc, mem, level);
+    lm_err err = codec_stream_put(&enc, src.ptr, src.len, out);
+    codec_enc_fini(&enc);
+    return err;
+}
+
+lm_err lm_bytes_decode(lm_mem *mem, lm_str src, uint8_t *dst, size_t raw_len)
+{
+    codec_dec dec;
+    codec_dec_init(&dec, mem);
+    lm_reader in = lm_reader_of(src.ptr, src.len);
+    lm_err err = codec_stream_get(&dec, &in, dst, raw_len);
+    if (!err && lm_reader_left(&in) != 0) err = codec_damaged("bytes follow the end of a stream");
+    codec_dec_fini(&dec);
+    return err;
+}

@@ -1,0 +1,135 @@
+#include "codec/codec_priv.h"
+
+/* Words by form: PLANES + n: n byte planes, low byte first. TOKENS: one byte a word (the word itself below ESCAPE, else
+ * ESCAPE - 1 + its length), and a second stream with the bytes of the long ones behind the varint of its length. */
+enum { FORM_ZERO = 0, FORM_PLANES = 1, FORM_TOKENS = 16 };
+enum { ESCAPE = 240 };
+
+static unsigned bytes_of(uint64_t word)
+{
+    return word ? (unsigned)(71 - __builtin_clzll(word)) / 8 : 1;
+}
+
+static lm_err put_planes(codec_enc *enc, const uint64_t *words, size_t count, unsigned planes, lm_buf *out)
+{
+    uint8_t *plane = lm_mem_alloc(enc->mem, count);
+    if (!plane) return lm_mem_err();
+    lm_err err = lm_buf_u8(out, (uint8_t)(FORM_PLANES + planes - 1));
+    for (unsigned p = 0; p < planes && !err; p++) {
+        for (size_t i = 0; i < count; i++) plane[i] = (uint8_t)(words[i] >> (8 * p));
+        err = codec_stream_put(enc, plane, count, out);
+    }
+    lm_mem_release(enc->mem, plane, count);
+    return err;
+}
+
+static lm_err put_tokens(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
+{
+    lm_buf extra;
+    lm_buf_init(&extra, enc->mem);
+    uint8_t *tokens = lm_mem_alloc(enc->mem, count);
+    if (!tokens) return lm_mem_err();
+    lm_err err = LM_OK;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t w = words[i];
+        if (w < ESCAPE) {
+            tokens[i] = (uint8_t)w;
+            continue;
+        }
+        w -= ESCAPE;
+        unsigned n = bytes_of(w);
+        tokens[i] = (uint8_t)(ESCAPE - 1 + n);
+        err = lm_buf_reserve(&extra, 8);
+        if (err) goto out;
+        for (unsigned b = 0; b < n; b++) extra.ptr[extra.len++] = (uint8_t)(w >> (8 * (n - 1 - b)));
+    }
+    err = lm_buf_u8(out, FORM_TOKENS);
+    if (!err) err = codec_stream_put(enc, tokens, count, out);
+    if (!err) err = lm_buf_varint(out, extra.len);
+    if (!err) err = codec_stream_put(enc, extra.ptr, extra.len, out);
+out:
+    lm_mem_release(enc->mem, tokens, count);
+    lm_buf_fini(&extra);
+    return err;
+}
+
+lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
+{
+    uint64_t all = 0;
+    size_t large = 0;
+    for (size_t i = 0; i < count; i++) {
+        all |= words[i];
+        large += words[i] >= ESCAPE;
+    }
+    if (all == 0) return lm_buf_u8(out, FORM_ZERO);
+    unsigned planes = bytes_of(all);
+    if (planes > 1 && large < count - count / 4) return put_tokens(enc, words, count, out);
+    return put_planes(enc, words, count, planes, out);
+}
+
+static lm_err get_planes(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count, unsigned planes)
+{
+    uint8_t *plane = lm_mem_alloc(dec->mem, count);
+    if (!plane) return lm_mem_err();
+    lm_err err = LM_OK;
+    memset(dst, 0, count * sizeof *dst);
+    for (unsigned p = 0; p < planes && !err; p++) {
+        err = codec_stream_get(dec, in, plane, count);
+        for (size_t i = 0; i < count && !err; i++) dst[i] |= (uint64_t)plane[i] << (8 * p);
+    }
+    lm_mem_release(dec->mem, plane, count);
+    return err;
+}
+
+static lm_err get_tokens(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count)
+{
+    uint8_t *extra = NULL;
+    size_t extra_len = 0;
+    uint8_t *tokens = lm_mem_alloc(dec->mem, count);
+    if (!tokens) return lm_mem_err();
+    lm_err err = codec_stream_get(dec, in, tokens, count);
+    if (err) goto out;
+    extra_len = (size_t)lm_reader_varint_max(in, (uint64_t)count * 8);
+    if (in->failed) {
+        err = codec_damaged("too many long numbers");
+        goto out;
+    }
+    extra = lm_mem_alloc(dec->mem, extra_len);
+    if (!extra) {
+        err = lm_mem_err();
+        goto out;
+    }
+    err = codec_stream_get(dec, in, extra, extra_len);
+    size_t at = 0;
+    for (size_t i = 0; i < count && !err; i++) {
+        uint64_t w = tokens[i];
+        if (w >= ESCAPE) {
+            unsigned n = tokens[i] - (ESCAPE - 1);
+            if (n > 8 || n > extra_len - at) {
+                err = codec_damaged("a long number is cut short");
+                break;
+            }
+            w = 0;
+            for (unsigned b = 0; b < n; b++) w = w << 8 | extra[at++];
+            w += ESCAPE;
+        }
+        dst[i] = w;
+    }
+out:
+    lm_mem_release(dec->mem, extra, extra_len);
+    lm_mem_release(dec->mem, tokens, count);
+    return err;
+}
+
+lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count)
+{
+    uint8_t form = lm_reader_u8(in);
+    if (in->failed) return codec_damaged("a run of numbers is cut short");
+    if (form == FORM_ZERO) {
+        memset(dst, 0, count * sizeof *dst);
+        return LM_OK;
+    }
+    if (form < FORM_PLANES + 8) return get_planes(dec, in, dst, count, form - FORM_PLANES + 1u);
+    if (form == FORM_TOKENS) return get_tokens(dec, in, dst, count);
+    return codec_damaged("a run of numbers has an unknown form");
+}

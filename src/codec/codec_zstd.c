@@ -1,0 +1,110 @@
+#define ZSTD_STATIC_LINKING_ONLY /* custom memory and frames without a magic number */
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "codec/codec_priv.h"
+
+/* zstd frees without telling the size; lm_mem wants it: it is kept in front of each piece. */
+enum { SIZE_BYTES = 16 };
+
+static void *zstd_alloc(void *ctx, size_t bytes)
+{
+    if (bytes > SIZE_MAX - SIZE_BYTES) return NULL;
+    uint8_t *ptr = lm_mem_alloc((lm_mem *)ctx, bytes + SIZE_BYTES);
+    if (!ptr) return NULL;
+    memcpy(ptr, &bytes, sizeof bytes);
+    return ptr + SIZE_BYTES;
+}
+
+static void zstd_free(void *ctx, void *ptr)
+{
+    if (!ptr) return;
+    uint8_t *start = (uint8_t *)ptr - SIZE_BYTES;
+    size_t bytes;
+    memcpy(&bytes, start, sizeof bytes);
+    lm_mem_release((lm_mem *)ctx, start, bytes + SIZE_BYTES);
+}
+
+static ZSTD_customMem zstd_memory(lm_mem *mem)
+{
+    return (ZSTD_customMem){zstd_alloc, zstd_free, mem};
+}
+
+void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level)
+{
+    *enc = (codec_enc){.mem = mem, .level = level};
+}
+
+void codec_enc_fini(codec_enc *enc)
+{
+    (void)ZSTD_freeCCtx(enc->zstd); /* freeing cannot fail */
+    enc->zstd = NULL;
+}
+
+void codec_dec_init(codec_dec *dec, lm_mem *mem)
+{
+    *dec = (codec_dec){.mem = mem};
+}
+
+void codec_dec_fini(codec_dec *dec)
+{
+    (void)ZSTD_freeDCtx(dec->zstd); /* freeing cannot fail */
+    dec->zstd = NULL;
+}
+
+lm_err codec_damaged(const char *what)
+{
+    return lm_fail(LM_E_CORRUPT, "%s", what);
+}
+
+/** Levels from 13 on need tables of many bytes per input byte: the window is held at 8 MB. */
+static ZSTD_parameters zstd_parameters(int level, size_t len)
+{
+    ZSTD_parameters p = ZSTD_getParams(level, len, 0);
+    if (p.cParams.windowLog > 23) p.cParams.windowLog = 23;
+    p.fParams = (ZSTD_frameParameters){.contentSizeFlag = 0, .checksumFlag = 0, .noDictIDFlag = 1};
+    return p;
+}
+
+lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap, lm_buf *out, bool *done)
+{
+    if (!enc->zstd) {
+        enc->zstd = ZSTD_createCCtx_advanced(zstd_memory(enc->mem));
+        if (!enc->zstd) return lm_mem_err();
+    }
+    ZSTD_parameters p = zstd_parameters(level, len);
+    size_t bad = ZSTD_CCtx_reset(enc->zstd, ZSTD_reset_session_and_parameters);
+    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
+    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_contentSizeFlag, 0);
+    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_windowLog, (int)p.cParams.windowLog);
+    LM_ASSERT(!ZSTD_isError(bad)); /* constants in range */
+
+    lm_err err = lm_buf_reserve(out, cap);
+    if (err) return err;
+    size_t got = ZSTD_compress2(enc->zstd, out->ptr + out->len, cap, src, len);
+    *done = !ZSTD_isError(got);
+    if (*done) {
+        out->len += got;
+        return LM_OK;
+    }
+    ZSTD_ErrorCode code = ZSTD_getErrorCode(got);
+    if (code == ZSTD_error_memory_allocation) return lm_mem_err();
+    LM_ASSERT(code == ZSTD_error_dstSize_tooSmall);
+    return LM_OK;
+}
+
+lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len)
+{
+    if (!dec->zstd) {
+        dec->zstd = ZSTD_createDCtx_advanced(zstd_memory(dec->mem));
+        if (!dec->zstd) return lm_mem_err();
+        size_t bad = ZSTD_DCtx_setParameter(dec->zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
+        LM_ASSERT(!ZSTD_isError(bad));
+    }
+    /* Decoding into dst in one call needs no window, so a frame that claims a huge one costs nothing. */
+    size_t got = ZSTD_decompressDCtx(dec->zstd, dst, len, src.ptr, src.len);
+    if (!ZSTD_isError(got) && got == len) return LM_OK;
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation) return lm_mem_err();
+    return codec_damaged("compressed bytes do not unpack");
+}

@@ -26,5 +26,6 @@
 #include "base/base_pool.h"
 #include "base/base_scan.h"
 #include "base/base_str.h"
+#include "base/base_tree.h"
 
 #endif

@@ -25,7 +25,13 @@ typedef struct lm_miner lm_miner;
 typedef struct lm_miner_options {
     uint32_t shape_count_max;    /* 0: default; bounds memory */
     uint32_t template_count_max; /* 0: TEMPLATE_COUNT_MAX */
+    size_t table_bytes_max;      /* 0: default; bytes in tokens, shapes and groups */
 } lm_miner_options;
+
+enum {
+    LM_MINER_SHAPE_COUNT_MAX = 1 << 18,
+    LM_MINER_TABLE_BYTES_MAX = 48 << 20,
+};
 
 LM_USE lm_err lm_miner_new(lm_mem *mem, const lm_miner_options *options, lm_miner **out);
 void lm_miner_free(lm_miner *miner);
@@ -38,6 +44,8 @@ LM_USE lm_err lm_miner_join(lm_miner *miner, const lm_miner *from, uint32_t *out
 LM_USE lm_err lm_miner_settle(lm_miner *miner);
 
 size_t lm_miner_shape_count(const lm_miner *miner);
+/** Messages that were given the catch-all because a bound was hit. */
+uint64_t lm_miner_rest_count(const lm_miner *miner);
 /** After settle. Template of a shape, forwards followed. */
 uint32_t lm_miner_template_of(const lm_miner *miner, uint32_t shape);
 size_t lm_miner_template_count(const lm_miner *miner); /* ids given so far, forwarded ones included */

@@ -1,0 +1,474 @@
+/**
+ * From skeleton to tokens: what is plainly a variable by its form becomes one, the rest is cut into fine tokens.
+ *
+ * Forms that hold separators (URL, date and time, addresses, paths) are matched first, at token starts; each
+ * matcher returns how many bytes it takes, 0 for none. What is left is cut at blanks and = : , ; ( ) [ ] { } < > " ' |
+ * and each word is judged by its characters. Everything here is a function of the one skeleton.
+ */
+#include "template/template_priv.h"
+
+enum {
+    IS_ALPHA = 1,
+    IS_DIGIT = 2,
+    IS_MARK = 4,
+    IS_BLANK = 8,
+    IS_SEPARATOR = 16, /* cuts tokens, not a blank */
+    IS_PATH = 32,      /* may stand in a path segment */
+    IS_URL_END = 64,   /* ends a URL */
+    IS_HOST = 128,     /* may stand in a host name */
+};
+
+static uint8_t class_of(uint8_t c)
+{
+    static const uint8_t table[256] = {
+        [MARK_NUMBER] = IS_MARK | IS_PATH | IS_HOST,
+        [MARK_PAIR] = IS_MARK | IS_PATH | IS_HOST,
+        [MARK_MIXED] = IS_MARK | IS_PATH | IS_HOST,
+        ['\t'] = IS_BLANK | IS_URL_END, ['\n'] = IS_BLANK | IS_URL_END,
+        ['\v'] = IS_BLANK | IS_URL_END, ['\f'] = IS_BLANK | IS_URL_END,
+        ['\r'] = IS_BLANK | IS_URL_END, [' '] = IS_BLANK | IS_URL_END,
+        ['='] = IS_SEPARATOR, [':'] = IS_SEPARATOR, [','] = IS_SEPARATOR | IS_URL_END,
+        [';'] = IS_SEPARATOR | IS_URL_END, ['('] = IS_SEPARATOR | IS_URL_END,
+        [')'] = IS_SEPARATOR | IS_URL_END, ['['] = IS_SEPARATOR | IS_URL_END,
+        [']'] = IS_SEPARATOR | IS_URL_END, ['{'] = IS_SEPARATOR | IS_PATH,
+        ['}'] = IS_SEPARATOR | IS_PATH, ['<'] = IS_SEPARATOR | IS_URL_END,
+        ['>'] = IS_SEPARATOR | IS_URL_END, ['"'] = IS_SEPARATOR | IS_URL_END,
+        ['\''] = IS_SEPARATOR | IS_URL_END, ['|'] = IS_SEPARATOR,
+        ['0'...'9'] = IS_DIGIT | IS_PATH | IS_HOST,
+        ['a'...'z'] = IS_ALPHA | IS_PATH | IS_HOST, ['A'...'Z'] = IS_ALPHA | IS_PATH | IS_HOST,
+        [0x80 ... 0xff] = IS_ALPHA | IS_PATH,
+        ['_'] = IS_PATH, ['-'] = IS_PATH | IS_HOST, ['.'] = IS_PATH, ['+'] = IS_PATH,
+        ['@'] = IS_PATH, ['%'] = IS_PATH, ['~'] = IS_PATH, ['$'] = IS_PATH, ['#'] = IS_PATH,
+        ['&'] = IS_PATH, ['!'] = IS_PATH,
+    };
+    return table[c];
+}
+
+static bool is_kind(uint8_t c, uint8_t kinds)
+{
+    return (class_of(c) & kinds) != 0;
+}
+
+typedef struct cursor {
+    const uint8_t *begin; /* of the skeleton */
+    const uint8_t *end;
+} cursor;
+
+static uint8_t at(const cursor *c, const uint8_t *p)
+{
+    return p < c->end ? *p : 0;
+}
+
+static bool is_word_byte(uint8_t c)
+{
+    return is_kind(c, IS_ALPHA | IS_DIGIT | IS_MARK) || c == '_';
+}
+
+/* number or mixed mark, as a date's part: "2015", "18T18" */
+static bool is_number(uint8_t c)
+{
+    return c == MARK_NUMBER || c == MARK_MIXED;
+}
+
+/* scheme://rest */
+static size_t match_url(const cursor *c, const uint8_t *p)
+{
+    const uint8_t *q = p;
+    if (!is_kind(at(c, q), IS_ALPHA)) return 0;
+    while (is_kind(at(c, q), IS_ALPHA | IS_DIGIT | IS_MARK) || at(c, q) == '+' || at(c, q) == '-' ||
+           at(c, q) == '.') q++;
+    if (q - p < 2 || q - p > 24 || c->end - q < 4 || memcmp(q, "://", 3) != 0) return 0;
+    q += 3;
+    const uint8_t *body = q;
+    while (q < c->end && !is_kind(*q, IS_URL_END)) q++;
+    return q > body ? (size_t)(q - p) : 0;
+}
+
+static bool is_name_of(const cursor *c, const uint8_t *p, const char *names)
+{
+    if (c->end - p < 3 || is_word_byte(at(c, p + 3))) return false;
+    for (const char *n = names; *n; n += 3)
+        if (memcmp(p, n, 3) == 0) return true;
+    return false;
+}
+
+static const uint8_t *skip_blanks(const cursor *c, const uint8_t *p)
+{
+    while (at(c, p) == ' ') p++;
+    return p;
+}
+
+/* #:#[:#][.,#] and what may follow a time of day; returns its end or NULL */
+static const uint8_t *match_clock(const cursor *c, const uint8_t *p, bool needs_seconds)
+{
+    if (!is_number(at(c, p)) || at(c, p + 1) != ':' || at(c, p + 2) != MARK_NUMBER) {
+        return NULL;
+    }
+    p += 3;
+    if (at(c, p) == ':' && at(c, p + 1) == MARK_NUMBER) {
+        p += 2;
+        if ((at(c, p) == '.' || at(c, p) == ',' || at(c, p) == ':') && at(c, p + 1) == MARK_NUMBER)
+            p += 2;
+        if ((at(c, p) == 'Z' || at(c, p) == 'z') && !is_word_byte(at(c, p + 1))) p++;
+        return is_word_byte(at(c, p)) ? NULL : p;
+    }
+    return needs_seconds || is_word_byte(at(c, p)) ? NULL : p;
+}
+
+/* [day[,]] month # time [zone] [year], or without the day's name */
+static size_t match_calendar(const cursor *c, const uint8_t *p)
+{
+    static const char days[] = "MonTueWedThuFriSatSun";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const uint8_t *q = p;
+    if (is_name_of(c, q, days)) {
+        q += 3;
+        if (at(c, q) == ',') q++;
+        q = skip_blanks(c, q);
+    }
+    bool is_day_first = at(c, q) == MARK_NUMBER; /* "Fri, 29 Jul 2005 10:00:00" */
+    if (is_day_first) {
+        if (q == p) return 0;
+        q = skip_blanks(c, q + 1);
+    }
+    if (!is_name_of(c, q, months)) return 0;
+    q = skip_blanks(c, q + 3);
+    if (at(c, q) != MARK_NUMBER) return 0;
+    q = skip_blanks(c, q + 1);
+    q = match_clock(c, q, true);
+    if (!q) return 0;
+    const uint8_t *r = skip_blanks(c, q);
+    const uint8_t *zone = r;
+    while (r - zone < 5 && at(c, r) >= 'A' && at(c, r) <= 'Z') r++;
+    if (r > zone && at(c, r) == ' ') r = skip_blanks(c, r);
+    else r = zone;
+    if (r > q && at(c, r) == MARK_NUMBER && !is_word_byte(at(c, r + 1)) && at(c, r + 1) != ':' &&
+        at(c, r + 1) != '.' && at(c, r + 1) != '-') return (size_t)(r + 1 - p);
+    return (size_t)(q - p);
+}
+
+/* #-#-#[ T_]#:#:#... with - . or / */
+static size_t match_date(const cursor *c, const uint8_t *p)
+{
+    uint8_t sign = at(c, p + 1);
+    if (at(c, p) != MARK_NUMBER || (sign != '-' && sign != '/' && sign != '.')) return 0;
+    if (at(c, p + 2) != MARK_NUMBER || at(c, p + 3) != sign || !is_number(at(c, p + 4))) return 0;
+    const uint8_t *q = p + 5;
+    if (sign == '.' && at(c, q) == '.') return 0; /* an address */
+    if (at(c, p + 4) == MARK_MIXED) { /* 18T18 */
+        q = match_clock(c, p + 4, false);
+        if (!q) return 0;
+    } else {
+        const uint8_t *r = q;
+        if (at(c, r) == ' ' || at(c, r) == '_' || at(c, r) == '-' || at(c, r) == 'T') r++;
+        if (r > q) {
+            const uint8_t *stop = match_clock(c, r, false);
+            if (stop) q = stop;
+        }
+    }
+    if ((at(c, q) == '+' || at(c, q) == '-') && at(c, q + 1) == MARK_NUMBER) {
+        q += 2;
+        if (at(c, q) == ':' && at(c, q + 1) == MARK_NUMBER) q += 2;
+    }
+    return is_word_byte(at(c, q)) ? 0 : (size_t)(q - p);
+}
+
+/* up to four hex letters, or a mark: a group of an IPv6 or MAC address */
+static const uint8_t *match_hex_group(const cursor *c, const uint8_t *p)
+{
+    if (at(c, p) == MARK_NUMBER || at(c, p) == MARK_MIXED) {
+        p++;
+        for (int i = 0; i < 3 && (uint8_t)((at(c, p) | 0x20) - 'a') < 6; i++) p++;
+        return is_word_byte(at(c, p)) ? NULL : p;
+    }
+    const uint8_t *q = p;
+    while (q - p < 4 && ((uint8_t)((at(c, q) | 0x20) - 'a') < 6 || is_kind(at(c, q), IS_DIGIT))) q++;
+    return q > p && !is_word_byte(at(c, q)) ? q : NULL;
+}
+
+static size_t match_hex_colons(const cursor *c, const uint8_t *p)
+{
+    const uint8_t *q = p;
+    int groups = 0, marks = 0;
+    bool has_gap = false;
+    for (;;) {
+        const uint8_t *r = match_hex_group(c, q);
+        if (r) {
+            marks += is_kind(*q, IS_MARK);
+            groups++;
+            q = r;
+        } else if (!(groups > 0 && has_gap)) {
+            return 0;
+        } else {
+            break;
+        }
+        if (at(c, q) != ':') break;
+        if (at(c, q + 1) == ':') {
+            if (has_gap) break;
+            has_gap = true;
+            q += 2;
+        } else {
+            if (!match_hex_group(c, q + 1)) break;
+            q++;
+        }
+    }
+    if (!(groups >= 6 || (has_gap && groups >= 2)) || marks == 0) return 0;
+    if (at(c, q) == '%') {
+        q++;
+        while (is_word_byte(at(c, q))) q++;
+    }
+    if (at(c, q) == '/' && at(c, q + 1) == MARK_NUMBER) q += 2;
+    return (size_t)(q - p);
+}
+
+/* [/]#.#.#.#[:#] */
+static size_t match_ip(const cursor *c, const uint8_t *p)
+{
+    const uint8_t *q = p;
+    if (at(c, q) == '/') q++;
+    for (int i = 0; i < 4; i++) {
+        if (at(c, q) != MARK_NUMBER) return 0;
+        q++;
+        if (i < 3 && at(c, q++) != '.') return 0;
+    }
+    if (is_word_byte(at(c, q)) || (at(c, q) == '.' && is_word_byte(at(c, q + 1)))) return 0;
+    if (at(c, q) == ':' && at(c, q + 1) == MARK_NUMBER && !is_word_byte(at(c, q + 2))) q += 2;
+    else if (at(c, q) == '/' && at(c, q + 1) == MARK_NUMBER && !is_word_byte(at(c, q + 2))) q += 2;
+    return (size_t)(q - p);
+}
+
+static bool is_slash(uint8_t c)
+{
+    return c == '/' || c == '\\';
+}
+
+/* /a/b, C:\a\b, or /a alone before a separator */
+static size_t match_path(const cursor *c, const uint8_t *p)
+{
+    const uint8_t *q = p;
+    if (p > c->begin && (p[-1] == ':' || p[-1] == '<' || p[-1] == '>')) return 0;
+    bool has_drive = is_kind(at(c, q), IS_ALPHA) && at(c, q + 1) == ':';
+    if (has_drive) q += 2;
+    if (!is_slash(at(c, q))) return 0;
+    size_t segments = 0;
+    const uint8_t *last = q;
+    while (is_slash(at(c, q)) && is_kind(at(c, q + 1), IS_PATH)) {
+        segments++;
+        q++;
+        while (is_kind(at(c, q), IS_PATH) ) q++;
+        last = q;
+    }
+    if (segments == 0) return 0;
+    q = last;
+    if (is_slash(at(c, q))) q++;
+    if (at(c, q) == '*') q++;
+    if (segments >= 2 || has_drive) return (size_t)(q - p);
+    uint8_t next = at(c, q);
+    return q == c->end || is_kind(next, IS_BLANK) || strchr(",;:)]'\"", next) ? (size_t)(q - p) : 0;
+}
+
+/* name.name:# */
+static size_t match_host_port(const cursor *c, const uint8_t *p)
+{
+    const uint8_t *q = p;
+    bool has_dot = false;
+    while (is_kind(at(c, q), IS_HOST) || at(c, q) == '.') has_dot |= *q++ == '.';
+    if (!has_dot || q == p || at(c, q) != ':' || at(c, q + 1) != MARK_NUMBER) return 0;
+    if (is_word_byte(at(c, q + 2)) || q[-1] == '.' || *p == '.') return 0;
+    return (size_t)(q + 2 - p);
+}
+
+/* A form that holds separators, at a token's start. Returns its bytes, 0 for none. */
+static size_t match_form(const cursor *c, const uint8_t *p)
+{
+    size_t n = 0;
+    uint8_t first = *p;
+    if (is_kind(first, IS_MARK)) {
+        n = match_ip(c, p);
+        if (!n) n = match_date(c, p);
+        if (!n) n = match_hex_colons(c, p);
+        if (!n) {
+            const uint8_t *q = match_clock(c, p, true);
+            if (q) n = (size_t)(q - p);
+        }
+    } else if (is_slash(first)) {
+        n = match_ip(c, p);
+        if (!n) n = match_path(c, p);
+    } else if (is_kind(first, IS_ALPHA)) {
+        n = match_url(c, p);
+        if (!n && first >= 'A' && first <= 'W') n = match_calendar(c, p);
+        if (!n) n = match_hex_colons(c, p);
+        if (!n) n = match_path(c, p);
+    }
+    if (!n && is_kind(first, IS_HOST)) n = match_host_port(c, p);
+    return n;
+}
+
+/* ---- words -------------------------------------------------------------------------------------------------- */
+
+static bool is_joint(uint8_t c)
+{
+    switch (c) {
+    case '.': case '_': case '-': case '/': case '@': case '#': case '$': case '+': case '~': case '!':
+    case '*': case '&': return true;
+    default: return false;
+    }
+}
+
+/* [+-#]digits[digits . ,]*[%][up to three letters]: a number with its unit */
+static bool is_quantity(const uint8_t *p, size_t len)
+{
+    size_t i = 0;
+    if (len > 1 && (p[0] == '+' || p[0] == '-' || p[0] == '#')) i = 1;
+    if (i >= len || p[i] != MARK_NUMBER) return false;
+    while (i < len && (p[i] == MARK_NUMBER || p[i] == '.' || p[i] == ',')) i++;
+    if (i < len && p[i] == '%') i++;
+    size_t letters = 0;
+    while (i < len && is_kind(p[i], IS_ALPHA) && p[i] < 0x80) i++, letters++;
+    return i == len && (letters <= 3 || (letters == 5 && memcmp(p + len - 5, "bytes", 5) == 0));
+}
+
+/* A part between joints that is a variable by its digits. */
+static bool is_variable_part(const uint8_t *p, size_t len)
+{
+    size_t letters = 0;
+    uint8_t mark = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (is_kind(p[i], IS_MARK)) mark = p[i];
+        else letters++;
+    }
+    if (mark == 0) return len == 1 && is_kind(p[0], IS_DIGIT);
+    return mark != MARK_PAIR || letters <= 2;
+}
+
+/* Masks the word's parts into dst; returns the bytes written. */
+static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
+{
+    bool has_mark = false;
+    for (size_t i = 0; i < len; i++) has_mark |= is_kind(p[i], IS_MARK);
+    if (!has_mark) {
+        memcpy(dst, p, len);
+        return len;
+    }
+    if (is_quantity(p, len)) {
+        *dst = MARK_WILD;
+        return 1;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < len;) {
+        size_t start = i;
+        while (i < len && !is_joint(p[i])) i++;
+        if (i > start && is_variable_part(p + start, i - start)) {
+            dst[used++] = MARK_WILD;
+        } else {
+            memcpy(dst + used, p + start, i - start);
+            used += i - start;
+        }
+        while (i < len && is_joint(p[i])) dst[used++] = p[i++];
+    }
+    return used;
+}
+
+static bool is_one_of(const uint8_t *p, size_t len, const char *list)
+{
+    for (const char *q = list; *q;) {
+        size_t n = strcspn(q, " ");
+        if (n == len && memcmp(p, q, n) == 0) return true;
+        q += n;
+        q += *q == ' ';
+    }
+    return false;
+}
+
+uint32_t template_token_flags(const uint8_t *p, size_t len)
+{
+    if (len == 1 && is_kind(p[0], IS_BLANK)) return TOKEN_BLANK;
+    if (len == 1 && p[0] == MARK_WILD) return TOKEN_WILD;
+    if (len == 1 && !is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return TOKEN_PUNCT;
+    uint32_t flags = 0;
+    size_t letters = 0, digits = 0, capitals = 0, dots = 0, scores = 0;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = p[i];
+        if (c == MARK_WILD) flags |= TOKEN_PART;
+        if (is_kind(c, IS_DIGIT | IS_MARK)) digits++;
+        if (is_kind(c, IS_ALPHA)) letters++;
+        capitals += c >= 'A' && c <= 'Z';
+        scores += c == '_';
+        dots += c == '.';
+        if (is_slash(c)) flags |= TOKEN_SLASH | TOKEN_SIGN;
+        if (c == '@' || c == '$' || c == '~') flags |= TOKEN_SIGN;
+        if (c == '.' && i > 0 && i + 1 < len) flags |= TOKEN_DOT;
+    }
+    if (dots == len && dots > 1) return TOKEN_PUNCT;
+    if (digits) flags |= TOKEN_DIGIT;
+    if (digits == 1 && letters + 1 == len && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
+    if (letters == len) flags |= TOKEN_ALPHA;
+    if (len > 1 && capitals + scores == len && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
+    if (len <= 5 && is_one_of(p, len, "true false null True False TRUE FALSE NULL nil")) flags |= TOKEN_BOOL;
+    if (len <= 5 && is_one_of(p, len, "B b KB kB Kb MB GB TB PB KiB MiB GiB TiB bytes ms us ns sec secs min "
+                                      "mins hr hrs")) flags |= TOKEN_UNIT;
+    return flags;
+}
+
+static void push(raw_line *out, const uint8_t *p, size_t len, uint32_t flags)
+{
+    if (out->count == MESSAGE_TOKENS_MAX) return;
+    if ((flags & TOKEN_WILD) && out->count && (out->tokens[out->count - 1].flags & TOKEN_WILD)) return;
+    out->tokens[out->count++] = (raw_token){p, (uint32_t)len, flags};
+}
+
+static void push_wild(raw_line *out)
+{
+    static const uint8_t wild = MARK_WILD;
+    push(out, &wild, 1, TOKEN_WILD);
+}
+
+static void push_word(raw_line *out, const uint8_t *p, size_t len)
+{
+    if (len > TOKEN_BYTES_MAX) {
+        push_wild(out);
+        return;
+    }
+    uint8_t *dst = out->bytes + out->used;
+    size_t n = mask_word(p, len, dst);
+    out->used += n;
+    push(out, dst, n, template_token_flags(dst, n));
+}
+
+void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *out)
+{
+    static const uint8_t blank = ' ';
+    cursor c = {skeleton, skeleton + len};
+    out->count = out->used = 0;
+    while (c.begin < c.end && is_kind(*c.begin, IS_BLANK)) c.begin++;
+    while (c.end > c.begin && is_kind(c.end[-1], IS_BLANK)) c.end--;
+    for (const uint8_t *p = c.begin; p < c.end;) {
+        const uint8_t *start = p;
+        if (is_kind(*p, IS_BLANK)) {
+            while (p < c.end && is_kind(*p, IS_BLANK)) p++;
+            push(out, &blank, 1, TOKEN_BLANK);
+            continue;
+        }
+        size_t n = match_form(&c, p);
+        if (n) {
+            push_wild(out);
+            p += n;
+            continue;
+        }
+        if (is_kind(*p, IS_SEPARATOR)) {
+            push(out, p++, 1, TOKEN_PUNCT);
+            continue;
+        }
+        if (*p == '.' && at(&c, p + 1) == '.') {
+            while (at(&c, p) == '.') p++;
+            push(out, start, p - start > TOKEN_BYTES_MAX ? TOKEN_BYTES_MAX : (size_t)(p - start), TOKEN_PUNCT);
+            continue;
+        }
+        while (p < c.end && !is_kind(*p, IS_BLANK | IS_SEPARATOR) && !(*p == '.' && at(&c, p + 1) == '.')) p++;
+        push_word(out, start, (size_t)(p - start));
+    }
+    if (is_cut || out->count == MESSAGE_TOKENS_MAX) {
+        out->count -= out->count == MESSAGE_TOKENS_MAX;
+        push_wild(out);
+    }
+}

@@ -1,0 +1,225 @@
+/**
+ * template, inside: the tables of the miner. See template.h for the contract and docs/templates.md for the way.
+ *
+ *   line --template_skeleton--> skeleton --cache--> shape           (hot: known lines end here)
+ *                                  |  miss
+ *                                  v
+ *                 template_mask: tokens --template_table--> shape --> group (shapes with one soft key)
+ *                                                                        |  lm_miner_settle
+ *                                                                        v
+ *                          template_settle: nodes, merged --> template id, text (template_text)
+ */
+#ifndef TEMPLATE_PRIV_H
+#define TEMPLATE_PRIV_H
+
+#include "template/template.h"
+
+/* Bytes below 0x08 never come from text that matters; skeletons and tokens use them as marks. */
+enum {
+    MARK_NUMBER = 0x01, /* a run of digits; behind letters: of three digits or more */
+    MARK_PAIR = 0x02,   /* behind letters: exactly two digits */
+    MARK_MIXED = 0x03,  /* letters and digits mixed: hex, ids */
+    MARK_WILD = 0x04,   /* in tokens: a variable */
+};
+
+enum {
+    MESSAGE_BYTES_MAX = 4096, /* what is read of a longer message; the rest is one variable */
+    MESSAGE_TOKENS_MAX = 512, /* tokens kept of one message; the rest is one variable */
+    SKELETON_BYTES_MAX = MESSAGE_BYTES_MAX + 64, /* copies may overshoot by a vector */
+    TOKEN_BYTES_MAX = 1024,
+    MINER_MAGIC = 0x6c6d6d31,
+};
+
+#define NO_INDEX UINT32_MAX
+
+/* What a token is, told by its bytes alone. */
+enum {
+    TOKEN_BLANK = 1u << 0,  /* white space, kept as one blank */
+    TOKEN_PUNCT = 1u << 1,  /* one separator, or a run of dots */
+    TOKEN_WILD = 1u << 2,   /* the whole token is a variable */
+    TOKEN_PART = 1u << 3,   /* a variable glued to text */
+    TOKEN_DIGIT = 1u << 4,  /* has a digit that was kept */
+    TOKEN_ENUM = 1u << 5,   /* letters, then one digit: eth0 */
+    TOKEN_UPPER = 1u << 6,  /* capitals and underscores only */
+    TOKEN_BOOL = 1u << 7,   /* true, false, null and the like */
+    TOKEN_SIGN = 1u << 8,   /* has one of / \ @ $ ~ inside */
+    TOKEN_DOT = 1u << 9,    /* has a dot inside */
+    TOKEN_SLASH = 1u << 10, /* has a slash */
+    TOKEN_UNIT = 1u << 11,  /* a unit of size or time */
+    TOKEN_ALPHA = 1u << 12, /* letters only */
+};
+
+typedef struct token {
+    uint64_t hash;   /* of the bytes: the same in every miner, so it may order things */
+    uint32_t offset; /* into token_bytes */
+    uint16_t len;
+    uint16_t flags;
+} token;
+
+typedef struct shape_row {
+    uint64_t hash;  /* of the token sequence */
+    uint32_t first; /* into shape_tokens */
+    uint16_t count;
+    uint16_t is_rest; /* 1: the catch-all shape */
+    uint32_t group;
+} shape_row;
+
+/* Shapes that share a soft key. `agree` holds, slot by slot, the token all its shapes have, else the wild one. */
+typedef struct group_row {
+    uint64_t hash;        /* of the key */
+    uint64_t alignment;   /* of its shapes: which positions the key kept; 0: they differ, agree is in key positions */
+    uint32_t key_first;   /* into group_tokens; NO_INDEX: the key is the tokens of `shape` */
+    uint32_t agree_first; /* into group_tokens; NO_INDEX: agree is the tokens of `shape` */
+    uint16_t key_count;
+    uint16_t agree_count;
+    uint32_t shape;       /* the first of its shapes */
+    uint32_t template_id; /* NO_INDEX before settle */
+} group_row;
+
+typedef struct template_row {
+    lm_str text;      /* in text_arena */
+    lm_str name;      /* in text_arena; empty: none */
+    uint32_t forward; /* itself unless merged */
+    bool is_pinned;
+} template_row;
+
+/* Open addressing, powers of two, slots hold index + 1. */
+typedef struct index_table {
+    uint32_t *slots;
+    size_t slot_count;
+    size_t used;
+} index_table;
+
+typedef struct cache_slot {
+    uint64_t hash;
+    uint32_t offset; /* into cache_bytes */
+    uint32_t len;    /* 0: empty; the empty skeleton is never cached */
+    uint32_t shape;
+} cache_slot;
+
+struct lm_miner {
+    uint32_t magic;
+    lm_mem *mem;
+    uint32_t shape_count_max;
+    uint32_t template_count_max;
+    size_t table_bytes_max;
+    bool is_full; /* a bound was hit: no new shapes */
+    uint64_t rest_count; /* lines given the catch-all */
+
+    cache_slot *cache;
+    size_t cache_slot_count, cache_used;
+    lm_buf cache_bytes;
+
+    token *tokens;
+    size_t token_count, token_cap;
+    lm_buf token_bytes;
+    index_table token_index;
+
+    shape_row *shapes;
+    size_t shape_count, shape_cap;
+    uint32_t *shape_tokens;
+    size_t shape_token_count, shape_token_cap;
+    index_table shape_index;
+    uint32_t rest_shape; /* NO_INDEX until needed */
+
+    group_row *groups;
+    size_t group_count, group_cap;
+    uint32_t *group_tokens;
+    size_t group_token_count, group_token_cap;
+    index_table group_index;
+
+    template_row *templates;
+    size_t template_count, template_cap;
+    uint32_t rest_template;
+    lm_arena text_arena; /* templates' text and names */
+    size_t settled_shape_count; /* shapes at the last settle */
+    bool is_settled;
+
+    lm_miner_rule *rules;
+    size_t rule_count;
+    lm_arena rule_arena;
+};
+
+/* ---- template_skeleton.c: bytes to bytes ---- */
+/** dst holds SKELETON_BYTES_MAX; returns the length. src.len <= MESSAGE_BYTES_MAX. */
+size_t template_skeleton(lm_str src, uint8_t *dst);
+/** The same without bitmaps; tests compare. */
+size_t template_skeleton_plain(lm_str src, uint8_t *dst);
+
+/* ---- template_mask.c: skeleton to tokens ---- */
+typedef struct raw_token {
+    const uint8_t *ptr;
+    uint32_t len;
+    uint32_t flags;
+} raw_token;
+
+typedef struct raw_line {
+    raw_token tokens[MESSAGE_TOKENS_MAX];
+    size_t count;
+    uint8_t bytes[SKELETON_BYTES_MAX * 2]; /* token bytes */
+    size_t used;
+} raw_line;
+
+void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *out);
+uint32_t template_token_flags(const uint8_t *bytes, size_t len);
+
+/* ---- template_softkey.c: what of a shape is its own, what is a value ---- */
+typedef struct item {
+    uint64_t hash;
+    uint32_t id;    /* NO_INDEX: a token that is not in the table */
+    uint16_t flags;
+    uint8_t byte;   /* of a token of one byte, else 0 */
+} item;
+
+typedef struct soft_key {
+    item items[MESSAGE_TOKENS_MAX * 2];
+    uint16_t from[MESSAGE_TOKENS_MAX * 2]; /* shape position of each item; UINT16_MAX: put in */
+    size_t count;
+    uint64_t hash;
+    uint64_t alignment; /* never 0 */
+} soft_key;
+
+void template_soft_key(const item *line, size_t count, soft_key *out);
+/** In place: a run of variables with only blanks, commas and colons between becomes one. from may be NULL. */
+size_t template_collapse(item *items, uint16_t *from, size_t count);
+uint64_t template_items_hash(const item *items, size_t count);
+
+/* ---- template_table.c: tokens, shapes, groups ---- */
+LM_USE lm_err template_table_init(lm_miner *miner);
+void template_table_fini(lm_miner *miner);
+LM_USE lm_err template_shape_of(lm_miner *miner, const raw_line *line, uint32_t *out_shape);
+LM_USE lm_err template_token_intern(lm_miner *miner, const uint8_t *ptr, size_t len, uint32_t flags,
+                                    uint32_t *out);
+LM_USE lm_err template_shape_insert(lm_miner *miner, const item *items, size_t count,
+                                    uint32_t *out_shape);
+LM_USE lm_err template_rest_shape(lm_miner *miner, uint32_t *out_shape);
+size_t template_table_bytes(const lm_miner *miner);
+const uint32_t *template_group_key(const lm_miner *miner, const group_row *g);
+const uint32_t *template_group_agree(const lm_miner *miner, const group_row *g);
+item template_item_of(const lm_miner *miner, uint32_t token_id);
+
+/* Open addressing: slots hold index + 1; 0 is free. */
+LM_USE lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,
+                                     uint64_t (*hash_of)(const void *ctx, uint32_t index),
+                                     const void *ctx);
+void template_index_fini(lm_mem *mem, index_table *table);
+/** Order-free hash of a token at a position; a sequence's hash is the sum over its positions. */
+static inline uint64_t template_slot_hash(uint64_t token_hash, size_t position)
+{
+    return lm_hash_u64(token_hash + 0x9e3779b97f4a7c15u * (position + 1));
+}
+
+static inline uint64_t template_token_hash(const uint8_t *ptr, size_t len)
+{
+    return len == 1 ? lm_hash_u64(0x100u + ptr[0]) : lm_hash64(ptr, len);
+}
+
+/* The wild token and the blank are always tokens 0 and 1. */
+enum { TOKEN_ID_WILD = 0, TOKEN_ID_BLANK = 1 };
+
+static inline bool template_is_word(uint32_t flags)
+{
+    return (flags & (TOKEN_BLANK | TOKEN_PUNCT)) == 0;
+}
+
+#endif

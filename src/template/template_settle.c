@@ -1,0 +1,430 @@
+/**
+ * Settling: from groups (shapes with one soft key) to templates. Only keys are looked at, never lines.
+ *
+ * Each group starts as one node. Then, until nothing changes:
+ *   slots    nodes equal but for one word: when the words there are many enough to be values, that word becomes a
+ *            variable in all of them and they fall together
+ * and once:
+ *   similar  (template_similar.c) nodes that differ in a few words of many, found by SimHash and LSH
+ *   absorb   (template_similar.c) a node that is another one with values in its variables joins it
+ *
+ * Every step decides on the state before it and on content only (hashes of bytes, never indices or order of arrival),
+ * so the outcome is a function of the set of shapes. Ids are given afterwards: a node takes the smallest id its
+ * groups had before; the others forward to it.
+ */
+#include "template/template_settle.h"
+
+enum {
+    SLOT_WORDS_MAX = 64, /* words of a line whose slots are looked at */
+    ROUNDS_MAX = 12,
+};
+
+typedef struct bucket {
+    uint64_t key;
+    uint32_t first;  /* a node in it */
+    uint32_t count;  /* nodes, each with another word in the slot */
+    uint16_t all;    /* flags every word has */
+    uint16_t any;    /* flags some word has */
+} bucket;
+
+typedef struct slot_table {
+    bucket *buckets;
+    size_t mask;
+} slot_table;
+
+bool settle_is_wild(const settle *s, uint32_t token_id)
+{
+    return (s->miner->tokens[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+}
+
+static uint8_t byte_of(const settle *s, uint32_t token_id)
+{
+    const token *t = &s->miner->tokens[token_id];
+    return t->len == 1 ? s->miner->token_bytes.ptr[t->offset] : 0;
+}
+
+uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
+{
+    uint64_t hash = count;
+    for (size_t i = 0; i < count; i++) hash += template_slot_hash(s->miner->tokens[tokens[i]].hash, i);
+    return hash;
+}
+
+/* ---- slots ---- */
+
+/* How many different words make the slot at p a variable; UINT32_MAX: never. */
+static uint32_t words_needed(const settle *s, const node *n, size_t p, const bucket *b, size_t constants)
+{
+    const token *tokens = s->miner->tokens;
+    size_t next = p + 1;
+    while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK) next++;
+    if (next < n->count && byte_of(s, n->tokens[next]) == '=') return UINT32_MAX; /* names of keys */
+    ptrdiff_t before = (ptrdiff_t)p - 1;
+    while (before >= 0) {
+        uint8_t c = byte_of(s, n->tokens[before]);
+        if (c != ' ' && c != '"' && c != '(' && c != '\'') break;
+        before--;
+    }
+    bool is_first = before < 0;
+    if (is_first && (b->any & TOKEN_WILD) && b->count < 12) return UINT32_MAX;
+    if (b->any & TOKEN_WILD) return 2;
+    if (is_first) return 12;
+    if (b->all & TOKEN_UPPER) return 8;
+    if (b->all & TOKEN_ENUM) return 4;
+    if (byte_of(s, n->tokens[before]) == ':') return 4;
+    (void)tokens;
+    (void)constants;
+    return 5;
+}
+
+static bucket *bucket_at(slot_table *t, uint64_t key)
+{
+    for (size_t at = (size_t)lm_hash_u64(key) & t->mask;; at = (at + 1) & t->mask) {
+        bucket *b = &t->buckets[at];
+        if (b->count == 0 || b->key == key) return b;
+    }
+}
+
+static uint64_t hole_key(const settle *s, const node *n, size_t p)
+{
+    return n->hash - template_slot_hash(s->miner->tokens[n->tokens[p]].hash, p) +
+           template_slot_hash(0x5157, p);
+}
+
+static bool is_equal_but(const node *a, const node *b, size_t p)
+{
+    return a->count == b->count && memcmp(a->tokens, b->tokens, p * sizeof *a->tokens) == 0 &&
+           memcmp(a->tokens + p + 1, b->tokens + p + 1, (a->count - p - 1) * sizeof *a->tokens) == 0;
+}
+
+static size_t constants_but(const settle *s, const node *n, size_t p)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n->count; i++) {
+        uint16_t flags = s->miner->tokens[n->tokens[i]].flags;
+        count += i != p && template_is_word(flags) && !(flags & (TOKEN_WILD | TOKEN_PART));
+    }
+    return count;
+}
+
+/* All nodes' word number `word` at once: fill the buckets, then mark the slots that are variables. */
+static bool mark_slots_of(settle *s, slot_table *t, size_t word)
+{
+    const token *tokens = s->miner->tokens;
+    bool is_any = false, is_marked = false;
+    memset(t->buckets, 0, (t->mask + 1) * sizeof *t->buckets);
+    for (size_t i = 0; i < s->node_count; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i || word >= n->word_count || n->word_count < 2) continue;
+        size_t p = n->words[word];
+        uint16_t flags = tokens[n->tokens[p]].flags;
+        uint64_t key = hole_key(s, n, p);
+        bucket *b = bucket_at(t, key);
+        if (b->count == 0) {
+            *b = (bucket){key, (uint32_t)i, 1, flags, flags};
+        } else if (is_equal_but(&s->nodes[b->first], n, p)) {
+            b->count++;
+            b->all &= flags;
+            b->any |= flags;
+            is_any = true;
+        }
+    }
+    if (!is_any) return false;
+    for (size_t i = 0; i < s->node_count; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i || word >= n->word_count || n->word_count < 2) continue;
+        size_t p = n->words[word];
+        if (n->tokens[p] == TOKEN_ID_WILD && false) continue;
+        const bucket *b = bucket_at(t, hole_key(s, n, p));
+        if (b->count < 2 || !is_equal_but(&s->nodes[b->first], n, p)) continue;
+        size_t constants = constants_but(s, n, p);
+        if (constants == 0) continue;
+        if (b->count >= words_needed(s, n, p, b, constants)) {
+            n->marks |= 1ull << word;
+            is_marked = true;
+        }
+    }
+    return is_marked;
+}
+
+static lm_err find_words(settle *s, node *n)
+{
+    uint16_t words[SLOT_WORDS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < n->count && count < SLOT_WORDS_MAX; i++)
+        if (template_is_word(s->miner->tokens[n->tokens[i]].flags)) words[count++] = (uint16_t)i;
+    uint16_t *copy = lm_arena_copy(&s->arena, words, count * sizeof *words);
+    if (!copy) return lm_mem_err();
+    n->words = copy;
+    n->word_count = (uint16_t)count;
+    n->marks = 0;
+    return LM_OK;
+}
+
+/* ---- nodes that become equal fall together ---- */
+
+/* Agreement in shape positions to agreement in key positions. */
+static lm_err flatten(settle *s, node *n)
+{
+    if (!n->from) return LM_OK;
+    uint32_t *agree = lm_arena_alloc(&s->arena, n->count * sizeof *agree, _Alignof(uint32_t));
+    if (!agree) return lm_mem_err();
+    for (size_t i = 0; i < n->count; i++)
+        agree[i] = n->from[i] == UINT16_MAX ? TOKEN_ID_WILD : n->agree[n->from[i]];
+    n->agree = agree;
+    n->agree_count = n->count;
+    n->from = NULL;
+    n->alignment = 0;
+    return LM_OK;
+}
+
+static lm_err join_nodes(settle *s, node *into, node *other)
+{
+    other->parent = (uint32_t)(into - s->nodes);
+    if (into->alignment != other->alignment || into->agree_count != other->agree_count) {
+        lm_err err = flatten(s, into);
+        if (err) return err;
+        err = flatten(s, other);
+        if (err) return err;
+    }
+    LM_ASSERT(into->agree_count == other->agree_count);
+    for (size_t i = 0; i < into->agree_count; i++)
+        if (into->agree[i] != other->agree[i]) into->agree[i] = TOKEN_ID_WILD;
+    return LM_OK;
+}
+
+static uint64_t alignment_of(const node *n)
+{
+    uint64_t alignment = n->agree_count;
+    for (size_t i = 0; i < n->count; i++) alignment += template_slot_hash(n->from[i], i);
+    return alignment ? alignment : 1;
+}
+
+lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
+{
+    item items[MESSAGE_TOKENS_MAX * 2];
+    uint16_t from[MESSAGE_TOKENS_MAX * 2];
+    for (size_t i = 0; i < n->count; i++) {
+        items[i] = template_item_of(s->miner, tokens[i]);
+        from[i] = (uint16_t)i;
+    }
+    size_t count = template_collapse(items, from, n->count);
+    uint32_t *copy = lm_arena_alloc(&s->arena, count * sizeof *copy, _Alignof(uint32_t));
+    uint16_t *map = lm_arena_alloc(&s->arena, count * sizeof *map, _Alignof(uint16_t));
+    if (!copy || !map) return lm_mem_err();
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = items[i].id;
+        map[i] = from[i] == UINT16_MAX ? UINT16_MAX : n->from ? n->from[from[i]] : from[i];
+    }
+    if (!n->from && count != n->count) { /* agree follows the key */
+        for (size_t i = 0; i < count; i++)
+            n->agree[i] = map[i] == UINT16_MAX ? TOKEN_ID_WILD : n->agree[map[i]];
+        n->agree_count = (uint16_t)count;
+    }
+    bool is_aligned = n->from != NULL;
+    n->tokens = copy;
+    n->count = (uint16_t)count;
+    n->from = is_aligned ? map : NULL;
+    n->alignment = is_aligned ? alignment_of(n) : 0;
+    n->hash = settle_hash(s, copy, count);
+    return find_words(s, n);
+}
+
+static uint64_t node_hash_at(const void *ctx, uint32_t index)
+{
+    return ((const settle *)ctx)->nodes[index].hash;
+}
+
+lm_err settle_unite(settle *s)
+{
+    index_table table = {0};
+    lm_err err = template_index_reserve(s->miner->mem, &table, s->node_count, node_hash_at, s);
+    if (err) return err;
+    for (size_t i = 0; i < s->node_count && !err; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i) continue;
+        size_t at = (size_t)n->hash & (table.slot_count - 1);
+        for (; table.slots[at]; at = (at + 1) & (table.slot_count - 1)) {
+            node *o = &s->nodes[table.slots[at] - 1];
+            if (o->hash == n->hash && o->count == n->count &&
+                memcmp(o->tokens, n->tokens, n->count * sizeof *n->tokens) == 0) {
+                err = join_nodes(s, o, n);
+                break;
+            }
+        }
+        if (!table.slots[at]) table.slots[at] = (uint32_t)i + 1;
+    }
+    template_index_fini(s->miner->mem, &table);
+    return err;
+}
+
+static lm_err widen_marked(settle *s)
+{
+    uint32_t tokens[MESSAGE_TOKENS_MAX * 2];
+    for (size_t i = 0; i < s->node_count; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i || n->marks == 0) continue;
+        memcpy(tokens, n->tokens, n->count * sizeof *tokens);
+        for (size_t w = 0; w < n->word_count; w++)
+            if (n->marks >> w & 1) tokens[n->words[w]] = TOKEN_ID_WILD;
+        lm_err err = settle_replace(s, n, tokens);
+        if (err) return err;
+    }
+    return settle_unite(s);
+}
+
+static lm_err merge_slots(settle *s)
+{
+    lm_err err = LM_OK;
+    size_t slot_count = 64;
+    while (slot_count < s->node_count * 2) slot_count *= 2;
+    slot_table t = {lm_mem_alloc(s->miner->mem, slot_count * sizeof(bucket)), slot_count - 1};
+    if (!t.buckets) return lm_mem_err();
+    for (int round = 0; round < ROUNDS_MAX && !err; round++) {
+        bool is_marked = false;
+        for (size_t word = 0; word < SLOT_WORDS_MAX; word++) is_marked |= mark_slots_of(s, &t, word);
+        if (!is_marked) break;
+        err = widen_marked(s);
+    }
+    lm_mem_release(s->miner->mem, t.buckets, slot_count * sizeof(bucket));
+    return err;
+}
+
+/* ---- from groups and back ---- */
+
+uint32_t settle_root(const settle *s, uint32_t i)
+{
+    while (s->nodes[i].parent != i) i = s->nodes[i].parent;
+    return i;
+}
+
+static lm_err node_of_group(settle *s, uint32_t index)
+{
+    const lm_miner *m = s->miner;
+    const group_row *g = &m->groups[index];
+    node *n = &s->nodes[index];
+    *n = (node){.parent = index, .hash = g->hash, .tokens = template_group_key(m, g),
+                .count = g->key_count, .agree_count = g->agree_count, .alignment = g->alignment};
+    n->agree = lm_arena_copy(&s->arena, template_group_agree(m, g), g->agree_count * sizeof *n->agree);
+    if (!n->agree) return lm_mem_err();
+    if (g->alignment) {
+        item items[MESSAGE_TOKENS_MAX];
+        soft_key key;
+        const shape_row *row = &m->shapes[g->shape];
+        for (size_t i = 0; i < row->count; i++)
+            items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
+        if (row->is_rest) key = (soft_key){.from = {0}, .count = 1};
+        else template_soft_key(items, row->count, &key);
+        n->from = lm_arena_copy(&s->arena, key.from, n->count * sizeof *n->from);
+        if (!n->from) return lm_mem_err();
+    }
+    return find_words(s, n);
+}
+
+static lm_err give_id(settle *s, uint32_t root, uint32_t *out)
+{
+    lm_miner *m = s->miner;
+    node *n = &s->nodes[root];
+    if (n->template_id == NO_INDEX) {
+        if (m->template_count >= m->template_count_max) {
+            *out = m->rest_template;
+            return LM_OK;
+        }
+        lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, m->template_count + 1,
+                                 sizeof *m->templates);
+        if (err) return err;
+        n->template_id = (uint32_t)m->template_count;
+        m->templates[m->template_count++] = (template_row){.forward = n->template_id};
+    }
+    *out = n->template_id;
+    return LM_OK;
+}
+
+/* The catch-all template exists from the moment it may be needed, so that it is never refused. */
+static lm_err reserve_rest_template(lm_miner *m, size_t wanted)
+{
+    bool is_needed = m->rest_shape != NO_INDEX || wanted + 1 >= m->template_count_max;
+    if (m->rest_template != NO_INDEX || !is_needed) return LM_OK;
+    lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, m->template_count + 1,
+                             sizeof *m->templates);
+    if (err) return err;
+    m->rest_template = (uint32_t)m->template_count;
+    m->templates[m->template_count++] =
+        (template_row){.text = LM_STR("<*>"), .forward = m->rest_template};
+    return LM_OK;
+}
+
+static lm_err give_ids(settle *s)
+{
+    lm_miner *m = s->miner;
+    lm_err err = reserve_rest_template(m, m->template_count + s->node_count);
+    if (err) return err;
+    for (uint32_t i = 0; i < s->node_count; i++) { /* the smallest id of a node's groups stays */
+        uint32_t had = m->groups[i].template_id;
+        if (had == NO_INDEX || had == m->rest_template) continue;
+        node *n = &s->nodes[settle_root(s, i)];
+        uint32_t now = lm_miner_forward(m, had);
+        if (now == m->rest_template) continue;
+        if (n->template_id == NO_INDEX || now < n->template_id) n->template_id = now;
+    }
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        uint32_t root = settle_root(s, i), id = 0;
+        if (m->groups[i].shape == m->rest_shape) s->nodes[root].template_id = m->rest_template;
+        err = give_id(s, root, &id);
+        if (err) return err;
+        uint32_t had = m->groups[i].template_id;
+        if (had != NO_INDEX) {
+            uint32_t now = lm_miner_forward(m, had);
+            if (now != id) m->templates[now].forward = id;
+        }
+        m->groups[i].template_id = id;
+    }
+    return LM_OK;
+}
+
+static lm_err write_texts(settle *s)
+{
+    lm_miner *m = s->miner;
+    lm_buf buf;
+    lm_err err = LM_OK;
+    lm_buf_init(&buf, m->mem);
+    for (uint32_t i = 0; i < s->node_count && !err; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i || n->template_id == NO_INDEX || n->template_id == m->rest_template) continue;
+        buf.len = 0;
+        err = template_text_write(m, n, &buf);
+        if (err) break;
+        template_row *row = &m->templates[n->template_id];
+        if (lm_str_equal(row->text, (lm_str){buf.ptr, buf.len})) continue;
+        uint8_t *copy = lm_arena_copy(&m->text_arena, buf.ptr, buf.len);
+        if (copy) row->text = (lm_str){copy, buf.len};
+        else err = lm_mem_err();
+    }
+    lm_buf_fini(&buf);
+    return err;
+}
+
+lm_err lm_miner_settle(lm_miner *m)
+{
+    settle s = {.miner = m, .node_count = m->group_count};
+    lm_err err = LM_OK;
+    if (m->is_settled && m->settled_shape_count == m->shape_count) return LM_OK;
+    lm_arena_init(&s.arena, m->mem);
+    s.nodes = lm_mem_calloc(m->mem, s.node_count, sizeof *s.nodes);
+    if (!s.nodes) {
+        err = lm_mem_err();
+        goto out;
+    }
+    for (uint32_t i = 0; i < s.node_count && !err; i++) err = node_of_group(&s, i);
+    for (uint32_t i = 0; i < s.node_count; i++) s.nodes[i].template_id = NO_INDEX;
+    if (!err) err = merge_slots(&s);
+    if (!err) err = give_ids(&s);
+    if (!err) err = write_texts(&s);
+    if (err) goto out;
+    m->settled_shape_count = m->shape_count;
+    m->is_settled = true;
+out:
+    lm_mem_release(m->mem, s.nodes, s.node_count * sizeof *s.nodes);
+    lm_arena_fini(&s.arena);
+    return err;
+}

@@ -1,0 +1,207 @@
+/**
+ * A line's skeleton: the line with every word that holds a digit cut down to what tells its kind.
+ *
+ * The skeleton is hash input and exact key of the cache of known lines, so it must be cheap (bitmaps find the
+ * words with digits; all else is copied) and must keep all that masking needs, because masking reads only it.
+ *
+ *   digits only                     MARK_NUMBER
+ *   0x..., hex letters and digits   MARK_MIXED
+ *   letters, then one digit         kept as it is (eth0); two: MARK_PAIR, three or more: MARK_NUMBER behind the letters
+ *   digits, then a few letters      MARK_NUMBER, the letters (10ms)
+ *   one digit inside letters        kept (log4j)
+ *   anything else                   MARK_MIXED
+ *
+ * Words are split at '_' before that (job_12_map -> job_# _map).
+ */
+#include "template/template_priv.h"
+
+enum { UNIT_LETTERS_MAX = 7 };
+
+static bool is_digit(uint8_t c)
+{
+    return (uint8_t)(c - '0') < 10;
+}
+
+static bool is_hex_letter(uint8_t c)
+{
+    return (uint8_t)((c | 0x20) - 'a') < 6;
+}
+
+/* One piece without '_' and with at least one digit. Returns where dst stands behind it. */
+static uint8_t *cut_piece(const uint8_t *src, size_t len, uint8_t *dst)
+{
+    size_t digit_count = 0, hex_letter_count = 0, first = len, last = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (is_digit(src[i])) {
+            if (first == len) first = i;
+            last = i;
+            digit_count++;
+        } else {
+            hex_letter_count += is_hex_letter(src[i]);
+        }
+    }
+    if (digit_count == len) {
+        *dst++ = MARK_NUMBER;
+        return dst;
+    }
+    bool is_hex = digit_count + hex_letter_count == len && len >= 4;
+    bool has_prefix_0x = len > 2 && src[0] == '0' && (src[1] | 0x20) == 'x';
+    bool is_run = last - first + 1 == digit_count;
+    bool is_kept = digit_count == 1 && first > 0;
+    if (is_hex || has_prefix_0x || (!is_kept && !is_run)) {
+        *dst++ = MARK_MIXED;
+        return dst;
+    }
+    if (is_kept) {
+        memcpy(dst, src, len);
+        return dst + len;
+    }
+    if (first == 0 && len - digit_count <= UNIT_LETTERS_MAX) {
+        *dst++ = MARK_NUMBER;
+        memcpy(dst, src + digit_count, len - digit_count);
+        return dst + (len - digit_count);
+    }
+    if (last + 1 == len) {
+        memcpy(dst, src, first);
+        dst += first;
+        *dst++ = digit_count == 2 ? MARK_PAIR : MARK_NUMBER;
+        return dst;
+    }
+    *dst++ = MARK_MIXED;
+    return dst;
+}
+
+/* A word (letters, digits, '_', bytes from 0x80) that holds a digit and not only digits. */
+static uint8_t *cut_word(const uint8_t *src, size_t len, uint8_t *dst)
+{
+    size_t i = 0;
+    while (i < len) {
+        size_t start = i;
+        bool has_digit = false;
+        while (i < len && src[i] != '_') has_digit |= is_digit(src[i++]);
+        if (has_digit) {
+            dst = cut_piece(src + start, i - start, dst);
+        } else {
+            memcpy(dst, src + start, i - start);
+            dst += i - start;
+        }
+        while (i < len && src[i] == '_') *dst++ = src[i++];
+    }
+    return dst;
+}
+
+static bool is_word_byte(uint8_t c)
+{
+    return is_digit(c) || (uint8_t)((c | 0x20) - 'a') < 26 || c == '_' || c >= 0x80;
+}
+
+size_t template_skeleton_plain(lm_str src, uint8_t *dst)
+{
+    uint8_t *out = dst;
+    for (size_t i = 0; i < src.len;) {
+        size_t start = i;
+        bool has_digit = false, has_other = false;
+        while (i < src.len && is_word_byte(src.ptr[i])) {
+            bool digit = is_digit(src.ptr[i++]);
+            has_digit |= digit;
+            has_other |= !digit;
+        }
+        if (!has_digit) {
+            memcpy(out, src.ptr + start, i - start);
+            out += i - start;
+        } else if (!has_other) {
+            *out++ = MARK_NUMBER;
+        } else {
+            out = cut_word(src.ptr + start, i - start, out);
+        }
+        if (i < src.len) *out++ = src.ptr[i++];
+    }
+    return (size_t)(out - dst);
+}
+
+/* First position from i on whose bit is 0 (any = false) or 1; len when there is none. */
+static size_t next_clear(const uint64_t *bits, size_t i, size_t len)
+{
+    while (i < len) {
+        uint64_t word = ~bits[i / 64] >> (i % 64);
+        if (word) {
+            i += (size_t)__builtin_ctzll(word);
+            return i < len ? i : len;
+        }
+        i = (i / 64 + 1) * 64;
+    }
+    return len;
+}
+
+/* Where the word that holds i begins; it does not begin before floor. */
+static size_t word_start(const uint64_t *bits, size_t i, size_t floor)
+{
+    while (i > floor) {
+        uint64_t below = i % 64 ? ~bits[i / 64] & ((1ull << (i % 64)) - 1) : 0;
+        if (below) {
+            size_t start = i / 64 * 64 + 64 - (size_t)__builtin_clzll(below);
+            return start > floor ? start : floor;
+        }
+        if (i < 64) return floor;
+        size_t base = i / 64 * 64;
+        if (base <= floor) return floor;
+        if (i % 64 == 0) {
+            uint64_t clear = ~bits[i / 64 - 1];
+            if (clear) {
+                size_t start = base - (size_t)__builtin_clzll(clear);
+                return start > floor ? start : floor;
+            }
+            i = base - 64;
+            if (i <= floor) return floor;
+            continue;
+        }
+        i = base;
+    }
+    return floor;
+}
+
+/* Copies may write up to 31 bytes behind dst + len; reads stay below src_end. */
+static uint8_t *copy_run(const uint8_t *src, size_t len, const uint8_t *src_end, uint8_t *dst)
+{
+    if ((size_t)(src_end - src) >= len + 32) {
+        for (size_t i = 0; i < len; i += 32) memcpy(dst + i, src + i, 32);
+    } else {
+        memcpy(dst, src, len);
+    }
+    return dst + len;
+}
+
+size_t template_skeleton(lm_str src, uint8_t *dst)
+{
+    enum { WORDS = (MESSAGE_BYTES_MAX + 63) / 64 };
+    uint64_t bits[LM_CLASS_COUNT][WORDS];
+    uint64_t *const classes[LM_CLASS_COUNT] = {bits[0], bits[1], bits[2], bits[3]};
+    lm_scan_classes(src.ptr, src.len, classes);
+    const uint64_t *digits = bits[LM_CLASS_DIGIT], *words = bits[LM_CLASS_WORD];
+    const uint8_t *end = src.ptr + src.len;
+    uint8_t *out = dst;
+    size_t done = 0;
+    for (size_t block = 0; block * 64 < src.len; block++) {
+        uint64_t left = digits[block];
+        if (done > block * 64) {
+            if (done >= block * 64 + 64) continue;
+            left &= ~0ull << (done % 64);
+        }
+        while (left) {
+            size_t digit = block * 64 + (size_t)__builtin_ctzll(left);
+            size_t start = word_start(words, digit, done);
+            size_t stop = next_clear(words, digit, src.len);
+            out = copy_run(src.ptr + done, start - done, end, out);
+            if (start == digit && next_clear(digits, digit, stop) == stop) {
+                *out++ = MARK_NUMBER;
+            } else {
+                out = cut_word(src.ptr + start, stop - start, out);
+            }
+            done = stop;
+            if (done >= block * 64 + 64) break;
+            left &= ~0ull << (done % 64);
+        }
+    }
+    out = copy_run(src.ptr + done, src.len - done, end, out);
+    return (size_t)(out - dst);
+}

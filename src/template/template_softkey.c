@@ -1,0 +1,105 @@
+/**
+ * The soft key of a shape: the shape with everything that looks like a value made a variable.
+ *
+ * A pure function of one shape's tokens, so that every miner gives a line the same key whatever else it has seen.
+ * Lines whose keys are equal belong together from the start; all other merging is done by settle over keys.
+ */
+#include "template/template_priv.h"
+
+static bool is_byte(const item *it, uint8_t c)
+{
+    return it->byte == c;
+}
+
+static bool is_wild(const item *it)
+{
+    return (it->flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+}
+
+static item wild_item(void)
+{
+    uint8_t c = MARK_WILD;
+    return (item){template_token_hash(&c, 1), TOKEN_ID_WILD, TOKEN_WILD, c};
+}
+
+/* What the slot at i follows: the token before, blanks and opening quotes or brackets skipped; -1: nothing. */
+static ptrdiff_t context_of(const item *s, size_t i)
+{
+    ptrdiff_t q = (ptrdiff_t)i - 1;
+    while (q >= 0 && ((s[q].flags & TOKEN_BLANK) || is_byte(&s[q], '"') || is_byte(&s[q], '('))) q--;
+    return q;
+}
+
+static bool is_value(const item *s, size_t i, size_t first)
+{
+    uint32_t flags = s[i].flags;
+    if (flags & (TOKEN_WILD | TOKEN_PART)) return true;
+    if ((flags & TOKEN_UNIT) && i >= 2 && (s[i - 1].flags & TOKEN_BLANK) && (s[i - 2].flags & TOKEN_WILD))
+        return true;
+    if (flags & TOKEN_BOOL) return true;
+    if (flags & TOKEN_UPPER) return false;
+    ptrdiff_t before = context_of(s, i);
+    if (before >= 0 && is_byte(&s[before], '=')) return true;
+    if (i == first) return false;
+    if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
+    return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;
+}
+
+size_t template_collapse(item *items, uint16_t *from, size_t count)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_wild(&items[i]) && !(items[i].flags & TOKEN_SLASH) && used) {
+            size_t j = used - 1;
+            while (j > 0 && ((items[j].flags & TOKEN_BLANK) || is_byte(&items[j], ',') ||
+                             is_byte(&items[j], ':'))) j--;
+            if (j + 1 < used && is_wild(&items[j])) {
+                used = j;
+                items[used] = wild_item();
+                if (from) from[used] = UINT16_MAX;
+                used++;
+                continue;
+            }
+        }
+        items[used] = items[i];
+        if (from) from[used] = from[i];
+        used++;
+    }
+    return used;
+}
+
+uint64_t template_items_hash(const item *items, size_t count)
+{
+    uint64_t hash = count;
+    for (size_t i = 0; i < count; i++) hash += template_slot_hash(items[i].hash, i);
+    return hash;
+}
+
+void template_soft_key(const item *line, size_t count, soft_key *out)
+{
+    size_t first = 0, constants = 0, used = 0;
+    while (first < count && !template_is_word(line[first].flags)) first++;
+    bool is_soft[MESSAGE_TOKENS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        is_soft[i] = template_is_word(line[i].flags) && is_value(line, i, first);
+        constants += template_is_word(line[i].flags) && !is_soft[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (constants == 0) { /* nothing would remain: keep the words without digits */
+            is_soft[i] = template_is_word(line[i].flags) &&
+                         (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
+        }
+        if (is_byte(&line[i], ')') && used > 1 && is_byte(&out->items[used - 1], '(') &&
+            (out->items[used - 2].flags & TOKEN_BLANK)) {
+            out->from[used] = UINT16_MAX; /* "name ()" is "name (value)" with an empty value */
+            out->items[used++] = wild_item();
+        }
+        out->from[used] = (uint16_t)i;
+        out->items[used++] = is_soft[i] ? wild_item() : line[i];
+    }
+    out->count = template_collapse(out->items, out->from, used);
+    out->hash = template_items_hash(out->items, out->count);
+    uint64_t alignment = count;
+    for (size_t i = 0; i < out->count; i++) alignment += template_slot_hash(out->from[i], i);
+    out->alignment = alignment ? alignment : 1;
+}

@@ -1,0 +1,381 @@
+/**
+ * The tables: tokens by their bytes, shapes by their tokens, groups by their soft key.
+ *
+ * All three are arrays in order of first appearance with an open-addressing index beside them. Nothing is removed.
+ * When shape_count_max or table_bytes_max is reached no table grows any more: a line whose soft key is known takes
+ * that group's first shape, any other the catch-all shape.
+ */
+#include "template/template_priv.h"
+
+void template_index_fini(lm_mem *mem, index_table *table)
+{
+    lm_mem_release(mem, table->slots, table->slot_count * sizeof *table->slots);
+    *table = (index_table){0};
+}
+
+lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,
+                              uint64_t (*hash_of)(const void *ctx, uint32_t index), const void *ctx)
+{
+    if (table->slots && count * 2 <= table->slot_count) return LM_OK;
+    size_t slot_count = table->slot_count ? table->slot_count : 512;
+    while (count * 2 > slot_count) slot_count *= 2;
+    uint32_t *slots = lm_mem_calloc(mem, slot_count, sizeof *slots);
+    if (!slots) return lm_mem_err();
+    for (size_t i = 0; i < table->slot_count; i++) {
+        uint32_t value = table->slots[i];
+        if (value == 0) continue;
+        size_t at = (size_t)hash_of(ctx, value - 1) & (slot_count - 1);
+        while (slots[at]) at = (at + 1) & (slot_count - 1);
+        slots[at] = value;
+    }
+    lm_mem_release(mem, table->slots, table->slot_count * sizeof *table->slots);
+    table->slots = slots;
+    table->slot_count = slot_count;
+    return LM_OK;
+}
+
+static uint64_t token_hash_at(const void *ctx, uint32_t index)
+{
+    return ((const lm_miner *)ctx)->tokens[index].hash;
+}
+
+static uint64_t shape_hash_at(const void *ctx, uint32_t index)
+{
+    return ((const lm_miner *)ctx)->shapes[index].hash;
+}
+
+static uint64_t group_hash_at(const void *ctx, uint32_t index)
+{
+    return ((const lm_miner *)ctx)->groups[index].hash;
+}
+
+size_t template_table_bytes(const lm_miner *m)
+{
+    return m->token_count * sizeof *m->tokens + m->token_bytes.len +
+           m->token_index.slot_count * sizeof(uint32_t) + m->shape_count * sizeof *m->shapes +
+           m->shape_token_count * sizeof(uint32_t) + m->shape_index.slot_count * sizeof(uint32_t) +
+           m->group_count * sizeof *m->groups + m->group_token_count * sizeof(uint32_t) +
+           m->group_index.slot_count * sizeof(uint32_t);
+}
+
+/* ---- tokens ---- */
+
+static uint32_t token_find(const lm_miner *m, const uint8_t *ptr, size_t len, uint64_t hash)
+{
+    const index_table *t = &m->token_index;
+    for (size_t at = (size_t)hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
+        uint32_t value = t->slots[at];
+        if (value == 0) return NO_INDEX;
+        const token *tok = &m->tokens[value - 1];
+        if (tok->hash == hash && tok->len == len &&
+            memcmp(m->token_bytes.ptr + tok->offset, ptr, len) == 0) return value - 1;
+    }
+}
+
+lm_err template_token_intern(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t flags,
+                             uint32_t *out)
+{
+    uint64_t hash = template_token_hash(ptr, len);
+    lm_err err = template_index_reserve(m->mem, &m->token_index, m->token_count + 1, token_hash_at, m);
+    if (err) return err;
+    uint32_t found = token_find(m, ptr, len, hash);
+    if (found != NO_INDEX) {
+        *out = found;
+        return LM_OK;
+    }
+    if (m->token_bytes.len + len > UINT32_MAX) return lm_fail(LM_E_LIMIT, "token table is full");
+    err = lm_vec_grow(m->mem, &m->tokens, &m->token_cap, m->token_count + 1, sizeof *m->tokens);
+    if (err) return err;
+    uint32_t offset = (uint32_t)m->token_bytes.len;
+    err = lm_buf_append(&m->token_bytes, ptr, len);
+    if (err) return err;
+    uint32_t id = (uint32_t)m->token_count++;
+    m->tokens[id] = (token){hash, offset, (uint16_t)len, (uint16_t)flags};
+    size_t mask = m->token_index.slot_count - 1, at = (size_t)hash & mask;
+    while (m->token_index.slots[at]) at = (at + 1) & mask;
+    m->token_index.slots[at] = id + 1;
+    *out = id;
+    return LM_OK;
+}
+
+item template_item_of(const lm_miner *m, uint32_t id)
+{
+    const token *t = &m->tokens[id];
+    return (item){t->hash, id, t->flags, t->len == 1 ? m->token_bytes.ptr[t->offset] : 0};
+}
+
+/* ---- groups ---- */
+
+const uint32_t *template_group_key(const lm_miner *m, const group_row *g)
+{
+    return g->key_first == NO_INDEX ? m->shape_tokens + m->shapes[g->shape].first
+                                    : m->group_tokens + g->key_first;
+}
+
+const uint32_t *template_group_agree(const lm_miner *m, const group_row *g)
+{
+    return g->agree_first == NO_INDEX ? m->shape_tokens + m->shapes[g->shape].first
+                                      : m->group_tokens + g->agree_first;
+}
+
+static bool is_same_tokens(const uint32_t *ids, const item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] != items[i].id) return false;
+    return true;
+}
+
+static uint32_t group_find(const lm_miner *m, const soft_key *key)
+{
+    const index_table *t = &m->group_index;
+    if (t->slot_count == 0) return NO_INDEX;
+    for (size_t at = (size_t)key->hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
+        uint32_t value = t->slots[at];
+        if (value == 0) return NO_INDEX;
+        const group_row *g = &m->groups[value - 1];
+        if (g->hash == key->hash && g->key_count == key->count &&
+            is_same_tokens(template_group_key(m, g), key->items, key->count)) return value - 1;
+    }
+}
+
+static lm_err group_tokens_reserve(lm_miner *m, size_t extra)
+{
+    if (m->group_token_count + extra >= NO_INDEX) return lm_fail(LM_E_LIMIT, "template table is full");
+    return lm_vec_grow(m->mem, &m->group_tokens, &m->group_token_cap, m->group_token_count + extra,
+                       sizeof *m->group_tokens);
+}
+
+static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_index, uint32_t *out)
+{
+    lm_err err = template_index_reserve(m->mem, &m->group_index, m->group_count + 1, group_hash_at, m);
+    if (err) return err;
+    err = lm_vec_grow(m->mem, &m->groups, &m->group_cap, m->group_count + 1, sizeof *m->groups);
+    if (err) return err;
+    err = group_tokens_reserve(m, key->count);
+    if (err) return err;
+    const shape_row *s = &m->shapes[shape_index];
+    bool is_plain = s->count == key->count &&
+                    is_same_tokens(m->shape_tokens + s->first, key->items, key->count);
+    group_row g = {.hash = key->hash, .alignment = key->alignment, .key_first = NO_INDEX,
+               .agree_first = NO_INDEX, .key_count = (uint16_t)key->count, .agree_count = s->count,
+               .shape = shape_index, .template_id = NO_INDEX};
+    if (!is_plain) {
+        g.key_first = (uint32_t)m->group_token_count;
+        for (size_t i = 0; i < key->count; i++)
+            m->group_tokens[m->group_token_count++] = key->items[i].id;
+    }
+    uint32_t id = (uint32_t)m->group_count++;
+    m->groups[id] = g;
+    size_t mask = m->group_index.slot_count - 1, at = (size_t)g.hash & mask;
+    while (m->group_index.slots[at]) at = (at + 1) & mask;
+    m->group_index.slots[at] = id + 1;
+    *out = id;
+    return LM_OK;
+}
+
+/* From shape positions to key positions: what was put in or collapsed is a variable. */
+static void project(const uint32_t *agree, const soft_key *key, uint32_t *out)
+{
+    for (size_t i = 0; i < key->count; i++) {
+        bool is_kept = key->from[i] != UINT16_MAX;
+        out[i] = is_kept ? agree[key->from[i]] : TOKEN_ID_WILD;
+    }
+}
+
+static void join_tokens(uint32_t *into, const uint32_t *other, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (into[i] != other[i]) into[i] = TOKEN_ID_WILD;
+}
+
+/* One more shape of a group: what all its shapes agree on shrinks. The result does not depend on the order. */
+static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_row *s, const soft_key *key)
+{
+    lm_err err = group_tokens_reserve(m, (size_t)s->count + key->count);
+    if (err) return err;
+    group_row *g = &m->groups[group_index];
+    const uint32_t *tokens = m->shape_tokens + s->first;
+    if (g->alignment == key->alignment) {
+        LM_ASSERT(g->agree_count == s->count);
+        if (g->agree_first == NO_INDEX) {
+            uint32_t first = (uint32_t)m->group_token_count;
+            memcpy(m->group_tokens + first, template_group_agree(m, g), s->count * sizeof *tokens);
+            m->group_token_count += s->count;
+            g->agree_first = first;
+        }
+        join_tokens(m->group_tokens + g->agree_first, tokens, s->count);
+        return LM_OK;
+    }
+    uint32_t mine[MESSAGE_TOKENS_MAX * 2];
+    project(tokens, key, mine);
+    if (g->alignment != 0) {
+        item items[MESSAGE_TOKENS_MAX];
+        soft_key old;
+        const shape_row *o = &m->shapes[g->shape];
+        for (size_t i = 0; i < o->count; i++)
+            items[i] = template_item_of(m, m->shape_tokens[o->first + i]);
+        template_soft_key(items, o->count, &old);
+        uint32_t projected[MESSAGE_TOKENS_MAX * 2];
+        project(template_group_agree(m, g), &old, projected);
+        g->agree_first = (uint32_t)m->group_token_count;
+        memcpy(m->group_tokens + g->agree_first, projected, key->count * sizeof *projected);
+        m->group_token_count += key->count;
+        g->agree_count = (uint16_t)key->count;
+        g->alignment = 0;
+    }
+    join_tokens(m->group_tokens + g->agree_first, mine, key->count);
+    return LM_OK;
+}
+
+/* ---- shapes ---- */
+
+static uint32_t shape_find(const lm_miner *m, const item *items, size_t count, uint64_t hash)
+{
+    const index_table *t = &m->shape_index;
+    if (t->slot_count == 0) return NO_INDEX;
+    for (size_t at = (size_t)hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
+        uint32_t value = t->slots[at];
+        if (value == 0) return NO_INDEX;
+        const shape_row *s = &m->shapes[value - 1];
+        if (s->hash == hash && s->count == count && !s->is_rest &&
+            is_same_tokens(m->shape_tokens + s->first, items, count)) return value - 1;
+    }
+}
+
+static lm_err shape_append(lm_miner *m, const item *items, size_t count, uint64_t hash, bool is_rest,
+                           uint32_t *out)
+{
+    lm_err err = template_index_reserve(m->mem, &m->shape_index, m->shape_count + 1, shape_hash_at, m);
+    if (err) return err;
+    err = lm_vec_grow(m->mem, &m->shapes, &m->shape_cap, m->shape_count + 1, sizeof *m->shapes);
+    if (err) return err;
+    err = lm_vec_grow(m->mem, &m->shape_tokens, &m->shape_token_cap, m->shape_token_count + count,
+                      sizeof *m->shape_tokens);
+    if (err) return err;
+    uint32_t id = (uint32_t)m->shape_count;
+    m->shapes[id] = (shape_row){hash, (uint32_t)m->shape_token_count, (uint16_t)count, is_rest, NO_INDEX};
+    for (size_t i = 0; i < count; i++) m->shape_tokens[m->shape_token_count + i] = items[i].id;
+    *out = id;
+    return LM_OK;
+}
+
+/* shape_append leaves the new shape behind the end; this takes it in. */
+static void shape_commit(lm_miner *m, uint32_t group_index)
+{
+    shape_row *s = &m->shapes[m->shape_count];
+    s->group = group_index;
+    size_t mask = m->shape_index.slot_count - 1, at = (size_t)s->hash & mask;
+    while (m->shape_index.slots[at]) at = (at + 1) & mask;
+    m->shape_token_count += s->count;
+    m->shape_index.slots[at] = (uint32_t)++m->shape_count;
+}
+
+lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint32_t *out_shape)
+{
+    uint64_t hash = template_items_hash(items, count);
+    uint32_t found = shape_find(m, items, count, hash);
+    if (found != NO_INDEX) {
+        *out_shape = found;
+        return LM_OK;
+    }
+    soft_key key;
+    uint32_t id = 0, group_index = 0;
+    template_soft_key(items, count, &key);
+    lm_err err = shape_append(m, items, count, hash, false, &id);
+    if (err) return err;
+    group_index = group_find(m, &key);
+    if (group_index == NO_INDEX) {
+        err = group_insert(m, &key, id, &group_index);
+    } else {
+        err = group_join_shape(m, group_index, &m->shapes[id], &key);
+    }
+    if (err) return err;
+    shape_commit(m, group_index);
+    *out_shape = id;
+    return LM_OK;
+}
+
+lm_err template_rest_shape(lm_miner *m, uint32_t *out_shape)
+{
+    m->rest_count++;
+    if (m->rest_shape == NO_INDEX) {
+        item wild = template_item_of(m, TOKEN_ID_WILD);
+        uint32_t id = 0, group_index = 0;
+        soft_key key = {.items = {wild}, .from = {0}, .count = 1, .hash = ~0ull, .alignment = 1};
+        lm_err err = shape_append(m, &wild, 1, ~0ull, true, &id);
+        if (err) return err;
+        err = group_insert(m, &key, id, &group_index);
+        if (err) return err;
+        shape_commit(m, group_index);
+        m->rest_shape = id;
+    }
+    *out_shape = m->rest_shape;
+    return LM_OK;
+}
+
+static item item_of_raw(const lm_miner *m, const raw_token *t)
+{
+    uint64_t hash = template_token_hash(t->ptr, t->len);
+    return (item){hash, token_find(m, t->ptr, t->len, hash), (uint16_t)t->flags,
+                  t->len == 1 ? t->ptr[0] : 0};
+}
+
+/* The tables are full: no token, shape or group is added. */
+static lm_err shape_of_full(lm_miner *m, const raw_line *line, uint32_t *out_shape)
+{
+    item items[MESSAGE_TOKENS_MAX];
+    for (size_t i = 0; i < line->count; i++) items[i] = item_of_raw(m, &line->tokens[i]);
+    uint32_t found = shape_find(m, items, line->count, template_items_hash(items, line->count));
+    if (found == NO_INDEX) {
+        soft_key key;
+        template_soft_key(items, line->count, &key);
+        uint32_t group_index = group_find(m, &key);
+        if (group_index == NO_INDEX) return template_rest_shape(m, out_shape);
+        found = m->groups[group_index].shape;
+    }
+    *out_shape = found;
+    return LM_OK;
+}
+
+lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
+{
+    if (m->is_full) return shape_of_full(m, line, out_shape);
+    item items[MESSAGE_TOKENS_MAX];
+    for (size_t i = 0; i < line->count; i++) {
+        const raw_token *t = &line->tokens[i];
+        uint32_t id = 0;
+        lm_err err = template_token_intern(m, t->ptr, t->len, t->flags, &id);
+        if (err) return err;
+        items[i] = (item){m->tokens[id].hash, id, (uint16_t)t->flags, t->len == 1 ? t->ptr[0] : 0};
+    }
+    lm_err err = template_shape_insert(m, items, line->count, out_shape);
+    if (err) return err;
+    m->is_full = m->shape_count >= m->shape_count_max || template_table_bytes(m) >= m->table_bytes_max;
+    return LM_OK;
+}
+
+lm_err template_table_init(lm_miner *m)
+{
+    static const uint8_t wild = MARK_WILD, blank = ' ';
+    uint32_t id = 0;
+    lm_err err = template_token_intern(m, &wild, 1, TOKEN_WILD, &id);
+    if (err) return err;
+    LM_ASSERT(id == TOKEN_ID_WILD);
+    err = template_token_intern(m, &blank, 1, TOKEN_BLANK, &id);
+    if (err) return err;
+    LM_ASSERT(id == TOKEN_ID_BLANK);
+    return LM_OK;
+}
+
+void template_table_fini(lm_miner *m)
+{
+    lm_mem_release(m->mem, m->tokens, m->token_cap * sizeof *m->tokens);
+    lm_mem_release(m->mem, m->shapes, m->shape_cap * sizeof *m->shapes);
+    lm_mem_release(m->mem, m->shape_tokens, m->shape_token_cap * sizeof *m->shape_tokens);
+    lm_mem_release(m->mem, m->groups, m->group_cap * sizeof *m->groups);
+    lm_mem_release(m->mem, m->group_tokens, m->group_token_cap * sizeof *m->group_tokens);
+    template_index_fini(m->mem, &m->token_index);
+    template_index_fini(m->mem, &m->shape_index);
+    template_index_fini(m->mem, &m->group_index);
+    lm_buf_fini(&m->token_bytes);
+}

@@ -1,0 +1,88 @@
+/**
+ * A template's text: the tokens all its lines agree on, <*> for the others, in the usual notation of labelled logs:
+ * a word with a variable in it is a variable, variables joined by a dot are one, blanks are single.
+ */
+#include "template/template_settle.h"
+
+static bool is_mark(uint8_t c)
+{
+    return c >= MARK_NUMBER && c <= MARK_WILD;
+}
+
+/* Where words end for the notation: finer than the tokens of mining. */
+static bool is_joint(uint8_t c)
+{
+    return c <= ' ' ? !is_mark(c) : strchr(",!;:=|\"'[](){}.-+@#$%&", c) != NULL;
+}
+
+static void append_mark(lm_buf *out, size_t begin)
+{
+    size_t n = out->len - begin;
+    const uint8_t *p = out->ptr + begin;
+    if (n >= 1 && p[n - 1] == MARK_WILD) return;
+    if (n >= 2 && p[n - 1] == '.' && p[n - 2] == MARK_WILD) {
+        out->len--;
+        return;
+    }
+    out->ptr[out->len++] = MARK_WILD;
+}
+
+/* Token bytes to a string with one mark per variable. */
+static lm_err write_marked(const lm_miner *m, const uint32_t *tokens, size_t count, lm_buf *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        const token *t = &m->tokens[tokens[i]];
+        lm_err err = lm_buf_append(out, m->token_bytes.ptr + t->offset, t->len);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err expand(const uint8_t *p, size_t len, lm_buf *out)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool is_wild = p[i] == MARK_WILD;
+        lm_err err = lm_buf_append(out, is_wild ? (const uint8_t *)"<*>" : p + i, is_wild ? 3 : 1);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
+{
+    lm_err err = lm_buf_reserve(scratch, len + 1);
+    if (err) return err;
+    size_t begin = scratch->len;
+    for (size_t i = 0; i < len;) {
+        size_t start = i;
+        bool has_mark = false, has_slash = false;
+        while (i < len && !is_joint(p[i])) {
+            has_mark |= is_mark(p[i]);
+            has_slash |= p[i] == '/';
+            i++;
+        }
+        if (has_mark && !has_slash) {
+            append_mark(scratch, begin);
+        } else {
+            for (size_t k = start; k < i; k++) {
+                if (is_mark(p[k])) append_mark(scratch, begin);
+                else scratch->ptr[scratch->len++] = p[k];
+            }
+        }
+        if (i < len) scratch->ptr[scratch->len++] = p[i++];
+    }
+    return LM_OK;
+}
+
+lm_err template_text_write(const lm_miner *m, const node *n, lm_buf *out)
+{
+    lm_buf marked, done;
+    lm_buf_init(&marked, m->mem);
+    lm_buf_init(&done, m->mem);
+    lm_err err = write_marked(m, n->agree, n->agree_count, &marked);
+    if (!err) err = notate(marked.ptr, marked.len, &done);
+    if (!err) err = expand(done.ptr, done.len, out);
+    lm_buf_fini(&marked);
+    lm_buf_fini(&done);
+    return err;
+}

@@ -14,6 +14,8 @@
  *   (1) A row is in the result if and only if lm_query_match says so of its text, fields and time.
  *   (2) Results come in archive order: files in order, lines in order.
  *   (3) A damaged block loses only rows that need it; the caller is told.
+ *   (4) A line's text is without its '\n'; a '\r' belongs to it. Fields of a line are those of its record's first line.
+ *   (5) A record ends where its segment or its file ends.
  */
 #ifndef SEARCH_SEARCH_H
 #define SEARCH_SEARCH_H
@@ -23,17 +25,24 @@
 typedef struct lm_query lm_query;
 
 /**
- * LogQL's pipeline without a stream selector in front (one is allowed: {file="..."}):
- *   |= "text"   != "text"   |~ "regex"   !~ "regex"     and   or   not   ( )
- *   level>=warn   status=500   host=~"web.*"   duration>10ms   size<=1MB   "bare text" (same as |= "bare text")
- * Errors LM_E_USAGE with the position (lm_err_info.offset) and what was expected.
+ * LogQL's pipeline; a stream selector may stand in front. docs/query.md is the language; in short:
+ *   |= "text"   != "text"   |~ "regex"   !~ "regex"   |* "a*b"   |> "<_> a <_>"   and   or   not   ( )
+ *   level>=warn   status=500   host=~"web.*"   duration>10ms   size<=1MB   word   "bare text"   {file="app.log"}
+ * text is copied. Errors: LM_E_USAGE with the position (lm_err_info.offset) and what was expected; LM_E_LIMIT, LM_E_NOMEM.
  */
 LM_USE lm_err lm_query_parse(lm_mem *mem, lm_str text, lm_query **out);
 void lm_query_free(lm_query *query);
 /** The definition: does this line match? fields: its record's, from lm_schema_parse. Slow; searches use it on candidates
- *  only, tests as the oracle. needs_fields false: fields may be NULL. */
+ *  only, tests as the oracle. May be NULL if lm_query_needs_fields says no. LM_E_LIMIT: a pattern needs too many steps
+ *  on this line. */
 LM_USE lm_err lm_query_match(const lm_query *query, lm_str line, const lm_fields *fields, bool *out);
+/** The same with the name of the line's file, which {file="..."} asks for. */
+LM_USE lm_err lm_query_match_in(const lm_query *query, lm_str file, lm_str line, const lm_fields *fields, bool *out);
 bool lm_query_needs_fields(const lm_query *query);
+
+/** A field of a record by the name a query uses: exact, else with '_' in the name standing for any sign (request_uri finds
+ *  request.uri), else level, timestamp and message by their meaning. NULL if the record has none. */
+const lm_field *lm_query_field(const lm_fields *fields, lm_str name);
 
 typedef struct lm_search_options {
     int64_t time_min, time_max;  /* ns, inclusive / exclusive; INT64_MIN, INT64_MAX: all */

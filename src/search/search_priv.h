@@ -1,0 +1,150 @@
+/** What the files of search share: the tree of a parsed query, literals, compiled patterns, values, the shape machine. */
+#ifndef SEARCH_PRIV_H
+#define SEARCH_PRIV_H
+
+#include "search/search.h"
+
+/* ---- literals (search_literal.c) ------------------------------------------------------------- */
+
+/** Bytes to be found in a line. nocase: text is lower case and A-Z of the line count as a-z. */
+typedef struct lm_literal {
+    lm_str text;
+    bool nocase;
+} lm_literal;
+
+/** At least one of these is in every line that matches. */
+typedef struct lm_clause {
+    const lm_literal *any;
+    uint32_t count;
+} lm_clause;
+
+/** What a pattern demands: all clauses hold. exact: and a line for which they hold matches. */
+typedef struct lm_demand {
+    const lm_clause *clauses;
+    uint32_t count;
+    bool exact;
+} lm_demand;
+
+size_t lm_literal_find(lm_str text, lm_literal literal); /* position or SIZE_MAX */
+/** Reads a valid PCRE2 pattern; what it does not understand adds nothing. LM_E_NOMEM. O(len). */
+LM_USE lm_err lm_demand_make(lm_arena *arena, lm_str pattern, lm_demand *out);
+
+/* ---- patterns (search_regex.c) --------------------------------------------------------------- */
+
+typedef struct lm_regex lm_regex;
+/** whole: the pattern must match the whole text. Errors LM_E_USAGE with the offset in pattern. */
+LM_USE lm_err lm_regex_new(lm_mem *mem, lm_str pattern, bool whole, lm_regex **out);
+void lm_regex_free(lm_regex *regex);
+
+/** Scratch of one thread for running patterns. Zero it; made on first use. */
+typedef struct lm_matcher {
+    lm_mem *mem;
+    struct lm_matcher_state *state;
+} lm_matcher;
+void lm_matcher_fini(lm_matcher *matcher);
+LM_USE lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, bool *out);
+
+/* ---- values (search_value.c) ----------------------------------------------------------------- */
+
+/** An exact decimal: (negative ? -1 : 1) * mantissa * 10^exponent. */
+typedef struct lm_number {
+    unsigned __int128 mantissa;
+    int32_t exponent;
+    bool negative;
+} lm_number;
+
+bool lm_number_parse(lm_str text, lm_number *out);          /* whole text: 12, -0.5, 1e3 */
+bool lm_duration_parse(lm_str text, lm_number *out_ns);     /* 10ms, 1h2m3.5s, "0.02 ms"; needs a unit */
+bool lm_size_parse(lm_str text, lm_number *out_bytes);      /* 1MB, 4KiB, 3k; needs a unit */
+int lm_number_compare(const lm_number *a, const lm_number *b);
+/** Unit of bare numbers in a field of this name: latency_ms is in milliseconds; seconds if the name tells nothing. */
+lm_number lm_duration_unit_of_name(lm_str name);
+LM_USE bool lm_number_scale(lm_number *number, const lm_number *unit); /* false: out of range */
+
+/** Addresses low..high, both inclusive, IPv4 as ::ffff:a.b.c.d. */
+typedef struct lm_ip_range {
+    uint8_t low[16], high[16];
+} lm_ip_range;
+bool lm_ip_parse(lm_str text, uint8_t out[16]);             /* the whole text is one address */
+bool lm_ip_range_parse(lm_str text, lm_ip_range *out);      /* address, CIDR, or low-high */
+bool lm_ip_in(const lm_ip_range *range, const uint8_t ip[16]);
+bool lm_ip_find(lm_str line, const lm_ip_range *range);     /* does any address in the line fall in range? */
+
+/* ---- the tree (search_query.c) --------------------------------------------------------------- */
+
+typedef enum lm_node_kind {
+    LM_NODE_ALL,   /* every line */
+    LM_NODE_AND,   /* children */
+    LM_NODE_OR,    /* children */
+    LM_NODE_NOT,   /* one child */
+    LM_NODE_TEXT,  /* line contains literal */
+    LM_NODE_REGEX, /* line matches regex */
+    LM_NODE_IP,    /* line contains an address in ip */
+    LM_NODE_FIELD, /* field `name` compares with the value */
+    LM_NODE_FILE   /* name of the file does */
+} lm_node_kind;
+
+typedef enum lm_compare {
+    LM_COMPARE_EQUAL,
+    LM_COMPARE_LESS,
+    LM_COMPARE_LESS_EQUAL,
+    LM_COMPARE_MORE,
+    LM_COMPARE_MORE_EQUAL
+} lm_compare;
+
+typedef enum lm_value_kind {
+    LM_VALUE_TEXT,
+    LM_VALUE_REGEX,
+    LM_VALUE_NUMBER,
+    LM_VALUE_DURATION, /* number is ns */
+    LM_VALUE_SIZE,     /* number is bytes */
+    LM_VALUE_SEVERITY,
+    LM_VALUE_TIME,     /* time_ns */
+    LM_VALUE_IP
+} lm_value_kind;
+
+typedef struct lm_node {
+    lm_node_kind kind;
+    lm_compare compare;             /* FIELD, FILE */
+    lm_value_kind value_kind;       /* FIELD, FILE */
+    lm_severity severity;           /* value */
+    uint32_t leaf;                  /* number of this leaf in the query; not for AND, OR, NOT, ALL */
+    struct lm_node *first, *next;   /* children; next brother */
+    lm_literal text;                /* TEXT; value of FIELD and FILE */
+    lm_str name;                    /* FIELD */
+    lm_regex *regex;                /* REGEX, and FIELD with LM_VALUE_REGEX; owned by the query's list */
+    lm_demand demand;               /* what regex demands of the line */
+    lm_number number;               /* value */
+    lm_number bare_unit;            /* unit of a field's number without one, for LM_VALUE_DURATION */
+    int64_t time_ns;                /* value */
+    lm_ip_range ip;                 /* IP; value */
+} lm_node;
+
+typedef struct lm_query_regex {
+    lm_regex *regex;
+    struct lm_query_regex *next;
+} lm_query_regex;
+
+struct lm_query {
+    lm_mem *mem;
+    lm_arena arena;         /* nodes, names, literals */
+    lm_node *root;
+    lm_query_regex *regexes; /* all compiled patterns, to free them */
+    uint32_t leaf_count;
+    bool needs_fields, needs_file;
+    int64_t now_ns;         /* when it was parsed: what "2h" ago and years of year-less times refer to */
+};
+
+/** What a query is asked about. */
+typedef struct lm_subject {
+    lm_str file, line;
+    const lm_fields *fields;
+} lm_subject;
+
+LM_USE lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject, lm_matcher *matcher,
+                            bool *out);
+/** Does this value of a FIELD node's field fit? present false: the record has no such field (value is empty). */
+LM_USE lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value, lm_matcher *matcher,
+                             bool *out);
+
+#endif

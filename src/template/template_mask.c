@@ -81,6 +81,7 @@ static size_t match_url(const cursor *c, const uint8_t *p)
     q += 3;
     const uint8_t *body = q;
     while (q < c->end && !is_kind(*q, IS_URL_END)) q++;
+    while (q > body && (q[-1] == '.' || q[-1] == ':')) q--;
     return q > body ? (size_t)(q - p) : 0;
 }
 
@@ -267,15 +268,30 @@ static size_t match_path(const cursor *c, const uint8_t *p)
     return q == c->end || is_kind(next, IS_BLANK) || strchr(",;:)]'\"", next) ? (size_t)(q - p) : 0;
 }
 
-/* name.name:# */
+/* name.name:#, name-#:#; a name in one or two plain words is a file or a field, not a host */
 static size_t match_host_port(const cursor *c, const uint8_t *p)
 {
     const uint8_t *q = p;
-    bool has_dot = false;
-    while (is_kind(at(c, q), IS_HOST) || at(c, q) == '.') has_dot |= *q++ == '.';
-    if (!has_dot || q == p || at(c, q) != ':' || at(c, q + 1) != MARK_NUMBER) return 0;
+    size_t dots = 0, marks = 0, humps = 0;
+    while (is_kind(at(c, q), IS_HOST) || at(c, q) == '.') {
+        dots += *q == '.';
+        marks += is_kind(*q, IS_MARK | IS_DIGIT);
+        humps += q > p && *q >= 'A' && *q <= 'Z' && q[-1] >= 'a' && q[-1] <= 'z';
+        q++;
+    }
+    bool is_host = dots >= 2 || (dots + marks >= 1 && marks >= 1);
+    if (!is_host || humps || q == p || at(c, q) != ':' || at(c, q + 1) != MARK_NUMBER) return 0;
     if (is_word_byte(at(c, q + 2)) || q[-1] == '.' || *p == '.') return 0;
+    if (is_kind(*p, IS_MARK) && q == p + 1) return 0; /* #:# is not a host */
     return (size_t)(q + 2 - p);
+}
+
+/* What stands between ="and" or :"and": how many bytes behind the opening quote, 0 for none */
+static size_t match_quoted_value(const cursor *c, const uint8_t *p)
+{
+    if (p == c->begin || (p[-1] != '=' && p[-1] != ':')) return 0;
+    const uint8_t *q = memchr(p + 1, '"', (size_t)(c->end - p - 1));
+    return q ? (size_t)(q - p - 1) : 0;
 }
 
 /* A form that holds separators, at a token's start. Returns its bytes, 0 for none. */
@@ -341,6 +357,29 @@ static bool is_variable_part(const uint8_t *p, size_t len)
     return mark != MARK_PAIR || letters <= 2;
 }
 
+/* Of a word's parts more are variables than constants, or every part between slashes has a variable. */
+static bool is_mostly_variable(const uint8_t *p, size_t len)
+{
+    size_t wild = 0, constant = 0, slashes = 0, plain_sides = 0;
+    bool has_wild_side = false;
+    for (size_t i = 0; i <= len;) {
+        size_t start = i;
+        bool has_mark = false;
+        for (; i < len && !is_joint(p[i]); i++) has_mark |= is_kind(p[i], IS_DIGIT) || p[i] == MARK_WILD;
+        bool is_wild = i == start + 1 && p[start] == MARK_WILD;
+        wild += is_wild;
+        constant += i > start && !is_wild;
+        has_wild_side |= has_mark;
+        if (i == len || p[i] == '/') {
+            plain_sides += !has_wild_side;
+            slashes += i < len;
+            has_wild_side = false;
+        }
+        i++;
+    }
+    return wild > constant || (slashes && plain_sides == 0);
+}
+
 /* Masks the word's parts into dst; returns the bytes written. */
 static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
 {
@@ -365,6 +404,10 @@ static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
             used += i - start;
         }
         while (i < len && is_joint(p[i])) dst[used++] = p[i++];
+    }
+    if (is_mostly_variable(dst, used)) {
+        *dst = MARK_WILD;
+        return 1;
     }
     return used;
 }
@@ -404,7 +447,7 @@ uint32_t template_token_flags(const uint8_t *p, size_t len)
     if (digits == 1 && letters + 1 == len && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
     if (letters == len) flags |= TOKEN_ALPHA;
     if (len > 1 && capitals + scores == len && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
-    if (len <= 5 && is_one_of(p, len, "true false null True False TRUE FALSE NULL nil")) flags |= TOKEN_BOOL;
+    if (len <= 5 && is_one_of(p, len, "true false null True False TRUE FALSE NULL nil root admin")) flags |= TOKEN_BOOL;
     if (len <= 5 && is_one_of(p, len, "B b KB kB Kb MB GB TB PB KiB MiB GiB TiB bytes ms us ns sec secs min "
                                       "mins hr hrs")) flags |= TOKEN_UNIT;
     return flags;
@@ -429,10 +472,12 @@ static void push_word(raw_line *out, const uint8_t *p, size_t len)
         push_wild(out);
         return;
     }
+    bool has_stop = len > 1 && p[len - 1] == '.' && !memchr(p, '/', len); /* ends a sentence */
     uint8_t *dst = out->bytes + out->used;
-    size_t n = mask_word(p, len, dst);
+    size_t n = mask_word(p, len - has_stop, dst);
     out->used += n;
     push(out, dst, n, template_token_flags(dst, n));
+    if (has_stop) push(out, p + len - 1, 1, TOKEN_PUNCT);
 }
 
 void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *out)
@@ -456,7 +501,10 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
             continue;
         }
         if (is_kind(*p, IS_SEPARATOR)) {
+            n = *p == '"' ? match_quoted_value(&c, p) : 0;
             push(out, p++, 1, TOKEN_PUNCT);
+            if (n) push_wild(out);
+            p += n;
             continue;
         }
         if (*p == '.' && at(&c, p + 1) == '.') {

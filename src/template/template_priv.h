@@ -41,7 +41,7 @@ enum {
     TOKEN_DIGIT = 1u << 4,  /* has a digit that was kept */
     TOKEN_ENUM = 1u << 5,   /* letters, then one digit: eth0 */
     TOKEN_UPPER = 1u << 6,  /* capitals and underscores only */
-    TOKEN_BOOL = 1u << 7,   /* true, false, null and the like */
+    TOKEN_BOOL = 1u << 7,   /* a value wherever it stands: true, false, null, root */
     TOKEN_SIGN = 1u << 8,   /* has one of / \ @ $ ~ inside */
     TOKEN_DOT = 1u << 9,    /* has a dot inside */
     TOKEN_SLASH = 1u << 10, /* has a slash */

@@ -37,7 +37,7 @@ bool settle_is_wild(const settle *s, uint32_t token_id)
     return (s->miner->tokens[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
 }
 
-static uint8_t byte_of(const settle *s, uint32_t token_id)
+uint8_t settle_byte(const settle *s, uint32_t token_id)
 {
     const token *t = &s->miner->tokens[token_id];
     return t->len == 1 ? s->miner->token_bytes.ptr[t->offset] : 0;
@@ -55,13 +55,12 @@ uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
 /* How many different words make the slot at p a variable; UINT32_MAX: never. */
 static uint32_t words_needed(const settle *s, const node *n, size_t p, const bucket *b, size_t constants)
 {
-    const token *tokens = s->miner->tokens;
     size_t next = p + 1;
     while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK) next++;
-    if (next < n->count && byte_of(s, n->tokens[next]) == '=') return UINT32_MAX; /* names of keys */
+    if (next < n->count && settle_byte(s, n->tokens[next]) == '=') return UINT32_MAX; /* names of keys */
     ptrdiff_t before = (ptrdiff_t)p - 1;
     while (before >= 0) {
-        uint8_t c = byte_of(s, n->tokens[before]);
+        uint8_t c = settle_byte(s, n->tokens[before]);
         if (c != ' ' && c != '"' && c != '(' && c != '\'') break;
         before--;
     }
@@ -71,8 +70,7 @@ static uint32_t words_needed(const settle *s, const node *n, size_t p, const buc
     if (is_first) return 12;
     if (b->all & TOKEN_UPPER) return 8;
     if (b->all & TOKEN_ENUM) return 4;
-    if (byte_of(s, n->tokens[before]) == ':') return 4;
-    (void)tokens;
+    if (settle_byte(s, n->tokens[before]) == ':') return 4;
     (void)constants;
     return 5;
 }
@@ -134,7 +132,6 @@ static bool mark_slots_of(settle *s, slot_table *t, size_t word)
         node *n = &s->nodes[i];
         if (n->parent != i || word >= n->word_count || n->word_count < 2) continue;
         size_t p = n->words[word];
-        if (n->tokens[p] == TOKEN_ID_WILD && false) continue;
         const bucket *b = bucket_at(t, hole_key(s, n, p));
         if (b->count < 2 || !is_equal_but(&s->nodes[b->first], n, p)) continue;
         size_t constants = constants_but(s, n, p);
@@ -178,7 +175,7 @@ static lm_err flatten(settle *s, node *n)
     return LM_OK;
 }
 
-static lm_err join_nodes(settle *s, node *into, node *other)
+lm_err settle_join(settle *s, node *into, node *other)
 {
     other->parent = (uint32_t)(into - s->nodes);
     if (into->alignment != other->alignment || into->agree_count != other->agree_count) {
@@ -248,7 +245,7 @@ lm_err settle_unite(settle *s)
             node *o = &s->nodes[table.slots[at] - 1];
             if (o->hash == n->hash && o->count == n->count &&
                 memcmp(o->tokens, n->tokens, n->count * sizeof *n->tokens) == 0) {
-                err = join_nodes(s, o, n);
+                err = settle_join(s, o, n);
                 break;
             }
         }
@@ -392,7 +389,7 @@ static lm_err write_texts(settle *s)
         node *n = &s->nodes[i];
         if (n->parent != i || n->template_id == NO_INDEX || n->template_id == m->rest_template) continue;
         buf.len = 0;
-        err = template_text_write(m, n, &buf);
+        err = template_text_write(s, n, &buf);
         if (err) break;
         template_row *row = &m->templates[n->template_id];
         if (lm_str_equal(row->text, (lm_str){buf.ptr, buf.len})) continue;
@@ -418,6 +415,8 @@ lm_err lm_miner_settle(lm_miner *m)
     for (uint32_t i = 0; i < s.node_count && !err; i++) err = node_of_group(&s, i);
     for (uint32_t i = 0; i < s.node_count; i++) s.nodes[i].template_id = NO_INDEX;
     if (!err) err = merge_slots(&s);
+    if (!err) err = settle_absorb(&s);
+    if (!err) err = settle_roles(&s);
     if (!err) err = give_ids(&s);
     if (!err) err = write_texts(&s);
     if (err) goto out;
@@ -425,6 +424,7 @@ lm_err lm_miner_settle(lm_miner *m)
     m->is_settled = true;
 out:
     lm_mem_release(m->mem, s.nodes, s.node_count * sizeof *s.nodes);
+    lm_mem_release(m->mem, s.roles.slots, s.roles.slot_count * sizeof *s.roles.slots);
     lm_arena_fini(&s.arena);
     return err;
 }

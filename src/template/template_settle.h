@@ -17,11 +17,25 @@ typedef struct node {
     uint32_t template_id;
 } node;
 
+/* What was seen in a role: behind a key and its '='. Filled from all nodes, in any order with the same outcome. */
+typedef struct role {
+    uint64_t key;   /* 0: free */
+    uint64_t value; /* hash of the only value, or ROLE_MANY */
+} role;
+
+#define ROLE_MANY UINT64_MAX
+
+typedef struct role_table {
+    role *slots;
+    size_t slot_count, used;
+} role_table;
+
 typedef struct settle {
     lm_miner *miner;
     lm_arena arena;
     node *nodes; /* one per group */
     size_t node_count;
+    role_table roles;
 } settle;
 
 bool settle_is_wild(const settle *s, uint32_t token_id);
@@ -32,7 +46,18 @@ LM_USE lm_err settle_replace(settle *s, node *n, const uint32_t *tokens);
 /** Nodes with equal tokens become one. */
 LM_USE lm_err settle_unite(settle *s);
 
+/* ---- template_similar.c ---- */
+/** Nodes that are another node with values in its variables join it. */
+LM_USE lm_err settle_absorb(settle *s);
+LM_USE lm_err settle_join(settle *s, node *into, node *other);
+
+/* ---- template_role.c ---- */
+LM_USE lm_err settle_roles(settle *s);
+/** Is the word at position i of what the node's lines agree on a value, though only one was seen here? */
+bool settle_is_variable(const settle *s, const node *n, size_t i);
+uint8_t settle_byte(const settle *s, uint32_t token_id);
+
 /* ---- template_text.c ---- */
-LM_USE lm_err template_text_write(const lm_miner *miner, const node *n, lm_buf *out);
+LM_USE lm_err template_text_write(const settle *s, const node *n, lm_buf *out);
 
 #endif

@@ -30,7 +30,13 @@ static ptrdiff_t context_of(const item *s, size_t i)
     return q;
 }
 
-static bool is_value(const item *s, size_t i, size_t first)
+/* name.name:# may be a host and its port, or a file and its line: a value, even as the first word */
+static bool is_place(const item *s, size_t i, size_t count)
+{
+    return (s[i].flags & TOKEN_DOT) && i + 2 < count && is_byte(&s[i + 1], ':') && (s[i + 2].flags & TOKEN_WILD);
+}
+
+static bool is_value(const item *s, size_t i, size_t first, size_t count)
 {
     uint32_t flags = s[i].flags;
     if (flags & (TOKEN_WILD | TOKEN_PART)) return true;
@@ -40,7 +46,7 @@ static bool is_value(const item *s, size_t i, size_t first)
     if (flags & TOKEN_UPPER) return false;
     ptrdiff_t before = context_of(s, i);
     if (before >= 0 && is_byte(&s[before], '=')) return true;
-    if (i == first) return false;
+    if (i == first) return is_place(s, i, count);
     if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
     return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;
 }
@@ -81,7 +87,7 @@ void template_soft_key(const item *line, size_t count, soft_key *out)
     while (first < count && !template_is_word(line[first].flags)) first++;
     bool is_soft[MESSAGE_TOKENS_MAX];
     for (size_t i = 0; i < count; i++) {
-        is_soft[i] = template_is_word(line[i].flags) && is_value(line, i, first);
+        is_soft[i] = template_is_word(line[i].flags) && is_value(line, i, first, count);
         constants += template_is_word(line[i].flags) && !is_soft[i];
     }
     for (size_t i = 0; i < count; i++) {

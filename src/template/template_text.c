@@ -28,10 +28,12 @@ static void append_mark(lm_buf *out, size_t begin)
 }
 
 /* Token bytes to a string with one mark per variable. */
-static lm_err write_marked(const lm_miner *m, const uint32_t *tokens, size_t count, lm_buf *out)
+static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        const token *t = &m->tokens[tokens[i]];
+    const lm_miner *m = s->miner;
+    for (size_t i = 0; i < n->agree_count; i++) {
+        const token *t = &m->tokens[n->agree[i]];
+        if (settle_is_variable(s, n, i)) t = &m->tokens[TOKEN_ID_WILD];
         lm_err err = lm_buf_append(out, m->token_bytes.ptr + t->offset, t->len);
         if (err) return err;
     }
@@ -74,12 +76,13 @@ static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
     return LM_OK;
 }
 
-lm_err template_text_write(const lm_miner *m, const node *n, lm_buf *out)
+lm_err template_text_write(const settle *s, const node *n, lm_buf *out)
 {
+    lm_mem *mem = s->miner->mem;
     lm_buf marked, done;
-    lm_buf_init(&marked, m->mem);
-    lm_buf_init(&done, m->mem);
-    lm_err err = write_marked(m, n->agree, n->agree_count, &marked);
+    lm_buf_init(&marked, mem);
+    lm_buf_init(&done, mem);
+    lm_err err = write_marked(s, n, &marked);
     if (!err) err = notate(marked.ptr, marked.len, &done);
     if (!err) err = expand(done.ptr, done.len, out);
     lm_buf_fini(&marked);

@@ -1,0 +1,81 @@
+/**
+ * Roles: what the stream says about the values behind a key. `user=root` alone looks constant; when `user=` takes
+ * another value anywhere in the stream it is a variable everywhere.
+ */
+#include "template/template_settle.h"
+
+/* The key before the '=' in front of position i, or NO_INDEX. */
+static uint32_t key_before(const settle *s, const node *n, size_t i)
+{
+    size_t q = i;
+    while (q > 0) {
+        uint8_t c = settle_byte(s, n->agree[q - 1]);
+        if (c != ' ' && c != '"' && c != '\'') break;
+        q--;
+    }
+    if (q == 0 || settle_byte(s, n->agree[q - 1]) != '=') return NO_INDEX;
+    q--;
+    while (q > 0 && n->agree[q - 1] == TOKEN_ID_BLANK) q--;
+    return q == 0 ? NO_INDEX : n->agree[q - 1];
+}
+
+static role *role_at(const role_table *t, uint64_t key)
+{
+    size_t mask = t->slot_count - 1;
+    for (size_t at = (size_t)lm_hash_u64(key) & mask;; at = (at + 1) & mask)
+        if (t->slots[at].key == key || t->slots[at].key == 0) return &t->slots[at];
+}
+
+static lm_err role_add(settle *s, uint64_t key, uint64_t value)
+{
+    role_table *t = &s->roles;
+    key |= key == 0;
+    if ((t->used + 1) * 2 > t->slot_count) {
+        role_table bigger = {.slot_count = t->slot_count ? t->slot_count * 2 : 256, .used = t->used};
+        bigger.slots = lm_mem_calloc(s->miner->mem, bigger.slot_count, sizeof *bigger.slots);
+        if (!bigger.slots) return lm_mem_err();
+        for (size_t i = 0; i < t->slot_count; i++)
+            if (t->slots[i].key) *role_at(&bigger, t->slots[i].key) = t->slots[i];
+        lm_mem_release(s->miner->mem, t->slots, t->slot_count * sizeof *t->slots);
+        *t = bigger;
+    }
+    role *r = role_at(t, key);
+    if (r->key == 0) {
+        *r = (role){key, value};
+        t->used++;
+    } else if (r->value != value) {
+        r->value = ROLE_MANY;
+    }
+    return LM_OK;
+}
+
+lm_err settle_roles(settle *s)
+{
+    const token *tokens = s->miner->tokens;
+    for (size_t k = 0; k < s->node_count; k++) {
+        const node *n = &s->nodes[k];
+        if (n->parent != k) continue;
+        for (size_t i = 0; i < n->agree_count; i++) {
+            if (!template_is_word(tokens[n->agree[i]].flags)) continue;
+            uint32_t key = key_before(s, n, i);
+            if (key == NO_INDEX) continue;
+            bool is_wild = (tokens[n->agree[i]].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+            lm_err err = role_add(s, tokens[key].hash, is_wild ? ROLE_MANY : tokens[n->agree[i]].hash);
+            if (err) return err;
+        }
+    }
+    return LM_OK;
+}
+
+bool settle_is_variable(const settle *s, const node *n, size_t i)
+{
+    const token *t = &s->miner->tokens[n->agree[i]];
+    if (!template_is_word(t->flags)) return false;
+    if (t->flags & TOKEN_BOOL) return true;
+    if (t->flags & TOKEN_WILD) return true;
+    uint32_t key = key_before(s, n, i);
+    if (key == NO_INDEX) return false;
+    if (t->flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;
+    const role *r = role_at(&s->roles, s->miner->tokens[key].hash);
+    return r->key != 0 && r->value == ROLE_MANY;
+}

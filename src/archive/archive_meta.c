@@ -1,0 +1,275 @@
+/** Heads of segments and the end of the archive, to bytes and back. docs/format/archive.md is the law. */
+#include "archive/archive_priv.h"
+
+enum { TIMES_NONE = 0, TIMES_SOME = 1 };
+
+/** An array of count items for numbers that a foreign file claims: never more than its bytes could hold. */
+static void *array_of(lm_arena *arena, lm_reader *r, uint64_t count, size_t item_bytes, size_t align)
+{
+    if (r->failed || count > lm_reader_left(r)) {
+        r->failed = true;
+        return NULL;
+    }
+    void *items = lm_arena_alloc(arena, (size_t)count * item_bytes, align);
+    if (items) memset(items, 0, (size_t)count * item_bytes);
+    return items;
+}
+
+static lm_err put_times(lm_buf *out, int64_t first, int64_t last)
+{
+    bool has_times = first <= last;
+    lm_err err = lm_buf_u8(out, has_times ? TIMES_SOME : TIMES_NONE);
+    if (!err && has_times) err = lm_buf_varint(out, lm_zigzag(first));
+    if (!err && has_times) err = lm_buf_varint(out, (uint64_t)last - (uint64_t)first);
+    return err;
+}
+
+static void get_times(lm_reader *r, int64_t *first, int64_t *last)
+{
+    *first = INT64_MAX;
+    *last = INT64_MIN;
+    if (lm_reader_u8(r) == TIMES_NONE || r->failed) return;
+    *first = lm_unzigzag(lm_reader_varint(r));
+    *last = (int64_t)((uint64_t)*first + lm_reader_varint(r));
+    if (*last < *first) r->failed = true;
+}
+
+static lm_err put_str(lm_buf *out, lm_str s)
+{
+    lm_err err = lm_buf_varint(out, s.len);
+    return err ? err : lm_buf_append(out, s.ptr, s.len);
+}
+
+static lm_str get_str(lm_reader *r, size_t max)
+{
+    return lm_reader_bytes(r, (size_t)lm_reader_varint_max(r, max));
+}
+
+static lm_err put_file(lm_buf *out, const lm_archive_file *file)
+{
+    lm_err err = put_str(out, file->name);
+    if (!err) err = lm_buf_varint(out, lm_zigzag(file->mtime_ns));
+    if (!err) err = lm_buf_varint(out, file->mode);
+    if (!err) err = lm_buf_u8(out, (uint8_t)file->packing);
+    return err;
+}
+
+static void get_file(lm_reader *r, lm_archive_file *file)
+{
+    file->name = get_str(r, LM_PATH_BYTES_MAX);
+    file->mtime_ns = lm_unzigzag(lm_reader_varint(r));
+    file->mode = (uint32_t)lm_reader_varint_max(r, 07777);
+    file->packing = (lm_packing)lm_reader_u8(r);
+    if (file->packing > LM_PACKING_BZIP2) r->failed = true;
+}
+
+/* ---- head of a segment --------------------------------------------------------------------------------------------------- */
+
+static lm_err put_head(const lm_segment_head *head, lm_buf *out)
+{
+    lm_err err = lm_buf_u8(out, head->kind);
+    if (!err) err = lm_buf_u8(out, head->level);
+    if (!err) err = lm_buf_varint(out, head->stream);
+    if (!err) err = lm_buf_varint(out, head->raw_bytes);
+    if (!err) err = lm_buf_varint(out, head->rows);
+    if (!err) err = put_times(out, head->time_min, head->time_max);
+    if (!err) err = lm_buf_varint(out, head->span_count);
+    for (size_t i = 0; !err && i < head->span_count; i++) {
+        const lm_head_span *span = &head->spans[i];
+        err = lm_buf_varint(out, span->span.file);
+        if (!err) err = lm_buf_varint(out, span->span.rows);
+        if (!err) err = lm_buf_varint(out, span->span.first_line);
+        if (!err) err = lm_buf_u8(out, span->span.flags);
+        if (!err && (span->span.flags & LM_SPAN_NEW_FILE)) err = put_file(out, &span->file);
+    }
+    if (!err) err = lm_buf_varint(out, head->raw_block_count);
+    if (!err) err = lm_buf_varint(out, head->templates_raw);
+    if (!err) err = lm_buf_varint(out, head->templates_bytes);
+    if (!err) err = lm_buf_varint(out, head->directory_bytes);
+    if (!err) err = lm_buf_varint(out, head->blocks_bytes);
+    if (!err) err = lm_buf_le32(out, head->templates_check);
+    if (!err) err = lm_buf_le32(out, head->directory_check);
+    return err;
+}
+
+lm_err lm_head_write(const lm_segment_head *head, lm_buf *out)
+{
+    size_t begin = out->len;
+    lm_err err = lm_buf_le32(out, LM_SEGMENT_MAGIC);
+    if (!err) err = lm_buf_le64(out, 0);
+    if (!err) err = put_head(head, out);
+    if (err) return err;
+    uint32_t len = (uint32_t)(out->len - begin - LM_SEGMENT_HEAD_BYTES);
+    uint32_t check = (uint32_t)lm_hash64(out->ptr + begin + LM_SEGMENT_HEAD_BYTES, len);
+    memcpy(out->ptr + begin + 4, &len, 4);
+    memcpy(out->ptr + begin + 8, &check, 4);
+    return LM_OK;
+}
+
+static void get_spans(lm_reader *r, lm_arena *arena, lm_segment_head *head)
+{
+    head->span_count = (size_t)lm_reader_varint(r);
+    head->spans = array_of(arena, r, head->span_count, sizeof *head->spans, _Alignof(lm_head_span));
+    uint64_t rows = 0;
+    for (size_t i = 0; head->spans && !r->failed && i < head->span_count; i++) {
+        lm_head_span *span = &head->spans[i];
+        span->span.file = (uint32_t)lm_reader_varint_max(r, LM_FILE_COUNT_MAX);
+        span->span.rows = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
+        span->span.first_line = lm_reader_varint(r);
+        span->span.flags = lm_reader_u8(r);
+        if (span->span.flags & LM_SPAN_NEW_FILE) get_file(r, &span->file);
+        rows += span->span.rows;
+    }
+    if (rows != head->rows) r->failed = true;
+}
+
+lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out)
+{
+    if (bytes.len < LM_SEGMENT_HEAD_BYTES || lm_le32(bytes.ptr) != LM_SEGMENT_MAGIC) {
+        return lm_fail_at(LM_E_CORRUPT, offset, "no segment begins at offset %llu", (unsigned long long)offset);
+    }
+    uint64_t len = lm_le32(bytes.ptr + 4);
+    if (len > LM_HEAD_BYTES_MAX || len > bytes.len - LM_SEGMENT_HEAD_BYTES ||
+        (uint32_t)lm_hash64(bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)len) != lm_le32(bytes.ptr + 8)) {
+        return lm_fail_at(LM_E_CORRUPT, offset, "the segment head at offset %llu is damaged", (unsigned long long)offset);
+    }
+    lm_reader r = lm_reader_of(bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)len);
+    lm_segment_head head = {.kind = lm_reader_u8(&r), .level = lm_reader_u8(&r)};
+    head.stream = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
+    head.raw_bytes = lm_reader_varint_max(&r, UINT32_MAX);
+    head.rows = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
+    get_times(&r, &head.time_min, &head.time_max);
+    get_spans(&r, arena, &head);
+    head.raw_block_count = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
+    head.templates_raw = lm_reader_varint_max(&r, (uint64_t)LM_SHAPE_COUNT_MAX * 10);
+    head.templates_bytes = lm_reader_varint_max(&r, UINT32_MAX);
+    head.directory_bytes = lm_reader_varint_max(&r, UINT32_MAX);
+    head.blocks_bytes = lm_reader_varint_max(&r, UINT32_MAX);
+    head.templates_check = lm_reader_le32(&r);
+    head.directory_check = lm_reader_le32(&r);
+    head.head_bytes = len + LM_SEGMENT_HEAD_BYTES;
+    bool is_known = head.kind == LM_SEGMENT_COLUMNS || head.kind == LM_SEGMENT_RAW;
+    uint64_t rest = bytes.len - head.head_bytes;
+    if (r.failed || head.templates_bytes > rest || head.directory_bytes > rest || head.blocks_bytes > rest ||
+        head.templates_bytes + head.directory_bytes + head.blocks_bytes > rest) {
+        return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu is cut off or damaged", (unsigned long long)offset);
+    }
+    if (!is_known || head.level < LM_LEVEL_FAST || head.level > LM_LEVEL_MAX) {
+        return lm_fail_at(LM_E_UNSUPPORTED, offset, "the segment at offset %llu was written by a newer logmill", (unsigned long long)offset);
+    }
+    if (head.kind == LM_SEGMENT_COLUMNS && head.rows > LM_SEGMENT_ROWS_MAX) {
+        return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu claims %u rows", (unsigned long long)offset, head.rows);
+    }
+    *out = head;
+    return LM_OK;
+}
+
+/* ---- the end of the archive ---------------------------------------------------------------------------------------------- */
+
+static lm_err put_segments(const lm_archive_meta *meta, lm_buf *out)
+{
+    lm_err err = lm_buf_varint(out, meta->segment_count);
+    for (size_t i = 0; !err && i < meta->segment_count; i++) {
+        const lm_archive_segment *segment = &meta->segments[i];
+        err = lm_buf_varint(out, segment->bytes);
+        if (!err) err = lm_buf_varint(out, segment->raw_bytes);
+        if (!err) err = lm_buf_varint(out, segment->rows);
+        if (!err) err = put_times(out, segment->time_min, segment->time_max);
+        if (!err) err = lm_buf_varint(out, segment->stream);
+        if (!err) err = lm_buf_u8(out, (uint8_t)segment->level);
+    }
+    return err;
+}
+
+static void get_segments(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
+{
+    meta->segment_count = (size_t)lm_reader_varint(r);
+    meta->segments = array_of(arena, r, meta->segment_count, sizeof *meta->segments, _Alignof(lm_archive_segment));
+    uint64_t offset = sizeof LM_ARCHIVE_MAGIC - 1;
+    for (size_t i = 0; meta->segments && !r->failed && i < meta->segment_count; i++) {
+        lm_archive_segment *segment = &meta->segments[i];
+        segment->offset = offset;
+        segment->bytes = lm_reader_varint_max(r, INT64_MAX - offset);
+        segment->raw_bytes = lm_reader_varint(r);
+        segment->rows = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
+        get_times(r, &segment->time_min, &segment->time_max);
+        segment->stream = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
+        segment->level = (lm_level)lm_reader_u8(r);
+        if (segment->stream >= meta->stream_count) r->failed = true;
+        offset += segment->bytes;
+    }
+}
+
+static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
+{
+    lm_err err = lm_buf_varint(out, meta->template_count);
+    for (size_t i = 0; !err && i < meta->template_count; i++) err = put_str(out, meta->templates[i].text);
+    for (size_t i = 0; !err && i < meta->template_count; i++) {
+        const lm_archive_template *t = &meta->templates[i];
+        bool is_merged = t->forward != i;
+        err = lm_buf_u8(out, (uint8_t)((is_merged ? 1 : 0) | (t->name.len ? 2 : 0)));
+        if (!err && is_merged) err = lm_buf_varint(out, t->forward);
+        if (!err && t->name.len) err = put_str(out, t->name);
+        if (!err) err = lm_buf_varint(out, t->count);
+        if (!err) err = put_times(out, t->first_ns, t->last_ns);
+    }
+    return err;
+}
+
+static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
+{
+    meta->template_count = (size_t)lm_reader_varint(r);
+    meta->templates = array_of(arena, r, meta->template_count, sizeof *meta->templates, _Alignof(lm_archive_template));
+    for (size_t i = 0; meta->templates && !r->failed && i < meta->template_count; i++) {
+        meta->templates[i].text = get_str(r, UINT32_MAX);
+    }
+    for (size_t i = 0; meta->templates && !r->failed && i < meta->template_count; i++) {
+        lm_archive_template *t = &meta->templates[i];
+        uint8_t flags = lm_reader_u8(r);
+        t->forward = (uint32_t)i;
+        if (flags & 1) t->forward = (uint32_t)lm_reader_varint_max(r, meta->template_count - 1);
+        if (flags & 2) t->name = get_str(r, LM_PATH_BYTES_MAX);
+        t->count = lm_reader_varint(r);
+        get_times(r, &t->first_ns, &t->last_ns);
+    }
+}
+
+lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out)
+{
+    lm_err err = lm_buf_varint(out, meta->stream_count);
+    for (size_t i = 0; !err && i < meta->stream_count; i++) err = put_str(out, meta->stream_schemas[i]);
+    if (!err) err = lm_buf_varint(out, meta->file_count);
+    for (size_t i = 0; !err && i < meta->file_count; i++) {
+        const lm_archive_file *file = &meta->files[i];
+        err = put_file(out, file);
+        if (!err) err = lm_buf_varint(out, file->bytes);
+        if (!err) err = lm_buf_varint(out, file->lines);
+        if (!err) err = lm_buf_u8(out, file->no_final_newline);
+    }
+    if (!err) err = put_segments(meta, out);
+    if (!err) err = put_templates(meta, out);
+    return err;
+}
+
+lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out)
+{
+    lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
+    lm_archive_meta meta = {0};
+    meta.stream_count = (size_t)lm_reader_varint(&r);
+    meta.stream_schemas = array_of(arena, &r, meta.stream_count, sizeof *meta.stream_schemas, _Alignof(lm_str));
+    for (size_t i = 0; meta.stream_schemas && !r.failed && i < meta.stream_count; i++) meta.stream_schemas[i] = get_str(&r, SIZE_MAX >> 1);
+    meta.file_count = (size_t)lm_reader_varint_max(&r, LM_FILE_COUNT_MAX);
+    meta.files = array_of(arena, &r, meta.file_count, sizeof *meta.files, _Alignof(lm_archive_file));
+    for (size_t i = 0; meta.files && !r.failed && i < meta.file_count; i++) {
+        get_file(&r, &meta.files[i]);
+        meta.files[i].bytes = lm_reader_varint(&r);
+        meta.files[i].lines = lm_reader_varint(&r);
+        meta.files[i].no_final_newline = lm_reader_u8(&r) != 0;
+    }
+    if (!r.failed) get_segments(&r, arena, &meta);
+    if (!r.failed) get_templates(&r, arena, &meta);
+    if (!r.failed && (!meta.stream_schemas || !meta.files || !meta.segments || !meta.templates)) return lm_mem_err();
+    if (r.failed) return lm_fail(LM_E_CORRUPT, "the list of files and segments is damaged");
+    *out = meta;
+    return LM_OK;
+}

@@ -1,0 +1,686 @@
+/**
+ * Parsing: lines -> skeletons and variables, variables -> role columns. The path every byte takes.
+ *
+ *   text --lm_scan_classes, 64 KB at a time--> bitmaps --newlines--> lines --events--> variables
+ *        skeleton = line with variables cut out --exact table--> shape --roles--> columns
+ *
+ * Events are the only places looked at: starts of digit runs, '"', '=' and control bytes; constant words are never
+ * visited. What is a variable:
+ *   - a timestamp of a known layout (kind TIME);
+ *   - a run of letters and digits with a digit in it, less a letter prefix or suffix that reads as a word or a unit
+ *     (`blk_<123>`, `<12>ms`), decimals, addresses and UUIDs as one (kind TOKEN);
+ *   - a JSON string value without blanks, or a value without digits behind '=' (kind TEXT).
+ * The rules look at characters only, so a line's skeleton depends on the line alone.
+ */
+#include "archive/archive_priv.h"
+
+enum { CHUNK_BYTES = 1 << 16, TEXT_VALUE_MAX = 256, AFFIX_MAX = 12 };
+
+typedef struct variable {
+    uint32_t begin, end; /* in the chunk's text: offsets from the segment's begin */
+    uint8_t kind;
+    bool is_digits;   /* TOKEN of 1..16 digits */
+    uint16_t layout;  /* TIME */
+    int64_t ticks;    /* TIME */
+} variable;
+
+typedef struct parser {
+    lm_parsed *out;
+    const uint8_t *text;
+    uint64_t *bits[LM_CLASS_COUNT]; /* of the chunk; bit 0 is text[base] */
+    uint64_t *events;
+    size_t word_cap;
+    size_t base;          /* chunk begin */
+    uint8_t *skeleton;
+    size_t skeleton_cap;
+    variable *vars;
+    size_t var_count;
+} parser;
+
+static inline bool is_digit(uint8_t c)
+{
+    return (uint8_t)(c - '0') < 10;
+}
+
+static inline bool is_alpha(uint8_t c)
+{
+    return (uint8_t)((c | 0x20) - 'a') < 26;
+}
+
+static inline bool is_alnum(uint8_t c)
+{
+    return is_digit(c) || is_alpha(c);
+}
+
+/** 64 bits of a bitmap from any position. The maps have a zero word behind. */
+static inline uint64_t window(const uint64_t *bits, size_t at)
+{
+    size_t word = at >> 6, shift = at & 63;
+    return bits[word] >> shift | (bits[word + 1] << 1) << (63 - shift);
+}
+
+/** Length of the run of set bits at position at (not beyond limit). */
+static inline size_t run_length(const uint64_t *bits, size_t at, size_t limit)
+{
+    size_t begin = at;
+    for (;;) {
+        uint64_t rest = ~window(bits, at);
+        if (rest) {
+            at += (size_t)__builtin_ctzll(rest);
+            break;
+        }
+        at += 64;
+        if (at >= limit) break;
+    }
+    return (at < limit ? at : limit) - begin;
+}
+
+/* ---- one token ------------------------------------------------------------------------------------------------------ */
+
+/** All letters a-f, or all A-F? (digits are free) */
+static bool is_hex_word(const uint8_t *p, size_t len)
+{
+    bool lower = true, upper = true;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = p[i];
+        if (is_digit(c)) continue;
+        lower = lower && c >= 'a' && c <= 'f';
+        upper = upper && c >= 'A' && c <= 'F';
+        if (!lower && !upper) return false;
+    }
+    return true;
+}
+
+static bool is_uuid_at(const uint8_t *p)
+{
+    if (p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-') return false;
+    for (int i = 0; i < 36; i++) {
+        if (i == 8 || i == 13 || i == 18 || i == 23) continue;
+        if (!(is_digit(p[i]) || (p[i] >= 'a' && p[i] <= 'f') || (p[i] >= 'A' && p[i] <= 'F'))) return false;
+    }
+    return true;
+}
+
+/** Does the word change case after its first letter (as ids do, and words do not)? */
+static bool is_mixed_case(const uint8_t *p, size_t len)
+{
+    bool lower = false, upper = false;
+    for (size_t i = 0; i < len; i++) {
+        if (!is_alpha(p[i])) continue;
+        if (p[i] & 0x20) {
+            lower = true;
+        } else if (i > 0) {
+            upper = true;
+        }
+    }
+    return lower && upper;
+}
+
+static bool push_time(parser *ps, size_t begin, size_t line_end, size_t must_pass)
+{
+    lm_time time;
+    if (!lm_time_parse(ps->text + begin, line_end - begin, &time) || begin + time.len <= must_pass) return false;
+    ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin,
+                                           .end = (uint32_t)(begin + time.len),
+                                           .kind = LM_KIND_TIME,
+                                           .layout = time.layout,
+                                           .ticks = time.ticks};
+    return true;
+}
+
+/** A date may begin up to 8 bytes before its first digit: `Jun  9 06:..`, `Thu Jun 09 06:..`. */
+static bool try_month_time(parser *ps, size_t at, size_t digits, size_t from, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    if (digits > 2 || at + digits + 1 >= line_end || t[at + digits] != ' ' || !is_digit(t[at + digits + 1])) return false;
+    if (at < from + 4 || t[at - 1] != ' ') return false;
+    size_t month = t[at - 2] == ' ' ? at - 5 : at - 4;
+    if (month < from || month > at || !is_alpha(t[month]) || !is_alpha(t[month + 1]) || !is_alpha(t[month + 2])) return false;
+    if (month >= from + 4 && t[month - 1] == ' ' && is_alpha(t[month - 2]) && is_alpha(t[month - 4]) &&
+        push_time(ps, month - 4, line_end, at)) {
+        return true;
+    }
+    return push_time(ps, month, line_end, at);
+}
+
+static bool looks_like_time(const uint8_t *t, size_t at, size_t digits, size_t line_end)
+{
+    if (at + digits + 2 >= line_end) return false;
+    uint8_t next = t[at + digits], after = t[at + digits + 1];
+    switch (digits) {
+    case 2:
+        if (next == ':' || next == '-' || next == '.') return is_digit(after);
+        if (next == '/') return is_alnum(after);
+        return next == ' ' && is_alpha(after);
+    case 1: return (next == '/' || next == ' ' || next == ':') && is_alnum(after);
+    case 4: return next == '-' || next == '/' || next == '.';
+    case 6: return next == ' ' && is_digit(after);
+    case 8: return next == '-' || next == 'T' || next == ' ' || next == '_';
+    case 14: return true;
+    default: return false;
+    }
+}
+
+static size_t push_token(parser *ps, size_t begin, size_t end, bool is_digits)
+{
+    ps->vars[ps->var_count++] = (variable){
+        .begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TOKEN, .is_digits = is_digits && end - begin <= 16};
+    return end;
+}
+
+/** digits at [at, stop): takes in .digits groups and a sign. Returns the end. */
+static size_t push_number(parser *ps, size_t at, size_t stop, size_t from, size_t line_begin, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    size_t end = stop;
+    unsigned points = 0;
+    while (points < 3 && end + 1 < line_end && t[end] == '.' && is_digit(t[end + 1])) {
+        end += 1 + run_length(ps->bits[LM_CLASS_DIGIT], end + 1 - ps->base, line_end - ps->base);
+        points++;
+    }
+    size_t begin = at;
+    if (points <= 1 && begin > from && t[begin - 1] == '-') {
+        uint8_t before = begin - 1 == line_begin ? ' ' : t[begin - 2];
+        if (before == ' ' || before == '_' || before == '=' || before == ':' || before == ',' || before == '(' ||
+            before == '[' || before == '"' || before == '\t') {
+            begin--;
+        }
+    }
+    return push_token(ps, begin, end, points == 0 && begin == at);
+}
+
+/**
+ * The token around the digit run at `at`. from: end of the variable before (nothing before it may be taken).
+ * Returns where to go on.
+ */
+static size_t scan_token(parser *ps, size_t at, size_t from, size_t line_begin, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    size_t limit = line_end - ps->base;
+    size_t digits = run_length(ps->bits[LM_CLASS_DIGIT], at - ps->base, limit);
+    size_t begin = at;
+    while (begin > from && is_alnum(t[begin - 1])) begin--;
+    size_t end = at + digits;
+    if (end < line_end && is_alpha(t[end])) {
+        end = at + run_length(ps->bits[LM_CLASS_WORD], at - ps->base, limit);
+    }
+    if (end - begin == 8 && begin + 36 <= line_end && t[end] == '-' && is_uuid_at(t + begin) &&
+        (begin + 36 == line_end || !is_alnum(t[begin + 36]))) {
+        return push_token(ps, begin, begin + 36, false);
+    }
+    if (begin == at) {
+        if (looks_like_time(t, at, digits, line_end) && push_time(ps, at, line_end, at)) return ps->vars[ps->var_count - 1].end;
+        if (try_month_time(ps, at, digits, from, line_end)) return ps->vars[ps->var_count - 1].end;
+        if (end == at + digits) return push_number(ps, at, end, from, line_begin, line_end);
+        if (digits == 1 && t[at] == '0' && (t[at + 1] | 0x20) == 'x' && end - at > 2) {
+            return push_token(ps, at + 2, end, false);
+        }
+    } else if (at - begin == 1 && digits == 4 && at + 7 < line_end && t[at + 4] == ' ' && t[at + 7] == ':' &&
+               push_time(ps, at, line_end, at)) { /* klog: I0507 11:59:44.523502 */
+        return ps->vars[ps->var_count - 1].end;
+    }
+    size_t len = end - begin, prefix = at - begin, suffix = end - at - digits;
+    if (len >= 4 && len <= 40 && (prefix || suffix) && is_hex_word(t + begin, len)) return push_token(ps, begin, end, false);
+    bool has_more_digits = false;
+    for (size_t i = at + digits; i < end; i++) has_more_digits = has_more_digits || is_digit(t[i]);
+    if (has_more_digits || (prefix && suffix) || prefix > AFFIX_MAX || suffix > AFFIX_MAX ||
+        is_mixed_case(t + begin, len)) {
+        return push_token(ps, begin, end, false);
+    }
+    if (prefix) return push_number(ps, at, end, at, line_begin, line_end);
+    return push_token(ps, at, at + digits, true);
+}
+
+/* ---- text values ------------------------------------------------------------------------------------------------------- */
+
+/** Plain enough that the token rules split it well: digits, hex, and . : - between them. */
+static bool is_number_like(const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = p[i];
+        if (!is_digit(c) && c != '.' && c != ':' && c != '-' && c != '+' && c != '/' && c != ',' && !(c >= 'a' && c <= 'f') &&
+            c != 'T' && c != 'Z') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** `"` at `at`: the string value of a JSON member or of key="...". Returns where to go on. */
+static size_t scan_quote(parser *ps, size_t at, size_t from, size_t line_begin, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    if (at == line_begin) return at + 1;
+    uint8_t before = t[at - 1];
+    if (before == ' ' && at - 1 > line_begin) before = t[at - 2] == ':' ? ':' : ' ';
+    bool is_value = before == ':' || before == '=' || ((before == '[' || before == ',') && at + 1 < line_end && is_alpha(t[at + 1]));
+    if (!is_value || at < from) return at + 1;
+    size_t begin = at + 1, end = begin;
+    size_t stop = line_end - begin < TEXT_VALUE_MAX ? line_end : begin + TEXT_VALUE_MAX;
+    while (end < stop && t[end] != '"' && t[end] != ' ' && t[end] > 0x08) {
+        end += t[end] == '\\' && end + 1 < stop ? 2 : 1;
+    }
+    if (end >= stop || t[end] != '"' || end == begin) return at + 1;
+    if (is_number_like(t + begin, end - begin)) return begin;
+    ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
+    return end + 1; /* the closing quote opens nothing */
+}
+
+/** `=` at `at`: a value without digits is a text variable. Returns where to go on. */
+static size_t scan_equals(parser *ps, size_t at, size_t line_begin, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    size_t begin = at + 1, end = begin;
+    if (at == line_begin || begin >= line_end || !is_alpha(t[begin])) return begin;
+    size_t stop = line_end - begin < TEXT_VALUE_MAX ? line_end : begin + TEXT_VALUE_MAX;
+    for (; end < stop; end++) {
+        uint8_t c = t[end];
+        if (c <= ' ' || c == ',' || c == ';' || c == '&' || c == ')' || c == ']' || c == '}' || c == '"' || c == '\'') break;
+        if (is_digit(c)) return begin;
+    }
+    if (end == begin || (end == stop && stop != line_end)) return begin;
+    ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
+    return end;
+}
+
+/* ---- one line ------------------------------------------------------------------------------------------------------------ */
+
+static inline size_t next_event(const parser *ps, size_t at, size_t line_end)
+{
+    size_t rel = at - ps->base, limit = line_end - ps->base;
+    size_t word = rel >> 6;
+    uint64_t bits = ps->events[word] & (~(uint64_t)0 << (rel & 63));
+    while (!bits) {
+        if (++word << 6 >= limit) return line_end;
+        bits = ps->events[word];
+    }
+    size_t found = (word << 6) + (size_t)__builtin_ctzll(bits);
+    return found < limit ? ps->base + found : line_end;
+}
+
+/** Variables of a line. False: keep the line raw. */
+static bool find_variables(parser *ps, size_t line_begin, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    size_t from = line_begin;
+    ps->var_count = 0;
+    for (size_t at = next_event(ps, line_begin, line_end); at < line_end;) {
+        uint8_t c = t[at];
+        size_t before = ps->var_count, go_on;
+        if (is_digit(c)) {
+            go_on = scan_token(ps, at, from, line_begin, line_end);
+        } else if (c == '"') {
+            go_on = scan_quote(ps, at, from, line_begin, line_end);
+        } else if (c == '=') {
+            go_on = scan_equals(ps, at, line_begin, line_end);
+        } else {
+            if (c == LM_MARK) return false;
+            go_on = at + 1;
+        }
+        if (ps->var_count != before) {
+            if (ps->var_count >= LM_SHAPE_VARS_MAX) return false;
+            from = ps->vars[before].end;
+        }
+        if (go_on >= line_end) break;
+        at = next_event(ps, go_on, line_end);
+    }
+    return true;
+}
+
+/** LM_MARK inside a variable or right behind the last event would break the skeleton: find_variables sees all of them but
+ *  those inside skipped variables, which are checked by class (TOKEN, TIME have none; TEXT stops at control bytes). */
+static size_t write_skeleton(parser *ps, size_t line_begin, size_t line_end)
+{
+    uint8_t *at = ps->skeleton;
+    size_t from = line_begin;
+    for (size_t i = 0; i < ps->var_count; i++) {
+        const variable *var = &ps->vars[i];
+        size_t len = var->begin - from;
+        if (len <= 16) {
+            memcpy(at, ps->text + from, 16); /* both sides have room: LM_TEXT_PADDING, skeleton_cap */
+        } else {
+            memcpy(at, ps->text + from, len);
+        }
+        at += len;
+        at[0] = LM_MARK;
+        at[1] = var->kind;
+        at += 2;
+        from = var->end;
+    }
+    memcpy(at, ps->text + from, line_end - from);
+    return (size_t)(at - ps->skeleton) + (line_end - from);
+}
+
+/* ---- role columns --------------------------------------------------------------------------------------------------------- */
+
+static lm_err role_grow(lm_mem *mem, lm_role *role)
+{
+    uint32_t cap = role->cap ? role->cap * 2 : 8;
+    if (role->classes) { /* first: a failure below would leave the classes larger than cap says, so they go */
+        uint16_t *classes = lm_mem_resize(mem, role->classes, role->cap * sizeof *classes, cap * sizeof *classes);
+        if (!classes) return lm_mem_err();
+        role->classes = classes;
+    }
+    int64_t *numbers = lm_mem_resize(mem, role->numbers, role->cap * sizeof *numbers, cap * sizeof *numbers);
+    if (!numbers) {
+        lm_mem_release(mem, role->classes, role->classes ? cap * sizeof *role->classes : 0);
+        role->classes = NULL;
+        return lm_mem_err();
+    }
+    role->numbers = numbers;
+    role->cap = cap;
+    return LM_OK;
+}
+
+/** From one class to several: write down the classes so far. */
+static lm_err role_split_classes(lm_mem *mem, lm_role *role)
+{
+    uint16_t *classes = lm_mem_alloc(mem, role->cap * sizeof *classes);
+    if (!classes) return lm_mem_err();
+    for (uint32_t i = 0; i < role->count; i++) classes[i] = role->uniform;
+    role->classes = classes;
+    return LM_OK;
+}
+
+static inline lm_err role_push(lm_mem *mem, lm_role *role, uint16_t vclass, int64_t number)
+{
+    if (role->count == role->cap) {
+        lm_err err = role_grow(mem, role);
+        if (err) return err;
+    }
+    if (role->count == 0) role->uniform = vclass;
+    if (vclass != role->uniform && !role->classes) {
+        lm_err err = role_split_classes(mem, role);
+        if (err) return err;
+    }
+    if (role->classes) role->classes[role->count] = vclass;
+    role->numbers[role->count++] = number;
+    return LM_OK;
+}
+
+static lm_err role_texts_grow(lm_mem *mem, lm_role *role, const uint8_t *text)
+{
+    uint32_t cap = role->slot_cap ? role->slot_cap * 2 : 16;
+    uint32_t *slots = lm_mem_calloc(mem, cap, sizeof *slots);
+    if (!slots) return lm_mem_err();
+    for (uint32_t i = 0; i < role->text_count; i++) {
+        size_t at = lm_hash64(text + role->texts[i].offset, role->texts[i].len) & (cap - 1);
+        while (slots[at]) at = (at + 1) & (cap - 1);
+        slots[at] = i + 1;
+    }
+    lm_mem_release(mem, role->text_slots, role->slot_cap * sizeof *slots);
+    role->text_slots = slots;
+    role->slot_cap = cap;
+    return LM_OK;
+}
+
+/** Place of a text in the role's dictionary, added if new. */
+static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len, int64_t *out)
+{
+    lm_mem *mem = ps->out->mem;
+    const uint8_t *text = ps->text;
+    if (role->text_count * 2 >= role->slot_cap) {
+        lm_err err = role_texts_grow(mem, role, text);
+        if (err) return err;
+    }
+    size_t mask = role->slot_cap - 1;
+    size_t at = lm_hash64(text + offset, len) & mask;
+    for (; role->text_slots[at]; at = (at + 1) & mask) {
+        const lm_slice *known = &role->texts[role->text_slots[at] - 1];
+        if (known->len == len && memcmp(text + known->offset, text + offset, len) == 0) {
+            *out = role->text_slots[at] - 1;
+            return LM_OK;
+        }
+    }
+    size_t cap = role->text_cap;
+    lm_err err = lm_vec_grow(mem, &role->texts, &cap, (size_t)role->text_count + 1, sizeof *role->texts);
+    if (err) return err;
+    role->text_cap = (uint32_t)cap;
+    role->texts[role->text_count] = (lm_slice){offset, len};
+    role->text_bytes += len + 1;
+    role->text_slots[at] = ++role->text_count;
+    *out = role->text_count - 1;
+    return LM_OK;
+}
+
+static inline int64_t parse_digits(const uint8_t *p, size_t len)
+{
+    int64_t v = 0;
+    for (size_t i = 0; i < len; i++) v = v * 10 + (p[i] - '0');
+    return v;
+}
+
+static lm_err role_add(parser *ps, lm_role *role, const variable *var)
+{
+    lm_mem *mem = ps->out->mem;
+    if (var->kind == LM_KIND_TIME) return role_push(mem, role, (uint16_t)(LM_VC_TIME + var->layout), var->ticks);
+    const uint8_t *p = ps->text + var->begin;
+    uint32_t len = var->end - var->begin;
+    lm_token_value value = {.vclass = LM_VC_STR};
+    if (var->kind == LM_KIND_TOKEN) {
+        if (var->is_digits) {
+            uint16_t vclass = p[0] == '0' && len > 1 ? (uint16_t)(LM_VC_ZINT + len) : (uint16_t)LM_VC_INT;
+            return role_push(mem, role, vclass, parse_digits(p, len));
+        }
+        lm_token_classify(p, len, &value);
+    }
+    if (value.vclass == LM_VC_UUID || value.vclass == LM_VC_HEX32) {
+        value.number = (int64_t)(role->wide.len / 16);
+        lm_err err = lm_buf_append(&role->wide, value.wide, 16);
+        if (err) return err;
+    } else if (value.vclass == LM_VC_STR) {
+        lm_err err = role_text(ps, role, var->begin, len, &value.number);
+        if (err) return err;
+    }
+    return role_push(mem, role, value.vclass, value.number);
+}
+
+/** Make room for the roles that a new shape brought. */
+static lm_err roles_extend(lm_parsed *out)
+{
+    lm_err err = lm_vec_grow(out->mem, &out->roles, &out->role_cap, out->shapes.role_count, sizeof *out->roles);
+    if (err) return err;
+    for (; out->role_count < out->shapes.role_count; out->role_count++) {
+        lm_role *role = &out->roles[out->role_count];
+        *role = (lm_role){.key = out->shapes.role_keys[out->role_count]};
+        lm_buf_init(&role->wide, out->mem);
+    }
+    return LM_OK;
+}
+
+/** A shape's first line: remember where it is and how long its variables are there. */
+static lm_err note_sample(parser *ps, lm_shape_entry *entry, size_t line_begin, size_t line_end)
+{
+    lm_parsed *out = ps->out;
+    entry->sample = (lm_slice){(uint32_t)line_begin, (uint32_t)(line_end - line_begin)};
+    lm_err err = lm_vec_grow(out->mem, &out->sample_lens, &out->sample_len_cap, out->sample_len_count + ps->var_count,
+                             sizeof *out->sample_lens);
+    if (err) return err;
+    for (size_t i = 0; i < ps->var_count; i++) {
+        out->sample_lens[out->sample_len_count++] = ps->vars[i].end - ps->vars[i].begin;
+    }
+    return roles_extend(out);
+}
+
+static lm_err add_row(parser *ps, size_t line_begin, size_t line_end, size_t skeleton_len)
+{
+    lm_parsed *out = ps->out;
+    uint32_t shape = 0;
+    lm_err err = lm_shapes_intern(&out->shapes, ps->skeleton, skeleton_len, &shape);
+    if (err) return err;
+    lm_shape_entry *entry = &out->shapes.items[shape];
+    if (entry->rows++ == 0) {
+        err = note_sample(ps, entry, line_begin, line_end);
+        if (err) return err;
+    }
+    if (out->row_count == out->row_cap) {
+        err = lm_vec_grow(out->mem, &out->shape_of_row, &out->row_cap, out->row_count + 1, sizeof *out->shape_of_row);
+        if (err) return err;
+    }
+    out->shape_of_row[out->row_count++] = shape;
+    const uint32_t *roles = out->shapes.var_roles + entry->first_var;
+    for (size_t i = 0; i < ps->var_count; i++) {
+        err = role_add(ps, &out->roles[roles[i]], &ps->vars[i]);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is_short)
+{
+    if (ps->out->row_count >= LM_SEGMENT_ROWS_MAX) return lm_fail(LM_E_LIMIT, "more than %d lines in one segment", LM_SEGMENT_ROWS_MAX);
+    if (is_short && find_variables(ps, line_begin, line_end)) {
+        return add_row(ps, line_begin, line_end, write_skeleton(ps, line_begin, line_end));
+    }
+    ps->skeleton[0] = LM_MARK;
+    ps->skeleton[1] = LM_KIND_RAW;
+    ps->vars[0] = (variable){.begin = (uint32_t)line_begin, .end = (uint32_t)line_end, .kind = LM_KIND_RAW};
+    ps->var_count = 1;
+    return add_row(ps, line_begin, line_end, 2);
+}
+
+/* ---- chunks -------------------------------------------------------------------------------------------------------------- */
+
+static lm_err chunk_reserve(parser *ps, size_t bytes)
+{
+    size_t words = bytes / 64 + 3;
+    if (words <= ps->word_cap) return LM_OK;
+    uint64_t *fresh = lm_mem_calloc(ps->out->mem, (LM_CLASS_COUNT + 1) * words, sizeof *fresh);
+    if (!fresh) return lm_mem_err();
+    lm_mem_release(ps->out->mem, ps->bits[0], (LM_CLASS_COUNT + 1) * ps->word_cap * sizeof *fresh);
+    for (size_t i = 0; i < LM_CLASS_COUNT; i++) ps->bits[i] = fresh + i * words;
+    ps->events = fresh + LM_CLASS_COUNT * words;
+    ps->word_cap = words;
+    return LM_OK;
+}
+
+static lm_err skeleton_reserve(parser *ps, size_t line_bytes)
+{
+    size_t cap = line_bytes + 2 * LM_SHAPE_VARS_MAX + LM_TEXT_PADDING;
+    if (cap <= ps->skeleton_cap) return LM_OK;
+    uint8_t *fresh = lm_mem_resize(ps->out->mem, ps->skeleton, ps->skeleton_cap, cap);
+    if (!fresh) return lm_mem_err();
+    ps->skeleton = fresh;
+    ps->skeleton_cap = cap;
+    return LM_OK;
+}
+
+static void chunk_classify(parser *ps, size_t begin, size_t len)
+{
+    ps->base = begin;
+    lm_scan_classes(ps->text + begin, len, ps->bits);
+    size_t words = (len + 63) / 64;
+    uint64_t carry = 0;
+    for (size_t i = 0; i < words; i++) {
+        uint64_t digits = ps->bits[LM_CLASS_DIGIT][i];
+        ps->events[i] = (digits & ~(digits << 1 | carry)) | ps->bits[LM_CLASS_SPECIAL][i];
+        carry = digits >> 63;
+    }
+    for (size_t i = 0; i < LM_CLASS_COUNT; i++) ps->bits[i][words] = ps->bits[i][words + 1] = 0;
+    ps->events[words] = 0;
+}
+
+/** All whole lines of a chunk; out_used is behind the last one's '\n'. */
+static lm_err chunk_parse(parser *ps, size_t begin, size_t len, size_t *out_used)
+{
+    chunk_classify(ps, begin, len);
+    size_t line = begin;
+    for (size_t word = 0; word < (len + 63) / 64; word++) {
+        for (uint64_t ends = ps->bits[LM_CLASS_NEWLINE][word]; ends; ends &= ends - 1) {
+            size_t end = begin + word * 64 + (size_t)__builtin_ctzll(ends);
+            lm_err err = skeleton_reserve(ps, end - line);
+            if (err) return err;
+            err = parse_line(ps, line, end, true);
+            if (err) return err;
+            line = end + 1;
+        }
+    }
+    *out_used = line - begin;
+    return LM_OK;
+}
+
+static lm_err parse_all(parser *ps, size_t len)
+{
+    size_t at = 0;
+    while (at < len) {
+        size_t chunk = len - at < CHUNK_BYTES ? len - at : CHUNK_BYTES;
+        size_t used = 0;
+        lm_err err = chunk_reserve(ps, chunk);
+        if (err) return err;
+        err = chunk_parse(ps, at, chunk, &used);
+        if (err) return err;
+        if (used == 0) { /* a line longer than a chunk */
+            const uint8_t *end = memchr(ps->text + at, '\n', len - at);
+            LM_ASSERT(end);
+            size_t line_len = (size_t)(end - (ps->text + at));
+            bool is_short = line_len <= LM_PARSE_LINE_MAX;
+            if (is_short) {
+                err = chunk_reserve(ps, line_len + 1);
+                if (!err) err = chunk_parse(ps, at, line_len + 1, &used);
+            } else {
+                err = parse_line(ps, at, at + line_len, false);
+                used = line_len + 1;
+            }
+            if (err) return err;
+        }
+        at += used;
+    }
+    return LM_OK;
+}
+
+static void note_usage(lm_parsed *out)
+{
+    for (size_t s = 0; s < out->shapes.count; s++) {
+        const lm_shape_entry *entry = &out->shapes.items[s];
+        for (uint32_t v = 0; v < entry->var_count; v++) {
+            out->roles[out->shapes.var_roles[entry->first_var + v]].usage += lm_hash_u64(s + 1);
+        }
+    }
+}
+
+lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out)
+{
+    LM_ASSERT(len < UINT32_MAX && (len == 0 || text[len - 1] == '\n'));
+    parser ps = {.text = text};
+    lm_parsed *parsed = lm_mem_calloc(mem, 1, sizeof *parsed);
+    if (!parsed) return lm_mem_err();
+    *parsed = (lm_parsed){.mem = mem, .text = text, .text_len = len};
+    lm_shapes_init(&parsed->shapes, mem);
+    ps.out = parsed;
+    lm_err err = LM_OK;
+    ps.vars = lm_mem_alloc(mem, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps.vars);
+    if (!ps.vars) err = lm_mem_err();
+    if (!err) err = skeleton_reserve(&ps, CHUNK_BYTES);
+    if (!err) err = parse_all(&ps, len);
+    if (!err) note_usage(parsed);
+    lm_mem_release(mem, ps.vars, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps.vars);
+    lm_mem_release(mem, ps.skeleton, ps.skeleton_cap);
+    lm_mem_release(mem, ps.bits[0], (LM_CLASS_COUNT + 1) * ps.word_cap * sizeof(uint64_t));
+    if (err) {
+        lm_parsed_free(parsed);
+        return err;
+    }
+    *out = parsed;
+    return LM_OK;
+}
+
+static void role_fini(lm_mem *mem, lm_role *role)
+{
+    lm_mem_release(mem, role->numbers, role->cap * sizeof *role->numbers);
+    lm_mem_release(mem, role->classes, role->cap * sizeof *role->classes);
+    lm_mem_release(mem, role->texts, role->text_cap * sizeof *role->texts);
+    lm_mem_release(mem, role->text_slots, role->slot_cap * sizeof *role->text_slots);
+    lm_buf_fini(&role->wide);
+}
+
+void lm_parsed_free(lm_parsed *parsed)
+{
+    if (!parsed) return;
+    lm_mem *mem = parsed->mem;
+    for (size_t i = 0; i < parsed->role_count; i++) role_fini(mem, &parsed->roles[i]);
+    lm_mem_release(mem, parsed->roles, parsed->role_cap * sizeof *parsed->roles);
+    lm_mem_release(mem, parsed->shape_of_row, parsed->row_cap * sizeof *parsed->shape_of_row);
+    lm_mem_release(mem, parsed->sample_lens, parsed->sample_len_cap * sizeof *parsed->sample_lens);
+    lm_shapes_fini(&parsed->shapes);
+    lm_mem_release(mem, parsed, sizeof *parsed);
+}

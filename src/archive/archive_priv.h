@@ -1,0 +1,292 @@
+/** Inside the archive room: value classes, role columns, shapes; docs/format/archive.md is the law of what goes to disk. */
+#ifndef ARCHIVE_PRIV_H
+#define ARCHIVE_PRIV_H
+
+#include "archive/archive.h"
+
+/* ---- skeletons ------------------------------------------------------------------------------------------------
+ * A line's skeleton is its text with each variable replaced by LM_MARK and a kind. A line that holds LM_MARK itself, or
+ * has too many variables, or is too long, is one variable of kind RAW. */
+#define LM_MARK       0x01
+#define LM_KIND_TOKEN 'V' /* number, hex, address, id: classified by its text when it is put into its column */
+#define LM_KIND_TIME  'T' /* a timestamp of a known layout */
+#define LM_KIND_TEXT  'S' /* a JSON string or a value behind '=' */
+#define LM_KIND_RAW   'R' /* the whole line */
+
+#define LM_PARSE_LINE_MAX (1u << 20) /* longer lines are kept raw */
+#define LM_TEXT_PADDING   64         /* readable bytes behind every text buffer */
+
+/* ---- value classes: how a variable's text is printed from a number. On disk: never renumber. ------------------------ */
+enum {
+    LM_VC_INT = 0,       /* canonical decimal, optional '-' */
+    LM_VC_IP4 = 1,       /* a.b.c.d, canonical */
+    LM_VC_STR = 2,       /* text; the number is its place in the dictionary */
+    LM_VC_UUID = 3,      /* 8-4-4-4-12 lower-case hex; the number is its place among the wide values */
+    LM_VC_HEX32 = 4,     /* 32 lower-case hex digits, wide */
+    LM_VC_HEXV_LOWER = 5, /* hex without leading zero, any length up to 15 */
+    LM_VC_HEXV_UPPER = 6,
+    LM_VC_STR_UNIQUE = 7, /* text, all values distinct: no index */
+    LM_VC_ZINT = 16,     /* + width 2..18: zero-padded decimal */
+    LM_VC_DEC = 36,      /* + digits behind the point 1..15 */
+    LM_VC_DECT = 52,     /* + largest scale 1..15: trailing zeros (and a bare point) are not written */
+    LM_VC_HEX_LOWER = 68, /* + width 1..16 */
+    LM_VC_HEX_UPPER = 86, /* + width 1..16 */
+    LM_VC_TIME = 256,    /* + layout */
+    LM_VC_LIMIT = 4096   /* codes are below this */
+};
+#define LM_SCALE_MAX 15
+
+/** Classify the text of a token; wide values go to wide (16 bytes). Never LM_VC_TIME. */
+typedef struct lm_token_value {
+    uint16_t vclass;
+    int64_t number;
+    uint8_t wide[16];
+} lm_token_value;
+void lm_token_classify(const uint8_t *text, size_t len, lm_token_value *out);
+/** Print a number of a class (not STR, STR_UNIQUE); wide for UUID and HEX32. dst has LM_VALUE_TEXT_MAX bytes; any number is
+ *  safe. Returns the length. */
+#define LM_VALUE_TEXT_MAX 64
+size_t lm_value_print(uint16_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst);
+/** Is this a class code that lm_value_print or the dictionary can print? */
+bool lm_vclass_is_valid(uint64_t vclass);
+
+/* ---- a role column while it is being filled ----------------------------------------------------------------------------- */
+typedef struct lm_slice { uint32_t offset, len; } lm_slice; /* of the segment's text */
+
+typedef struct lm_role {
+    int64_t *numbers;     /* count values */
+    uint16_t *classes;    /* NULL while all are of class uniform */
+    uint16_t uniform;
+    uint32_t count, cap;
+    lm_slice *texts;      /* dictionary, first appearance order */
+    uint32_t *text_slots; /* open addressing: index + 1 */
+    uint32_t text_count, text_cap, slot_cap;
+    uint64_t text_bytes;
+    lm_buf wide;          /* 16 bytes a value */
+    uint64_t key;
+    uint64_t usage;       /* which shapes use it and how often: columns of equal usage line up */
+} lm_role;
+
+/* ---- the shapes of one segment -------------------------------------------------------------------------------------------- */
+typedef struct lm_shape_entry {
+    uint64_t hash;
+    uint32_t skeleton, skeleton_len; /* in skeletons */
+    uint32_t first_var, var_count;   /* in var_roles */
+    uint32_t rows;
+    lm_slice sample;                 /* first line of this shape */
+} lm_shape_entry;
+
+typedef struct lm_shapes {
+    lm_mem *mem;
+    lm_buf skeletons;      /* each ended by '\n' */
+    lm_shape_entry *items;
+    size_t count, cap;
+    uint32_t *slots;       /* open addressing: index + 1 */
+    size_t slot_cap;
+    uint32_t *var_roles;   /* role of each variable of each shape */
+    size_t var_count, var_cap;
+    /* roles: key -> number, by first appearance */
+    uint64_t *role_keys;
+    size_t role_count, role_cap;
+    uint32_t *role_slots;
+    size_t role_slot_cap;
+} lm_shapes;
+
+void lm_shapes_init(lm_shapes *shapes, lm_mem *mem);
+void lm_shapes_fini(lm_shapes *shapes);
+/** Find or add. out is the shape's number. LM_E_LIMIT when SHAPE_COUNT_MAX is reached. */
+LM_USE lm_err lm_shapes_intern(lm_shapes *shapes, const uint8_t *skeleton, size_t len, uint32_t *out);
+/** Append without looking (the reader: skeletons of a segment are distinct). Assigns roles. */
+LM_USE lm_err lm_shapes_append(lm_shapes *shapes, const uint8_t *skeleton, size_t len, uint64_t hash);
+
+/** Walk a skeleton: constant text and variables in turn. */
+typedef struct lm_skeleton_walk { const uint8_t *at, *end; } lm_skeleton_walk;
+/** Next variable: out_text is the constant text before it. False at the end: out_text is the rest. */
+static inline bool lm_skeleton_next(lm_skeleton_walk *walk, lm_str *out_text, uint8_t *out_kind)
+{
+    const uint8_t *begin = walk->at;
+    const uint8_t *mark = begin == walk->end ? NULL : memchr(begin, LM_MARK, (size_t)(walk->end - begin));
+    if (!mark || mark + 1 >= walk->end) {
+        *out_text = (lm_str){begin, (size_t)(walk->end - begin)};
+        walk->at = walk->end;
+        return false;
+    }
+    *out_text = (lm_str){begin, (size_t)(mark - begin)};
+    *out_kind = mark[1];
+    walk->at = mark + 2;
+    return true;
+}
+
+/* ---- parsing one segment's text ----------------------------------------------------------------------------------------- */
+typedef struct lm_parsed {
+    lm_mem *mem;
+    const uint8_t *text; /* LM_TEXT_PADDING readable bytes behind */
+    size_t text_len;
+    lm_shapes shapes;
+    lm_role *roles;
+    size_t role_count, role_cap;
+    uint32_t *shape_of_row;
+    size_t row_count, row_cap;
+    uint32_t *sample_lens; /* length of each variable in its shape's sample line, beside shapes.var_roles */
+    size_t sample_len_count, sample_len_cap;
+} lm_parsed;
+
+/** Every row of text ends with '\n'. The text must outlive the result. */
+LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out);
+void lm_parsed_free(lm_parsed *parsed);
+
+/* ---- role columns to columns of the codec, and back --------------------------------------------------------------------- */
+#define LM_POOL_COUNT_MAX 12 /* a role with fewer values goes to the pool as text */
+
+/** Fixed columns of a segment; value columns follow in role order. */
+enum {
+    LM_SEG_SHAPE_TEXT, /* skeletons, each ended by '\n' */
+    LM_SEG_SHAPE_IDS,  /* one a row */
+    LM_SEG_ROLES,      /* lm_role_format of every role */
+    LM_SEG_POOL,       /* values of rare roles, role by role, each ended by '\n' */
+    LM_SEG_STAMPS,     /* what is known of each column without opening it */
+    LM_SEG_FILTERS,    /* 3-gram bitmaps of text dictionaries */
+    LM_SEG_MARKS,      /* per shape: where its time and level are, whether it continues a record; exceptions by row */
+    LM_SEG_FIXED_COUNT
+};
+
+/** How a role is stored. */
+typedef struct lm_role_format {
+    uint16_t *classes;     /* in order of first appearance */
+    uint32_t class_count;  /* 0: in the pool */
+    uint8_t scale;         /* several classes, DEC among them: its numbers are at this scale */
+    uint32_t first_column; /* of the codec's columns; 0 in the pool */
+} lm_role_format;
+
+/** Classes of one column key share one column of numbers when a role has several classes. */
+enum { LM_KEY_INT, LM_KEY_DEC, LM_KEY_HEX, LM_KEY_IP4, LM_KEY_STR, LM_KEY_WIDE, LM_KEY_TIME /* + layout */ };
+uint32_t lm_vclass_key(uint16_t vclass);
+
+/** Stamp of one role as stored; filter_log2 0: no filter. */
+typedef struct lm_stored_stamp {
+    lm_value_stamp stamp;
+    uint8_t filter_log2;   /* bits of the filter, as a power of two */
+    uint32_t filter_offset; /* bytes into the filters column */
+} lm_stored_stamp;
+
+static inline uint32_t lm_gram_bit(const uint8_t *p, unsigned log2_bits)
+{
+    uint32_t gram = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+    return (gram * 0x9E3779B1u) >> (32 - log2_bits);
+}
+
+/** LM_CHARS_* of a byte. */
+uint8_t lm_chars_of(uint8_t c);
+uint8_t lm_chars_of_text(lm_str text);
+
+/** The columns of a segment, ready for the codec. Arrays live in arena or in the parse it was made from. */
+typedef struct lm_seg_columns {
+    lm_arena arena;
+    lm_column *columns;
+    size_t count, cap;
+    lm_buf roles, pool, stamps, filters;
+} lm_seg_columns;
+
+/** Changes parsed in place (numbers move to common classes). marks is borrowed. */
+LM_USE lm_err lm_seg_columns_make(lm_parsed *parsed, lm_str marks, lm_seg_columns *out);
+void lm_seg_columns_fini(lm_seg_columns *columns);
+
+/* ---- one segment on disk ------------------------------------------------------------------------------------------------- */
+#define LM_ARCHIVE_MAGIC "logmill1" /* first 8 bytes of an archive */
+#define LM_FOOTER_MAGIC  "1llimgol" /* last 8 bytes */
+#define LM_FOOTER_BYTES  24
+#define LM_SEGMENT_MAGIC 0x67534D4Cu /* "LMSg" */
+#define LM_SEGMENT_HEAD_BYTES 12     /* magic, length and checksum before the head */
+#define LM_RAW_BLOCK_BYTES (4u << 20)
+#define LM_HEAD_BYTES_MAX (64u << 20)
+
+enum { LM_SEGMENT_COLUMNS = 1, LM_SEGMENT_RAW = 2 };
+enum { LM_SPAN_NEW_FILE = 1, LM_SPAN_OPEN_END = 2 /* the last row has no '\n' behind it */ };
+
+/** A run of rows from one file. */
+typedef struct lm_span {
+    uint32_t file;
+    uint32_t rows;
+    uint64_t first_line; /* from 1 */
+    uint8_t flags;
+    uint64_t bytes;      /* of text in the segment; not stored */
+} lm_span;
+
+/** What is kept of a template while packing, and stored. */
+typedef struct lm_template_count {
+    uint64_t rows;
+    int64_t first_ns, last_ns;
+} lm_template_count;
+
+/** Everything the end of an archive tells, as the writer has it. */
+typedef struct lm_archive_meta {
+    lm_str *stream_schemas; /* saved schemas */
+    size_t stream_count;
+    lm_archive_file *files;
+    size_t file_count;
+    lm_archive_segment *segments;
+    size_t segment_count;
+    lm_archive_template *templates;
+    size_t template_count;
+} lm_archive_meta;
+
+/** Meta <-> bytes (not compressed). Parsed strings point into bytes; arrays live in arena. */
+LM_USE lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out);
+LM_USE lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out);
+
+/** The head of a segment, parsed. Strings point into it. */
+typedef struct lm_segment_head {
+    uint8_t kind, level;
+    uint32_t stream, rows;
+    uint64_t raw_bytes;
+    int64_t time_min, time_max;
+    struct lm_head_span *spans;
+    size_t span_count;
+    uint32_t raw_block_count;
+    uint64_t templates_raw, templates_bytes, directory_bytes, blocks_bytes;
+    uint32_t templates_check, directory_check;
+    uint64_t head_bytes; /* of the head itself, with its LM_SEGMENT_HEAD_BYTES */
+} lm_segment_head;
+
+typedef struct lm_head_span {
+    lm_span span;
+    lm_archive_file file; /* LM_SPAN_NEW_FILE: name, time, mode, packing */
+} lm_head_span;
+
+LM_USE lm_err lm_head_write(const lm_segment_head *head, lm_buf *out);
+/** bytes begin at the segment's magic. LM_E_CORRUPT. */
+LM_USE lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out);
+
+/** One segment on its way: text in, bytes out. */
+typedef struct lm_seg_work {
+    lm_mem *mem;
+    uint8_t *text;         /* text_cap + LM_TEXT_PADDING bytes */
+    size_t text_len, text_cap;
+    uint32_t stream;
+    lm_span *spans;
+    size_t span_count, span_cap;
+    lm_joiner *joiner;     /* of the stream, for this slot */
+    const lm_schema *schema;
+    const lm_pack_options *options;
+    lm_pool *pool;         /* for the codec; NULL when segments run side by side */
+    int64_t not_after_ns;  /* for year-less timestamps */
+    /* made by lm_seg_encode */
+    lm_parsed *parsed;     /* NULL for a raw segment */
+    lm_slice *messages;    /* message of each shape's sample: offset in text */
+    int64_t *shape_first, *shape_last;
+    int64_t time_min, time_max;
+    uint32_t rows;
+    int kind;
+    lm_buf blocks, directory;
+    uint32_t raw_block_count;
+} lm_seg_work;
+
+/** Everything that does not depend on other segments: parse, columns, codec. */
+LM_USE lm_err lm_seg_encode(lm_seg_work *work);
+/** Free what lm_seg_encode made; the text stays. */
+void lm_seg_reset(lm_seg_work *work);
+
+/** Nanoseconds of a time value; INT64_MIN when the number cannot be a time. */
+int64_t lm_value_time_ns(uint16_t vclass, int64_t number, int64_t not_after_ns);
+
+#endif

@@ -1,0 +1,351 @@
+/**
+ * One segment: text -> parsed columns -> blocks. Nothing here depends on another segment, so segments are made side by side.
+ *
+ *   text --raw at sight?--> blocks of plain text
+ *        --lm_parsed_make--> shapes, roles --marks: time, level, continuation--> lm_columns_encode --larger than text
+ *        compressed?--> blocks of plain text
+ */
+#include "archive/archive_priv.h"
+
+enum {
+    SNIFF_BYTES = 1 << 16,
+    CONTROL_SHARE = 16,      /* more than one control byte in so many: not text */
+    FIELD_LINE_MAX = 1 << 16, /* longer samples are not taken apart */
+    /* below this ratio plain compression is tried as well and the smaller one kept */
+    RAW_TRY_BELOW_FAST = 5,
+    RAW_TRY_BELOW = 12,
+};
+
+static bool is_binary(const uint8_t *text, size_t len)
+{
+    size_t n = len < SNIFF_BYTES ? len : SNIFF_BYTES;
+    size_t control = 0;
+    for (size_t i = 0; i < n; i++) control += text[i] < 0x20 && text[i] != '\n' && text[i] != '\t' && text[i] != '\r' && text[i] != 0x1b;
+    return control > n / CONTROL_SHARE;
+}
+
+/* ---- plain text blocks ------------------------------------------------------------------------------------------------ */
+
+/** Per block, in the directory: raw length, stored length, checksum. */
+static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, uint32_t *out_blocks)
+{
+    lm_level level = work->options->level;
+    uint32_t count = 0;
+    for (size_t at = 0; at < work->text_len; count++) {
+        size_t n = work->text_len - at < LM_RAW_BLOCK_BYTES ? work->text_len - at : LM_RAW_BLOCK_BYTES;
+        size_t before = blocks->len;
+        lm_err err = lm_bytes_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
+        if (!err) err = lm_buf_varint(directory, n);
+        if (!err) err = lm_buf_varint(directory, blocks->len - before);
+        if (!err) err = lm_buf_le32(directory, (uint32_t)lm_hash64(blocks->ptr + before, blocks->len - before));
+        if (err) return err;
+        at += n;
+    }
+    *out_blocks = count;
+    return LM_OK;
+}
+
+static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
+{
+    lm_buf blocks, directory;
+    uint32_t count = 0;
+    lm_buf_init(&blocks, work->mem);
+    lm_buf_init(&directory, work->mem);
+    lm_err err = encode_raw(work, &blocks, &directory, &count);
+    if (!err && is_only_if_smaller && blocks.len + directory.len >= work->blocks.len + work->directory.len) {
+        lm_buf_fini(&blocks);
+        lm_buf_fini(&directory);
+        return LM_OK;
+    }
+    if (err) {
+        lm_buf_fini(&blocks);
+        lm_buf_fini(&directory);
+        return err;
+    }
+    lm_buf_fini(&work->blocks);
+    lm_buf_fini(&work->directory);
+    work->blocks = blocks;
+    work->directory = directory;
+    work->raw_block_count = count;
+    work->kind = LM_SEGMENT_RAW;
+    return LM_OK;
+}
+
+/* ---- marks: where a shape's time and level are -------------------------------------------------------------------------- */
+
+typedef struct shape_mark {
+    uint32_t time_var;   /* number of the variable + 1; 0 none */
+    uint32_t level;      /* 0 none, 1..7 severity of all rows, 8 + variable */
+    bool is_continuation;
+} shape_mark;
+
+/** Which variable of the shape covers a slice of its sample line? UINT32_MAX none. exact: the slice is the variable. */
+static uint32_t variable_at(const lm_seg_work *work, const lm_shape_entry *entry, lm_slice slice, bool is_exact)
+{
+    const lm_parsed *parsed = work->parsed;
+    lm_skeleton_walk walk = {parsed->shapes.skeletons.ptr + entry->skeleton,
+                             parsed->shapes.skeletons.ptr + entry->skeleton + entry->skeleton_len};
+    uint32_t at = entry->sample.offset, number = 0;
+    uint32_t line_end = entry->sample.offset + entry->sample.len;
+    lm_str text;
+    uint8_t kind;
+    while (lm_skeleton_next(&walk, &text, &kind)) {
+        at += (uint32_t)text.len;
+        uint32_t len = parsed->sample_lens[entry->first_var + number];
+        if (at + len > line_end) return UINT32_MAX;
+        if (is_exact ? at == slice.offset && len == slice.len : at <= slice.offset + slice.len && at + len > slice.offset) {
+            return number;
+        }
+        at += len;
+        number++;
+    }
+    return UINT32_MAX;
+}
+
+static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, shape_mark *out)
+{
+    const lm_shape_entry *entry = &work->parsed->shapes.items[shape];
+    lm_str line = {work->text + entry->sample.offset, entry->sample.len};
+    *out = (shape_mark){0};
+    work->messages[shape] = entry->sample;
+    if (line.len > FIELD_LINE_MAX) {
+        work->messages[shape].len = FIELD_LINE_MAX;
+        return LM_OK;
+    }
+    lm_err err = lm_schema_parse(work->schema, line, fields);
+    if (err) return err;
+    if (fields->message >= 0 && fields->items[fields->message].value.len) {
+        lm_str value = fields->items[fields->message].value;
+        work->messages[shape] = (lm_slice){(uint32_t)(value.ptr - work->text), (uint32_t)value.len};
+    }
+    if (fields->timestamp >= 0) {
+        lm_str value = fields->items[fields->timestamp].value;
+        lm_slice slice = {(uint32_t)(value.ptr - work->text), (uint32_t)value.len};
+        uint32_t var = variable_at(work, entry, slice, false);
+        if (var != UINT32_MAX) out->time_var = var + 1;
+    }
+    if (fields->level >= 0) {
+        lm_str value = fields->items[fields->level].value;
+        lm_slice slice = {(uint32_t)(value.ptr - work->text), (uint32_t)value.len};
+        uint32_t var = variable_at(work, entry, slice, true);
+        if (var != UINT32_MAX) {
+            out->level = 8 + var;
+        } else if (variable_at(work, entry, slice, false) == UINT32_MAX) {
+            out->level = (uint32_t)lm_severity_parse(value);
+        }
+    }
+    return LM_OK;
+}
+
+/* ---- times -------------------------------------------------------------------------------------------------------------- */
+
+int64_t lm_value_time_ns(uint16_t vclass, int64_t v, int64_t not_after_ns)
+{
+    if (vclass >= LM_VC_TIME) return lm_time_ns((uint16_t)(vclass - LM_VC_TIME), v, not_after_ns);
+    if (v <= 0) return INT64_MIN;
+    if (vclass == LM_VC_INT) { /* an epoch: seconds, milli-, micro- or nanoseconds by size */
+        if (v < INT64_C(100000000)) return INT64_MIN;
+        if (v < INT64_C(9000000000)) return v * 1000000000;
+        if (v < INT64_C(9000000000000)) return v * 1000000;
+        if (v < INT64_C(9000000000000000)) return v * 1000;
+        return v;
+    }
+    unsigned scale = 0;
+    if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX) scale = (unsigned)vclass - LM_VC_DEC;
+    if (vclass > LM_VC_DECT && vclass <= LM_VC_DECT + LM_SCALE_MAX) scale = (unsigned)vclass - LM_VC_DECT;
+    if (scale == 0) return INT64_MIN;
+    for (; scale > 9; scale--) v /= 10;
+    for (; scale < 9; scale++) {
+        if (v > INT64_MAX / 10) return INT64_MIN;
+        v *= 10;
+    }
+    return v >= INT64_C(100000000000000000) ? v : INT64_MIN;
+}
+
+/** Time of every row; first and last per shape. Rows without one have the one before, within their file. */
+static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
+{
+    const lm_parsed *parsed = work->parsed;
+    uint32_t *cursors = lm_mem_calloc(work->mem, parsed->role_count, sizeof *cursors);
+    if (!cursors) return lm_mem_err();
+    size_t span = 0, span_row = 0;
+    int64_t now = INT64_MIN;
+    for (size_t r = 0; r < parsed->row_count; r++, span_row++) {
+        while (span < work->span_count && span_row >= work->spans[span].rows) {
+            span++;
+            span_row = 0;
+            now = INT64_MIN;
+        }
+        uint32_t shape = parsed->shape_of_row[r];
+        const lm_shape_entry *entry = &parsed->shapes.items[shape];
+        const uint32_t *roles = parsed->shapes.var_roles + entry->first_var;
+        for (uint32_t v = 0; v < entry->var_count; v++) {
+            uint32_t at = cursors[roles[v]]++;
+            if (v + 1 != marks[shape].time_var) continue;
+            const lm_role *role = &parsed->roles[roles[v]];
+            int64_t ns = lm_value_time_ns(role->classes ? role->classes[at] : role->uniform, role->numbers[at], work->not_after_ns);
+            if (ns != INT64_MIN) now = ns;
+        }
+        if (now == INT64_MIN) continue;
+        if (now < work->shape_first[shape]) work->shape_first[shape] = now;
+        if (now > work->shape_last[shape]) work->shape_last[shape] = now;
+        if (now < work->time_min) work->time_min = now;
+        if (now > work->time_max) work->time_max = now;
+    }
+    lm_mem_release(work->mem, cursors, parsed->role_count * sizeof *cursors);
+    return LM_OK;
+}
+
+/* ---- records of several lines ----------------------------------------------------------------------------------------------- */
+
+/** Bit a row; counts per shape decide the shape's flag, the rest are exceptions. */
+static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *exceptions)
+{
+    const lm_parsed *parsed = work->parsed;
+    size_t words = parsed->row_count / 64 + 1;
+    uint64_t *bits = lm_mem_calloc(work->mem, words, sizeof *bits);
+    uint32_t *counts = lm_mem_calloc(work->mem, parsed->shapes.count, sizeof *counts);
+    lm_err err = bits && counts ? LM_OK : lm_mem_err();
+    size_t span = 0, span_row = 0;
+    const uint8_t *line = work->text, *end = work->text + work->text_len;
+    for (size_t r = 0; !err && r < parsed->row_count; r++, span_row++) {
+        while (span < work->span_count && span_row >= work->spans[span].rows) {
+            span++;
+            span_row = 0;
+        }
+        if (span_row == 0) lm_joiner_reset(work->joiner);
+        const uint8_t *stop = memchr(line, '\n', (size_t)(end - line));
+        LM_ASSERT(stop);
+        if (lm_joiner_continues(work->joiner, (lm_str){line, (size_t)(stop - line)}) && span_row > 0) {
+            bits[r >> 6] |= UINT64_C(1) << (r & 63);
+            counts[parsed->shape_of_row[r]]++;
+        }
+        line = stop + 1;
+    }
+    for (size_t s = 0; !err && s < parsed->shapes.count; s++) {
+        marks[s].is_continuation = counts[s] * 2 > parsed->shapes.items[s].rows;
+    }
+    size_t last = 0;
+    for (size_t r = 0; !err && r < parsed->row_count; r++) {
+        bool is_set = bits[r >> 6] >> (r & 63) & 1;
+        if (is_set == marks[parsed->shape_of_row[r]].is_continuation) continue;
+        err = lm_buf_varint(exceptions, r - last + 1);
+        last = r;
+    }
+    lm_mem_release(work->mem, bits, words * sizeof *bits);
+    lm_mem_release(work->mem, counts, parsed->shapes.count * sizeof *counts);
+    return err;
+}
+
+/** Marks as stored: per shape time variable + 1, level * 2 + continuation; then exceptions (row distance + 1), 0. */
+static lm_err make_marks(lm_seg_work *work, lm_buf *out)
+{
+    const lm_parsed *parsed = work->parsed;
+    size_t n = parsed->shapes.count;
+    lm_arena arena;
+    lm_arena_init(&arena, work->mem);
+    lm_fields fields = {.arena = &arena};
+    lm_buf exceptions;
+    lm_buf_init(&exceptions, work->mem);
+    shape_mark *marks = lm_mem_calloc(work->mem, n, sizeof *marks);
+    lm_err err = marks ? LM_OK : lm_mem_err();
+    for (uint32_t s = 0; !err && s < n; s++) {
+        err = mark_shape(work, s, &fields, &marks[s]);
+        if ((s & 255) == 255) {
+            lm_arena_reset(&arena);
+            fields = (lm_fields){.arena = &arena};
+        }
+    }
+    if (!err) err = note_times(work, marks);
+    if (!err) err = note_continuations(work, marks, &exceptions);
+    for (size_t s = 0; !err && s < n; s++) {
+        err = lm_buf_varint(out, marks[s].time_var);
+        if (!err) err = lm_buf_varint(out, (uint64_t)marks[s].level * 2 + marks[s].is_continuation);
+    }
+    if (!err) err = lm_buf_append(out, exceptions.ptr, exceptions.len);
+    if (!err) err = lm_buf_u8(out, 0);
+    lm_mem_release(work->mem, marks, n * sizeof *marks);
+    lm_buf_fini(&exceptions);
+    lm_arena_fini(&arena);
+    return err;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
+
+static void count_span_rows(lm_seg_work *work)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < work->span_count; i++) {
+        lm_span *span = &work->spans[i];
+        span->rows = (uint32_t)lm_scan_count_newlines(work->text + at, (size_t)span->bytes);
+        work->rows += span->rows;
+        at += (size_t)span->bytes;
+    }
+    LM_ASSERT(at == work->text_len);
+}
+
+static lm_err make_columns(lm_seg_work *work)
+{
+    lm_err err = lm_parsed_make(work->mem, work->text, work->text_len, &work->parsed);
+    if (err) return err;
+    size_t n = work->parsed->shapes.count;
+    lm_buf marks;
+    lm_buf_init(&marks, work->mem);
+    work->messages = lm_mem_calloc(work->mem, n, sizeof *work->messages);
+    work->shape_first = lm_mem_alloc(work->mem, n * sizeof *work->shape_first);
+    work->shape_last = lm_mem_alloc(work->mem, n * sizeof *work->shape_last);
+    err = work->messages && work->shape_first && work->shape_last ? LM_OK : lm_mem_err();
+    for (size_t s = 0; !err && s < n; s++) {
+        work->shape_first[s] = INT64_MAX;
+        work->shape_last[s] = INT64_MIN;
+    }
+    if (!err) err = make_marks(work, &marks);
+    lm_seg_columns columns;
+    if (!err) err = lm_seg_columns_make(work->parsed, (lm_str){marks.ptr, marks.len}, &columns);
+    if (!err) {
+        err = lm_columns_encode(work->mem, work->pool, columns.columns, columns.count, work->options->level, &work->blocks,
+                                &work->directory, NULL);
+        lm_seg_columns_fini(&columns);
+    }
+    lm_buf_fini(&marks);
+    return err;
+}
+
+lm_err lm_seg_encode(lm_seg_work *work)
+{
+    lm_seg_reset(work);
+    lm_buf_init(&work->blocks, work->mem);
+    lm_buf_init(&work->directory, work->mem);
+    count_span_rows(work);
+    if (is_binary(work->text, work->text_len) || work->rows > LM_SEGMENT_ROWS_MAX / 2) return make_raw(work, false);
+    work->kind = LM_SEGMENT_COLUMNS;
+    lm_err err = make_columns(work);
+    if (err == LM_E_LIMIT && lm_mem_used(work->mem) < lm_mem_limit(work->mem) / 2) {
+        lm_buf_fini(&work->blocks); /* too many shapes or kinds of variables: not what columns are for */
+        lm_buf_fini(&work->directory);
+        return make_raw(work, false);
+    }
+    if (err) return err;
+    size_t ratio = work->options->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
+    if ((work->blocks.len + work->directory.len) * ratio > work->text_len) err = make_raw(work, true);
+    return err;
+}
+
+void lm_seg_reset(lm_seg_work *work)
+{
+    size_t n = work->parsed ? work->parsed->shapes.count : 0;
+    lm_mem_release(work->mem, work->messages, n * sizeof *work->messages);
+    lm_mem_release(work->mem, work->shape_first, n * sizeof *work->shape_first);
+    lm_mem_release(work->mem, work->shape_last, n * sizeof *work->shape_last);
+    lm_parsed_free(work->parsed);
+    lm_buf_fini(&work->blocks);
+    lm_buf_fini(&work->directory);
+    work->parsed = NULL;
+    work->messages = NULL;
+    work->shape_first = work->shape_last = NULL;
+    work->time_min = INT64_MAX;
+    work->time_max = INT64_MIN;
+    work->rows = 0;
+    work->kind = 0;
+    work->raw_block_count = 0;
+}

@@ -1,0 +1,88 @@
+/** Inside the archive room: what an opened archive and an opened segment hold. */
+#ifndef ARCHIVE_VIEW_H
+#define ARCHIVE_VIEW_H
+
+#include "archive/archive_priv.h"
+
+struct lm_archive {
+    uint32_t magic;
+    lm_mem *mem;
+    char *path;
+    lm_map map;
+    lm_arena arena;
+    lm_archive_meta meta;
+    lm_schema **schemas; /* one a stream */
+    uint8_t *meta_bytes; /* what meta's strings point into */
+    size_t meta_len;
+};
+
+struct lm_values {
+    uint32_t count;
+    uint16_t uniform;
+    const uint16_t *classes; /* NULL: all uniform */
+    const int64_t *numbers;  /* NULL for text with an index only, or unique text */
+    const uint32_t *index;   /* uniform text: place in texts of each value */
+    const lm_str *texts;
+    uint32_t text_count;
+    const uint8_t *wide;
+};
+
+typedef struct lm_role_view {
+    lm_role_format format;
+    lm_stored_stamp stored;
+    lm_values *values;      /* NULL until decoded */
+    lm_err failed;          /* decoding was tried and failed */
+    uint32_t count;         /* values; known after rows are loaded */
+    size_t text_max;        /* longest text of a value; 0 not yet known */
+    uint32_t pool_first;    /* pool role: first line of the pool; known after rows are loaded */
+} lm_role_view;
+
+struct lm_segment {
+    uint32_t magic;
+    lm_mem *mem;
+    const lm_archive *archive;
+    size_t index;
+    uint64_t offset;
+    lm_arena arena;
+    lm_segment_head head;
+    lm_str templates_bytes, directory_bytes, blocks_bytes;
+    /* raw segments */
+    const uint8_t *raw_text;   /* NULL until decoded */
+    size_t *raw_ends;          /* behind each row's '\n' */
+    /* segments of columns */
+    lm_columns *columns;
+    lm_shapes shapes;          /* roles of variables; skeletons stay in the arena */
+    lm_shape *views;
+    lm_role_view *roles;
+    lm_column pool;            /* decoded when needed */
+    bool has_pool;
+    lm_str *pool_lines;
+    uint32_t pool_line_count;
+    lm_str filters;
+    bool has_filters;
+    lm_str marks;
+    const uint32_t *shape_of_row;
+    int64_t *times;
+    uint64_t *continuations;
+    bool has_continuations;
+    bool *shape_continues;
+    size_t exceptions_at;      /* in marks */
+    /* rendering goes forward: one cursor a role */
+    uint32_t *cursors;
+    uint32_t next_row;
+    uint8_t *shape_states;     /* 0 not yet looked at, 1 its columns are decoded, 2 one of them is damaged */
+    size_t *shape_bounds;      /* upper bound of a row's text */
+};
+
+#define LM_ARCHIVE_OBJECT 0x61726368u
+#define LM_SEGMENT_OBJECT 0x7365676Du
+
+/** Like lm_segment_text, but rows that need damaged columns are left out and counted (lost not NULL), and out_ends has
+ *  SIZE_MAX for them. */
+LM_USE lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost);
+/** Text of all rows of a raw segment, decoded once. */
+LM_USE lm_err lm_segment_raw_load(lm_segment *segment);
+/** Pool as lines, decoded once. */
+LM_USE lm_err lm_segment_pool_load(lm_segment *segment);
+
+#endif

@@ -1,6 +1,7 @@
 /**
- * Runs a fuzz target without libFuzzer: once on nothing, then on each file named, and on each file of each folder
- * named, whole and cut short at a few places. So the seeds and what fuzzing once found are tests of every build.
+ * Runs a fuzz target without libFuzzer: once on nothing, then on each file named, and on each file
+ * of each folder named, whole and cut short at a few places. So the seeds and what fuzzing once
+ * found are tests of every build.
  */
 #include "base/base.h"
 
@@ -16,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static size_t run_count;
 
-/* A copy of exactly that size, as libFuzzer makes one: AddressSanitizer then sees a read behind it. */
+/* A copy of exactly that size, as libFuzzer makes one: AddressSanitizer then sees a read behind it.
+ */
 static void run_exact(const uint8_t *bytes, size_t len)
 {
     uint8_t *copy = malloc(len ? len : 1);
@@ -36,7 +38,8 @@ static int run_file(lm_mem *mem, const char *path)
         return 1;
     }
     run_exact(buf.ptr, buf.len);
-    for (size_t i = 1; i <= CUTS && buf.len > CUTS; i++) run_exact(buf.ptr, buf.len * i / (CUTS + 1));
+    for (size_t i = 1; i <= CUTS && buf.len > CUTS; i++)
+        run_exact(buf.ptr, buf.len * i / (CUTS + 1));
     lm_buf_fini(&buf);
     return 0;
 }
@@ -62,7 +65,8 @@ int main(int argc, char **argv)
     if (lm_mem_new(NULL, 0, &mem)) return 1;
     int failed = 0;
     run_exact((const uint8_t *)"", 0);
-    for (int i = 1; i < argc; i++) failed |= run_path(mem, argv[i]);
+    for (int i = 1; i < argc; i++)
+        failed |= run_path(mem, argv[i]);
     lm_mem_free(mem);
     printf("%zu runs\n", run_count);
     return failed;

@@ -1,5 +1,6 @@
 /**
- * base — the ground every room stands on: errors, memory, bytes, hashing, I/O, CPU features, workers.
+ * base — the ground every room stands on: errors, memory, bytes, hashing, I/O, CPU features,
+ * workers.
  *
  * Purpose:  one way to fail, one way to own memory, one way to touch the system.
  * Flow:     no data flows here; other rooms call in, nothing calls out.

@@ -1,32 +1,34 @@
 /**
- * Arenas: chunks of doubling size, cut from the front. Reset goes back to the first chunk and keeps them all.
+ * Arenas: chunks of doubling size, cut from the front. Reset goes back to the first chunk and keeps
+ * them all.
  *
- * Under AddressSanitizer everything that is not handed out is poisoned and a red zone follows each piece, so that an
- * overrun of one piece into the next and a use after reset are found as they would be with malloc.
+ * Under AddressSanitizer everything that is not handed out is poisoned and a red zone follows each
+ * piece, so that an overrun of one piece into the next and a use after reset are found as they
+ * would be with malloc.
  */
 #include "base/base_mem.h"
 
 #include <string.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-#define ARENA_ASAN 1
+#    define ARENA_ASAN 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_ASAN 1
-#endif
+#    if __has_feature(address_sanitizer)
+#        define ARENA_ASAN 1
+#    endif
 #endif
 
 #ifdef ARENA_ASAN
-#include <sanitizer/asan_interface.h>
-#define POISON(ptr, bytes)   ASAN_POISON_MEMORY_REGION(ptr, bytes)
-#define UNPOISON(ptr, bytes) ASAN_UNPOISON_MEMORY_REGION(ptr, bytes)
-#define RED_ZONE             16u
-#define ALIGN_MIN            8u /* one shadow byte of ASan tells about 8 bytes */
+#    include <sanitizer/asan_interface.h>
+#    define POISON(ptr, bytes)   ASAN_POISON_MEMORY_REGION(ptr, bytes)
+#    define UNPOISON(ptr, bytes) ASAN_UNPOISON_MEMORY_REGION(ptr, bytes)
+#    define RED_ZONE             16u
+#    define ALIGN_MIN            8u /* one shadow byte of ASan tells about 8 bytes */
 #else
-#define POISON(ptr, bytes)   ((void)0)
-#define UNPOISON(ptr, bytes) ((void)0)
-#define RED_ZONE             0u
-#define ALIGN_MIN            1u
+#    define POISON(ptr, bytes)   ((void)0)
+#    define UNPOISON(ptr, bytes) ((void)0)
+#    define RED_ZONE             0u
+#    define ALIGN_MIN            1u
 #endif
 
 #define CHUNK_BYTES_FIRST 4096u
@@ -117,7 +119,8 @@ void *lm_arena_alloc(lm_arena *arena, size_t bytes, size_t align)
         }
     }
     size_t need;
-    if (__builtin_add_overflow(bytes, (size_t)ARENA_ALIGN_MAX + RED_ZONE + sizeof(struct lm_arena_chunk), &need)) {
+    if (__builtin_add_overflow(
+            bytes, (size_t)ARENA_ALIGN_MAX + RED_ZONE + sizeof(struct lm_arena_chunk), &need)) {
         (void)lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", bytes); /* NULL says it */
         return NULL;
     }

@@ -28,11 +28,11 @@ bool lm_cpu_has(lm_cpu cpu)
 #if defined(__x86_64__)
     /* The builtin also asks whether the system saves the wide registers. */
     case LM_CPU_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-               __builtin_cpu_supports("popcnt");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+               __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
     case LM_CPU_AVX512:
-        return lm_cpu_has(LM_CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl");
+        return lm_cpu_has(LM_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 #elif defined(__aarch64__)
     case LM_CPU_NEON:
         return true; /* part of the arm64 baseline */
@@ -53,13 +53,15 @@ static lm_cpu find_best(void)
         }
     }
     size_t i = 0;
-    while (!lm_cpu_has(order[i])) i++; /* the last one always is */
+    while (!lm_cpu_has(order[i]))
+        i++; /* the last one always is */
     return order[i];
 }
 
 lm_cpu lm_cpu_best(void)
 {
-    static _Atomic int cached = -1; /* a cache of a constant: threads that race store the same value */
+    static _Atomic int cached =
+        -1; /* a cache of a constant: threads that race store the same value */
     int best = atomic_load_explicit(&cached, memory_order_relaxed);
     if (best < 0) {
         best = (int)find_best();

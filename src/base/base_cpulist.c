@@ -1,4 +1,5 @@
-/** Which CPUs this process may use: the affinity mask, and the quota of its control groups (versions 1 and 2). */
+/** Which CPUs this process may use: the affinity mask, and the quota of its control groups
+ * (versions 1 and 2). */
 #include "base/base_limits.h"
 #include "base/base_priv.h"
 
@@ -66,8 +67,9 @@ static unsigned quota_at(const char *folder, bool is_v1)
     return lm_cpu_quota_of(quota, period);
 }
 
-/* The smallest quota of the group and of those above it. In a container the path that the kernel names may not be
- * there, but the root of the mount is then the container's own group, and the walk ends there. */
+/* The smallest quota of the group and of those above it. In a container the path that the kernel
+ * names may not be there, but the root of the mount is then the container's own group, and the walk
+ * ends there. */
 static unsigned quota_walk(const char *mount, const char *group, bool is_v1)
 {
     char folder[400];

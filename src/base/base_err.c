@@ -1,4 +1,5 @@
-/** Errors: one record per thread, written where a failure is detected, read by whoever reports it. */
+/** Errors: one record per thread, written where a failure is detected, read by whoever reports it.
+ */
 #include "base/base_err.h"
 
 #include <errno.h>
@@ -9,8 +10,10 @@
 
 static _Thread_local lm_err_info last = {.code = LM_OK, .offset = LM_NO_OFFSET};
 
-/* The arguments may point into last.text (a caller that quotes the failure before), so the new text is made
- * aside and copied over. */
+/* The arguments may point into last.text (a caller that quotes the failure before), so the new text
+ * is made aside and copied over. */
+LM_PRINTF(3, 0)
+
 static lm_err record(lm_err code, uint64_t offset, const char *fmt, va_list args)
 {
     char text[sizeof last.text];
@@ -55,7 +58,8 @@ lm_err lm_fail_errno(const char *fmt, ...)
     /* Our messages are lower case throughout: "Permission denied" -> "permission denied". */
     if (n > 2 && used + 2 < sizeof last.text) {
         char *c = last.text + used + 2;
-        if (c[0] >= 'A' && c[0] <= 'Z' && !(c[1] >= 'A' && c[1] <= 'Z')) *c = (char)(*c + ('a' - 'A'));
+        if (c[0] >= 'A' && c[0] <= 'Z' && !(c[1] >= 'A' && c[1] <= 'Z'))
+            *c = (char)(*c + ('a' - 'A'));
     }
     errno = saved;
     return err;
@@ -70,7 +74,8 @@ lm_err lm_fail_in(lm_err code, const char *fmt, ...)
     va_end(args);
     if (n < 0) words[0] = '\0';
 
-    if (last.code != code || last.text[0] == '\0') { /* nobody described it: the code's own help must do */
+    if (last.code != code ||
+        last.text[0] == '\0') { /* nobody described it: the code's own help must do */
         last.code = code;
         last.offset = LM_NO_OFFSET;
         snprintf(last.text, sizeof last.text, "%s", lm_err_help(code));

@@ -1,4 +1,5 @@
-/** Errors: what can fail returns lm_err; the place that detects a failure describes it once with lm_fail. */
+/** Errors: what can fail returns lm_err; the place that detects a failure describes it once with
+ * lm_fail. */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
@@ -10,6 +11,7 @@ typedef int32_t lm_err; /* 0 is LM_OK, failures are negative */
 
 enum {
     LM_OK = 0,
+
 #define LM_ERROR(name, value, help) LM_E_##name = (value),
 #include "base/errors.def"
 #undef LM_ERROR
@@ -49,9 +51,9 @@ lm_err lm_err_restore(const lm_err_info *info);
         if (__builtin_expect(!(cond), 0)) lm_assert_failed(#cond, __FILE__, __LINE__);             \
     } while (0)
 #ifdef NDEBUG
-#define LM_DEBUG_ASSERT(cond) ((void)0)
+#    define LM_DEBUG_ASSERT(cond) ((void)0)
 #else
-#define LM_DEBUG_ASSERT(cond) LM_ASSERT(cond)
+#    define LM_DEBUG_ASSERT(cond) LM_ASSERT(cond)
 #endif
 _Noreturn void lm_assert_failed(const char *cond, const char *file, int line);
 

@@ -109,11 +109,13 @@ lm_err lm_folder_make(const char *path)
         char kept = part[i];
         part[i] = '\0';
         if (mkdir(part, 0777) != 0) {
-            int saved = errno; /* EEXIST, or whatever the system says first about an existing parent (EROFS) */
+            int saved = errno; /* EEXIST, or whatever the system says first about an existing parent
+                                  (EROFS) */
             struct stat st;
             bool is_there = stat(part, &st) == 0;
             if (is_there && !S_ISDIR(st.st_mode)) {
-                return lm_fail(LM_E_IO, "cannot make folder '%s': '%s' is not a folder", path, part);
+                return lm_fail(LM_E_IO, "cannot make folder '%s': '%s' is not a folder", path,
+                               part);
             }
             if (!is_there) {
                 errno = saved;
@@ -135,7 +137,8 @@ lm_err lm_file_read_all(const char *path, size_t max, lm_buf *out)
 
     struct stat st;
     size_t step = READ_BYTES_FIRST;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < max) {
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+        (uint64_t)st.st_size < max) {
         step = (size_t)st.st_size + 1; /* one more sees the end without growing */
     }
     for (;;) {

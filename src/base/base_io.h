@@ -5,9 +5,9 @@
 #include "base/base_mem.h"
 #include "base/base_str.h"
 
-uint64_t lm_clock_ns(void);      /* monotonic */
-uint64_t lm_clock_cpu_ns(void);  /* CPU time of the process */
-int64_t lm_clock_wall_ns(void);  /* since 1970-01-01 UTC */
+uint64_t lm_clock_ns(void);     /* monotonic */
+uint64_t lm_clock_cpu_ns(void); /* CPU time of the process */
+int64_t lm_clock_wall_ns(void); /* since 1970-01-01 UTC */
 
 /** A read-only map of a whole immutable file (archives; never a growing log). */
 typedef struct lm_map {
@@ -18,7 +18,8 @@ typedef struct lm_map {
 LM_USE lm_err lm_map_open(const char *path, lm_map *out); /* LM_E_IO, LM_E_NOTFOUND */
 void lm_map_close(lm_map *map);
 
-/** A file being written under a temporary name beside the final one; only lm_outfile_commit shows it. */
+/** A file being written under a temporary name beside the final one; only lm_outfile_commit shows
+ * it. */
 typedef struct lm_outfile lm_outfile;
 LM_USE lm_err lm_outfile_new(lm_mem *mem, const char *path, lm_outfile **out);
 LM_USE lm_err lm_outfile_write(lm_outfile *file, const void *src, size_t len);

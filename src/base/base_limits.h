@@ -3,6 +3,7 @@
 #define BASE_LIMITS_H
 
 enum {
+
 #define LM_LIMIT(name, value, unit, help) LM_##name = (value),
 #include "base/limits.def"
 #undef LM_LIMIT

@@ -1,19 +1,21 @@
-/** The account over an allocator, and what grows on it: buffers and vectors. Arenas are in base_arena.c. */
+/** The account over an allocator, and what grows on it: buffers and vectors. Arenas are in
+ * base_arena.c. */
 #include "base/base_mem.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MEM_MAGIC 0x6d656d21u /* "!mem" */
+#define MEM_MAGIC     0x6d656d21u /* "!mem" */
 #define BUF_BYTES_MIN 64u
 
 struct lm_mem {
     uint32_t magic;
     lm_allocator allocator; /* functions are never NULL here */
     size_t limit;           /* bytes; SIZE_MAX: none */
-    _Atomic size_t used;    /* bytes handed out; counted before they are asked for, so limit is never passed */
-    _Atomic size_t peak;    /* bytes; largest used ever seen */
+    _Atomic size_t
+        used; /* bytes handed out; counted before they are asked for, so limit is never passed */
+    _Atomic size_t peak; /* bytes; largest used ever seen */
 };
 
 static _Thread_local lm_err last_mem_err = LM_E_NOMEM;
@@ -32,7 +34,8 @@ static void libc_release(void *ctx, void *ptr, size_t bytes)
     free(ptr);
 }
 
-/* An allocator has no obligation towards zero bytes; we have one, so it is always asked for at least one. */
+/* An allocator has no obligation towards zero bytes; we have one, so it is always asked for at
+ * least one. */
 static size_t real_bytes(size_t bytes)
 {
     return bytes ? bytes : 1;
@@ -89,8 +92,9 @@ static bool charge(lm_mem *mem, size_t bytes)
     size_t after = before + bytes;
     if (__builtin_expect(after > mem->limit || after < before, 0)) {
         atomic_fetch_sub_explicit(&mem->used, bytes, memory_order_relaxed);
-        last_mem_err = lm_fail(LM_E_LIMIT, "memory limit reached: %zu of %zu bytes used, %zu more wanted", before,
-                               mem->limit, bytes);
+        last_mem_err =
+            lm_fail(LM_E_LIMIT, "memory limit reached: %zu of %zu bytes used, %zu more wanted",
+                    before, mem->limit, bytes);
         return false;
     }
     size_t peak = atomic_load_explicit(&mem->peak, memory_order_relaxed);
@@ -126,7 +130,8 @@ void *lm_mem_calloc(lm_mem *mem, size_t count, size_t bytes)
         last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu times %zu bytes", count, bytes);
         return NULL;
     }
-    /* Fresh pages from the system are zero already: calloc of the C library knows and does not touch them. */
+    /* Fresh pages from the system are zero already: calloc of the C library knows and does not
+     * touch them. */
     if (mem->allocator.resize == libc_resize) {
         if (!charge(mem, all)) return NULL;
         void *ptr = calloc(1, real_bytes(all));
@@ -146,7 +151,8 @@ void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
     LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
     if (!ptr) return lm_mem_alloc(mem, new_bytes);
     if (new_bytes > old_bytes && !charge(mem, new_bytes - old_bytes)) return NULL;
-    void *moved = mem->allocator.resize(mem->allocator.ctx, ptr, real_bytes(old_bytes), real_bytes(new_bytes));
+    void *moved = mem->allocator.resize(mem->allocator.ctx, ptr, real_bytes(old_bytes),
+                                        real_bytes(new_bytes));
     if (__builtin_expect(!moved, 0)) {
         if (new_bytes > old_bytes) discharge(mem, new_bytes - old_bytes);
         last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", new_bytes);
@@ -175,8 +181,8 @@ void lm_buf_fini(lm_buf *buf)
     *buf = (lm_buf){.mem = buf->mem};
 }
 
-/* Doubling makes appending O(1); near the limit of the account a doubling may fail where the bytes that are
- * needed still fit, so the exact size is the second try. */
+/* Doubling makes appending O(1); near the limit of the account a doubling may fail where the bytes
+ * that are needed still fit, so the exact size is the second try. */
 lm_err lm_buf_reserve_slow(lm_buf *buf, size_t extra)
 {
     size_t need;
@@ -242,11 +248,13 @@ lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count, s
     void *array; /* copied in and out: the caller's pointer is of another type */
     memcpy(&array, ptr_to_array, sizeof array);
     void *moved = NULL;
-    for (int attempt = 0; attempt < 2 && !moved; attempt++) { /* doubled, then exact: see lm_buf_reserve_slow */
+    for (int attempt = 0; attempt < 2 && !moved;
+         attempt++) { /* doubled, then exact: see lm_buf_reserve_slow */
         size_t bytes;
         if (attempt == 1) new_cap = count;
         if (__builtin_mul_overflow(new_cap, item_bytes, &bytes)) {
-            last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu items of %zu bytes", new_cap, item_bytes);
+            last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu items of %zu bytes", new_cap,
+                                   item_bytes);
             continue;
         }
         moved = lm_mem_resize(mem, array, *cap * item_bytes, bytes);

@@ -1,15 +1,18 @@
 /**
- * Memory: lm_mem is an allocator with an account; lm_arena hands out pieces freed all at once; lm_buf grows.
- * malloc appears only behind lm_mem. Tests make the n-th allocation fail through lm_allocator.
+ * Memory: lm_mem is an allocator with an account; lm_arena hands out pieces freed all at once;
+ * lm_buf grows. malloc appears only behind lm_mem. Tests make the n-th allocation fail through
+ * lm_allocator.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
 #include "base/base_err.h"
 
-/** Given by the caller of the library; NULL functions mean the C library's. resize(NULL) allocates. */
+/** Given by the caller of the library; NULL functions mean the C library's. resize(NULL) allocates.
+ */
 typedef struct lm_allocator {
-    void *(*resize)(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes); /* NULL on failure; ptr stays valid */
+    void *(*resize)(void *ctx, void *ptr, size_t old_bytes,
+                    size_t new_bytes); /* NULL on failure; ptr stays valid */
     void (*release)(void *ctx, void *ptr, size_t bytes);
     void *ctx;
 } lm_allocator;
@@ -19,14 +22,15 @@ typedef struct lm_mem lm_mem;
 
 /** limit_bytes 0 means no limit. Returns LM_E_NOMEM. allocator may be NULL. */
 LM_USE lm_err lm_mem_new(const lm_allocator *allocator, size_t limit_bytes, lm_mem **out);
-/** Frees the account itself; asserts in debug builds that all it handed out came back. NULL is fine. */
+/** Frees the account itself; asserts in debug builds that all it handed out came back. NULL is
+ * fine. */
 void lm_mem_free(lm_mem *mem);
 size_t lm_mem_used(const lm_mem *mem);
 size_t lm_mem_peak(const lm_mem *mem);
 size_t lm_mem_limit(const lm_mem *mem);
 
-/** All of these: zero bytes is valid and gives a non-NULL pointer; on failure NULL and lm_fail was called
- *  (LM_E_NOMEM, or LM_E_LIMIT with used and limit in the text). 16-byte aligned. */
+/** All of these: zero bytes is valid and gives a non-NULL pointer; on failure NULL and lm_fail was
+ * called (LM_E_NOMEM, or LM_E_LIMIT with used and limit in the text). 16-byte aligned. */
 LM_USE void *lm_mem_alloc(lm_mem *mem, size_t bytes);
 LM_USE void *lm_mem_calloc(lm_mem *mem, size_t count, size_t bytes); /* overflow checked */
 LM_USE void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
@@ -34,7 +38,8 @@ void lm_mem_release(lm_mem *mem, void *ptr, size_t bytes); /* NULL is fine */
 /** The code to return after one of the above gave NULL: LM_E_NOMEM or LM_E_LIMIT, as recorded. */
 lm_err lm_mem_err(void);
 
-/** Pieces of any size, freed together. Under ASan, freed memory is poisoned and pieces have red zones. */
+/** Pieces of any size, freed together. Under ASan, freed memory is poisoned and pieces have red
+ * zones. */
 typedef struct lm_arena {
     lm_mem *mem;
     struct lm_arena_chunk *first, *current;
@@ -82,6 +87,7 @@ LM_USE lm_err lm_buf_le32(lm_buf *buf, uint32_t value);
 LM_USE lm_err lm_buf_le64(lm_buf *buf, uint64_t value);
 
 /** Grow the array *ptr of items so that it holds count; doubles. cap is in items. */
-LM_USE lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count, size_t item_bytes);
+LM_USE lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count,
+                          size_t item_bytes);
 
 #endif

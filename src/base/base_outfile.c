@@ -1,8 +1,10 @@
 /**
- * Files that appear whole or not at all: written beside the final name, fsynced, renamed, the folder fsynced.
+ * Files that appear whole or not at all: written beside the final name, fsynced, renamed, the
+ * folder fsynced.
  *
- * A target that exists and is not a regular file (a pipe, /dev/null) cannot be replaced by a rename and must not be:
- * it is written to directly. A symbolic link keeps pointing where it points; what it points at is replaced.
+ * A target that exists and is not a regular file (a pipe, /dev/null) cannot be replaced by a rename
+ * and must not be: it is written to directly. A symbolic link keeps pointing where it points; what
+ * it points at is replaced.
  */
 #include "base/base_hash.h"
 #include "base/base_io.h"
@@ -16,24 +18,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OUTFILE_MAGIC    0x7566746fu
-#define BUFFER_BYTES     (256u * 1024u)
-#define NAME_TRIES       100
-#define TEMP_SUFFIX_MAX  48
+#define OUTFILE_MAGIC   0x7566746fu
+#define BUFFER_BYTES    (256u * 1024u)
+#define NAME_TRIES      100
+#define TEMP_SUFFIX_MAX 48
 
 struct lm_outfile {
     uint32_t magic;
     lm_mem *mem;
     int fd;
-    bool is_direct;   /* written in place, nothing to rename */
-    bool is_pending;  /* the temporary file exists and must be renamed or removed */
-    uint64_t offset;  /* bytes taken from the caller */
-    size_t used;      /* bytes in buffer that wait for the system */
-    char *path;       /* final name, links resolved; allocated, path_bytes */
+    bool is_direct;  /* written in place, nothing to rename */
+    bool is_pending; /* the temporary file exists and must be renamed or removed */
+    uint64_t offset; /* bytes taken from the caller */
+    size_t used;     /* bytes in buffer that wait for the system */
+    char *path;      /* final name, links resolved; allocated, path_bytes */
     size_t path_bytes;
-    char *temp;       /* temporary name; allocated, temp_bytes */
+    char *temp; /* temporary name; allocated, temp_bytes */
     size_t temp_bytes;
-    uint8_t *buffer;  /* BUFFER_BYTES */
+    uint8_t *buffer; /* BUFFER_BYTES */
 };
 
 static lm_err write_all(lm_outfile *file, const uint8_t *src, size_t len)
@@ -61,20 +63,24 @@ static size_t folder_len(const char *path)
     return slash ? (size_t)(slash + 1 - path) : 0;
 }
 
-/* The hidden name beside the final one: ".NAME.PID-NUMBER.tmp". O_EXCL makes sure that it is ours alone. */
+/* The hidden name beside the final one: ".NAME.PID-NUMBER.tmp". O_EXCL makes sure that it is ours
+ * alone. */
 static lm_err open_temp(lm_outfile *file, mode_t mode)
 {
     size_t folder = folder_len(file->path);
     const char *name = file->path + folder;
     uint64_t number = lm_clock_ns();
     for (int attempt = 0; attempt < NAME_TRIES; attempt++, number += 0x9e3779b9u) {
-        /* A name as long as the system allows has no room for more: 200 of its bytes are enough to tell by. */
-        snprintf(file->temp, file->temp_bytes, "%.*s.%.200s.%d-%08x.tmp", (int)folder, file->path, name, (int)getpid(),
-                 (unsigned)lm_hash_u64(number));
+        /* A name as long as the system allows has no room for more: 200 of its bytes are enough to
+         * tell by. */
+        snprintf(file->temp, file->temp_bytes, "%.*s.%.200s.%d-%08x.tmp", (int)folder, file->path,
+                 name, (int)getpid(), (unsigned)lm_hash_u64(number));
         file->fd = open(file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file->fd >= 0) {
             file->is_pending = true;
-            if (mode) (void)fchmod(file->fd, mode); /* the replaced file's; if refused, the default is safe */
+            if (mode)
+                (void)fchmod(file->fd,
+                             mode); /* the replaced file's; if refused, the default is safe */
             return LM_OK;
         }
         if (errno != EEXIST) break;
@@ -102,7 +108,8 @@ lm_err lm_outfile_new(lm_mem *mem, const char *path, lm_outfile **out)
 {
     struct stat st;
     bool is_there = stat(path, &st) == 0;
-    if (is_there && S_ISDIR(st.st_mode)) return lm_fail(LM_E_IO, "cannot write '%s': is a folder", path);
+    if (is_there && S_ISDIR(st.st_mode))
+        return lm_fail(LM_E_IO, "cannot write '%s': is a folder", path);
 
     lm_outfile *file = lm_mem_calloc(mem, 1, sizeof *file);
     if (!file) return lm_mem_err();
@@ -168,9 +175,11 @@ static lm_err sync_folder(const char *path)
         folder[len] = '\0';
     }
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return LM_OK; /* a folder that may be written but not read: nothing more can be done */
+    if (fd < 0)
+        return LM_OK; /* a folder that may be written but not read: nothing more can be done */
     lm_err err = LM_OK;
-    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) err = lm_fail_errno("cannot sync folder '%s'", folder);
+    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+        err = lm_fail_errno("cannot sync folder '%s'", folder);
     close(fd);
     return err;
 }
@@ -180,7 +189,8 @@ lm_err lm_outfile_commit(lm_outfile *file)
     LM_ASSERT(file->magic == OUTFILE_MAGIC && file->fd >= 0);
     lm_err err = flush(file);
     if (err) return err;
-    if (fsync(file->fd) != 0 && !file->is_direct) return lm_fail_errno("cannot sync '%s'", file->path);
+    if (fsync(file->fd) != 0 && !file->is_direct)
+        return lm_fail_errno("cannot sync '%s'", file->path);
     int fd = file->fd;
     file->fd = -1;
     if (close(fd) != 0) return lm_fail_errno("cannot close '%s'", file->path);

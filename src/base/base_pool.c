@@ -5,10 +5,11 @@
  *     worker ──run──► its own deque ◄──pop (newest first)── itself
  *                                   ◄──steal (oldest first)── other workers, waiting callers
  *
- * The deque is Chase and Lev's (SPAA 2005) in the C11 form of Lê, Pop, Cohen and Zappa Nardelli (PPoPP 2013), with
- * two differences: it has a fixed size (a full deque makes the task run at once, which bounds memory), and it uses
- * sequentially consistent operations in place of fences, because ThreadSanitizer does not understand fences and a
- * task is a batch of lines, so a few nanoseconds do not matter.
+ * The deque is Chase and Lev's (SPAA 2005) in the C11 form of Lê, Pop, Cohen and Zappa Nardelli
+ * (PPoPP 2013), with two differences: it has a fixed size (a full deque makes the task run at once,
+ * which bounds memory), and it uses sequentially consistent operations in place of fences, because
+ * ThreadSanitizer does not understand fences and a task is a batch of lines, so a few nanoseconds
+ * do not matter.
  *
  * Invariants
  *   (1) A task is taken once: by the pop or steal that moved bottom or top past it.
@@ -32,11 +33,11 @@
 
 #include "base/base_priv.h"
 
-#define POOL_MAGIC   0x6c6f6f70u
-#define DEQUE_TASKS  1024u /* a power of two */
-#define INBOX_TASKS  1024u
-#define SPIN_ROUNDS  64
-#define CACHE_LINE   64
+#define POOL_MAGIC  0x6c6f6f70u
+#define DEQUE_TASKS 1024u /* a power of two */
+#define INBOX_TASKS 1024u
+#define SPIN_ROUNDS 64
+#define CACHE_LINE  64
 
 typedef struct task {
     lm_task_fn fn;
@@ -54,7 +55,7 @@ typedef struct slot {
 } slot;
 
 typedef struct worker {
-    _Alignas(CACHE_LINE) _Atomic int64_t top; /* oldest task; thieves move it */
+    _Alignas(CACHE_LINE) _Atomic int64_t top;    /* oldest task; thieves move it */
     _Alignas(CACHE_LINE) _Atomic int64_t bottom; /* behind the newest task; the owner moves it */
     slot slots[DEQUE_TASKS];
     lm_pool *pool;
@@ -65,18 +66,18 @@ typedef struct worker {
 struct lm_pool {
     uint32_t magic;
     lm_mem *mem;
-    unsigned threads;         /* workers and one waiting caller */
-    unsigned worker_count;    /* threads started: threads - 1 */
+    unsigned threads;      /* workers and one waiting caller */
+    unsigned worker_count; /* threads started: threads - 1 */
     worker *workers;
-    void *workers_block;      /* what workers was cut from, for alignment */
+    void *workers_block; /* what workers was cut from, for alignment */
     size_t workers_bytes;
-    pthread_mutex_t lock;     /* guards inbox, is_closing and sleeping */
+    pthread_mutex_t lock; /* guards inbox, is_closing and sleeping */
     pthread_cond_t wake;
-    task inbox[INBOX_TASKS];  /* ring; lock */
-    size_t inbox_first;       /* lock */
+    task inbox[INBOX_TASKS];    /* ring; lock */
+    size_t inbox_first;         /* lock */
     _Atomic size_t inbox_count; /* written under lock, looked at without */
     _Atomic unsigned sleepers;
-    bool is_closing;          /* lock */
+    bool is_closing; /* lock */
 };
 
 static _Thread_local worker *self; /* the worker this thread is, NULL for callers */
@@ -117,7 +118,8 @@ static bool deque_pop(worker *w, task *out)
     }
     slot_read(w, b, out);
     if (top < b) return true;
-    bool is_won = atomic_compare_exchange_strong(&w->top, &top, top + 1); /* the last one: thieves want it too */
+    bool is_won = atomic_compare_exchange_strong(&w->top, &top,
+                                                 top + 1); /* the last one: thieves want it too */
     atomic_store(&w->bottom, b + 1);
     return is_won;
 }
@@ -203,7 +205,8 @@ static void wake_all(lm_pool *pool)
 static void note_failure(lm_group *group, lm_err err)
 {
     int32_t none = LM_OK;
-    if (!atomic_compare_exchange_strong(&group->failed, &none, err)) return; /* the first one counts */
+    if (!atomic_compare_exchange_strong(&group->failed, &none, err))
+        return; /* the first one counts */
     lm_err_save(&group->info);
     if (group->info.code != err) { /* returned a code that it did not describe */
         (void)lm_fail(err, "%s", lm_err_help(err));
@@ -217,7 +220,8 @@ static void run_task(const task *t)
     lm_group *group = t->group;
     lm_pool *pool = group->pool;
     if (err) note_failure(group, err);
-    if (atomic_fetch_sub(&group->pending, 1) == 1 && pool) wake_all(pool); /* (4): only the pool from here on */
+    if (atomic_fetch_sub(&group->pending, 1) == 1 && pool)
+        wake_all(pool); /* (4): only the pool from here on */
 }
 
 /* Sleep until somebody wakes us; returns at once if there is work or is_done(group) already. */
@@ -225,7 +229,8 @@ static void sleep_for_work(lm_pool *pool, lm_group *group)
 {
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    bool is_idle = !pool->is_closing && !has_work(pool) && !(group && atomic_load(&group->pending) == 0);
+    bool is_idle =
+        !pool->is_closing && !has_work(pool) && !(group && atomic_load(&group->pending) == 0);
     if (is_idle) pthread_cond_wait(&pool->wake, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
@@ -249,7 +254,8 @@ static void *worker_main(void *arg)
     for (;;) {
         task t;
         bool has_task = false;
-        for (int round = 0; round < SPIN_ROUNDS && !has_task; round++) has_task = find_task(pool, me, &t);
+        for (int round = 0; round < SPIN_ROUNDS && !has_task; round++)
+            has_task = find_task(pool, me, &t);
         if (has_task) {
             run_task(&t);
             continue;
@@ -272,7 +278,8 @@ static void start_workers(lm_pool *pool, const lm_cpu_list *cpus)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool is_pinned = cpus->count >= pool->threads; /* more threads than CPUs: the system knows better */
+    bool is_pinned =
+        cpus->count >= pool->threads; /* more threads than CPUs: the system knows better */
     int here = sched_getcpu();
     size_t start = 0;
     for (size_t i = 0; i < cpus->count; i++) {
@@ -289,10 +296,12 @@ static void start_workers(lm_pool *pool, const lm_cpu_list *cpus)
     pthread_mutex_unlock(&pool->lock);
     unsigned started = 0;
     while (started < pool->worker_count &&
-           pthread_create(&pool->workers[started].thread, NULL, worker_main, &pool->workers[started]) == 0) {
+           pthread_create(&pool->workers[started].thread, NULL, worker_main,
+                          &pool->workers[started]) == 0) {
         started++;
     }
-    pool->threads = started + 1; /* a system short of threads gives a smaller pool; idle deques stay empty */
+    pool->threads =
+        started + 1; /* a system short of threads gives a smaller pool; idle deques stay empty */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -337,7 +346,8 @@ void lm_pool_free(lm_pool *pool)
     pool->is_closing = true;
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
-    for (unsigned i = 0; i + 1 < pool->threads; i++) pthread_join(pool->workers[i].thread, NULL);
+    for (unsigned i = 0; i + 1 < pool->threads; i++)
+        pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
     lm_mem_release(pool->mem, pool->workers_block, pool->workers_bytes);
@@ -384,7 +394,8 @@ lm_err lm_group_wait(lm_group *group)
     while (atomic_load(&group->pending)) {
         task t;
         bool has_task = false;
-        for (int round = 0; round < SPIN_ROUNDS && !has_task && atomic_load(&group->pending); round++) {
+        for (int round = 0; round < SPIN_ROUNDS && !has_task && atomic_load(&group->pending);
+             round++) {
             has_task = find_task(pool, me, &t);
         }
         if (has_task) {
@@ -403,9 +414,9 @@ lm_err lm_group_wait(lm_group *group)
 /* ---- loops ---- */
 
 /*
- * One task per thread, each taking the next index until none is left. Indexes are handed out in order, so every index
- * below a failing one has been started and will finish: the lowest failing index, which is reported, is the same in
- * every run and for every number of threads.
+ * One task per thread, each taking the next index until none is left. Indexes are handed out in
+ * order, so every index below a failing one has been started and will finish: the lowest failing
+ * index, which is reported, is the same in every run and for every number of threads.
  */
 typedef struct loop {
     lm_task_fn fn;
@@ -453,7 +464,8 @@ lm_err lm_pool_for(lm_pool *pool, size_t count, lm_task_fn fn, void *ctx)
     lm_group group;
     lm_group_init(&group, pool);
     size_t helpers = (count < pool->threads ? count : pool->threads) - 1;
-    for (size_t i = 0; i < helpers; i++) lm_group_run(&group, loop_run, &l, i);
+    for (size_t i = 0; i < helpers; i++)
+        lm_group_run(&group, loop_run, &l, i);
     lm_err err = loop_run(&l, 0);
     if (!err) err = lm_group_wait(&group);
     pthread_mutex_destroy(&l.lock);

@@ -1,9 +1,10 @@
 /**
  * Byte classes as bitmaps, four ways.
  *
- * The vector paths share one idea (simdjson, section 3.1.2: vectorised classification): two 16-entry tables, one
- * looked up by the low and one by the high nibble of each byte, give sets of flags whose intersection is the set of
- * the byte. Eight flags suffice for our classes, because each flag is a rectangle (some high nibbles) x (some low):
+ * The vector paths share one idea (simdjson, section 3.1.2: vectorised classification): two
+ * 16-entry tables, one looked up by the low and one by the high nibble of each byte, give sets of
+ * flags whose intersection is the set of the byte. Eight flags suffice for our classes, because
+ * each flag is a rectangle (some high nibbles) x (some low):
  *
  *     flag  high     low       bytes                      class
  *     0x80  3        0-9       0-9                        DIGIT, WORD
@@ -15,22 +16,23 @@
  *     0x20  3        10 13     : =                        SPECIAL
  *     0x40  0        10        \n                         NEWLINE
  *
- * A shuffle gives 0 for an index with its high bit set, so bytes >= 0x80 get no flag from the low table; they are
- * WORD by their own high bit. Blocks are 64 bytes; the last one is padded with blanks, which belong to no class.
+ * A shuffle gives 0 for an index with its high bit set, so bytes >= 0x80 get no flag from the low
+ * table; they are WORD by their own high bit. Blocks are 64 bytes; the last one is padded with
+ * blanks, which belong to no class.
  */
 #include "base/base_scan.h"
 
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#    include <immintrin.h>
 #elif defined(__aarch64__)
-#include <arm_neon.h>
+#    include <arm_neon.h>
 #endif
 
-#define FLAG_DIGIT   0x80
-#define FLAG_NEWLINE 0x40
-#define FLAGS_WORD   (0x80 | 0x01 | 0x02 | 0x04)
+#define FLAG_DIGIT    0x80
+#define FLAG_NEWLINE  0x40
+#define FLAGS_WORD    (0x80 | 0x01 | 0x02 | 0x04)
 #define FLAGS_SPECIAL (0x08 | 0x10 | 0x20)
 
 /* clang-format off */
@@ -48,7 +50,8 @@
 static const uint8_t low_table[16] = {LOW_TABLE};
 static const uint8_t high_table[16] = {HIGH_TABLE};
 
-static void scan_plain(const uint8_t *src, size_t block_count, uint64_t *const out[LM_CLASS_COUNT], size_t word)
+static void scan_plain(const uint8_t *src, size_t block_count, uint64_t *const out[LM_CLASS_COUNT],
+                       size_t word)
 {
     for (size_t b = 0; b < block_count; b++, src += LM_SCAN_BLOCK, word++) {
         uint64_t digit = 0, in_word = 0, newline = 0, special = 0;
@@ -83,10 +86,13 @@ __attribute__((target("avx2"))) static inline uint64_t any_of(__m256i a, __m256i
 }
 
 __attribute__((target("avx2"))) static void scan_avx2(const uint8_t *src, size_t block_count,
-                                                      uint64_t *const out[LM_CLASS_COUNT], size_t word)
+                                                      uint64_t *const out[LM_CLASS_COUNT],
+                                                      size_t word)
 {
-    const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)low_table));
-    const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)high_table));
+    const __m256i low =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)low_table));
+    const __m256i high =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)high_table));
     const __m256i nibble = _mm256_set1_epi8(0x0f);
     const __m256i words = _mm256_set1_epi8((char)FLAGS_WORD);
     const __m256i specials = _mm256_set1_epi8(FLAGS_SPECIAL);
@@ -96,22 +102,27 @@ __attribute__((target("avx2"))) static void scan_avx2(const uint8_t *src, size_t
     for (size_t b = 0; b < block_count; b++, src += LM_SCAN_BLOCK, word++) {
         __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)src);
         __m256i y = _mm256_loadu_si256((const __m256i *)(const void *)(src + 32));
-        __m256i fx = _mm256_and_si256(_mm256_shuffle_epi8(low, x),
-                                      _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble)));
-        __m256i fy = _mm256_and_si256(_mm256_shuffle_epi8(low, y),
-                                      _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(y, 4), nibble)));
+        __m256i fx = _mm256_and_si256(
+            _mm256_shuffle_epi8(low, x),
+            _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble)));
+        __m256i fy = _mm256_and_si256(
+            _mm256_shuffle_epi8(low, y),
+            _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(y, 4), nibble)));
         digit[word] = mask64(fx, fy); /* FLAG_DIGIT is the sign bit */
-        newline[word] = mask64(_mm256_slli_epi16(fx, 1), _mm256_slli_epi16(fy, 1)); /* FLAG_NEWLINE is next to it */
+        newline[word] = mask64(_mm256_slli_epi16(fx, 1),
+                               _mm256_slli_epi16(fy, 1)); /* FLAG_NEWLINE is next to it */
         in_word[word] = any_of(fx, fy, words) | mask64(x, y);
         special[word] = any_of(fx, fy, specials);
     }
 }
 
-__attribute__((target("avx512f,avx512bw"))) static void scan_avx512(const uint8_t *src, size_t block_count,
-                                                                    uint64_t *const out[LM_CLASS_COUNT], size_t word)
+__attribute__((target("avx512f,avx512bw"))) static void scan_avx512(
+    const uint8_t *src, size_t block_count, uint64_t *const out[LM_CLASS_COUNT], size_t word)
 {
-    const __m512i low = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)low_table));
-    const __m512i high = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)high_table));
+    const __m512i low =
+        _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)low_table));
+    const __m512i high =
+        _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)high_table));
     const __m512i nibble = _mm512_set1_epi8(0x0f);
     const __m512i words = _mm512_set1_epi8((char)FLAGS_WORD);
     const __m512i specials = _mm512_set1_epi8(FLAGS_SPECIAL);
@@ -131,7 +142,8 @@ __attribute__((target("avx512f,avx512bw"))) static void scan_avx512(const uint8_
 
 #elif defined(__aarch64__)
 
-/* NEON has no movemask: each lane keeps one bit of weight 1 << (lane % 8), pairwise sums gather them. */
+/* NEON has no movemask: each lane keeps one bit of weight 1 << (lane % 8), pairwise sums gather
+ * them. */
 static inline uint64_t mask_neon(const uint8x16_t lanes[4])
 {
     static const uint8_t weights[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -142,7 +154,8 @@ static inline uint64_t mask_neon(const uint8x16_t lanes[4])
     return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(all, all)), 0);
 }
 
-static void scan_neon(const uint8_t *src, size_t block_count, uint64_t *const out[LM_CLASS_COUNT], size_t word)
+static void scan_neon(const uint8_t *src, size_t block_count, uint64_t *const out[LM_CLASS_COUNT],
+                      size_t word)
 {
     const uint8x16_t low = vld1q_u8(low_table), high = vld1q_u8(high_table);
     for (size_t b = 0; b < block_count; b++, src += LM_SCAN_BLOCK, word++) {
@@ -153,7 +166,8 @@ static void scan_neon(const uint8_t *src, size_t block_count, uint64_t *const ou
                                         vqtbl1q_u8(high, vshrq_n_u8(x, 4)));
             digit[k] = vtstq_u8(flags, vdupq_n_u8(FLAG_DIGIT));
             newline[k] = vtstq_u8(flags, vdupq_n_u8(FLAG_NEWLINE));
-            in_word[k] = vorrq_u8(vtstq_u8(flags, vdupq_n_u8(FLAGS_WORD)), vcgeq_u8(x, vdupq_n_u8(0x80)));
+            in_word[k] =
+                vorrq_u8(vtstq_u8(flags, vdupq_n_u8(FLAGS_WORD)), vcgeq_u8(x, vdupq_n_u8(0x80)));
             special[k] = vtstq_u8(flags, vdupq_n_u8(FLAGS_SPECIAL));
         }
         out[LM_CLASS_DIGIT][word] = mask_neon(digit);
@@ -165,8 +179,8 @@ static void scan_neon(const uint8_t *src, size_t block_count, uint64_t *const ou
 
 #endif
 
-static void scan_blocks(lm_cpu cpu, const uint8_t *src, size_t block_count, uint64_t *const out[LM_CLASS_COUNT],
-                        size_t word)
+static void scan_blocks(lm_cpu cpu, const uint8_t *src, size_t block_count,
+                        uint64_t *const out[LM_CLASS_COUNT], size_t word)
 {
 #if defined(__x86_64__)
     if (cpu == LM_CPU_AVX512) {
@@ -187,7 +201,8 @@ static void scan_blocks(lm_cpu cpu, const uint8_t *src, size_t block_count, uint
     scan_plain(src, block_count, out, word);
 }
 
-void lm_scan_classes_as(lm_cpu cpu, const uint8_t *src, size_t len, uint64_t *const out[LM_CLASS_COUNT])
+void lm_scan_classes_as(lm_cpu cpu, const uint8_t *src, size_t len,
+                        uint64_t *const out[LM_CLASS_COUNT])
 {
     size_t block_count = len / LM_SCAN_BLOCK;
     size_t rest = len % LM_SCAN_BLOCK;
@@ -213,10 +228,12 @@ static size_t count_plain(const uint8_t *src, size_t len)
         uint64_t v;
         memcpy(&v, src + i, sizeof v);
         v ^= ones * '\n';
-        uint64_t nonzero = ((v & sevens) + sevens) | v; /* high bit of each byte: is it other than '\n'? */
+        uint64_t nonzero =
+            ((v & sevens) + sevens) | v; /* high bit of each byte: is it other than '\n'? */
         count += 8 - (size_t)__builtin_popcountll(nonzero & ~sevens);
     }
-    for (; i < len; i++) count += src[i] == '\n';
+    for (; i < len; i++)
+        count += src[i] == '\n';
     return count;
 }
 
@@ -227,7 +244,8 @@ __attribute__((target("avx2"))) static size_t count_avx2(const uint8_t *src, siz
     __m256i sums = _mm256_setzero_si256();
     size_t i = 0;
     while (len - i >= 32) {
-        __m256i lanes = _mm256_setzero_si256(); /* a byte each: at most 255 steps before it is emptied */
+        __m256i lanes =
+            _mm256_setzero_si256(); /* a byte each: at most 255 steps before it is emptied */
         size_t stop = len - i > 255 * 32 ? i + 255 * 32 : i + (len - i) / 32 * 32;
         for (; i < stop; i += 32) {
             __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(src + i));

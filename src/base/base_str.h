@@ -1,4 +1,5 @@
-/** Borrowed bytes, little-endian loads, and a reader of foreign bytes that cannot run off the end. */
+/** Borrowed bytes, little-endian loads, and a reader of foreign bytes that cannot run off the end.
+ */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 

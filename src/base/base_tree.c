@@ -1,7 +1,7 @@
 /**
- * Files below a folder. Every step down is an openat(2) that refuses symbolic links, from a descriptor of the step before:
- * a name cannot climb out, and a link that somebody plants meanwhile is not followed either. Files get their final name
- * by link(2) or rename(2) once they are whole.
+ * Files below a folder. Every step down is an openat(2) that refuses symbolic links, from a
+ * descriptor of the step before: a name cannot climb out, and a link that somebody plants meanwhile
+ * is not followed either. Files get their final name by link(2) or rename(2) once they are whole.
  */
 #include "base/base_tree.h"
 
@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES   (64u * 1024u)
-#define TEMP_NAME_MAX  64
+#define BUFFER_BYTES    (64u * 1024u)
+#define TEMP_NAME_MAX   64
 #define TEMP_NAME_TRIES 100
 
 struct lm_tree {
@@ -26,13 +26,13 @@ struct lm_tree {
 
 struct lm_tree_file {
     lm_mem *mem;
-    int folder;                      /* descriptor of the folder that the file is in */
-    int fd;                          /* -1: closed */
+    int folder; /* descriptor of the folder that the file is in */
+    int fd;     /* -1: closed */
     bool replace;
-    bool is_pending;                 /* the hidden name exists */
-    size_t used;                     /* bytes in buffer */
-    char name[LM_PATH_BYTES_MAX];    /* for messages */
-    const char *last;                /* part of name behind the last '/' */
+    bool is_pending;              /* the hidden name exists */
+    size_t used;                  /* bytes in buffer */
+    char name[LM_PATH_BYTES_MAX]; /* for messages */
+    const char *last;             /* part of name behind the last '/' */
     char hidden[TEMP_NAME_MAX];
     uint8_t buffer[BUFFER_BYTES];
 };
@@ -62,7 +62,8 @@ void lm_tree_close(lm_tree *tree)
 
 lm_err lm_tree_name(lm_str name, char *dst, size_t cap, bool *out_changed)
 {
-    if (name.len && memchr(name.ptr, 0, name.len)) return lm_fail(LM_E_USAGE, "a file name holds a NUL byte");
+    if (name.len && memchr(name.ptr, 0, name.len))
+        return lm_fail(LM_E_USAGE, "a file name holds a NUL byte");
     bool is_changed = name.len && name.ptr[0] == '/';
     size_t used = 0;
     for (size_t at = 0; at < name.len;) {
@@ -75,12 +76,15 @@ lm_err lm_tree_name(lm_str name, char *dst, size_t cap, bool *out_changed)
             used = 0;
             continue;
         }
-        if (used + part.len + 2 > cap) return lm_fail(LM_E_LIMIT, "a file name of %zu bytes is too long", name.len);
+        if (used + part.len + 2 > cap)
+            return lm_fail(LM_E_LIMIT, "a file name of %zu bytes is too long", name.len);
         if (used) dst[used++] = '/';
         memcpy(dst + used, part.ptr, part.len);
         used += part.len;
     }
-    if (used == 0) return lm_fail(LM_E_USAGE, "'%.*s' is no name for a file", (int)name.len, (const char *)name.ptr);
+    if (used == 0)
+        return lm_fail(LM_E_USAGE, "'%.*s' is no name for a file", (int)name.len,
+                       (const char *)name.ptr);
     dst[used] = '\0';
     *out_changed = is_changed;
     return LM_OK;
@@ -89,14 +93,16 @@ lm_err lm_tree_name(lm_str name, char *dst, size_t cap, bool *out_changed)
 /** One step down, making the folder if it is missing. */
 static lm_err step_down(int at, const char *part, const char *whole, int *out)
 {
-    if (mkdirat(at, part, 0777) != 0 && errno != EEXIST) return lm_fail_errno("cannot make the folder of '%s'", whole);
+    if (mkdirat(at, part, 0777) != 0 && errno != EEXIST)
+        return lm_fail_errno("cannot make the folder of '%s'", whole);
     int fd = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) {
         *out = fd;
         return LM_OK;
     }
     if (errno == ELOOP || errno == ENOTDIR) {
-        return lm_fail(LM_E_USAGE, "'%s' is not written: '%s' is a symbolic link or no folder", whole, part);
+        return lm_fail(LM_E_USAGE, "'%s' is not written: '%s' is a symbolic link or no folder",
+                       whole, part);
     }
     return lm_fail_errno("cannot open the folder of '%s'", whole);
 }
@@ -125,12 +131,14 @@ static lm_err create_hidden(lm_tree_file *file)
 {
     struct stat info;
     if (fstatat(file->folder, file->last, &info, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (S_ISDIR(info.st_mode)) return lm_fail(LM_E_USAGE, "'%s' is not written: a folder has that name", file->name);
+        if (S_ISDIR(info.st_mode))
+            return lm_fail(LM_E_USAGE, "'%s' is not written: a folder has that name", file->name);
         if (!file->replace) return lm_fail(LM_E_USAGE, "'%s' already exists", file->name);
     }
     for (unsigned i = 0; i < TEMP_NAME_TRIES; i++) {
         (void)snprintf(file->hidden, sizeof file->hidden, ".logmill-%ld-%u.tmp", (long)getpid(), i);
-        file->fd = openat(file->folder, file->hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        file->fd = openat(file->folder, file->hidden,
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (file->fd >= 0) {
             file->is_pending = true;
             return LM_OK;
@@ -143,7 +151,8 @@ static lm_err create_hidden(lm_tree_file *file)
 lm_err lm_tree_file_new(lm_tree *tree, const char *name, bool replace, lm_tree_file **out)
 {
     size_t len = strlen(name);
-    if (len >= LM_PATH_BYTES_MAX) return lm_fail(LM_E_LIMIT, "a file name of %zu bytes is too long", len);
+    if (len >= LM_PATH_BYTES_MAX)
+        return lm_fail(LM_E_LIMIT, "a file name of %zu bytes is too long", len);
     lm_tree_file *file = lm_mem_alloc(tree->mem, sizeof *file);
     if (!file) return lm_mem_err();
     file->mem = tree->mem;
@@ -191,7 +200,8 @@ static lm_err name_file(lm_tree_file *file)
 {
     if (!file->replace) {
         if (linkat(file->folder, file->hidden, file->folder, file->last, 0) == 0) {
-            (void)unlinkat(file->folder, file->hidden, 0); /* the file has its name; a left-over link harms nobody */
+            (void)unlinkat(file->folder, file->hidden,
+                           0); /* the file has its name; a left-over link harms nobody */
             file->is_pending = false;
             return LM_OK;
         }
@@ -216,8 +226,10 @@ lm_err lm_tree_file_commit(lm_tree_file *file, uint32_t mode, int64_t mtime_ns)
         seconds--;
         rest += 1000000000;
     }
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds, .tv_nsec = rest}};
-    /* Set-user-id and the like are not for a log; times and modes that the file system refuses are no reason to lose it. */
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                      {.tv_sec = seconds, .tv_nsec = rest}};
+    /* Set-user-id and the like are not for a log; times and modes that the file system refuses are
+     * no reason to lose it. */
     (void)fchmod(file->fd, (mode_t)(mode & 0777));
     (void)futimens(file->fd, times);
     int fd = file->fd;
@@ -240,7 +252,8 @@ lm_err lm_temp_make(char *path, size_t cap)
     const char *folder = getenv("TMPDIR");
     if (!folder || !folder[0]) folder = "/tmp";
     int len = snprintf(path, cap, "%s/logmill-XXXXXX", folder);
-    if (len < 0 || (size_t)len >= cap) return lm_fail(LM_E_LIMIT, "the name of the temporary folder is too long");
+    if (len < 0 || (size_t)len >= cap)
+        return lm_fail(LM_E_LIMIT, "the name of the temporary folder is too long");
     int fd = mkstemp(path);
     if (fd < 0) return lm_fail_errno("cannot make a temporary file in '%s'", folder);
     (void)close(fd); /* empty: nothing to lose */

@@ -1,8 +1,9 @@
-/** base_arena.c: pieces do not overlap, are aligned, and a reset gives the memory to the next round. */
+/** base_arena.c: pieces do not overlap, are aligned, and a reset gives the memory to the next
+ * round. */
 #include "lm_test.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
+#    include <sanitizer/asan_interface.h>
 #endif
 
 typedef struct piece {
@@ -23,7 +24,8 @@ static void pieces_keep_apart_over_many_rounds(void **state)
     for (int round = 0; round < 50; round++) {
         for (size_t i = 0; i < 400; i++) {
             size_t align = (size_t)1 << lm_test_below(&rng, 7);
-            size_t bytes = lm_test_below(&rng, 20) ? lm_test_below(&rng, 200) : lm_test_below(&rng, 100000);
+            size_t bytes =
+                lm_test_below(&rng, 20) ? lm_test_below(&rng, 200) : lm_test_below(&rng, 100000);
             uint8_t *ptr = lm_arena_alloc(&arena, bytes, align);
             assert_non_null(ptr);
             assert_int_equal((uintptr_t)ptr % align, 0);
@@ -31,7 +33,8 @@ static void pieces_keep_apart_over_many_rounds(void **state)
             memset(ptr, (uint8_t)i, bytes);
         }
         for (size_t i = 0; i < 400; i++) {
-            for (size_t k = 0; k < pieces[i].bytes; k++) assert_int_equal(pieces[i].ptr[k], pieces[i].fill);
+            for (size_t k = 0; k < pieces[i].bytes; k++)
+                assert_int_equal(pieces[i].ptr[k], pieces[i].fill);
         }
         lm_arena_reset(&arena);
     }
@@ -49,7 +52,8 @@ static void a_reset_reuses_the_memory(void **state)
     lm_arena_init(&arena, mem);
     size_t used = 0;
     for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < 1000; i++) assert_non_null(lm_arena_alloc(&arena, 777, 8));
+        for (int i = 0; i < 1000; i++)
+            assert_non_null(lm_arena_alloc(&arena, 777, 8));
         if (round == 0) used = lm_mem_used(mem);
         assert_int_equal(lm_mem_used(mem), used);
         lm_arena_reset(&arena);

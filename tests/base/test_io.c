@@ -1,10 +1,11 @@
-/** base_io.c, base_outfile.c: files are whole or not there; failures name the path and leave nothing behind. */
+/** base_io.c, base_outfile.c: files are whole or not there; failures name the path and leave
+ * nothing behind. */
 #include "lm_test.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static char folder[256];
@@ -40,7 +41,8 @@ static size_t entry_count(void)
     DIR *dir = opendir(folder);
     assert_non_null(dir);
     size_t count = 0;
-    for (struct dirent *e; (e = readdir(dir));) count += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    for (struct dirent *e; (e = readdir(dir));)
+        count += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     closedir(dir);
     return count;
 }
@@ -99,11 +101,13 @@ static void large_and_small_writes_keep_their_order(void **state)
     size_t len = 3000000, at = 0;
     uint8_t *bytes = malloc(len);
     assert_non_null(bytes);
-    for (size_t i = 0; i < len; i++) bytes[i] = (uint8_t)lm_test_random(&rng);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)lm_test_random(&rng);
     lm_outfile *file;
     assert_int_equal(lm_outfile_new(mem, in_folder("b"), &file), LM_OK);
     while (at < len) {
-        size_t step = lm_test_below(&rng, 4) ? lm_test_below(&rng, 5000) : lm_test_below(&rng, 600000);
+        size_t step =
+            lm_test_below(&rng, 4) ? lm_test_below(&rng, 5000) : lm_test_below(&rng, 600000);
         if (step > len - at) step = len - at;
         assert_int_equal(lm_outfile_write(file, bytes + at, step), LM_OK);
         at += step;
@@ -200,7 +204,8 @@ static void reads_whole_files_up_to_a_limit(void **state)
     assert_int_equal(buf.len, 11);
     assert_memory_equal(buf.ptr, "<0123456789", 11);
     buf.len = 0;
-    assert_int_equal(lm_file_read_all("/proc/self/status", 1 << 20, &buf), LM_OK); /* a file without a size */
+    assert_int_equal(lm_file_read_all("/proc/self/status", 1 << 20, &buf),
+                     LM_OK); /* a file without a size */
     assert_true(buf.len > 100);
     buf.len = 0;
     write_file(in_folder("empty"), "");

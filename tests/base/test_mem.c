@@ -1,4 +1,5 @@
-/** base_mem.c: the account is exact, the limit holds, and every failed request is reported and leaves no trace. */
+/** base_mem.c: the account is exact, the limit holds, and every failed request is reported and
+ * leaves no trace. */
 #include "lm_test.h"
 
 static void account_follows_every_call(void **state)
@@ -10,7 +11,8 @@ static void account_follows_every_call(void **state)
     void *a = lm_mem_alloc(mem, 100);
     uint8_t *b = lm_mem_calloc(mem, 10, 5);
     assert_int_equal(lm_mem_used(mem), 150);
-    for (size_t i = 0; i < 50; i++) assert_int_equal(b[i], 0);
+    for (size_t i = 0; i < 50; i++)
+        assert_int_equal(b[i], 0);
     a = lm_mem_resize(mem, a, 100, 1000);
     assert_int_equal(lm_mem_used(mem), 1050);
     a = lm_mem_resize(mem, a, 1000, 10);
@@ -138,7 +140,8 @@ static void vector_grows_by_doubling(void **state)
         moves += cap != before;
         items[i] = i;
     }
-    for (uint32_t i = 0; i < 10000; i++) assert_int_equal(items[i], i);
+    for (uint32_t i = 0; i < 10000; i++)
+        assert_int_equal(items[i], i);
     assert_true(moves <= 12);
     lm_mem_release(mem, items, cap * sizeof *items);
     lm_mem_free(mem);

@@ -1,4 +1,5 @@
-/** base_pool.c: every task runs once, results do not depend on the number of threads, failures reach who waits. */
+/** base_pool.c: every task runs once, results do not depend on the number of threads, failures
+ * reach who waits. */
 #include "lm_test.h"
 
 #include "base/base_priv.h"
@@ -16,7 +17,8 @@ static lm_err add_up(void *ctx, size_t index)
 {
     sums *s = ctx;
     uint64_t x = index;
-    for (int i = 0; i < 50; i++) x = lm_hash_u64(x + 1);
+    for (int i = 0; i < 50; i++)
+        x = lm_hash_u64(x + 1);
     s->value[index] = x;
     atomic_fetch_add(&s->runs[index], 1);
     return LM_OK;
@@ -40,10 +42,12 @@ static void same_result_for_every_number_of_threads(void **state)
             } else {
                 lm_group group;
                 lm_group_init(&group, pool);
-                for (size_t i = 0; i < ITEMS; i++) lm_group_run(&group, add_up, &s, i);
+                for (size_t i = 0; i < ITEMS; i++)
+                    lm_group_run(&group, add_up, &s, i);
                 assert_int_equal(lm_group_wait(&group), LM_OK);
             }
-            for (size_t i = 0; i < ITEMS; i++) assert_int_equal(atomic_load(&s.runs[i]), 1);
+            for (size_t i = 0; i < ITEMS; i++)
+                assert_int_equal(atomic_load(&s.runs[i]), 1);
             assert_memory_equal(s.value, first.value, sizeof s.value);
         }
         lm_pool_free(pool);
@@ -92,8 +96,8 @@ static void nested_groups_steal_and_finish(void **state)
     lm_mem_free(mem);
 }
 
-/* A chain: the only task of a worker adds one that must be stolen while the worker is busy waiting for it to run
- * elsewhere; with two threads the other one is the waiting caller. */
+/* A chain: the only task of a worker adds one that must be stolen while the worker is busy waiting
+ * for it to run elsewhere; with two threads the other one is the waiting caller. */
 typedef struct handover {
     lm_pool *pool;
     lm_group group;
@@ -113,7 +117,8 @@ static lm_err add_and_block(void *ctx, size_t index)
     handover *h = ctx;
     (void)index;
     lm_group_run(&h->group, mark, h, 0);
-    for (int i = 0; i < 20000 && !atomic_load(&h->was_run); i++) usleep(1000);
+    for (int i = 0; i < 20000 && !atomic_load(&h->was_run); i++)
+        usleep(1000);
     return atomic_load(&h->was_run) ? LM_OK : lm_fail(LM_E_CANCELLED, "nobody stole the task");
 }
 
@@ -185,7 +190,8 @@ static void groups_carry_the_failure(void **state)
         assert_int_equal(lm_pool_new(mem, threads, &pool), LM_OK);
         lm_group group;
         lm_group_init(&group, pool);
-        for (size_t i = 0; i < 20; i++) lm_group_run(&group, fail_one, NULL, i);
+        for (size_t i = 0; i < 20; i++)
+            lm_group_run(&group, fail_one, NULL, i);
         assert_int_equal(lm_group_wait(&group), LM_E_LIMIT);
         assert_string_equal(lm_err_text(), "five");
         lm_group_init(&group, pool);
@@ -211,7 +217,8 @@ static void many_short_lives(void **state)
     }
     lm_pool *pool;
     assert_int_equal(lm_pool_new(mem, 3, &pool), LM_OK);
-    for (int round = 0; round < 3000; round++) assert_int_equal(lm_pool_for(pool, 5, add_up, &s), LM_OK);
+    for (int round = 0; round < 3000; round++)
+        assert_int_equal(lm_pool_for(pool, 5, add_up, &s), LM_OK);
     lm_pool_free(pool);
     lm_mem_free(mem);
 }

@@ -32,13 +32,13 @@ static void check(const uint8_t *src, size_t len)
         if (!lm_cpu_has(all_paths[p])) continue;
         memset(words, 0xa5, sizeof words);
         lm_scan_classes_as(all_paths[p], src, len, out);
-        for (int class = 0; class < LM_CLASS_COUNT; class++) {
+        for (int class = 0; class < LM_CLASS_COUNT; class ++) {
             for (size_t i = 0; i < word_count * 64; i++) {
                 bool bit = words[class][i / 64] >> (i % 64) & 1;
                 bool want = i < len && is_of(class, src[i]);
                 if (bit != want) {
-                    fail_msg("%s: class %d, byte %zu of %zu (0x%02x)", lm_cpu_name(all_paths[p]), class, i, len,
-                             i < len ? src[i] : 0);
+                    fail_msg("%s: class %d, byte %zu of %zu (0x%02x)", lm_cpu_name(all_paths[p]),
+                             class, i, len, i < len ? src[i] : 0);
                 }
             }
             assert_int_equal(words[class][word_count], 0xa5a5a5a5a5a5a5a5u); /* nothing behind */
@@ -54,7 +54,8 @@ static void check_exact(const uint8_t *src, size_t len)
     if (len) memcpy(copy, src, len);
     check(copy, len);
     size_t want = 0;
-    for (size_t i = 0; i < len; i++) want += copy[i] == '\n';
+    for (size_t i = 0; i < len; i++)
+        want += copy[i] == '\n';
     assert_int_equal(lm_scan_count_newlines(copy, len), want);
     free(copy);
 }
@@ -64,7 +65,8 @@ static void every_byte_in_every_lane(void **state)
     (void)state;
     uint8_t src[256 + 64];
     for (size_t shift = 0; shift < 64; shift++) {
-        for (size_t i = 0; i < sizeof src; i++) src[i] = (uint8_t)(i + shift);
+        for (size_t i = 0; i < sizeof src; i++)
+            src[i] = (uint8_t)(i + shift);
         check(src, sizeof src);
     }
 }
@@ -75,7 +77,8 @@ static void every_length_up_to_four_blocks(void **state)
     lm_test_rng rng = lm_test_rng_make("scan lengths");
     uint8_t src[260];
     for (size_t len = 0; len <= sizeof src; len++) {
-        for (size_t i = 0; i < len; i++) src[i] = (uint8_t)lm_test_random(&rng);
+        for (size_t i = 0; i < len; i++)
+            src[i] = (uint8_t)lm_test_random(&rng);
         check_exact(src, len);
         memset(src, '\n', len);
         check_exact(src, len);
@@ -90,7 +93,8 @@ static void random_text(void **state)
     static uint8_t src[BYTES_MAX];
     for (int round = 0; round < 200; round++) {
         size_t len = lm_test_below(&rng, BYTES_MAX);
-        for (size_t i = 0; i < len; i++) src[i] = (uint8_t)letters[lm_test_below(&rng, sizeof letters)];
+        for (size_t i = 0; i < len; i++)
+            src[i] = (uint8_t)letters[lm_test_below(&rng, sizeof letters)];
         check_exact(src, len);
     }
 }

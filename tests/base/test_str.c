@@ -11,7 +11,8 @@ static void finds_and_compares(void **state)
     assert_true(lm_str_ends(s, LM_STR(".html")));
     assert_false(lm_str_ends(LM_STR("l"), LM_STR("html")));
     assert_true(lm_str_equal_nocase(LM_STR("WaRn\xc4"), LM_STR("wArN\xc4")));
-    assert_false(lm_str_equal_nocase(LM_STR("a@"), LM_STR("a`"))); /* 0x40 and 0x60 are no letters */
+    assert_false(
+        lm_str_equal_nocase(LM_STR("a@"), LM_STR("a`"))); /* 0x40 and 0x60 are no letters */
     assert_int_equal(lm_str_find(s, LM_STR("index")), 5);
     assert_int_equal(lm_str_find(s, LM_STR("")), 0);
     assert_int_equal(lm_str_find(LM_STR("a"), LM_STR("ab")), SIZE_MAX);

@@ -1,4 +1,5 @@
-/** What the tests of all rooms share: random numbers with a printed seed, an allocator that fails, a scratch folder. */
+/** What the tests of all rooms share: random numbers with a printed seed, an allocator that fails,
+ * a scratch folder. */
 #ifndef TESTS_SUPPORT_LM_TEST_H
 #define TESTS_SUPPORT_LM_TEST_H
 
@@ -19,7 +20,8 @@ typedef struct lm_test_rng {
     uint64_t state;
 } lm_test_rng;
 
-/** The seed is fixed; LOGMILL_TEST_SEED=N tries another one. It is printed, so that a failure can be repeated. */
+/** The seed is fixed; LOGMILL_TEST_SEED=N tries another one. It is printed, so that a failure can
+ * be repeated. */
 static inline lm_test_rng lm_test_rng_make(const char *what)
 {
     const char *wish = getenv("LOGMILL_TEST_SEED");
@@ -42,7 +44,8 @@ static inline uint64_t lm_test_below(lm_test_rng *rng, uint64_t bound)
     return (lm_test_random(rng) >> 11) % bound;
 }
 
-/** An allocator whose n-th request for memory fails, once; counts requests and what is still out. */
+/** An allocator whose n-th request for memory fails, once; counts requests and what is still out.
+ */
 typedef struct lm_test_allocator {
     uint64_t requests; /* so far */
     uint64_t fail_at;  /* request that fails, from 1; 0: none */
@@ -87,8 +90,9 @@ static inline void lm_test_folder_remove(const char *name)
     assert_int_equal(system(command), 0);
 }
 
-/** Run body (an expression that gives lm_err) with each request for memory failing in turn, until it succeeds:
- *  every failure must be reported as LM_E_NOMEM, and nothing may leak. MEM is the name the body uses. */
+/** Run body (an expression that gives lm_err) with each request for memory failing in turn, until
+ * it succeeds: every failure must be reported as LM_E_NOMEM, and nothing may leak. MEM is the name
+ * the body uses. */
 #define LM_TEST_EACH_ALLOCATION_FAILS(MEM, body)                                                   \
     for (uint64_t lm_fail_at = 1;; lm_fail_at++) {                                                 \
         assert_true(lm_fail_at < 100000); /* the body never succeeds */                            \

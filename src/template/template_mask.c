@@ -213,7 +213,8 @@ static size_t match_hex_colons(const cursor *c, const uint8_t *p)
             q++;
         }
     }
-    if (!(groups >= 6 || (has_gap && groups >= 2)) || marks == 0) return 0;
+    if (!(groups >= 6 || (groups >= 3 && marks == groups) || (has_gap && groups >= 2)) || marks == 0) return 0;
+    if (at(c, q) == '.' && is_kind(at(c, q + 1), IS_MARK | IS_DIGIT) && !is_word_byte(at(c, q + 2))) q += 2;
     if (at(c, q) == '%') {
         q++;
         while (is_word_byte(at(c, q))) q++;
@@ -302,11 +303,11 @@ static size_t match_form(const cursor *c, const uint8_t *p)
     if (is_kind(first, IS_MARK)) {
         n = match_ip(c, p);
         if (!n) n = match_date(c, p);
-        if (!n) n = match_hex_colons(c, p);
         if (!n) {
             const uint8_t *q = match_clock(c, p, true);
             if (q) n = (size_t)(q - p);
         }
+        if (!n) n = match_hex_colons(c, p);
     } else if (is_slash(first)) {
         n = match_ip(c, p);
         if (!n) n = match_path(c, p);
@@ -344,8 +345,8 @@ static bool is_quantity(const uint8_t *p, size_t len)
     return i == len && (letters <= 3 || (letters == 5 && memcmp(p + len - 5, "bytes", 5) == 0));
 }
 
-/* A part between joints that is a variable by its digits. */
-static bool is_variable_part(const uint8_t *p, size_t len)
+/* A part between joints that is a variable by its digits. A letter with a digit is one only beside other parts. */
+static bool is_variable_part(const uint8_t *p, size_t len, bool is_alone)
 {
     size_t letters = 0;
     uint8_t mark = 0;
@@ -353,7 +354,7 @@ static bool is_variable_part(const uint8_t *p, size_t len)
         if (is_kind(p[i], IS_MARK)) mark = p[i];
         else letters++;
     }
-    if (mark == 0) return len == 1 && is_kind(p[0], IS_DIGIT);
+    if (mark == 0) return len <= (is_alone ? 1 : 2) && is_kind(p[len - 1], IS_DIGIT);
     return mark != MARK_PAIR || letters <= 2;
 }
 
@@ -383,8 +384,15 @@ static bool is_mostly_variable(const uint8_t *p, size_t len)
 /* Masks the word's parts into dst; returns the bytes written. */
 static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
 {
-    bool has_mark = false;
-    for (size_t i = 0; i < len; i++) has_mark |= is_kind(p[i], IS_MARK);
+    bool has_mark = false, is_hex = len >= 8;
+    for (size_t i = 0; i < len; i++) {
+        has_mark |= is_kind(p[i], IS_MARK | IS_DIGIT);
+        is_hex = is_hex && (uint8_t)((p[i] | 0x20) - 'a') < 6;
+    }
+    if (is_hex) { /* eight hex letters without a digit are no word */
+        *dst = MARK_WILD;
+        return 1;
+    }
     if (!has_mark) {
         memcpy(dst, p, len);
         return len;
@@ -397,7 +405,7 @@ static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
     for (size_t i = 0; i < len;) {
         size_t start = i;
         while (i < len && !is_joint(p[i])) i++;
-        if (i > start && is_variable_part(p + start, i - start)) {
+        if (i > start && is_variable_part(p + start, i - start, i - start == len)) {
             dst[used++] = MARK_WILD;
         } else {
             memcpy(dst + used, p + start, i - start);

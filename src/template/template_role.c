@@ -7,16 +7,19 @@
 /* The key before the '=' in front of position i, or NO_INDEX. */
 static uint32_t key_before(const settle *s, const node *n, size_t i)
 {
-    size_t q = i;
+    size_t q = i, next = i + 1;
+    while (next < n->agree_count && n->agree[next] == TOKEN_ID_BLANK) next++;
+    if (next < n->agree_count && settle_byte(s, n->agree[next]) == '=') return NO_INDEX; /* a key itself */
     while (q > 0) {
         uint8_t c = settle_byte(s, n->agree[q - 1]);
-        if (c != ' ' && c != '"' && c != '\'') break;
+        if (c != ' ' && c != '"' && c != '\'' && c != '[') break;
         q--;
     }
     if (q == 0 || settle_byte(s, n->agree[q - 1]) != '=') return NO_INDEX;
     q--;
     while (q > 0 && n->agree[q - 1] == TOKEN_ID_BLANK) q--;
-    return q == 0 ? NO_INDEX : n->agree[q - 1];
+    if (q == 0 || settle_is_wild(s, n->agree[q - 1])) return NO_INDEX;
+    return n->agree[q - 1];
 }
 
 static role *role_at(const role_table *t, uint64_t key)
@@ -76,6 +79,7 @@ bool settle_is_variable(const settle *s, const node *n, size_t i)
     uint32_t key = key_before(s, n, i);
     if (key == NO_INDEX) return false;
     if (t->flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;
+    if (t->flags & TOKEN_UPPER) return false; /* the name of a constant in the program */
     const role *r = role_at(&s->roles, s->miner->tokens[key].hash);
     return r->key != 0 && r->value == ROLE_MANY;
 }

@@ -14,24 +14,6 @@
  */
 #include "template/template_settle.h"
 
-enum {
-    SLOT_WORDS_MAX = 64, /* words of a line whose slots are looked at */
-    ROUNDS_MAX = 12,
-};
-
-typedef struct bucket {
-    uint64_t key;
-    uint32_t first;  /* a node in it */
-    uint32_t count;  /* nodes, each with another word in the slot */
-    uint16_t all;    /* flags every word has */
-    uint16_t any;    /* flags some word has */
-} bucket;
-
-typedef struct slot_table {
-    bucket *buckets;
-    size_t mask;
-} slot_table;
-
 bool settle_is_wild(const settle *s, uint32_t token_id)
 {
     return (s->miner->tokens[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
@@ -50,101 +32,7 @@ uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
     return hash;
 }
 
-/* ---- slots ---- */
-
-/* How many different words make the slot at p a variable; UINT32_MAX: never. */
-static uint32_t words_needed(const settle *s, const node *n, size_t p, const bucket *b, size_t constants)
-{
-    size_t next = p + 1;
-    while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK) next++;
-    if (next < n->count && settle_byte(s, n->tokens[next]) == '=') return UINT32_MAX; /* names of keys */
-    ptrdiff_t before = (ptrdiff_t)p - 1;
-    while (before >= 0) {
-        uint8_t c = settle_byte(s, n->tokens[before]);
-        if (c != ' ' && c != '"' && c != '(' && c != '\'') break;
-        before--;
-    }
-    bool is_first = before < 0;
-    if (is_first && (b->any & TOKEN_WILD) && b->count < 12) return UINT32_MAX;
-    if (b->any & TOKEN_WILD) return 2;
-    if (is_first) return 12;
-    if (b->all & TOKEN_UPPER) return 8;
-    if (b->all & TOKEN_ENUM) return 4;
-    if (settle_byte(s, n->tokens[before]) == ':') return 4;
-    (void)constants;
-    return 5;
-}
-
-static bucket *bucket_at(slot_table *t, uint64_t key)
-{
-    for (size_t at = (size_t)lm_hash_u64(key) & t->mask;; at = (at + 1) & t->mask) {
-        bucket *b = &t->buckets[at];
-        if (b->count == 0 || b->key == key) return b;
-    }
-}
-
-static uint64_t hole_key(const settle *s, const node *n, size_t p)
-{
-    return n->hash - template_slot_hash(s->miner->tokens[n->tokens[p]].hash, p) +
-           template_slot_hash(0x5157, p);
-}
-
-static bool is_equal_but(const node *a, const node *b, size_t p)
-{
-    return a->count == b->count && memcmp(a->tokens, b->tokens, p * sizeof *a->tokens) == 0 &&
-           memcmp(a->tokens + p + 1, b->tokens + p + 1, (a->count - p - 1) * sizeof *a->tokens) == 0;
-}
-
-static size_t constants_but(const settle *s, const node *n, size_t p)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < n->count; i++) {
-        uint16_t flags = s->miner->tokens[n->tokens[i]].flags;
-        count += i != p && template_is_word(flags) && !(flags & (TOKEN_WILD | TOKEN_PART));
-    }
-    return count;
-}
-
-/* All nodes' word number `word` at once: fill the buckets, then mark the slots that are variables. */
-static bool mark_slots_of(settle *s, slot_table *t, size_t word)
-{
-    const token *tokens = s->miner->tokens;
-    bool is_any = false, is_marked = false;
-    memset(t->buckets, 0, (t->mask + 1) * sizeof *t->buckets);
-    for (size_t i = 0; i < s->node_count; i++) {
-        node *n = &s->nodes[i];
-        if (n->parent != i || word >= n->word_count || n->word_count < 2) continue;
-        size_t p = n->words[word];
-        uint16_t flags = tokens[n->tokens[p]].flags;
-        uint64_t key = hole_key(s, n, p);
-        bucket *b = bucket_at(t, key);
-        if (b->count == 0) {
-            *b = (bucket){key, (uint32_t)i, 1, flags, flags};
-        } else if (is_equal_but(&s->nodes[b->first], n, p)) {
-            b->count++;
-            b->all &= flags;
-            b->any |= flags;
-            is_any = true;
-        }
-    }
-    if (!is_any) return false;
-    for (size_t i = 0; i < s->node_count; i++) {
-        node *n = &s->nodes[i];
-        if (n->parent != i || word >= n->word_count || n->word_count < 2) continue;
-        size_t p = n->words[word];
-        const bucket *b = bucket_at(t, hole_key(s, n, p));
-        if (b->count < 2 || !is_equal_but(&s->nodes[b->first], n, p)) continue;
-        size_t constants = constants_but(s, n, p);
-        if (constants == 0) continue;
-        if (b->count >= words_needed(s, n, p, b, constants)) {
-            n->marks |= 1ull << word;
-            is_marked = true;
-        }
-    }
-    return is_marked;
-}
-
-static lm_err find_words(settle *s, node *n)
+lm_err settle_find_words(settle *s, node *n)
 {
     uint16_t words[SLOT_WORDS_MAX];
     size_t count = 0;
@@ -224,7 +112,7 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
     n->from = is_aligned ? map : NULL;
     n->alignment = is_aligned ? alignment_of(n) : 0;
     n->hash = settle_hash(s, copy, count);
-    return find_words(s, n);
+    return settle_find_words(s, n);
 }
 
 static uint64_t node_hash_at(const void *ctx, uint32_t index)
@@ -252,38 +140,6 @@ lm_err settle_unite(settle *s)
         if (!table.slots[at]) table.slots[at] = (uint32_t)i + 1;
     }
     template_index_fini(s->miner->mem, &table);
-    return err;
-}
-
-static lm_err widen_marked(settle *s)
-{
-    uint32_t tokens[MESSAGE_TOKENS_MAX * 2];
-    for (size_t i = 0; i < s->node_count; i++) {
-        node *n = &s->nodes[i];
-        if (n->parent != i || n->marks == 0) continue;
-        memcpy(tokens, n->tokens, n->count * sizeof *tokens);
-        for (size_t w = 0; w < n->word_count; w++)
-            if (n->marks >> w & 1) tokens[n->words[w]] = TOKEN_ID_WILD;
-        lm_err err = settle_replace(s, n, tokens);
-        if (err) return err;
-    }
-    return settle_unite(s);
-}
-
-static lm_err merge_slots(settle *s)
-{
-    lm_err err = LM_OK;
-    size_t slot_count = 64;
-    while (slot_count < s->node_count * 2) slot_count *= 2;
-    slot_table t = {lm_mem_alloc(s->miner->mem, slot_count * sizeof(bucket)), slot_count - 1};
-    if (!t.buckets) return lm_mem_err();
-    for (int round = 0; round < ROUNDS_MAX && !err; round++) {
-        bool is_marked = false;
-        for (size_t word = 0; word < SLOT_WORDS_MAX; word++) is_marked |= mark_slots_of(s, &t, word);
-        if (!is_marked) break;
-        err = widen_marked(s);
-    }
-    lm_mem_release(s->miner->mem, t.buckets, slot_count * sizeof(bucket));
     return err;
 }
 
@@ -315,7 +171,7 @@ static lm_err node_of_group(settle *s, uint32_t index)
         n->from = lm_arena_copy(&s->arena, key.from, n->count * sizeof *n->from);
         if (!n->from) return lm_mem_err();
     }
-    return find_words(s, n);
+    return settle_find_words(s, n);
 }
 
 static lm_err give_id(settle *s, uint32_t root, uint32_t *out)
@@ -414,7 +270,7 @@ lm_err lm_miner_settle(lm_miner *m)
     }
     for (uint32_t i = 0; i < s.node_count && !err; i++) err = node_of_group(&s, i);
     for (uint32_t i = 0; i < s.node_count; i++) s.nodes[i].template_id = NO_INDEX;
-    if (!err) err = merge_slots(&s);
+    if (!err) err = settle_slots(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);
     if (!err) err = give_ids(&s);

@@ -46,6 +46,13 @@ LM_USE lm_err settle_replace(settle *s, node *n, const uint32_t *tokens);
 /** Nodes with equal tokens become one. */
 LM_USE lm_err settle_unite(settle *s);
 
+LM_USE lm_err settle_find_words(settle *s, node *n);
+
+/* ---- template_slot.c ---- */
+enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one bit of marks each */
+/** Nodes that are equal but for one word, where that word is a value, become one; until nothing changes. */
+LM_USE lm_err settle_slots(settle *s);
+
 /* ---- template_similar.c ---- */
 /** Nodes that are another node with values in its variables join it. */
 LM_USE lm_err settle_absorb(settle *s);

@@ -45,7 +45,10 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count)
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_UPPER) return false;
     ptrdiff_t before = context_of(s, i);
-    if (before >= 0 && is_byte(&s[before], '=')) return true;
+    size_t next = i + 1;
+    while (next < count && (s[next].flags & TOKEN_BLANK)) next++;
+    bool is_key = next < count && is_byte(&s[next], '=');
+    if (before >= 0 && is_byte(&s[before], '=') && !is_key) return true;
     if (i == first) return is_place(s, i, count);
     if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
     return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;

@@ -264,6 +264,9 @@ static size_t match_path(const cursor *c, const uint8_t *p)
     q = last;
     if (is_slash(at(c, q))) q++;
     if (at(c, q) == '*') q++;
+    if (at(c, q) == '?' && is_kind(at(c, q + 1), IS_PATH)) { /* a query behind it */
+        while (q < c->end && !is_kind(*q, IS_URL_END)) q++;
+    }
     if (segments >= 2 || has_drive) return (size_t)(q - p);
     uint8_t next = at(c, q);
     return q == c->end || is_kind(next, IS_BLANK) || strchr(",;:)]'\"", next) ? (size_t)(q - p) : 0;
@@ -293,6 +296,22 @@ static size_t match_quoted_value(const cursor *c, const uint8_t *p)
     if (p == c->begin || (p[-1] != '=' && p[-1] != ':')) return 0;
     const uint8_t *q = memchr(p + 1, '"', (size_t)(c->end - p - 1));
     return q ? (size_t)(q - p - 1) : 0;
+}
+
+/* Behind a quote: METHOD target HTTP/#.# -- the bytes of target and version are one value; out: the method's bytes */
+static size_t match_request(const cursor *c, const uint8_t *p, size_t *out_method)
+{
+    const uint8_t *q = p;
+    while (at(c, q) >= 'A' && at(c, q) <= 'Z') q++;
+    size_t method = (size_t)(q - p);
+    if (method < 3 || method > 10 || at(c, q) != ' ') return 0;
+    const uint8_t *target = ++q;
+    while (q < c->end && *q != ' ' && *q != '"') q++;
+    if (q == target || at(c, q) != ' ' || c->end - q < 8 || memcmp(q + 1, "HTTP/", 5) != 0) return 0;
+    q += 6;
+    while (is_number(at(c, q)) || at(c, q) == '.') q++;
+    *out_method = method;
+    return (size_t)(q - target);
 }
 
 /* A form that holds separators, at a token's start. Returns its bytes, 0 for none. */
@@ -502,7 +521,7 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
             push(out, &blank, 1, TOKEN_BLANK);
             continue;
         }
-        size_t n = match_form(&c, p);
+        size_t method = 0, n = match_form(&c, p);
         if (n) {
             push_wild(out);
             p += n;
@@ -511,8 +530,15 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
         if (is_kind(*p, IS_SEPARATOR)) {
             n = *p == '"' ? match_quoted_value(&c, p) : 0;
             push(out, p++, 1, TOKEN_PUNCT);
-            if (n) push_wild(out);
-            p += n;
+            if (n) {
+                push_wild(out);
+                p += n;
+            } else if (p[-1] == '"' && (n = match_request(&c, p, &method))) {
+                push(out, p, method, template_token_flags(p, method));
+                push(out, &blank, 1, TOKEN_BLANK);
+                push_wild(out);
+                p += method + 1 + n;
+            }
             continue;
         }
         if (*p == '.' && at(&c, p + 1) == '.') {

@@ -84,6 +84,20 @@ uint64_t template_items_hash(const item *items, size_t count)
     return hash;
 }
 
+/* "12 KB" */
+static bool is_quantity(const item *s, size_t count)
+{
+    return count >= 3 && (s[0].flags & TOKEN_WILD) && (s[1].flags & TOKEN_BLANK) && (s[2].flags & TOKEN_UNIT);
+}
+
+/* Behind the unit in "1165 bytes (1.13 KB)": the items of the same size said again in brackets. */
+static size_t size_in_words(const item *s, size_t count)
+{
+    bool is_it = (s[0].flags & TOKEN_UNIT) && count >= 7 && (s[1].flags & TOKEN_BLANK) &&
+                 is_byte(&s[2], '(') && is_quantity(s + 3, count - 3) && is_byte(&s[6], ')');
+    return is_it ? 6 : 0;
+}
+
 void template_soft_key(const item *line, size_t count, soft_key *out)
 {
     size_t first = 0, constants = 0, used = 0;
@@ -103,8 +117,10 @@ void template_soft_key(const item *line, size_t count, soft_key *out)
             out->from[used] = UINT16_MAX; /* "name ()" is "name (value)" with an empty value */
             out->items[used++] = wild_item();
         }
+        if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1)) continue; /* "<1 sec" */
         out->from[used] = (uint16_t)i;
         out->items[used++] = is_soft[i] ? wild_item() : line[i];
+        i += size_in_words(line + i, count - i);
     }
     out->count = template_collapse(out->items, out->from, used);
     out->hash = template_items_hash(out->items, out->count);

@@ -29,6 +29,15 @@ LM_USE lm_err lm_outfile_commit(lm_outfile *file);
 /** Without commit: removes the temporary file. NULL is fine. Call also after commit. */
 void lm_outfile_free(lm_outfile *file);
 
+/** A file or standard input being read from front to back with read(2), so it may grow meanwhile. */
+typedef struct lm_infile lm_infile;
+/** path "-" is standard input. LM_E_NOTFOUND, LM_E_IO (a folder, no right to read). */
+LM_USE lm_err lm_infile_open(lm_mem *mem, const char *path, lm_infile **out);
+/** Up to cap bytes as the system gives them; *out_len 0 is the end. LM_E_IO names the path. */
+LM_USE lm_err lm_infile_read(lm_infile *file, void *dst, size_t cap, size_t *out_len);
+const char *lm_infile_path(const lm_infile *file);
+void lm_infile_close(lm_infile *file); /* NULL is fine */
+
 typedef struct lm_file_info {
     uint64_t bytes;
     int64_t mtime_ns;

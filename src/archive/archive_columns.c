@@ -34,12 +34,12 @@ static unsigned digit_count(int64_t v)
     return n;
 }
 
-static inline uint16_t class_at(const lm_role *role, uint32_t i)
+static inline uint32_t class_at(const lm_role *role, uint32_t i)
 {
     return role->classes ? role->classes[i] : role->uniform;
 }
 
-static void set_uniform(lm_mem *mem, lm_role *role, uint16_t vclass)
+static void set_uniform(lm_mem *mem, lm_role *role, uint32_t vclass)
 {
     lm_mem_release(mem, role->classes, role->cap * sizeof *role->classes);
     role->classes = NULL;
@@ -51,9 +51,9 @@ static void set_uniform(lm_mem *mem, lm_role *role, uint16_t vclass)
 /** INT and ZINT of one width only: all are of that width. */
 static bool unify_padded(lm_mem *mem, lm_role *role)
 {
-    uint16_t padded = 0;
+    uint32_t padded = 0;
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = role->classes[i];
+        uint32_t c = role->classes[i];
         if (c == LM_VC_INT) continue;
         if (c <= LM_VC_ZINT || c > LM_VC_ZINT + 18 || (padded && c != padded)) return false;
         padded = c;
@@ -81,7 +81,7 @@ static bool unify_hex(lm_mem *mem, lm_role *role)
     bool is_lower = false, is_upper = false, has_zero_in_front = false;
     unsigned width_min = 99, width_max = 0;
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = role->classes[i];
+        uint32_t c = role->classes[i];
         int64_t v = role->numbers[i];
         unsigned width;
         if (c == LM_VC_INT) {
@@ -108,7 +108,7 @@ static bool unify_hex(lm_mem *mem, lm_role *role)
     for (uint32_t i = 0; i < role->count; i++) {
         if (role->classes[i] <= LM_VC_ZINT + 18) role->numbers[i] = (int64_t)decimal_as_hex(role->numbers[i]);
     }
-    uint16_t fixed = (uint16_t)((is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) + width_max);
+    uint32_t fixed = (uint32_t)((is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) + width_max);
     set_uniform(mem, role, is_fixed ? fixed : is_upper ? LM_VC_HEXV_UPPER : LM_VC_HEXV_LOWER);
     return true;
 }
@@ -118,11 +118,11 @@ static bool decimal_scale(const lm_role *role, bool with_ints, unsigned *out)
 {
     unsigned scale = 0;
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = class_at(role, i);
+        uint32_t c = class_at(role, i);
         if (lm_vclass_key(c) == LM_KEY_DEC && (unsigned)c - LM_VC_DEC > scale) scale = (unsigned)c - LM_VC_DEC;
     }
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = class_at(role, i);
+        uint32_t c = class_at(role, i);
         bool is_decimal = lm_vclass_key(c) == LM_KEY_DEC;
         if (!is_decimal && !(with_ints && c == LM_VC_INT)) continue;
         int64_t limit = INT64_C(999999999999999999) / POW10[scale - (is_decimal ? (unsigned)c - LM_VC_DEC : 0)];
@@ -135,7 +135,7 @@ static bool decimal_scale(const lm_role *role, bool with_ints, unsigned *out)
 static void scale_decimals(lm_role *role, bool with_ints, unsigned scale)
 {
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = class_at(role, i);
+        uint32_t c = class_at(role, i);
         if (lm_vclass_key(c) == LM_KEY_DEC) {
             role->numbers[i] *= POW10[scale - ((unsigned)c - LM_VC_DEC)];
         } else if (with_ints && c == LM_VC_INT) {
@@ -149,13 +149,13 @@ static bool unify_trimmed(lm_mem *mem, lm_role *role)
 {
     unsigned scale = 0;
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = role->classes[i];
+        uint32_t c = role->classes[i];
         if (c == LM_VC_INT) continue;
         if (lm_vclass_key(c) != LM_KEY_DEC || role->numbers[i] % 10 == 0) return false;
     }
     if (!decimal_scale(role, true, &scale)) return false;
     scale_decimals(role, true, scale);
-    set_uniform(mem, role, (uint16_t)(LM_VC_DECT + scale));
+    set_uniform(mem, role, (uint32_t)LM_VC_DECT + scale);
     return true;
 }
 
@@ -245,7 +245,7 @@ static lm_err key_column(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, 
 /** A role of several classes: the class of each value, then a column for each key. */
 static lm_err mixed_columns(lm_parsed *parsed, lm_seg_columns *out, lm_role *role)
 {
-    uint16_t classes[CLASSES_MAX];
+    uint32_t classes[CLASSES_MAX];
     uint32_t class_count = 0;
     uint32_t *ids = lm_arena_alloc(&out->arena, role->count * sizeof *ids, _Alignof(uint32_t));
     if (!ids) return lm_mem_err();
@@ -290,7 +290,7 @@ static lm_err pool_role(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
 {
     uint8_t printed[LM_VALUE_TEXT_MAX];
     for (uint32_t i = 0; i < role->count; i++) {
-        uint16_t c = class_at(role, i);
+        uint32_t c = class_at(role, i);
         lm_str text;
         if (c == LM_VC_STR) {
             const lm_slice *slice = &role->texts[role->numbers[i]];
@@ -308,7 +308,7 @@ static lm_err pool_role(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
 
 static bool has_many_classes(const lm_role *role)
 {
-    uint16_t classes[CLASSES_MAX];
+    uint32_t classes[CLASSES_MAX];
     uint32_t class_count = 0;
     for (uint32_t i = 0; role->classes && i < role->count; i++) {
         uint32_t c = 0;
@@ -330,7 +330,7 @@ static void stamp_text(lm_value_stamp *stamp, lm_str text)
 }
 
 /** What printing any number of this class can give; tighter where min and max tell. */
-static void stamp_class(lm_value_stamp *stamp, uint16_t vclass, int64_t min, int64_t max)
+static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int64_t max)
 {
     uint8_t printed[LM_VALUE_TEXT_MAX];
     if (vclass >= LM_VC_TIME) {
@@ -417,9 +417,9 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
     }
     stamp.is_numeric = !role->classes && role->uniform == LM_VC_INT;
     bool has_text = false;
-    uint16_t last = UINT16_MAX;
+    uint32_t last = UINT32_MAX;
     for (uint32_t i = 0; i < (role->classes ? role->count : 1); i++) {
-        uint16_t c = class_at(role, i);
+        uint32_t c = class_at(role, i);
         if (c == last) continue;
         last = c;
         if (lm_vclass_key(c) == LM_KEY_STR) {

@@ -357,7 +357,7 @@ static lm_err role_grow(lm_mem *mem, lm_role *role)
 {
     uint32_t cap = role->cap ? role->cap * 2 : 8;
     if (role->classes) { /* first: a failure below would leave the classes larger than cap says, so they go */
-        uint16_t *classes = lm_mem_resize(mem, role->classes, role->cap * sizeof *classes, cap * sizeof *classes);
+        uint32_t *classes = lm_mem_resize(mem, role->classes, role->cap * sizeof *classes, cap * sizeof *classes);
         if (!classes) return lm_mem_err();
         role->classes = classes;
     }
@@ -375,14 +375,14 @@ static lm_err role_grow(lm_mem *mem, lm_role *role)
 /** From one class to several: write down the classes so far. */
 static lm_err role_split_classes(lm_mem *mem, lm_role *role)
 {
-    uint16_t *classes = lm_mem_alloc(mem, role->cap * sizeof *classes);
+    uint32_t *classes = lm_mem_alloc(mem, role->cap * sizeof *classes);
     if (!classes) return lm_mem_err();
     for (uint32_t i = 0; i < role->count; i++) classes[i] = role->uniform;
     role->classes = classes;
     return LM_OK;
 }
 
-static inline lm_err role_push(lm_mem *mem, lm_role *role, uint16_t vclass, int64_t number)
+static inline lm_err role_push(lm_mem *mem, lm_role *role, uint32_t vclass, int64_t number)
 {
     if (role->count == role->cap) {
         lm_err err = role_grow(mem, role);
@@ -453,13 +453,13 @@ static inline int64_t parse_digits(const uint8_t *p, size_t len)
 static lm_err role_add(parser *ps, lm_role *role, const variable *var)
 {
     lm_mem *mem = ps->out->mem;
-    if (var->kind == LM_KIND_TIME) return role_push(mem, role, (uint16_t)(LM_VC_TIME + var->layout), var->ticks);
+    if (var->kind == LM_KIND_TIME) return role_push(mem, role, (uint32_t)LM_VC_TIME + var->layout, var->ticks);
     const uint8_t *p = ps->text + var->begin;
     uint32_t len = var->end - var->begin;
     lm_token_value value = {.vclass = LM_VC_STR};
     if (var->kind == LM_KIND_TOKEN) {
         if (var->is_digits) {
-            uint16_t vclass = p[0] == '0' && len > 1 ? (uint16_t)(LM_VC_ZINT + len) : (uint16_t)LM_VC_INT;
+            uint32_t vclass = p[0] == '0' && len > 1 ? LM_VC_ZINT + len : LM_VC_INT;
             return role_push(mem, role, vclass, parse_digits(p, len));
         }
         lm_token_classify(p, len, &value);

@@ -32,13 +32,13 @@ enum {
     LM_VC_HEX_LOWER = 68, /* + width 1..16 */
     LM_VC_HEX_UPPER = 86, /* + width 1..16 */
     LM_VC_TIME = 256,    /* + layout */
-    LM_VC_LIMIT = 4096   /* codes are below this */
+    LM_VC_LIMIT = 65792   /* codes are below this */
 };
 #define LM_SCALE_MAX 15
 
 /** Classify the text of a token; wide values go to wide (16 bytes). Never LM_VC_TIME. */
 typedef struct lm_token_value {
-    uint16_t vclass;
+    uint32_t vclass;
     int64_t number;
     uint8_t wide[16];
 } lm_token_value;
@@ -46,7 +46,7 @@ void lm_token_classify(const uint8_t *text, size_t len, lm_token_value *out);
 /** Print a number of a class (not STR, STR_UNIQUE); wide for UUID and HEX32. dst has LM_VALUE_TEXT_MAX bytes; any number is
  *  safe. Returns the length. */
 #define LM_VALUE_TEXT_MAX 64
-size_t lm_value_print(uint16_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst);
+size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst);
 /** Is this a class code that lm_value_print or the dictionary can print? */
 bool lm_vclass_is_valid(uint64_t vclass);
 
@@ -55,8 +55,8 @@ typedef struct lm_slice { uint32_t offset, len; } lm_slice; /* of the segment's 
 
 typedef struct lm_role {
     int64_t *numbers;     /* count values */
-    uint16_t *classes;    /* NULL while all are of class uniform */
-    uint16_t uniform;
+    uint32_t *classes;    /* NULL while all are of class uniform */
+    uint32_t uniform;
     uint32_t count, cap;
     lm_slice *texts;      /* dictionary, first appearance order */
     uint32_t *text_slots; /* open addressing: index + 1 */
@@ -152,7 +152,7 @@ enum {
 
 /** How a role is stored. */
 typedef struct lm_role_format {
-    uint16_t *classes;     /* in order of first appearance */
+    uint32_t *classes;     /* in order of first appearance */
     uint32_t class_count;  /* 0: in the pool */
     uint8_t scale;         /* several classes, DEC among them: its numbers are at this scale */
     uint32_t first_column; /* of the codec's columns; 0 in the pool */
@@ -160,7 +160,7 @@ typedef struct lm_role_format {
 
 /** Classes of one column key share one column of numbers when a role has several classes. */
 enum { LM_KEY_INT, LM_KEY_DEC, LM_KEY_HEX, LM_KEY_IP4, LM_KEY_STR, LM_KEY_WIDE, LM_KEY_TIME /* + layout */ };
-uint32_t lm_vclass_key(uint16_t vclass);
+uint32_t lm_vclass_key(uint32_t vclass);
 
 /** Stamp of one role as stored; filter_log2 0: no filter. */
 typedef struct lm_stored_stamp {
@@ -287,6 +287,6 @@ LM_USE lm_err lm_seg_encode(lm_seg_work *work);
 void lm_seg_reset(lm_seg_work *work);
 
 /** Nanoseconds of a time value; INT64_MIN when the number cannot be a time. */
-int64_t lm_value_time_ns(uint16_t vclass, int64_t number, int64_t not_after_ns);
+int64_t lm_value_time_ns(uint32_t vclass, int64_t number, int64_t not_after_ns);
 
 #endif

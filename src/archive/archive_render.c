@@ -235,7 +235,7 @@ lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_
 static int64_t value_time(const lm_segment *segment, const lm_values *values, uint32_t i, int64_t not_after_ns)
 {
     (void)segment;
-    uint16_t vclass = values->classes ? values->classes[i] : values->uniform;
+    uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (lm_vclass_key(vclass) != LM_KEY_STR) return values->numbers ? lm_value_time_ns(vclass, values->numbers[i], not_after_ns) : INT64_MIN;
     uint8_t printed[LM_VALUE_TEXT_MAX];
     lm_str text = lm_values_text(values, i, printed);

@@ -139,7 +139,7 @@ static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, s
 
 /* ---- times -------------------------------------------------------------------------------------------------------------- */
 
-int64_t lm_value_time_ns(uint16_t vclass, int64_t v, int64_t not_after_ns)
+int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
 {
     if (vclass >= LM_VC_TIME) return lm_time_ns((uint16_t)(vclass - LM_VC_TIME), v, not_after_ns);
     if (v <= 0) return INT64_MIN;

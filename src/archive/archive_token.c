@@ -48,7 +48,7 @@ static void classify_digits(const uint8_t *p, size_t len, lm_token_value *out)
         return;
     }
     out->number = digits_value(p, len);
-    out->vclass = p[0] == '0' && len > 1 ? (uint16_t)(LM_VC_ZINT + len) : (uint16_t)LM_VC_INT;
+    out->vclass = p[0] == '0' && len > 1 ? (uint32_t)(LM_VC_ZINT + len) : (uint32_t)LM_VC_INT;
 }
 
 static bool classify_ip4(const uint8_t *p, size_t len, lm_token_value *out)
@@ -91,7 +91,7 @@ static bool classify_decimal(const uint8_t *p, size_t len, size_t point, lm_toke
     }
     int64_t v = digits_value(whole, whole_len) * POW10[scale] + digits_value(p + point + 1, scale);
     if (is_negative && v == 0) return false; /* -0.0 has no number of its own */
-    out->vclass = (uint16_t)(LM_VC_DEC + scale);
+    out->vclass = (uint32_t)(LM_VC_DEC + scale);
     out->number = is_negative ? -v : v;
     return true;
 }
@@ -155,7 +155,7 @@ static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
     }
     uint64_t v = 0;
     for (size_t i = 0; i < len; i++) v = v << 4 | hex_digit(p[i]);
-    out->vclass = (uint16_t)((letters == 1 ? LM_VC_HEX_LOWER : LM_VC_HEX_UPPER) + len);
+    out->vclass = (uint32_t)((letters == 1 ? LM_VC_HEX_LOWER : LM_VC_HEX_UPPER) + len);
     out->number = (int64_t)v;
     return true;
 }
@@ -317,7 +317,7 @@ static size_t print_ip4(uint32_t address, uint8_t *dst)
     return (size_t)(at - dst);
 }
 
-size_t lm_value_print(uint16_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst)
+size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst)
 {
     if (vclass >= LM_VC_TIME) return lm_time_print((uint16_t)(vclass - LM_VC_TIME), number, dst);
     if (vclass == LM_VC_INT) return print_int(number, dst);
@@ -344,7 +344,7 @@ size_t lm_value_print(uint16_t vclass, int64_t number, const uint8_t *wide, uint
 
 bool lm_vclass_is_valid(uint64_t vclass)
 {
-    if (vclass >= LM_VC_TIME) return vclass - LM_VC_TIME < lm_time_layout_count();
+    if (vclass >= LM_VC_TIME) return vclass - LM_VC_TIME <= UINT16_MAX && lm_time_layout_is_valid((uint16_t)(vclass - LM_VC_TIME));
     if (vclass <= LM_VC_STR_UNIQUE) return true;
     return (vclass > LM_VC_ZINT + 1 && vclass <= LM_VC_ZINT + 18) ||
            (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX) ||
@@ -353,7 +353,7 @@ bool lm_vclass_is_valid(uint64_t vclass)
            (vclass > LM_VC_HEX_UPPER && vclass <= LM_VC_HEX_UPPER + 16);
 }
 
-uint32_t lm_vclass_key(uint16_t vclass)
+uint32_t lm_vclass_key(uint32_t vclass)
 {
     if (vclass >= LM_VC_TIME) return (uint32_t)LM_KEY_TIME + vclass - LM_VC_TIME;
     if (vclass == LM_VC_IP4) return LM_KEY_IP4;

@@ -51,14 +51,14 @@ static lm_err read_formats(lm_segment *segment)
         lm_role_format *format = &segment->roles[i].format;
         format->class_count = (uint32_t)lm_reader_varint_max(&r, 64);
         if (format->class_count == 0) continue;
-        format->classes = lm_arena_alloc(&segment->arena, format->class_count * sizeof *format->classes, _Alignof(uint16_t));
+        format->classes = lm_arena_alloc(&segment->arena, format->class_count * sizeof *format->classes, _Alignof(uint32_t));
         if (!format->classes) return lm_mem_err();
         bool has_decimals = false;
         for (uint32_t c = 0; c < format->class_count; c++) {
             uint64_t vclass = lm_reader_varint_max(&r, LM_VC_LIMIT);
             if (!lm_vclass_is_valid(vclass) || (format->class_count > 1 && vclass == LM_VC_STR_UNIQUE)) return corrupt(segment, "an unknown class of values");
-            format->classes[c] = (uint16_t)vclass;
-            has_decimals = has_decimals || lm_vclass_key((uint16_t)vclass) == LM_KEY_DEC;
+            format->classes[c] = (uint32_t)vclass;
+            has_decimals = has_decimals || lm_vclass_key((uint32_t)vclass) == LM_KEY_DEC;
         }
         if (has_decimals && format->class_count > 1) format->scale = lm_reader_u8(&r);
         format->first_column = (uint32_t)next;
@@ -434,7 +434,7 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
     if (err) return err;
     if (class_ids.alphabet > format->class_count) return corrupt(segment, "a column's classes are damaged");
     uint32_t n = class_ids.count;
-    uint16_t *classes = lm_arena_alloc(&segment->arena, n * sizeof *classes, _Alignof(uint16_t));
+    uint32_t *classes = lm_arena_alloc(&segment->arena, n * sizeof *classes, _Alignof(uint32_t));
     int64_t *numbers = lm_arena_alloc(&segment->arena, n * sizeof *numbers, _Alignof(int64_t));
     if (!classes || !numbers) return lm_mem_err();
     size_t column = format->first_column + 1;
@@ -454,13 +454,13 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
         }
         uint32_t at = 0;
         for (uint32_t i = 0; i < n; i++) {
-            uint16_t vclass = format->classes[class_ids.ids[i]];
+            uint32_t vclass = format->classes[class_ids.ids[i]];
             if (lm_vclass_key(vclass) != key) continue;
             if (at >= decoded.count) return corrupt(segment, "a column is too short");
             classes[i] = vclass;
             int64_t v = key == LM_KEY_STR ? (int64_t)decoded.ids[at] : key == LM_KEY_WIDE ? (int64_t)at : decoded.ints[at];
             if (key == LM_KEY_DEC && format->scale) {
-                int scale = vclass - LM_VC_DEC;
+                int scale = (int)vclass - LM_VC_DEC;
                 if (scale > format->scale || scale < 0) return corrupt(segment, "a column's scale is damaged");
                 v /= POW10[format->scale - scale];
             }
@@ -515,7 +515,7 @@ uint32_t lm_values_count(const lm_values *values)
 lm_str lm_values_text(const lm_values *values, uint32_t i, uint8_t *dst)
 {
     LM_DEBUG_ASSERT(i < values->count);
-    uint16_t vclass = values->classes ? values->classes[i] : values->uniform;
+    uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (vclass == LM_VC_STR) return values->texts[values->index ? values->index[i] : (uint32_t)values->numbers[i]];
     if (vclass == LM_VC_STR_UNIQUE) return values->texts[i];
     int64_t number = values->numbers ? values->numbers[i] : (int64_t)i;

@@ -18,8 +18,8 @@ struct lm_archive {
 
 struct lm_values {
     uint32_t count;
-    uint16_t uniform;
-    const uint16_t *classes; /* NULL: all uniform */
+    uint32_t uniform;
+    const uint32_t *classes; /* NULL: all uniform */
     const int64_t *numbers;  /* NULL for text with an index only, or unique text */
     const uint32_t *index;   /* uniform text: place in texts of each value */
     const lm_str *texts;

@@ -7,6 +7,22 @@
 #define LINES_BATCH      4096u
 #define READ_CHUNK_BYTES (1u << 20)
 
+lm_err api_is_archive(const char *path, bool *out)
+{
+    lm_file_info info;
+    lm_map map;
+    *out = false;
+    if (strcmp(path, "-") == 0) return LM_OK;
+    lm_err err = lm_file_info_get(path, &info);
+    /* A pipe is never looked into: what is read from it is gone. */
+    if (err || !info.is_regular) return err;
+    err = lm_map_open(path, &map);
+    if (err) return err;
+    *out = map.len >= 8 && memcmp(map.ptr, LM_ARCHIVE_MAGIC, 8) == 0;
+    lm_map_close(&map);
+    return LM_OK;
+}
+
 lm_err lm_inputs_each(lm_context *context, const char *const *paths, size_t path_count,
                       lm_err (*take)(void *ctx, const char *const *paths, size_t path_count, bool is_archive), void *take_ctx)
 {

@@ -60,6 +60,8 @@ LM_USE lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *pat
 
 typedef struct lm_archive lm_archive;
 
+#define LM_ARCHIVE_MAGIC "logmill1" /* first 8 bytes of every archive: tells one from a plain log */
+
 typedef struct lm_archive_file {
     lm_str name;          /* as given when packed, with '/' */
     int64_t mtime_ns;

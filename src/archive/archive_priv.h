@@ -192,7 +192,6 @@ LM_USE lm_err lm_seg_columns_make(lm_parsed *parsed, lm_str marks, lm_seg_column
 void lm_seg_columns_fini(lm_seg_columns *columns);
 
 /* ---- one segment on disk ------------------------------------------------------------------------------------------------- */
-#define LM_ARCHIVE_MAGIC "logmill1" /* first 8 bytes of an archive */
 #define LM_FOOTER_MAGIC  "1llimgol" /* last 8 bytes */
 #define LM_FOOTER_BYTES  24
 #define LM_SEGMENT_MAGIC 0x67534D4Cu /* "LMSg" */

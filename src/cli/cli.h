@@ -77,7 +77,7 @@ const char *cli_nearest_command(const char *name);
 
 /** "logmill: ..." on standard error. */
 void cli_say(const char *fmt, ...) CLI_PRINTF(1, 2);
-/** cli_say, then EXIT_USAGE with a pointer to the help. */
+/** cli_say with a pointer to the command's help; returns EXIT_USAGE. */
 int cli_usage(const cli_args *args, const char *fmt, ...) CLI_PRINTF(2, 3);
 /** Say the context's last error and give the exit code for it. A query's position is shown below it. */
 int cli_fail(const lm_context *context, lm_err err, const char *query);

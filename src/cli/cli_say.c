@@ -12,35 +12,37 @@ static volatile int is_interrupted; /* the signal that came; 0: none */
 
 /* ---- words --------------------------------------------------------------------------------------------------- */
 
-static void say(const char *fmt, va_list args)
+static void put_words(char *text, const char *hint)
 {
     (void)fflush(stdout); /* data that came before the words is shown before them; failures are seen by cli_finish */
     cli_progress_clear();
-    char text[1024];
-    (void)vsnprintf(text, sizeof text, fmt, args);
     for (char *p = text; *p; p++) {
         /* Names may hold anything; a terminal must not obey it. */
-        if ((unsigned char)*p < 0x20 && *p != '\n') *p = '?';
+        if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = '?';
     }
-    (void)fprintf(stderr, "logmill: %s\n", text); /* nobody is left to be told if this fails */
+    (void)fprintf(stderr, "logmill: %s%s\n", text, hint); /* nobody is left to be told if this fails */
 }
 
 void cli_say(const char *fmt, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, fmt);
-    say(fmt, args);
+    (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    put_words(text, "");
 }
 
 int cli_usage(const cli_args *args, const char *fmt, ...)
 {
+    char text[1024], hint[64] = "";
     va_list list;
     va_start(list, fmt);
-    say(fmt, list);
+    (void)vsnprintf(text, sizeof text, fmt, list);
     va_end(list);
-    bool is_named = args && args->command->name[0];
-    (void)fprintf(stderr, "try 'logmill %s%s--help'\n", is_named ? args->command->name : "", is_named ? " " : "");
+    /* A suggestion needs no pointer to the help beside it. */
+    if (!strstr(text, "did you mean")) (void)snprintf(hint, sizeof hint, " (see 'logmill %s --help')", args->command->name);
+    put_words(text, hint);
     return EXIT_USAGE;
 }
 

@@ -30,14 +30,35 @@ const char *lm_packing_name(lm_packing packing);
 /** Tells the packing by the first bytes of a file. 16 of them are enough. */
 lm_packing lm_packing_detect(const uint8_t *head, size_t len);
 
-/** A timestamp, level or JSON object at the front, as records begin. Tries *hint_offset and *hint_layout first and
- *  leaves there what it found. */
+/** Where the last record's timestamp stood and what it looked like; the next one's is tried there first. */
 typedef struct lm_header_hint {
     uint16_t offset, layout;
     bool is_set;
 } lm_header_hint;
 
+/** Does a timestamp stand near the front, where records have it? */
 bool lm_header_has_time(lm_str line, lm_header_hint *hint);
+/** Does the line begin with a level: "ERROR ...", "[warn] ...", "INFO: ...", "<4>..."? */
 bool lm_header_has_level(lm_str line);
+/** Is the line one JSON object from end to end? */
+bool lm_header_is_json(lm_str line);
+
+/** What a line is in a report that runs over several lines. */
+typedef enum lm_trace_line {
+    LM_TRACE_NONE,
+    LM_TRACE_FRAME,      /* continues whatever is before: "Caused by:", "... 3 more", "at x.y(Z.java:3)" */
+    LM_TRACE_PYTHON,     /* "Traceback (most recent call last):" */
+    LM_TRACE_PYTHON_AND, /* "During handling of the above exception, ..." */
+    LM_TRACE_GO,         /* "panic: ...", "fatal error: ...", "goroutine 1 [running]:" */
+    LM_TRACE_GC,         /* "{Heap before GC ..." */
+    LM_TRACE_SQL,        /* a statement that goes on in the next line */
+    LM_TRACE_SQL_HEAD,   /* "# Time: ...", "# User@Host: ..." of MySQL's slow log */
+} lm_trace_line;
+
+lm_trace_line lm_trace_classify(lm_str line);
+/** Could the line be inside of a Go report? */
+bool lm_trace_is_go(lm_str line);
+/** Could the line be a further line of an SQL statement? */
+bool lm_trace_is_sql(lm_str line);
 
 #endif

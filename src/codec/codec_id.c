@@ -1,7 +1,8 @@
 #include "codec/codec_priv.h"
 
-/* Node of ids: mode (1 byte): CONST id | PLANES + n: n byte planes, low byte first. */
-enum { MODE_CONST = 0, MODE_PLANES = 1 };
+/* Node of ids: mode (1 byte): CONST id | PLANES + n: n byte planes, low byte first |
+ * LITE, MODEL: codec_lite.c, codec_model.c. */
+enum { MODE_CONST = 0, MODE_PLANES = 1, MODE_MODEL = 5, MODE_LITE = 6 };
 
 static unsigned plane_count(uint32_t alphabet)
 {
@@ -17,14 +18,21 @@ static bool is_const(const uint32_t *ids, size_t count)
     return true;
 }
 
-lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned depth, lm_buf *out)
+static lm_err put_modelled(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned mode, lm_buf *out)
 {
-    (void)depth;
-    if (count == 0) return LM_OK;
-    if (is_const(ids, count)) {
-        lm_err err = lm_buf_u8(out, MODE_CONST);
-        return err ? err : lm_buf_varint(out, ids[0]);
-    }
+    lm_buf data;
+    lm_buf_init(&data, enc->mem);
+    lm_err err = mode == MODE_LITE ? codec_lite_put_ids(enc->mem, ids, count, alphabet, &data)
+                                   : codec_model_put(enc->mem, CODEC_MODEL_IDS, ids, count, alphabet, &data);
+    if (!err) err = lm_buf_u8(out, (uint8_t)mode);
+    if (!err) err = lm_buf_varint(out, data.len);
+    if (!err) err = lm_buf_append(out, data.ptr, data.len);
+    lm_buf_fini(&data);
+    return err;
+}
+
+static lm_err put_planes(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out)
+{
     unsigned planes = plane_count(alphabet);
     uint8_t *plane = lm_mem_alloc(enc->mem, count);
     if (!plane) return lm_mem_err();
@@ -34,6 +42,41 @@ lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t
         err = codec_stream_put(enc, plane, count, out);
     }
     lm_mem_release(enc->mem, plane, count);
+    return err;
+}
+
+lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned depth, lm_buf *out)
+{
+    (void)depth;
+    if (count == 0) return LM_OK;
+    if (is_const(ids, count)) {
+        lm_err err = lm_buf_u8(out, MODE_CONST);
+        return err ? err : lm_buf_varint(out, ids[0]);
+    }
+    if (enc->level == LM_LEVEL_FAST) return put_planes(enc, ids, count, alphabet, out);
+
+    lm_buf other;
+    lm_buf_init(&other, enc->mem);
+    size_t start = out->len;
+    unsigned mode = enc->level == LM_LEVEL_MAX && !enc->is_trial ? MODE_MODEL : MODE_LITE;
+    lm_err err = put_modelled(enc, ids, count, alphabet, mode, out);
+    size_t modelled = out->len - start;
+    bool was_trial = enc->is_trial;
+    if (!err) { /* as in codec_words_put */
+        enc->is_trial = true;
+        err = put_planes(enc, ids, count, alphabet, &other);
+        enc->is_trial = was_trial;
+    }
+    if (!err && !was_trial && other.len / 2 < modelled) {
+        other.len = 0;
+        err = put_planes(enc, ids, count, alphabet, &other);
+    }
+    size_t slower = mode == MODE_LITE ? count / CODEC_LITE_VALUES_A_BYTE : 0;
+    if (!err && other.len <= modelled + slower) {
+        out->len = start;
+        err = lm_buf_append(out, other.ptr, other.len);
+    }
+    lm_buf_fini(&other);
     return err;
 }
 
@@ -64,6 +107,13 @@ lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
     } else if (mode < MODE_PLANES + 4) {
         lm_err err = get_planes(dec, in, dst, count, mode - MODE_PLANES + 1u);
         if (err) return err;
+    } else if (mode == MODE_MODEL || mode == MODE_LITE) {
+        size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
+        lm_str data = lm_reader_bytes(in, len);
+        if (in->failed) return codec_damaged("a column is cut short");
+        lm_err err = mode == MODE_LITE ? codec_lite_get_ids(dec->mem, data, dst, count, alphabet)
+                                       : codec_model_get(dec->mem, CODEC_MODEL_IDS, data, dst, count, alphabet);
+        if (err) return err;
     } else {
         return codec_damaged("a column of ids has an unknown encoding");
     }
@@ -74,5 +124,5 @@ lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
 
 const char *codec_ids_name(uint8_t mode)
 {
-    return mode == MODE_CONST ? "const" : "planes";
+    return mode == MODE_CONST ? "const" : mode == MODE_LITE ? "guess" : mode == MODE_MODEL ? "mixed" : "planes";
 }

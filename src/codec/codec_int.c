@@ -7,9 +7,13 @@ enum mode { MODE_CONST = 0, MODE_PLAIN = 1, MODE_DELTA = 2, MODE_DELTA2 = 3, MOD
 static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2", "dict"};
 
 /** Values looked at when modes are compared. */
-static size_t sample_count(lm_level level)
+static size_t sample_count(lm_level level, size_t count)
 {
-    return level == LM_LEVEL_FAST ? 2048 : level == LM_LEVEL_DEFAULT ? 16384 : SIZE_MAX;
+    size_t most = level == LM_LEVEL_FAST ? 2048 : level == LM_LEVEL_DEFAULT ? 8192 : 65536;
+    size_t share = level == LM_LEVEL_MAX ? count : count / 8;
+    if (share < 1024) share = 1024;
+    if (share > most) share = most;
+    return share < count ? share : count;
 }
 
 static uint64_t residual_delta(const int64_t *values, size_t i)
@@ -119,6 +123,31 @@ static bool is_const(const int64_t *values, size_t count)
     return true;
 }
 
+/** The mode that makes a sample from the middle smallest. */
+static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, enum mode *out)
+{
+    size_t sample = sample_count(enc->level, count), best_bytes = SIZE_MAX;
+    const int64_t *from = values + (count - sample) / 2;
+    bool was_trial = enc->is_trial;
+    lm_buf trial;
+    lm_buf_init(&trial, enc->mem);
+    lm_err err = LM_OK;
+    enc->is_trial = true;
+    for (enum mode mode = MODE_PLAIN; mode < MODE_COUNT && !err; mode++) {
+        if (mode == MODE_DICT && (depth + 2 >= CODEC_DEPTH_MAX || count < 16)) continue;
+        bool fits;
+        trial.len = 0;
+        err = put_as(enc, from, sample, mode, depth, &trial, &fits);
+        if (!err && fits && trial.len < best_bytes) {
+            best_bytes = trial.len;
+            *out = mode;
+        }
+    }
+    enc->is_trial = was_trial;
+    lm_buf_fini(&trial);
+    return err;
+}
+
 lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out)
 {
     if (count == 0) return LM_OK;
@@ -126,38 +155,16 @@ lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsig
         lm_err err = lm_buf_u8(out, MODE_CONST);
         return err ? err : lm_buf_varint(out, lm_zigzag(values[0]));
     }
-    size_t sample = sample_count(enc->level) < count ? sample_count(enc->level) : count;
-    const int64_t *from = values + (count - sample) / 2;
     enum mode best = MODE_PLAIN;
-    size_t best_bytes = SIZE_MAX;
-    lm_buf trial;
-    lm_buf_init(&trial, enc->mem);
-    lm_err err = LM_OK;
-    for (enum mode mode = MODE_PLAIN; mode < MODE_COUNT; mode++) {
-        if (mode == MODE_DICT && (depth + 2 >= CODEC_DEPTH_MAX || count < 16)) continue;
-        bool fits;
-        trial.len = 0;
-        err = put_as(enc, from, sample, mode, depth, &trial, &fits);
-        if (err) goto out;
-        if (fits && trial.len < best_bytes) {
-            best_bytes = trial.len;
-            best = mode;
-        }
-    }
-    bool fits = true;
-    if (sample == count && best != MODE_DICT && best == MODE_COUNT - 1) { /* the trial is the answer */
-        err = lm_buf_append(out, trial.ptr, trial.len);
-        goto out;
-    }
+    lm_err err = choose_mode(enc, values, count, depth, &best);
+    if (err) return err;
     size_t start = out->len;
+    bool fits;
     err = put_as(enc, values, count, best, depth, out, &fits);
-    if (!err && !fits) {
+    if (!err && !fits) { /* the sample had fewer distinct values */
         out->len = start;
-        best = MODE_PLAIN;
-        err = put_as(enc, values, count, best, depth, out, &fits);
+        err = put_as(enc, values, count, MODE_DELTA, depth, out, &fits);
     }
-out:
-    lm_buf_fini(&trial);
     return err;
 }
 

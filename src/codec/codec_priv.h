@@ -20,6 +20,7 @@ typedef struct codec_enc {
     lm_mem *mem;
     lm_level level;
     struct ZSTD_CCtx_s *zstd; /* made at first use */
+    bool is_trial;            /* sizes are compared on a sample: spend little */
 } codec_enc;
 
 /** What a decoder works with; one per call. */
@@ -43,11 +44,29 @@ LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, l
 /** Read exactly len bytes into dst. */
 LM_USE lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len);
 
+/** zstd level for a run of this length. */
+int codec_zstd_level(const codec_enc *enc, size_t len);
+
 /* ---- codec_zstd.c: zstd without its frame header, its memory on our account ---- */
 
 /** Appends at most cap bytes to out; *done is false when it would not fit (then out is as it was). */
 LM_USE lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap, lm_buf *out, bool *done);
 LM_USE lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len);
+
+/* ---- codec_model.c: context mixing ---- */
+typedef enum codec_model { CODEC_MODEL_BYTES, CODEC_MODEL_IDS, CODEC_MODEL_WORDS } codec_model; /* uint8_t, uint32_t, uint64_t */
+LM_USE lm_err codec_model_put(lm_mem *mem, codec_model model, const void *symbols, size_t count, uint32_t alphabet, lm_buf *out);
+/** Never fails for what in holds: damaged bytes give wrong symbols (ids: below the power of two above alphabet). */
+LM_USE lm_err codec_model_get(lm_mem *mem, codec_model model, lm_str in, void *symbols, size_t count, uint32_t alphabet);
+
+/* ---- codec_lite.c: light adaptive models ---- */
+/** A light model decodes slower than zstd does: it has to save a byte for this many values. */
+#define CODEC_LITE_VALUES_A_BYTE 128
+LM_USE lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out);
+/** As codec_model_get for ids. */
+LM_USE lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, uint32_t alphabet);
+LM_USE lm_err codec_lite_put_words(lm_mem *mem, const uint64_t *words, size_t count, lm_buf *out);
+LM_USE lm_err codec_lite_get_words(lm_mem *mem, lm_str in, uint64_t *words, size_t count);
 
 /* ---- codec_word.c: unsigned 64-bit words, mostly small ---- */
 LM_USE lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out);

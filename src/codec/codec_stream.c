@@ -1,13 +1,13 @@
 #include "codec/codec_priv.h"
 
 /* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then the data. */
-enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2 };
+enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2, METHOD_MODEL = 3 };
 
-/** zstd level for a run of this length: what is short may cost more per byte. */
-static int zstd_level(lm_level level, size_t len)
+int codec_zstd_level(const codec_enc *enc, size_t len)
 {
-    if (level == LM_LEVEL_FAST) return 1;
-    if (level == LM_LEVEL_MAX) return 19;
+    if (enc->level == LM_LEVEL_FAST || enc->is_trial) return 1;
+    if (enc->level == LM_LEVEL_MAX) return 19;
+    /* what is short may cost more per byte */
     return len <= (1u << 16) ? 19 : len <= (1u << 20) ? 12 : 9;
 }
 
@@ -34,13 +34,27 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     lm_buf data;
     lm_buf_init(&data, enc->mem);
     bool done = false;
-    lm_err err = codec_zstd_put(enc, src, len, zstd_level(enc->level, len), len - 3, &data, &done);
+    lm_err err = codec_zstd_put(enc, src, len, codec_zstd_level(enc, len), len - 3, &data, &done);
     if (err) goto out;
-    if (!done) {
+    uint8_t method = done ? METHOD_ZSTD : METHOD_RAW;
+    if (enc->level == LM_LEVEL_MAX && !enc->is_trial) {
+        size_t zstd_len = data.len;
+        err = codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
+        if (err) goto out;
+        size_t model_len = data.len - zstd_len, best = done ? zstd_len : len - 2;
+        if (model_len < best) {
+            memmove(data.ptr, data.ptr + zstd_len, model_len);
+            data.len = model_len;
+            method = METHOD_MODEL;
+        } else {
+            data.len = zstd_len;
+        }
+    }
+    if (method == METHOD_RAW) {
         err = put_raw(src, len, out);
         goto out;
     }
-    err = lm_buf_u8(out, METHOD_ZSTD);
+    err = lm_buf_u8(out, method);
     if (!err) err = lm_buf_varint(out, data.len);
     if (!err) err = lm_buf_append(out, data.ptr, data.len);
 out:
@@ -68,6 +82,7 @@ lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
     lm_str data = lm_reader_bytes(in, (size_t)stored);
     if (in->failed) return codec_damaged("a stream is cut short");
     if (method == METHOD_ZSTD) return codec_zstd_get(dec, data, dst, len);
+    if (method == METHOD_MODEL) return codec_model_get(dec->mem, CODEC_MODEL_BYTES, data, dst, len, 0);
     return codec_damaged("a stream has an unknown method");
 }
 

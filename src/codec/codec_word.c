@@ -1,8 +1,8 @@
 #include "codec/codec_priv.h"
 
-/* Words by form: PLANES + n: n byte planes, low byte first. TOKENS: one byte a word (the word itself below ESCAPE, else
- * ESCAPE - 1 + its length), and a second stream with the bytes of the long ones behind the varint of its length. */
-enum { FORM_ZERO = 0, FORM_PLANES = 1, FORM_TOKENS = 16 };
+/* Words by form. LITE, MODEL: codec_lite.c, codec_model.c. PLANES + n: n byte planes, low byte first. TOKENS: one byte a word (the word itself below ESCAPE, else
+ * ESCAPE - 1 + its length), and a second stream with the bytes of the long ones behind the varint of its length. ZERO: nothing follows. */
+enum { FORM_ZERO = 0, FORM_PLANES = 1, FORM_TOKENS = 16, FORM_MODEL = 17, FORM_LITE = 18 };
 enum { ESCAPE = 240 };
 
 static unsigned bytes_of(uint64_t word)
@@ -53,7 +53,20 @@ out:
     return err;
 }
 
-lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
+static lm_err put_modelled(codec_enc *enc, const uint64_t *words, size_t count, unsigned form, lm_buf *out)
+{
+    lm_buf data;
+    lm_buf_init(&data, enc->mem);
+    lm_err err = form == FORM_LITE ? codec_lite_put_words(enc->mem, words, count, &data)
+                                   : codec_model_put(enc->mem, CODEC_MODEL_WORDS, words, count, 0, &data);
+    if (!err) err = lm_buf_u8(out, (uint8_t)form);
+    if (!err) err = lm_buf_varint(out, data.len);
+    if (!err) err = lm_buf_append(out, data.ptr, data.len);
+    lm_buf_fini(&data);
+    return err;
+}
+
+static lm_err put_bytewise(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
 {
     uint64_t all = 0;
     size_t large = 0;
@@ -65,6 +78,35 @@ lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_b
     unsigned planes = bytes_of(all);
     if (planes > 1 && large < count - count / 4) return put_tokens(enc, words, count, out);
     return put_planes(enc, words, count, planes, out);
+}
+
+lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
+{
+    if (enc->level == LM_LEVEL_FAST) return put_bytewise(enc, words, count, out);
+
+    lm_buf other;
+    lm_buf_init(&other, enc->mem);
+    size_t start = out->len;
+    unsigned form = enc->level == LM_LEVEL_MAX && !enc->is_trial ? FORM_MODEL : FORM_LITE;
+    lm_err err = put_modelled(enc, words, count, form, out);
+    size_t modelled = out->len - start;
+    bool was_trial = enc->is_trial;
+    if (!err) { /* a quick look first: zstd at its best is hardly ever half of that */
+        enc->is_trial = true;
+        err = put_bytewise(enc, words, count, &other);
+        enc->is_trial = was_trial;
+    }
+    if (!err && !was_trial && other.len / 2 < modelled) {
+        other.len = 0;
+        err = put_bytewise(enc, words, count, &other);
+    }
+    size_t slower = form == FORM_LITE ? count / CODEC_LITE_VALUES_A_BYTE : 0;
+    if (!err && other.len <= modelled + slower) {
+        out->len = start;
+        err = lm_buf_append(out, other.ptr, other.len);
+    }
+    lm_buf_fini(&other);
+    return err;
 }
 
 static lm_err get_planes(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count, unsigned planes)
@@ -131,5 +173,12 @@ lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t coun
     }
     if (form < FORM_PLANES + 8) return get_planes(dec, in, dst, count, form - FORM_PLANES + 1u);
     if (form == FORM_TOKENS) return get_tokens(dec, in, dst, count);
+    if (form == FORM_MODEL || form == FORM_LITE) {
+        size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
+        lm_str data = lm_reader_bytes(in, len);
+        if (in->failed) return codec_damaged("a run of numbers is cut short");
+        if (form == FORM_LITE) return codec_lite_get_words(dec->mem, data, dst, count);
+        return codec_model_get(dec->mem, CODEC_MODEL_WORDS, data, dst, count, 0);
+    }
     return codec_damaged("a run of numbers has an unknown form");
 }

@@ -75,7 +75,9 @@ typedef struct lm_search_report {
     size_t group_count;
 } lm_search_report;
 
-/** told(ctx, match) is called in order for each match (not when counting or grouping); false stops the search. */
+/** told(ctx, match) is called in order for each match (not when counting or grouping); false stops the search. Runs on the
+ *  calling thread; match and its text are borrowed for the call. LM_E_CORRUPT at the end, with the report filled, if parts
+ *  were damaged (each told to bad); LM_E_LIMIT, LM_E_CANCELLED, LM_E_NOMEM, LM_E_USAGE. */
 LM_USE lm_err lm_search(const lm_archive *archive, lm_pool *pool, const lm_query *query, const lm_search_options *options,
                         bool (*told)(void *ctx, const lm_match *match), void *told_ctx,
                         void (*bad)(void *ctx, const char *text), void *bad_ctx, lm_arena *arena,

@@ -147,4 +147,51 @@ LM_USE lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm
 LM_USE lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value, lm_matcher *matcher,
                              bool *out);
 
+/* ---- literals and shapes (search_shape.c) ---------------------------------------------------- */
+
+typedef enum lm_verdict { LM_NEVER, LM_MAYBE, LM_ALWAYS } lm_verdict;
+
+/** What is known of value columns without opening them. */
+typedef struct lm_column_view {
+    size_t count;
+    lm_value_stamp (*stamp)(void *ctx, size_t column);
+    bool (*may_contain)(void *ctx, size_t column, lm_str needle);
+    void *ctx;
+} lm_column_view;
+
+typedef enum lm_cond_kind { LM_COND_CONTAINS, LM_COND_PREFIX, LM_COND_SUFFIX, LM_COND_EQUAL } lm_cond_kind;
+
+/** A demand on one variable: its text contains, begins with, ends with or is part [begin, end) of the literal. */
+typedef struct lm_cond {
+    uint32_t piece; /* of the shape */
+    uint8_t kind, begin, end;
+} lm_cond;
+
+#define LM_WAY_CONDS_MAX 8
+#define LM_WAYS_MAX      48
+
+/** One way in which a literal can lie over a shape's pieces: all conditions hold. */
+typedef struct lm_way {
+    lm_cond conds[LM_WAY_CONDS_MAX];
+    uint32_t count;
+} lm_way;
+
+/** A literal against the shapes of one segment. */
+typedef struct lm_scan {
+    lm_literal literal;        /* at most 63 bytes: for a longer one a window of it */
+    bool is_window;            /* then fitting is necessary, not sufficient */
+    lm_column_view view;
+    struct lm_scan_column *columns; /* by column; filled when first asked for */
+    uint64_t where[256];       /* bit i: byte i of the literal is this byte */
+    lm_arena *arena;
+} lm_scan;
+
+/** LM_E_NOMEM. literal and view must outlive the scan. */
+LM_USE lm_err lm_scan_init(lm_scan *scan, lm_arena *arena, lm_literal literal, const lm_column_view *view);
+/** Does the literal occur in lines of this shape? ALWAYS is never said of a window. O(pieces). */
+lm_verdict lm_scan_shape(lm_scan *scan, const lm_shape *shape);
+/** All ways in which it may lie over the shape, for a shape that is MAYBE. False: too many to tell. */
+bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX], uint32_t *out_count);
+uint8_t lm_chars_of_byte(uint8_t c); /* LM_CHARS_* */
+
 #endif

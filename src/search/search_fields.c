@@ -1,0 +1,501 @@
+/* Comparisons with fields over a segment, without taking every line apart.
+ *
+ * Lines of one shape differ in their variables only, so a field mostly lies in the same pieces of all of them: constant
+ * text, or one variable with constant text around it. A plan of a field says for each shape where; it is read off sample
+ * lines, which are composed from the columns and parsed by the schema, and must agree.
+ *
+ * Where that could be wrong the plan says so (SCATTERED) and the shape's rows are rendered and parsed one by one: samples
+ * disagree, a field cuts a variable in two or spans several, or a variable holds bytes with which the schema might see
+ * other fields (quotes, blanks, brackets; in JSON quotes and backslashes) in a line that was no sample. */
+#include "search/search_exec_priv.h"
+
+#define SAMPLES_MAX   8
+#define ROWS_WORTH_IT 512 /* fewer candidates are simply parsed */
+#define SHAPES_MAX    65536
+
+typedef enum place_kind { PLACE_UNSEEN, PLACE_MISSING, PLACE_CONSTANT, PLACE_VARIABLE, PLACE_SCATTERED } place_kind;
+
+/* Where a field lies in the lines of one shape. */
+typedef struct field_place {
+    uint8_t kind;
+    uint8_t samples;
+    uint32_t rows_seen;
+    uint32_t piece;        /* VARIABLE */
+    lm_str before, after;  /* VARIABLE: constant text of the field around it; CONSTANT: before is all of it */
+} field_place;
+
+typedef struct lm_field_plan {
+    struct lm_field_plan *next;
+    lm_str name;
+    field_place *places; /* by shape */
+} lm_field_plan;
+
+/* Bytes of a column that could move a field's bounds. */
+enum { COLUMN_UNSEEN, COLUMN_TAME, COLUMN_TAME_IN_JSON, COLUMN_WILD };
+
+typedef struct survey {
+    lm_exec *exec;
+    lm_field_plan *plan;
+    const lm_values **values; /* by column, when needed */
+    uint32_t *used;           /* by column: values used by rows before */
+    uint8_t *manners;         /* by column */
+    lm_buf line;
+    uint32_t *begins;         /* of the pieces in line */
+    size_t begins_cap;
+    lm_arena arena;           /* of one parse */
+} survey;
+
+/* ---- composing sample lines ------------------------------------------------------------------ */
+
+static lm_err survey_values(survey *s, int32_t column, const lm_values **out)
+{
+    if (!s->values[column]) {
+        lm_err err = lm_segment_values(s->exec->segment, (size_t)column, &s->values[column]);
+        if (err) return err;
+        s->exec->columns_decoded++;
+    }
+    *out = s->values[column];
+    return LM_OK;
+}
+
+/* The line of a row of shape, with the begin of each piece. *out_ok false: it needs damaged data. */
+static lm_err line_compose(survey *s, const lm_shape *shape, bool *out_ok)
+{
+    *out_ok = true;
+    s->line.len = 0;
+    lm_err err = lm_vec_grow(s->exec->mem, &s->begins, &s->begins_cap, (size_t)shape->piece_count + 1, sizeof *s->begins);
+    for (uint32_t i = 0; i < shape->piece_count && !err; i++) {
+        const lm_piece *piece = &shape->pieces[i];
+        lm_str text = piece->text;
+        uint8_t room[64];
+        s->begins[i] = (uint32_t)s->line.len;
+        if (piece->column >= 0) {
+            const lm_values *values = NULL;
+            err = survey_values(s, piece->column, &values);
+            uint32_t at = s->used[piece->column];
+            for (uint32_t k = 0; k < i; k++) at += shape->pieces[k].column == piece->column;
+            if (err == LM_E_CORRUPT || (!err && at >= lm_values_count(values))) {
+                *out_ok = false;
+                return LM_OK;
+            }
+            if (!err) text = lm_values_text(values, at, room);
+        }
+        if (!err) err = lm_buf_append(&s->line, text.ptr, text.len);
+    }
+    if (!err) s->begins[shape->piece_count] = (uint32_t)s->line.len;
+    return err;
+}
+
+/* ---- from a parsed sample to a place --------------------------------------------------------- */
+
+static field_place place_of(const survey *s, const lm_shape *shape, const lm_field *field)
+{
+    field_place scattered = {.kind = PLACE_SCATTERED}, found = {.kind = PLACE_CONSTANT};
+    if (!field) return (field_place){.kind = PLACE_MISSING};
+    const uint8_t *line = s->line.ptr;
+    if (field->value.len == 0) return found;
+    if (field->value.ptr < line || field->value.ptr + field->value.len > line + s->line.len) return scattered;
+    uint32_t begin = (uint32_t)(field->value.ptr - line), end = begin + (uint32_t)field->value.len;
+    for (uint32_t i = 0; i < shape->piece_count; i++) {
+        uint32_t from = s->begins[i], to = s->begins[i + 1];
+        if (to <= begin || from >= end) continue;
+        const lm_piece *piece = &shape->pieces[i];
+        if (piece->column >= 0) {
+            if (from < begin || to > end || found.kind == PLACE_VARIABLE) return scattered;
+            found.kind = PLACE_VARIABLE;
+            found.piece = i;
+            continue;
+        }
+        uint32_t cut_from = from < begin ? begin - from : 0, cut_to = to > end ? end - from : to - from;
+        lm_str part = {piece->text.ptr + cut_from, cut_to - cut_from};
+        lm_str *side = found.kind == PLACE_VARIABLE ? &found.after : &found.before;
+        if (side->len > 0) return scattered; /* two constants side by side: not worth joining */
+        *side = part;
+    }
+    return found;
+}
+
+static bool place_same(const field_place *a, const field_place *b)
+{
+    return a->kind == b->kind && a->piece == b->piece && lm_str_equal(a->before, b->before) && lm_str_equal(a->after, b->after);
+}
+
+static lm_err sample_take(survey *s, uint32_t shape_index)
+{
+    const lm_shape *shape = &s->exec->shapes[shape_index];
+    field_place *known = &s->plan->places[shape_index];
+    bool ok;
+    lm_err err = line_compose(s, shape, &ok);
+    if (err) return err;
+    field_place seen = {.kind = PLACE_SCATTERED};
+    if (ok) {
+        lm_fields fields;
+        err = lm_fields_parse(s->exec->schema, &s->arena, (lm_str){s->line.ptr, s->line.len}, &fields);
+        if (err) return err;
+        seen = place_of(s, shape, lm_query_field(&fields, s->plan->name));
+    }
+    uint8_t samples = (uint8_t)(known->samples + 1);
+    uint32_t rows = known->rows_seen;
+    if (known->kind == PLACE_UNSEEN) {
+        *known = seen;
+    } else if (!place_same(known, &seen)) {
+        *known = (field_place){.kind = PLACE_SCATTERED};
+    }
+    known->samples = samples;
+    known->rows_seen = rows;
+    return LM_OK;
+}
+
+/* ---- variables that might change what the schema sees ---------------------------------------- */
+
+static uint8_t text_manners(lm_str text)
+{
+    uint8_t worst = COLUMN_TAME;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        if (c == '"' || c == '\\' || c < 0x20) return COLUMN_WILD;
+        if (c == ' ' || c == '\'' || c == '[' || c == ']' || c == '(' || c == ')' || c == '{' || c == '}' || c == '<' || c == '>' ||
+            c == ',' || c == ';' || c == '|' || c >= 0x7f) {
+            worst = COLUMN_TAME_IN_JSON;
+        }
+    }
+    return worst;
+}
+
+static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
+{
+    uint8_t *known = &s->manners[column];
+    if (*known == COLUMN_UNSEEN) {
+        lm_value_stamp stamp = lm_segment_stamp(s->exec->segment, (size_t)column);
+        const lm_values *values = NULL;
+        const lm_str *texts;
+        const uint32_t *index;
+        uint32_t count;
+        *known = COLUMN_TAME;
+        if (stamp.classes & LM_CHARS_OTHER) {
+            lm_err err = survey_values(s, column, &values);
+            if (err && err != LM_E_CORRUPT) return err;
+            if (err || !lm_values_dictionary(values, &texts, &count, &index)) {
+                *known = COLUMN_WILD;
+            } else {
+                for (uint32_t i = 0; i < count && *known != COLUMN_WILD; i++) {
+                    uint8_t one = text_manners(texts[i]);
+                    if (one > *known) *known = one;
+                }
+            }
+        }
+    }
+    *out = *known;
+    return LM_OK;
+}
+
+/* A place holds for every line of the shape only if no variable can pose as structure. */
+static lm_err shape_distrust(survey *s, uint32_t shape_index)
+{
+    const lm_shape *shape = &s->exec->shapes[shape_index];
+    field_place *place = &s->plan->places[shape_index];
+    if (place->kind == PLACE_UNSEEN || place->kind == PLACE_SCATTERED) return LM_OK;
+    bool is_json = shape->piece_count > 0 && shape->pieces[0].column < 0 && shape->pieces[0].text.len > 0 &&
+                   shape->pieces[0].text.ptr[0] == '{';
+    for (uint32_t i = 0; i < shape->piece_count; i++) {
+        int32_t column = shape->pieces[i].column;
+        uint8_t manners;
+        if (column < 0 || (int32_t)i == shape->time_piece) continue;
+        lm_err err = column_manners(s, column, &manners);
+        if (err) return err;
+        if (manners == COLUMN_WILD || (manners == COLUMN_TAME_IN_JSON && !is_json)) {
+            *place = (field_place){.kind = PLACE_SCATTERED};
+            return LM_OK;
+        }
+    }
+    return LM_OK;
+}
+
+/* ---- the plan of a field --------------------------------------------------------------------- */
+
+/* Samples: the 1st, 2nd, 4th, 16th, 64th ... line of each shape. */
+static bool is_sample(uint32_t nth, uint8_t samples)
+{
+    if (samples >= SAMPLES_MAX) return false;
+    return nth <= 2 || ((nth & (nth - 1)) == 0 && (__builtin_ctz(nth) & 1) == 0);
+}
+
+static lm_err survey_rows(survey *s)
+{
+    const lm_exec *exec = s->exec;
+    for (uint32_t row = 0; row < exec->row_count; row++) {
+        uint32_t index = exec->shape_of_row[row];
+        const lm_shape *shape = &exec->shapes[index];
+        field_place *place = &s->plan->places[index];
+        if (place->kind != PLACE_SCATTERED && !(exec->continues && lm_row_has(exec->continues, row)) &&
+            is_sample(++place->rows_seen, place->samples)) {
+            lm_err err = sample_take(s, index);
+            if (err) return err;
+        }
+        for (uint32_t i = 0; i < shape->piece_count; i++) {
+            if (shape->pieces[i].column >= 0) s->used[shape->pieces[i].column]++;
+        }
+    }
+    for (uint32_t index = 0; index < exec->shape_count; index++) {
+        lm_err err = shape_distrust(s, index);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err plan_get(lm_exec *exec, lm_str name, lm_field_plan **out)
+{
+    for (lm_field_plan *plan = exec->plans; plan; plan = plan->next) {
+        if (!lm_str_equal(plan->name, name)) continue;
+        *out = plan;
+        return LM_OK;
+    }
+    lm_field_plan *plan = lm_arena_alloc(&exec->arena, sizeof *plan, _Alignof(lm_field_plan));
+    survey s = {.exec = exec, .plan = plan};
+    s.values = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *s.values, _Alignof(const lm_values *));
+    s.used = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *s.used, 4);
+    s.manners = lm_arena_alloc(&exec->arena, exec->column_count, 1);
+    field_place *places = lm_arena_alloc(&exec->arena, exec->shape_count * sizeof *places, _Alignof(field_place));
+    if (!plan || !s.values || !s.used || !s.manners || !places) return lm_mem_err();
+    *plan = (lm_field_plan){exec->plans, name, places};
+    for (size_t i = 0; i < exec->column_count; i++) s.values[i] = NULL;
+    memset(s.used, 0, exec->column_count * sizeof *s.used);
+    memset(s.manners, 0, exec->column_count);
+    memset(places, 0, exec->shape_count * sizeof *places);
+    lm_buf_init(&s.line, exec->mem);
+    lm_arena_init(&s.arena, exec->mem);
+    lm_err err = survey_rows(&s);
+    lm_buf_fini(&s.line);
+    lm_arena_fini(&s.arena);
+    lm_mem_release(exec->mem, s.begins, s.begins_cap * sizeof *s.begins);
+    if (err) return err;
+    exec->plans = plan;
+    *out = plan;
+    return LM_OK;
+}
+
+/* ---- a comparison over values ---------------------------------------------------------------- */
+
+/* Results already known for one column and the text around its values. */
+typedef struct memo {
+    struct memo *next;
+    int32_t column;
+    lm_str before, after;
+    lm_cond_bits bits;
+} memo;
+
+typedef struct tester {
+    lm_exec *exec;
+    const lm_node *node;
+    lm_str before, after;
+    lm_buf text; /* value with the text around it */
+} tester;
+
+static lm_err value_test(tester *t, lm_str value, bool *out)
+{
+    if (t->before.len || t->after.len) {
+        t->text.len = 0;
+        lm_err err = lm_buf_append(&t->text, t->before.ptr, t->before.len);
+        if (!err) err = lm_buf_append(&t->text, value.ptr, value.len);
+        if (!err) err = lm_buf_append(&t->text, t->after.ptr, t->after.len);
+        if (err) return err;
+        value = (lm_str){t->text.ptr, t->text.len};
+    }
+    return lm_field_match(t->exec->query, t->node, true, value, &t->exec->matcher, out);
+}
+
+static lm_err dictionary_test(tester *t, const lm_str *texts, uint32_t text_count, const uint32_t *index, uint32_t count, uint64_t *bits)
+{
+    uint8_t *fits = lm_arena_alloc(&t->exec->arena, text_count, 1);
+    if (!fits) return lm_mem_err();
+    for (uint32_t i = 0; i < text_count; i++) {
+        bool one;
+        lm_err err = value_test(t, texts[i], &one);
+        if (err) return err;
+        fits[i] = one;
+    }
+    for (uint32_t i = 0; i < count; i++) bits[i / 64] |= (uint64_t)fits[index[i]] << i % 64;
+    return LM_OK;
+}
+
+static lm_err values_test(tester *t, const lm_values *values, uint32_t count, uint64_t *bits)
+{
+    const int64_t *ints = NULL;
+    bool has_ints = lm_values_ints(values, &ints), fits = false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t room[64];
+        if (i == 0 || !has_ints || ints[i] != ints[i - 1]) {
+            lm_err err = value_test(t, lm_values_text(values, i, room), &fits);
+            if (err) return err;
+        }
+        bits[i / 64] |= (uint64_t)fits << i % 64;
+    }
+    return LM_OK;
+}
+
+static lm_err column_test(lm_exec *exec, const lm_node *node, int32_t column, const field_place *place, lm_cond_bits *out)
+{
+    const lm_values *values = NULL;
+    lm_err err = lm_segment_values(exec->segment, (size_t)column, &values);
+    if (err == LM_E_CORRUPT) {
+        *out = (lm_cond_bits){LM_COND_UNKNOWN, 0, NULL};
+        return LM_OK;
+    }
+    if (err) return err;
+    uint32_t count = lm_values_count(values), text_count;
+    size_t words = ((size_t)count + 63) / 64;
+    uint64_t *bits = lm_arena_alloc(&exec->arena, words * 8, 8);
+    if (!bits) return lm_mem_err();
+    memset(bits, 0, words * 8);
+    const lm_str *texts;
+    const uint32_t *index;
+    tester t = {.exec = exec, .node = node, .before = place->before, .after = place->after};
+    lm_buf_init(&t.text, exec->mem);
+    if (lm_values_dictionary(values, &texts, &text_count, &index)) {
+        err = dictionary_test(&t, texts, text_count, index, count, bits);
+    } else {
+        err = values_test(&t, values, count, bits);
+    }
+    lm_buf_fini(&t.text);
+    *out = (lm_cond_bits){LM_COND_SOME, count, bits};
+    return err;
+}
+
+static lm_err column_test_once(lm_exec *exec, const lm_node *node, int32_t column, const field_place *place, memo **memos, lm_cond_bits *out)
+{
+    for (memo *m = *memos; m; m = m->next) {
+        if (m->column == column && lm_str_equal(m->before, place->before) && lm_str_equal(m->after, place->after)) {
+            *out = m->bits;
+            return LM_OK;
+        }
+    }
+    memo *m = lm_arena_alloc(&exec->arena, sizeof *m, _Alignof(memo));
+    if (!m) return lm_mem_err();
+    *m = (memo){*memos, column, place->before, place->after, {LM_COND_NONE, 0, NULL}};
+    lm_err err = column_test(exec, node, column, place, &m->bits);
+    if (err) return err;
+    *memos = m;
+    *out = m->bits;
+    return LM_OK;
+}
+
+static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_index, const field_place *place, memo **memos, lm_row_plan *plan)
+{
+    const lm_shape *shape = &exec->shapes[shape_index];
+    lm_err err = LM_OK;
+    bool fits = false;
+    lm_cond_bits bits;
+    uint8_t act = LM_ACT_MAYBE;
+    switch ((place_kind)place->kind) {
+    case PLACE_UNSEEN: /* no line of this shape begins a record */
+    case PLACE_SCATTERED: break;
+    case PLACE_MISSING:
+    case PLACE_CONSTANT:
+        err = lm_field_match(exec->query, node, place->kind == PLACE_CONSTANT, place->before, &exec->matcher, &fits);
+        act = fits ? LM_ACT_ALWAYS : LM_ACT_NEVER;
+        break;
+    case PLACE_VARIABLE:
+        err = column_test_once(exec, node, shape->pieces[place->piece].column, place, memos, &bits);
+        if (err || bits.state == LM_COND_UNKNOWN) break;
+        act = LM_ACT_WAYS;
+        size_t first_term = plan->term_count;
+        err = lm_row_plan_term(exec, plan, shape, place->piece, &bits);
+        if (!err) err = lm_row_plan_way(exec, plan, first_term);
+        break;
+    }
+    plan->acts[shape_index] = act;
+    return err;
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+/* Rows whose record's first line has its say: heads of care. */
+static void heads_of(const lm_exec *exec, const uint64_t *care, uint64_t *heads)
+{
+    if (!exec->continues) {
+        memcpy(heads, care, exec->word_count * 8);
+        return;
+    }
+    for (size_t w = 0; w < exec->word_count; w++) {
+        for (uint64_t left = care[w]; left; left &= left - 1) {
+            lm_row_put(heads, lm_exec_head(exec, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left)));
+        }
+    }
+}
+
+/* What was found for first lines holds for the lines behind them. */
+static void heads_spread(const lm_exec *exec, const uint64_t *care, const uint64_t *head_set, uint64_t *out)
+{
+    for (size_t w = 0; w < exec->word_count; w++) {
+        if (!exec->continues) {
+            out[w] = head_set[w] & care[w];
+            continue;
+        }
+        for (uint64_t left = care[w]; left; left &= left - 1) {
+            uint32_t row = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left);
+            if (lm_row_has(head_set, lm_exec_head(exec, row))) lm_row_put(out, row);
+        }
+    }
+}
+
+static uint64_t set_count(const lm_exec *exec, const uint64_t *set)
+{
+    uint64_t count = 0;
+    for (size_t w = 0; w < exec->word_count; w++) count += (uint64_t)__builtin_popcountll(set[w]);
+    return count;
+}
+
+/* Heads whose line has what a text or pattern demands: no other line can have the field's value. */
+static lm_err heads_demand(lm_exec *exec, const lm_leaf *leaf, uint64_t *heads)
+{
+    lm_clause one = {&leaf->node->text, 1};
+    lm_demand demand = leaf->node->demand;
+    if (leaf->node->value_kind == LM_VALUE_TEXT) demand = (lm_demand){&one, 1, false};
+    if (leaf->scan_count == 0) return LM_OK;
+    uint64_t *kept = lm_exec_set(exec);
+    if (!kept) return lm_mem_err();
+    lm_err err = lm_exec_demand(exec, leaf, &demand, heads, kept);
+    if (!err) memcpy(heads, kept, exec->word_count * 8);
+    lm_exec_set_free(exec, kept);
+    return err;
+}
+
+static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *heads, uint64_t *yes, uint64_t *maybe)
+{
+    if (exec->shape_count > SHAPES_MAX || set_count(exec, heads) < ROWS_WORTH_IT) {
+        memcpy(maybe, heads, exec->word_count * 8);
+        return LM_OK;
+    }
+    lm_field_plan *fields = NULL;
+    lm_row_plan plan;
+    memo *memos = NULL;
+    lm_err err = plan_get(exec, node->name, &fields);
+    if (err) return err;
+    err = lm_row_plan_init(exec, &plan);
+    for (uint32_t s = 0; s < exec->shape_count && !err; s++) {
+        plan.first_way[s] = (uint32_t)plan.way_count;
+        err = shape_test(exec, node, s, &fields->places[s], &memos, &plan);
+    }
+    if (!err) err = lm_row_plan_run(exec, &plan, heads, yes, maybe);
+    lm_row_plan_fini(exec, &plan);
+    return err;
+}
+
+lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+{
+    uint64_t *heads = lm_exec_set(exec), *head_yes = lm_exec_set(exec), *head_maybe = lm_exec_set(exec);
+    lm_err err = heads && head_yes && head_maybe ? LM_OK : lm_mem_err();
+    if (!err) {
+        heads_of(exec, care, heads);
+        err = heads_demand(exec, leaf, heads);
+    }
+    if (!err) err = heads_test(exec, leaf->node, heads, head_yes, head_maybe);
+    if (!err) {
+        heads_spread(exec, care, head_yes, yes);
+        heads_spread(exec, care, head_maybe, maybe);
+    }
+    lm_exec_set_free(exec, heads);
+    lm_exec_set_free(exec, head_yes);
+    lm_exec_set_free(exec, head_maybe);
+    return err;
+}

@@ -1,0 +1,237 @@
+/* Which rows of a segment meet conditions on their variables.
+ *
+ * A row plan says for each shape: its rows never fit, always fit, must be looked at, or fit if one of the shape's ways
+ * holds. A way is a conjunction of terms, a term a set of values of one column, asked for a variable of the row. Values of
+ * a column are in row order over all shapes that use it, so one pass over the rows that counts how many values each used
+ * column has given finds every value without decoding a line.
+ *
+ * Both literals (below) and comparisons with fields (search_fields.c) become row plans. */
+#include "search/search_exec_priv.h"
+
+/* ---- making a plan --------------------------------------------------------------------------- */
+
+lm_err lm_row_plan_init(lm_exec *exec, lm_row_plan *plan)
+{
+    size_t shapes = exec->shape_count;
+    memset(plan, 0, sizeof *plan);
+    plan->acts = lm_arena_alloc(&exec->arena, shapes, 1);
+    plan->first_way = lm_arena_alloc(&exec->arena, (shapes + 1) * 4, 4);
+    plan->first_use = lm_arena_alloc(&exec->arena, (shapes + 1) * 4, 4);
+    plan->slot_of_column = lm_arena_alloc(&exec->arena, exec->column_count * 4, 4);
+    if (!plan->acts || !plan->first_way || !plan->first_use || !plan->slot_of_column) return lm_mem_err();
+    memset(plan->slot_of_column, 0xff, exec->column_count * 4);
+    return LM_OK;
+}
+
+void lm_row_plan_fini(lm_exec *exec, lm_row_plan *plan)
+{
+    lm_mem_release(exec->mem, plan->ways, plan->way_cap * sizeof *plan->ways);
+    lm_mem_release(exec->mem, plan->terms, plan->term_cap * sizeof *plan->terms);
+    lm_mem_release(exec->mem, plan->uses, plan->use_cap * sizeof *plan->uses);
+}
+
+lm_err lm_row_plan_term(lm_exec *exec, lm_row_plan *plan, const lm_shape *shape, uint32_t piece, const lm_cond_bits *bits)
+{
+    lm_err err = lm_vec_grow(exec->mem, &plan->terms, &plan->term_cap, plan->term_count + 1, sizeof *plan->terms);
+    if (err) return err;
+    int32_t column = shape->pieces[piece].column;
+    uint32_t occurrence = 0;
+    for (uint32_t i = 0; i < piece; i++) occurrence += shape->pieces[i].column == column;
+    uint32_t *slot = &plan->slot_of_column[column];
+    if (*slot == UINT32_MAX) *slot = plan->slot_count++;
+    plan->terms[plan->term_count++] = (lm_row_term){*slot, occurrence, *bits};
+    return LM_OK;
+}
+
+lm_err lm_row_plan_way(lm_exec *exec, lm_row_plan *plan, size_t first_term)
+{
+    lm_err err = lm_vec_grow(exec->mem, &plan->ways, &plan->way_cap, plan->way_count + 1, sizeof *plan->ways);
+    if (!err) plan->ways[plan->way_count++] = (lm_row_way){(uint32_t)first_term, (uint32_t)(plan->term_count - first_term)};
+    return err;
+}
+
+/* ---- running it ------------------------------------------------------------------------------ */
+
+/* Which used columns a row of each shape takes how many values of. */
+static lm_err uses_plan(lm_exec *exec, lm_row_plan *plan)
+{
+    for (size_t s = 0; s < exec->shape_count; s++) {
+        const lm_shape *shape = &exec->shapes[s];
+        size_t first = plan->use_count;
+        plan->first_use[s] = (uint32_t)first;
+        for (uint32_t i = 0; i < shape->piece_count; i++) {
+            int32_t column = shape->pieces[i].column;
+            if (column < 0 || plan->slot_of_column[column] == UINT32_MAX) continue;
+            uint32_t slot = plan->slot_of_column[column];
+            size_t at = first;
+            while (at < plan->use_count && plan->uses[at].slot != slot) at++;
+            if (at == plan->use_count) {
+                lm_err err = lm_vec_grow(exec->mem, &plan->uses, &plan->use_cap, at + 1, sizeof *plan->uses);
+                if (err) return err;
+                plan->uses[plan->use_count++] = (lm_row_use){slot, 0};
+            }
+            plan->uses[at].count++;
+        }
+    }
+    plan->first_use[exec->shape_count] = (uint32_t)plan->use_count;
+    return LM_OK;
+}
+
+static bool way_holds(const lm_row_plan *plan, const lm_row_way *way, const uint32_t *used)
+{
+    for (uint32_t i = 0; i < way->count; i++) {
+        const lm_row_term *t = &plan->terms[way->first + i];
+        uint32_t value = used[t->slot] + t->occurrence;
+        if (value >= t->bits.count || !(t->bits.bits[value / 64] >> value % 64 & 1)) return false;
+    }
+    return true;
+}
+
+/* Rows whose shape decides alone: only the rows of care are visited. */
+static void rows_by_shape(const lm_exec *exec, const lm_row_plan *plan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+{
+    for (size_t w = 0; w < exec->word_count; w++) {
+        for (uint64_t left = care[w]; left; left &= left - 1) {
+            uint32_t row = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left);
+            uint8_t act = plan->acts[exec->shape_of_row[row]];
+            if (act == LM_ACT_ALWAYS) yes[w] |= left & (0 - left);
+            if (act == LM_ACT_MAYBE) maybe[w] |= left & (0 - left);
+        }
+    }
+}
+
+/* All rows, counting the values that they take. */
+static void rows_by_ways(const lm_exec *exec, const lm_row_plan *plan, const uint64_t *care, uint32_t *used, uint64_t *yes, uint64_t *maybe)
+{
+    uint64_t *hit = plan->is_window ? maybe : yes;
+    for (uint32_t row = 0; row < exec->row_count; row++) {
+        uint32_t shape = exec->shape_of_row[row];
+        uint8_t act = plan->acts[shape];
+        if (act != LM_ACT_NEVER && lm_row_has(care, row)) {
+            if (act == LM_ACT_ALWAYS) lm_row_put(yes, row);
+            if (act == LM_ACT_MAYBE) lm_row_put(maybe, row);
+            for (uint32_t i = plan->first_way[shape]; i < plan->first_way[shape + 1]; i++) {
+                if (!way_holds(plan, &plan->ways[i], used)) continue;
+                lm_row_put(hit, row);
+                break;
+            }
+        }
+        for (uint32_t i = plan->first_use[shape]; i < plan->first_use[shape + 1]; i++) used[plan->uses[i].slot] += plan->uses[i].count;
+    }
+}
+
+lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+{
+    plan->first_way[exec->shape_count] = (uint32_t)plan->way_count;
+    if (plan->slot_count == 0) {
+        rows_by_shape(exec, plan, care, yes, maybe);
+        return LM_OK;
+    }
+    lm_err err = uses_plan(exec, plan);
+    if (err) return err;
+    uint32_t *used = lm_arena_alloc(&exec->arena, plan->slot_count * sizeof *used, 4);
+    if (!used) return lm_mem_err();
+    memset(used, 0, plan->slot_count * sizeof *used);
+    rows_by_ways(exec, plan, care, used, yes, maybe);
+    return LM_OK;
+}
+
+/* ---- literals as plans ------------------------------------------------------------------------ */
+
+/* Evaluates the conditions of one way. Terms that always hold are dropped. */
+static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way, lm_cond_cache **heads, lm_row_plan *plan,
+                          uint8_t *out_act)
+{
+    size_t kept = plan->term_count;
+    bool unknown = false;
+    uint32_t order[LM_WAY_CONDS_MAX];
+    for (uint32_t i = 0; i < way->count; i++) { /* the longest part first: the likeliest to be nowhere */
+        uint32_t at = i;
+        for (; at > 0; at--) {
+            const lm_cond *a = &way->conds[order[at - 1]], *b = &way->conds[i];
+            if (a->end - a->begin >= b->end - b->begin) break;
+            order[at] = order[at - 1];
+        }
+        order[at] = i;
+    }
+    for (uint32_t i = 0; i < way->count; i++) {
+        const lm_cond *cond = &way->conds[order[i]];
+        int32_t column = shape->pieces[cond->piece].column;
+        lm_cond_bits bits;
+        lm_err err = lm_cond_eval(exec, scan, (size_t)column, cond, heads, &bits);
+        if (!err) err = lm_exec_cancelled(exec);
+        if (err) return err;
+        if (bits.state == LM_COND_NONE) {
+            plan->term_count = kept;
+            *out_act = LM_ACT_NEVER;
+            return LM_OK;
+        }
+        unknown = unknown || bits.state == LM_COND_UNKNOWN;
+        if (bits.state != LM_COND_SOME) continue;
+        err = lm_row_plan_term(exec, plan, shape, cond->piece, &bits);
+        if (err) return err;
+    }
+    if (unknown) {
+        *out_act = LM_ACT_MAYBE;
+    } else if (plan->term_count == kept) {
+        *out_act = plan->is_window ? LM_ACT_MAYBE : LM_ACT_ALWAYS;
+    } else {
+        *out_act = LM_ACT_WAYS;
+    }
+    return LM_OK;
+}
+
+static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_cond_cache **heads, lm_row_plan *plan)
+{
+    const lm_shape *shape = &exec->shapes[shape_index];
+    size_t first_way = plan->way_count, first_term = plan->term_count;
+    uint8_t act = LM_ACT_NEVER;
+    lm_verdict verdict = exec->verdicts[shape_index] == LM_NEVER && !exec->query->needs_fields ? LM_NEVER : lm_scan_shape(scan, shape);
+    if (verdict == LM_ALWAYS) act = LM_ACT_ALWAYS;
+    if (verdict == LM_MAYBE) {
+        lm_way ways[LM_WAYS_MAX];
+        uint32_t count = 0;
+        if (!lm_scan_ways(scan, shape, ways, &count)) {
+            act = LM_ACT_MAYBE;
+            count = 0;
+        }
+        for (uint32_t i = 0; i < count && act != LM_ACT_ALWAYS; i++) {
+            uint8_t one;
+            size_t term_before = plan->term_count;
+            lm_err err = way_resolve(exec, scan, shape, &ways[i], heads, plan, &one);
+            if (err) return err;
+            if (one == LM_ACT_NEVER) continue;
+            if (one != LM_ACT_WAYS) {
+                plan->term_count = term_before;
+                if (one == LM_ACT_ALWAYS || act != LM_ACT_MAYBE) act = one;
+                continue;
+            }
+            err = lm_row_plan_way(exec, plan, term_before);
+            if (err) return err;
+            if (act == LM_ACT_NEVER) act = LM_ACT_WAYS;
+        }
+    }
+    if (act != LM_ACT_WAYS) {
+        plan->way_count = first_way;
+        plan->term_count = first_term;
+    }
+    plan->acts[shape_index] = act;
+    return LM_OK;
+}
+
+lm_err lm_exec_scan(lm_exec *exec, lm_scan *scan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+{
+    lm_row_plan plan;
+    lm_err err = lm_row_plan_init(exec, &plan);
+    lm_cond_cache **heads = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *heads, _Alignof(lm_cond_cache *));
+    if (!err && !heads) err = lm_mem_err();
+    plan.is_window = scan->is_window;
+    for (size_t i = 0; i < exec->column_count && !err; i++) heads[i] = NULL;
+    for (uint32_t s = 0; s < exec->shape_count && !err; s++) {
+        plan.first_way[s] = (uint32_t)plan.way_count;
+        err = shape_plan(exec, scan, s, heads, &plan);
+    }
+    if (!err) err = lm_row_plan_run(exec, &plan, care, yes, maybe);
+    lm_row_plan_fini(exec, &plan);
+    return err;
+}

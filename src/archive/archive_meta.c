@@ -213,6 +213,12 @@ static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
         if (!err) err = lm_buf_varint(out, t->count);
         if (!err) err = put_times(out, t->first_ns, t->last_ns);
     }
+    if (!err) err = lm_buf_varint(out, meta->mined_count);
+    uint64_t next = 0;
+    for (size_t i = 0; !err && i < meta->mined_count; i++) {
+        err = lm_buf_varint(out, lm_zigzag((int64_t)(meta->mined[i] - next)));
+        if (meta->mined[i] >= next) next = (uint64_t)meta->mined[i] + 1;
+    }
     return err;
 }
 
@@ -231,6 +237,18 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
         if (flags & 2) t->name = get_str(r, LM_PATH_BYTES_MAX);
         t->count = lm_reader_varint(r);
         get_times(r, &t->first_ns, &t->last_ns);
+    }
+    meta->mined_count = (size_t)lm_reader_varint(r);
+    meta->mined = array_of(arena, r, meta->mined_count, sizeof *meta->mined, _Alignof(uint32_t));
+    uint64_t next = 0;
+    for (size_t i = 0; meta->mined && !r->failed && i < meta->mined_count; i++) {
+        uint64_t id = next + (uint64_t)lm_unzigzag(lm_reader_varint(r));
+        if (id >= meta->template_count) {
+            r->failed = true;
+            return;
+        }
+        meta->mined[i] = (uint32_t)id;
+        if (id >= next) next = id + 1;
     }
 }
 
@@ -268,7 +286,7 @@ lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out)
     }
     if (!r.failed) get_segments(&r, arena, &meta);
     if (!r.failed) get_templates(&r, arena, &meta);
-    if (!r.failed && (!meta.stream_schemas || !meta.files || !meta.segments || !meta.templates)) return lm_mem_err();
+    if (!r.failed && (!meta.stream_schemas || !meta.files || !meta.segments || !meta.templates || !meta.mined)) return lm_mem_err();
     if (r.failed) return lm_fail(LM_E_CORRUPT, "the list of files and segments is damaged");
     *out = meta;
     return LM_OK;

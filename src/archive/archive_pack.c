@@ -44,7 +44,7 @@ typedef struct packer {
     size_t name_slot_cap;
     lm_archive_segment *segments;
     size_t segment_count, segment_cap;
-    lm_template_count *counts; /* by template id */
+    lm_template_count *counts; /* by mined shape + 1; 0 the catch-all */
     size_t count_cap;
     lm_seg_work slots[SLOTS_MAX];
     size_t slot_count, filled;
@@ -272,37 +272,39 @@ out:
     return err;
 }
 
+static void add_count(lm_template_count *count, uint64_t rows, int64_t first_ns, int64_t last_ns)
+{
+    count->rows += rows;
+    if (first_ns < count->first_ns) count->first_ns = first_ns;
+    if (last_ns > count->last_ns) count->last_ns = last_ns;
+}
+
 /* ---- committing a segment ----------------------------------------------------------------------------------------------------- */
 
-/** Template of each shape of the segment, in shape order, as stored: distance to the next unused id (0: that one). */
-static lm_err give_templates(packer *pk, lm_seg_work *work, lm_buf *out)
+/** The miner's shape of each shape of the segment + 1 (0: the catch-all), in shape order, as stored: distance to the next
+ *  number not yet used. Templates are formed from them once, at the end. */
+static lm_err give_mined(packer *pk, lm_seg_work *work, lm_buf *out)
 {
-    size_t n = work->parsed ? work->parsed->shapes.count : 0;
-    uint32_t *shapes = lm_mem_alloc(pk->mem, n * sizeof *shapes);
-    if (!shapes) return lm_mem_err();
-    lm_err err = LM_OK;
+    size_t n = work->parsed->shapes.count;
     size_t mined = n < MINED_SHAPES_MAX ? n : MINED_SHAPES_MAX;
-    for (size_t s = 0; !err && s < mined; s++) {
-        lm_slice slice = work->messages[s];
-        err = lm_miner_add(pk->miner, (lm_str){work->text + slice.offset, slice.len}, &shapes[s]);
-    }
-    if (!err && mined) err = lm_miner_settle(pk->miner);
-    size_t templates = lm_miner_template_count(pk->miner);
-    size_t before = pk->count_cap;
-    if (!err) err = lm_vec_grow(pk->mem, &pk->counts, &pk->count_cap, templates + 1, sizeof *pk->counts);
-    for (size_t i = before; !err && i < pk->count_cap; i++) pk->counts[i] = (lm_template_count){0, INT64_MAX, INT64_MIN};
     uint64_t next = 0;
-    for (size_t s = 0; !err && s < n; s++) {
-        uint64_t id = s < mined ? lm_miner_template_of(pk->miner, shapes[s]) + 1 : 0; /* 0: the catch-all */
-        err = lm_buf_varint(out, lm_zigzag((int64_t)(id - next)));
-        if (id >= next) next = id + 1;
-        lm_template_count *count = &pk->counts[id];
-        count->rows += work->parsed->shapes.items[s].rows;
-        if (work->shape_first[s] < count->first_ns) count->first_ns = work->shape_first[s];
-        if (work->shape_last[s] > count->last_ns) count->last_ns = work->shape_last[s];
+    for (size_t s = 0; s < n; s++) {
+        uint32_t shape = 0;
+        if (s < mined) {
+            lm_slice slice = work->messages[s];
+            lm_err err = lm_miner_add(pk->miner, (lm_str){work->text + slice.offset, slice.len}, &shape);
+            if (err) return err;
+            shape++;
+        }
+        lm_err err = lm_buf_varint(out, lm_zigzag((int64_t)(shape - next)));
+        size_t before = pk->count_cap;
+        if (!err) err = lm_vec_grow(pk->mem, &pk->counts, &pk->count_cap, (size_t)shape + 1, sizeof *pk->counts);
+        if (err) return err;
+        for (size_t i = before; i < pk->count_cap; i++) pk->counts[i] = (lm_template_count){0, INT64_MAX, INT64_MIN};
+        if (shape >= next) next = (uint64_t)shape + 1;
+        add_count(&pk->counts[shape], work->parsed->shapes.items[s].rows, work->shape_first[s], work->shape_last[s]);
     }
-    lm_mem_release(pk->mem, shapes, n * sizeof *shapes);
-    return err;
+    return LM_OK;
 }
 
 static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templates, uint64_t templates_raw)
@@ -357,7 +359,7 @@ static lm_err commit(packer *pk, lm_seg_work *work)
     lm_buf ids, templates;
     lm_buf_init(&ids, pk->mem);
     lm_buf_init(&templates, pk->mem);
-    lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_templates(pk, work, &ids) : LM_OK;
+    lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_mined(pk, work, &ids) : LM_OK;
     if (!err && ids.len) err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
     if (!err) err = write_segment(pk, work, &templates, ids.len);
     lm_buf_fini(&ids);
@@ -608,8 +610,39 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------------- */
 
+/** Template 0 is the catch-all; template i + 1 is the miner's i. */
+static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
+{
+    size_t shapes = lm_miner_shape_count(pk->miner) + 1;
+    meta->mined = lm_arena_alloc(&pk->arena, shapes * sizeof *meta->mined, _Alignof(uint32_t));
+    meta->templates = lm_arena_alloc(&pk->arena, meta->template_count * sizeof *meta->templates, _Alignof(lm_archive_template));
+    if (!meta->mined || !meta->templates) return lm_mem_err();
+    for (size_t i = 0; i < meta->template_count; i++) {
+        lm_archive_template *t = &meta->templates[i];
+        *t = (lm_archive_template){.text = LM_STR("<*>"), .forward = (uint32_t)i, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
+        if (i == 0) continue;
+        t->text = lm_miner_text(pk->miner, (uint32_t)i - 1);
+        t->name = lm_miner_name(pk->miner, (uint32_t)i - 1);
+        t->forward = lm_miner_forward(pk->miner, (uint32_t)i - 1) + 1;
+    }
+    meta->mined_count = shapes;
+    for (size_t i = 0; i < shapes; i++) {
+        meta->mined[i] = i ? lm_miner_template_of(pk->miner, (uint32_t)i - 1) + 1 : 0;
+        if (i >= pk->count_cap) continue;
+        lm_archive_template *t = &meta->templates[meta->mined[i]];
+        lm_template_count sum = {t->count, t->first_ns, t->last_ns};
+        add_count(&sum, pk->counts[i].rows, pk->counts[i].first_ns, pk->counts[i].last_ns);
+        t->count = sum.rows;
+        t->first_ns = sum.first_ns;
+        t->last_ns = sum.last_ns;
+    }
+    return LM_OK;
+}
+
 static lm_err write_end(packer *pk)
 {
+    lm_err err = lm_miner_settle(pk->miner);
+    if (err) return err;
     lm_archive_meta meta = {.files = pk->files,
                             .file_count = pk->file_count,
                             .segments = pk->segments,
@@ -620,8 +653,7 @@ static lm_err write_end(packer *pk)
     lm_buf_init(&plain, pk->mem);
     lm_buf_init(&stored, pk->mem);
     meta.stream_schemas = lm_arena_alloc(&pk->arena, pk->stream_count * sizeof(lm_str), _Alignof(lm_str));
-    meta.templates = lm_arena_alloc(&pk->arena, meta.template_count * sizeof(lm_archive_template), _Alignof(lm_archive_template));
-    lm_err err = meta.stream_schemas && meta.templates ? LM_OK : lm_mem_err();
+    err = meta.stream_schemas ? LM_OK : lm_mem_err();
     for (size_t i = 0; !err && i < pk->stream_count; i++) {
         lm_buf saved;
         lm_buf_init(&saved, pk->mem);
@@ -631,20 +663,7 @@ static lm_err write_end(packer *pk)
         if (!err) meta.stream_schemas[i] = (lm_str){copy, saved.len};
         lm_buf_fini(&saved);
     }
-    for (size_t i = 0; !err && i < meta.template_count; i++) {
-        lm_archive_template *t = &meta.templates[i];
-        bool has_count = i < pk->count_cap;
-        *t = (lm_archive_template){.text = LM_STR("<*>"), .forward = 0, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
-        if (has_count) {
-            t->count = pk->counts[i].rows;
-            t->first_ns = pk->counts[i].first_ns;
-            t->last_ns = pk->counts[i].last_ns;
-        }
-        if (i == 0) continue;
-        t->text = lm_miner_text(pk->miner, (uint32_t)i - 1);
-        t->name = lm_miner_name(pk->miner, (uint32_t)i - 1);
-        t->forward = lm_miner_forward(pk->miner, (uint32_t)i - 1) + 1;
-    }
+    if (!err) err = fill_templates(pk, &meta);
     if (!err) err = lm_meta_write(&meta, &plain);
     if (!err) err = lm_buf_varint(&stored, plain.len);
     if (!err) err = lm_bytes_encode(pk->mem, (lm_str){plain.ptr, plain.len}, pk->options->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : pk->options->level, &stored);

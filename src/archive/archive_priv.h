@@ -227,6 +227,8 @@ typedef struct lm_archive_meta {
     size_t segment_count;
     lm_archive_template *templates;
     size_t template_count;
+    uint32_t *mined;        /* template of each mined shape + 1; [0] the catch-all */
+    size_t mined_count;
 } lm_archive_meta;
 
 /** Meta <-> bytes (not compressed). Parsed strings point into bytes; arrays live in arena. */

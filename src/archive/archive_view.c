@@ -136,10 +136,10 @@ static lm_err read_marks(lm_segment *segment)
 static lm_err read_template_ids(lm_segment *segment)
 {
     const lm_segment_head *head = &segment->head;
-    size_t template_count = segment->archive->meta.template_count;
+    const lm_archive_meta *meta = &segment->archive->meta;
     for (size_t s = 0; s < segment->shapes.count; s++) segment->views[s].template_id = 0;
     if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) != head->templates_check) return LM_OK; /* verify tells */
-    if (!head->templates_raw || !template_count) return LM_OK;
+    if (!head->templates_raw || !meta->mined_count) return LM_OK; /* salvaged: no templates */
     uint8_t *raw = lm_arena_alloc(&segment->arena, (size_t)head->templates_raw, 1);
     if (!raw) return lm_mem_err();
     lm_err err = lm_bytes_decode(segment->mem, segment->templates_bytes, raw, (size_t)head->templates_raw);
@@ -148,9 +148,9 @@ static lm_err read_template_ids(lm_segment *segment)
     uint64_t next = 0;
     for (size_t s = 0; s < segment->shapes.count; s++) {
         uint64_t id = next + (uint64_t)lm_unzigzag(lm_reader_varint(&r));
-        if (r.failed || id >= template_count) return corrupt(segment, "its template ids are damaged");
+        if (r.failed || id >= meta->mined_count) return corrupt(segment, "its template ids are damaged");
         if (id >= next) next = id + 1;
-        segment->views[s].template_id = segment->archive->meta.templates[id].forward;
+        segment->views[s].template_id = meta->templates[meta->mined[id]].forward;
     }
     return LM_OK;
 }

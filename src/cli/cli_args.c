@@ -148,9 +148,8 @@ const char *cli_nearest_command(const char *name)
     return nearest;
 }
 
-static const char *nearest_option(const cli_row *command, const char *name)
+static const char *nearest_option(const cli_row *command, const char *name, unsigned best)
 {
-    unsigned best = 99;
     const char *nearest = NULL;
     const cli_row *row;
     for (size_t i = 0; (row = cli_option_at(command, i)); i++) {
@@ -204,7 +203,7 @@ static int take_long(parsing *p, char *arg)
     size_t index = option_by_name(p->args->command, name, len);
     if (equals) *equals = '\0'; /* for messages; the value behind it stays whole */
     if (index == SIZE_MAX) {
-        const char *near = nearest_option(p->args->command, name);
+        const char *near = nearest_option(p->args->command, name, 99);
         if (near) return cli_usage(p->args, "unknown option '%s': did you mean '--%s'?", arg, near);
         return cli_usage(p->args, "unknown option '%s'", arg);
     }
@@ -226,16 +225,13 @@ static int take_letters(parsing *p, char *arg)
         p->args->values[number] = arg + 1;
         return EXIT_DONE;
     }
+    /* One '-' too few: -force must not be -f with an output named 'rce'. */
+    const char *near = strlen(arg) > 4 ? nearest_option(command, arg + 1, 2) : NULL;
+    if (near) return cli_usage(p->args, "unknown option '%s': did you mean '--%s'?", arg, near);
     for (char *at = arg + 1; *at; at++) {
         size_t index = option_by_letter(command, *at);
         char shown[3] = {'-', *at, '\0'};
-        if (index == SIZE_MAX) {
-            const char *near = nearest_option(command, arg + 1); /* one '-' too few */
-            if (near && strlen(arg) > 3) {
-                return cli_usage(p->args, "unknown option '%s': did you mean '--%s'?", arg, near);
-            }
-            return cli_usage(p->args, "unknown option '%s'", shown);
-        }
+        if (index == SIZE_MAX) return cli_usage(p->args, "unknown option '%s'", shown);
         if (cli_option_at(command, index)->type != CLI_FLAG) {
             return take_value(p, index, shown, at[1] ? at + 1 : NULL);
         }

@@ -1,0 +1,8 @@
+# Both spellings; nothing but facts.
+logmill version >a
+logmill --version >b
+cmp a b
+head -1 a
+grep -c ': ' a | sed 's/^[4-9].*/facts/'
+logmill version extra
+echo $?

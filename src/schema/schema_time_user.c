@@ -58,9 +58,8 @@ int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns)
         int64_t clock = ns % DAY_NS;
         if (clock < 0) clock += DAY_NS;
         int64_t days = (latest_ns - (latest_ns % DAY_NS)) / DAY_NS - (latest_ns < 0 && latest_ns % DAY_NS != 0);
-        ns = days * DAY_NS + clock;
-        if (ns > latest_ns) ns -= DAY_NS;
-        return ns;
+        ns = add_clamped(days * DAY_NS, clock);
+        return ns > latest_ns ? ns - DAY_NS : ns;
     }
     if (!lm_time_layout_has_year(layout)) {
         int64_t begin = days_to_year(YEARLESS_BASE) * DAY_NS;

@@ -1,0 +1,354 @@
+/**
+ * The header that lines share, found by what is constant in kind and position.
+ *
+ * Every line is read item by item: a time, a severity word, a number, a name, something in brackets, a separator. All lines go
+ * forward together, one item a column. A column is taken when nearly all lines have the same kind of item there; where a
+ * strong kind (time, level, brackets) is there for a good part of the lines, the others are left for a later round. Columns
+ * that by their kind belong to headers are anchors; the header ends behind the last anchor, and the message begins. Once a
+ * level or a time was followed by a terminator (`name: `, ` - `), numbers and names are no anchors any more: message texts of
+ * one program look alike, too.
+ *
+ * The tree is written as pattern text; names come from the kinds (pid, logger, host, ...). Nothing here knows any program.
+ */
+#include "schema/schema_infer_priv.h"
+
+static const uint8_t *end_of(lm_str line)
+{
+    const uint8_t *newline = line.len ? memchr(line.ptr, '\n', line.len) : NULL;
+    return newline ? newline : line.ptr + line.len;
+}
+
+static bool is_name_byte(uint8_t c)
+{
+    return lm_is_alpha(c) || lm_is_digit(c) || c >= 0x80 || memchr("_.$/@#<>()*-:\\+~%!&", c, 19);
+}
+
+/* Letters, then dots between words: org.example.Class, nova.compute.manager; not a number, a file or a host:port. */
+static bool is_dotted(lm_str s)
+{
+    size_t dots = 0, letters = 0;
+    if (s.len < 3 || !lm_is_alpha(s.ptr[0])) return false;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.ptr[i];
+        if (c == '.') {
+            if (i + 1 == s.len || !(lm_is_alpha(s.ptr[i + 1]) || s.ptr[i + 1] == '_')) return false;
+            dots++;
+        } else if (lm_is_alpha(c)) {
+            letters++;
+        } else if (!lm_is_digit(c) && !memchr("_$-#/<>", c, 7)) {
+            return false;
+        }
+    }
+    return dots && letters * 2 > s.len;
+}
+
+static item_kind kind_of_run(lm_str run)
+{
+    lm_value value = lm_value_of(run);
+    bool is_v6;
+    switch (value.type) {
+    case LM_TYPE_INT: return run.len <= 20 ? ITEM_INT : ITEM_NAME;
+    case LM_TYPE_DECIMAL: return ITEM_NUMBER;
+    case LM_TYPE_UUID:
+    case LM_TYPE_HEX: return run.ptr[0] == '0' && run.len > 1 && run.ptr[1] == 'x' ? ITEM_NAME : ITEM_ID;
+    case LM_TYPE_IPV4:
+    case LM_TYPE_IPV6: return ITEM_IP;
+    default: break;
+    }
+    size_t ip = lm_ip_len(run.ptr, run.len, &is_v6);
+    if (ip && !is_v6 && ip < run.len && (run.ptr[ip] == ':' || run.ptr[ip] == '/')) return ITEM_NAME; /* with a port */
+    for (size_t i = 0; i < run.len; i++) {
+        if (!is_name_byte(run.ptr[i])) return ITEM_OTHER;
+    }
+    return ITEM_NAME;
+}
+
+static const uint8_t *bracket_end(const uint8_t *p, const uint8_t *end)
+{
+    unsigned depth = 0;
+    for (const uint8_t *limit = end - p > 256 ? p + 256 : end; p < limit; p++) {
+        if (*p == '[') depth++;
+        else if (*p == ']' && --depth == 0) return p + 1;
+    }
+    return NULL;
+}
+
+/* name[123] */
+static bool app_behind(const uint8_t *p, const uint8_t *end, size_t *out_len)
+{
+    const uint8_t *q = p + 1;
+    if (p >= end || *p != '[') return false;
+    while (q < end && lm_is_digit(*q)) q++;
+    *out_len = (size_t)(q + 1 - p);
+    return q > p + 1 && q < end && *q == ']';
+}
+
+/* The item at or behind position at. */
+static item scan_item(lm_str line, size_t at)
+{
+    const uint8_t *end = end_of(line), *p = line.ptr + at, *begin = p;
+    while (p < end && lm_is_blank(*p)) p++;
+    item it = {.kind = ITEM_END, .blanks = (uint32_t)(p - begin), .tab = p > begin && p[-1] == '\t', .text = {p, 0}};
+    if (p >= end) return it;
+    size_t left = (size_t)(end - p), n;
+    lm_time time;
+    bool time_like = lm_is_digit(*p) || lm_is_alpha(*p);
+    if (time_like && lm_time_parse(p, left, &time) && (time.len == left || !(lm_is_alpha(p[time.len]) || lm_is_digit(p[time.len])))) {
+        it.kind = ITEM_TIME;
+        it.layout = time.layout;
+        it.text.len = time.len;
+        return it;
+    }
+    const uint8_t *close = *p == '[' ? bracket_end(p, end) : NULL;
+    it.text.len = 1;
+    if (close) {
+        it.kind = ITEM_BRACKET;
+        it.text.len = (size_t)(close - p);
+    } else if (*p == '|') {
+        it.kind = ITEM_PIPE;
+    } else if (*p == ':') {
+        it.kind = ITEM_COLON;
+    } else if (*p == ',' || *p == ';') {
+        it.kind = ITEM_COMMA;
+    } else if (*p == '-' && (left == 1 || lm_is_blank(p[1]))) {
+        it.kind = ITEM_DASH;
+    } else if ((n = lm_match_level(p, left)) != 0) {
+        it.kind = ITEM_LEVEL;
+        it.text.len = n;
+    } else {
+        const uint8_t *q = p;
+        while (q < end && !lm_is_blank(*q) && !memchr("|[],;\"", *q, 6)) q++;
+        if (q > p + 1 && q[-1] == ':') q--;
+        it.text.len = (size_t)(q - p);
+        it.kind = q == p ? ITEM_OTHER : kind_of_run(it.text);
+        if (it.text.len == 0) it.text.len = 1;
+        if (it.kind == ITEM_NAME && app_behind(q, end, &n)) {
+            it.kind = ITEM_APP;
+            it.text.len += n;
+        }
+        it.dotted = it.kind == ITEM_NAME && is_dotted(it.text);
+    }
+    return it;
+}
+
+/* ---- columns ---- */
+
+static bool is_wordish(item_kind kind)
+{
+    return kind == ITEM_INT || kind == ITEM_NUMBER || kind == ITEM_IP || kind == ITEM_ID || kind == ITEM_NAME ||
+           kind == ITEM_DASH;
+}
+
+static bool is_splitter(item_kind kind)
+{
+    return kind == ITEM_LEVEL || kind == ITEM_BRACKET || kind == ITEM_TIME || kind == ITEM_APP;
+}
+
+/* Which kind this column is; ITEM_OTHER: the header ends here. */
+static item_kind choose_kind(const infer *f, const uint32_t counts[ITEM_KINDS], size_t n)
+{
+    item_kind best = ITEM_OTHER, split = ITEM_OTHER;
+    size_t words = 0;
+    for (unsigned k = 0; k < ITEM_KINDS; k++) {
+        item_kind kind = (item_kind)k;
+        if (is_wordish(kind)) words += counts[k];
+        if (kind == ITEM_OTHER || kind == ITEM_END) continue;
+        if (best == ITEM_OTHER || counts[k] > counts[best]) best = kind;
+        if (is_splitter(kind) && (split == ITEM_OTHER || counts[k] > counts[split])) split = kind;
+    }
+    if (best == ITEM_OTHER || counts[best] == 0) return ITEM_OTHER;
+    if (counts[best] * 20u >= n * 19) return best;
+    if (words * 20 >= n * 19 && !f->terminated) return ITEM_WORD;
+    if (split != ITEM_OTHER && counts[split] >= 3 && counts[split] * 5u >= n && !f->terminated) return split;
+    return ITEM_OTHER;
+}
+
+static bool dotted_column(const column *c)
+{
+    return c->kind == ITEM_NAME && c->dotted * 10 >= c->count * 9;
+}
+
+/* Is this a column that headers have? Also says when what follows must be the message. */
+static bool judge(infer *f, column *c)
+{
+    const column *previous = f->column_count ? &f->columns[f->column_count - 1] : NULL;
+    bool first = !previous;
+    bool in_header = first || previous->is_anchor;
+    bool many = c->count >= 4;
+    switch (c->kind) {
+    case ITEM_TIME:
+        if (f->terminated && !first) return false;
+        f->has_time = true;
+        return true;
+    case ITEM_LEVEL:
+        if (f->terminated || f->has_level) return false;
+        f->has_level = true;
+        return true;
+    case ITEM_BRACKET:
+        if (f->terminated) return false;
+        f->has_time |= c->inner_time;
+        f->has_level |= c->inner_level;
+        return true;
+    case ITEM_APP: return !f->terminated;
+    case ITEM_PIPE: return true;
+    case ITEM_DASH:
+        if (f->terminated || !(f->has_time || f->has_level) || !many) return false;
+        f->terminated = f->has_level && f->has_time;
+        return true;
+    case ITEM_COLON:
+        if (f->terminated || first || c->blanks_min > 0) return false;
+        if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER || previous->kind == ITEM_BRACKET) return true;
+        f->terminated = c->blank_after * 10 >= c->count * 9 && (f->has_time || f->has_level);
+        return f->has_time || f->has_level;
+    case ITEM_INT:
+    case ITEM_NUMBER:
+    case ITEM_IP:
+    case ITEM_ID: return !f->terminated && in_header && many && (f->has_time || f->has_level);
+    case ITEM_NAME:
+    case ITEM_WORD: {
+        bool padded = c->wide_after * 10 >= c->count * 6 && c->wide_after >= 4;
+        if (f->terminated || !in_header || !many || !(f->has_time || f->has_level)) return false;
+        return padded || c->tab_after * 10 >= c->count * 9 || (dotted_column(c) && !c->glued_after);
+    }
+    default: return false;
+    }
+}
+
+/* Take the next column over all active lines. False: no more header. */
+static bool next_column(infer *f)
+{
+    uint32_t counts[ITEM_KINDS] = {0};
+    column c = {.blanks_min = UINT32_MAX};
+    for (size_t i = 0; i < f->count; i++) {
+        f->items[i] = scan_item(f->lines[f->active[i]], f->at[i]);
+        counts[f->items[i].kind]++;
+    }
+    c.kind = choose_kind(f, counts, f->count);
+    if (c.kind == ITEM_OTHER) return false;
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        const item *it = &f->items[i];
+        bool stays = c.kind == ITEM_WORD ? is_wordish(it->kind) : it->kind == c.kind;
+        if (!stays) continue;
+        lm_str line = f->lines[f->active[i]];
+        size_t end = (size_t)(it->text.ptr - line.ptr) + it->text.len;
+        const uint8_t *stop = end_of(line), *after = line.ptr + end;
+        bool blank = after < stop && lm_is_blank(*after);
+        c.count++;
+        c.dotted += it->dotted;
+        c.blank_after += blank || after == stop;
+        c.glued_after += after < stop && *after == ':';
+        c.tab_after += blank && *after == '\t';
+        c.wide_after += blank && after + 1 < stop && lm_is_blank(after[1]);
+        if (it->blanks < c.blanks_min) c.blanks_min = it->blanks;
+        if (it->blanks > c.blanks_max) c.blanks_max = it->blanks;
+        f->active[kept] = f->active[i];
+        f->at[kept] = end;
+        f->items[kept++] = *it;
+    }
+    f->count = kept;
+    lm_infer_describe(f, &c); /* what is in it: time layouts, content of brackets, a name */
+    c.is_anchor = judge(f, &c);
+    f->columns[f->column_count++] = c;
+    return true;
+}
+
+/* The columns up to the last anchor; enough of a header to believe in? */
+static bool cut_header(infer *f)
+{
+    size_t end = f->column_count;
+    bool time = false, level = false, app = false;
+    unsigned pipes = 0;
+    while (end > 0 && !f->columns[end - 1].is_anchor) end--;
+    for (size_t i = 0; i < end; i++) {
+        const column *c = &f->columns[i];
+        time |= c->kind == ITEM_TIME || c->inner_time;
+        level |= c->kind == ITEM_LEVEL || c->inner_level;
+        app |= c->kind == ITEM_APP;
+        pipes += c->kind == ITEM_PIPE;
+    }
+    f->column_count = end;
+    bool starts = end && (f->columns[0].kind == ITEM_TIME || f->columns[0].kind == ITEM_LEVEL || f->columns[0].inner_time ||
+                          f->columns[0].inner_level);
+    if (f->strict) return starts;
+    /* A level alone must open the line; so must an app. */
+    return time || pipes >= 2 || (level && starts) || (app && f->columns[0].kind == ITEM_APP && end >= 2);
+}
+
+/* Lines that go on with their message at these positions: blanks there? */
+static void message_gap(infer *f, const lm_str *lines, size_t count)
+{
+    (void)lines;
+    (void)count;
+    f->gap_min = UINT32_MAX;
+    f->gap_max = 0;
+    for (size_t i = 0; i < f->kept_count; i++) {
+        lm_str line = f->lines[f->kept[i]];
+        const uint8_t *p = line.ptr + f->kept_at[i], *end = end_of(line);
+        uint32_t n = 0;
+        if (p >= end) continue;
+        while (p + n < end && lm_is_blank(p[n])) n++;
+        if (n < f->gap_min) f->gap_min = n;
+        if (n > f->gap_max) f->gap_max = n;
+    }
+    if (f->gap_min == UINT32_MAX) f->gap_min = 0;
+}
+
+/* " (org.example.Class)" at the end of nearly all lines. */
+static bool logger_tail(const infer *f)
+{
+    size_t hits = 0;
+    for (size_t i = 0; i < f->kept_count; i++) {
+        lm_str line = f->lines[f->kept[i]];
+        const uint8_t *end = end_of(line), *p = end;
+        while (p > line.ptr && (p[-1] == ' ' || p[-1] == '\r')) p--;
+        if (p - line.ptr < 6 || p[-1] != ')') continue;
+        const uint8_t *q = p - 1;
+        while (q > line.ptr && q[-1] != '(' && !lm_is_blank(q[-1])) q--;
+        bool open = q - line.ptr >= 2 && q[-1] == '(' && lm_is_blank(q[-2]);
+        hits += open && is_dotted((lm_str){q, (size_t)(p - 1 - q)});
+    }
+    return f->kept_count >= 4 && hits * 10 >= f->kept_count * 9;
+}
+
+static lm_err infer_alloc(infer *f, lm_arena *arena, size_t count)
+{
+    f->active = lm_arena_alloc(arena, count * sizeof *f->active, _Alignof(uint32_t));
+    f->at = lm_arena_alloc(arena, count * sizeof *f->at, _Alignof(size_t));
+    f->kept = lm_arena_alloc(arena, count * sizeof *f->kept, _Alignof(uint32_t));
+    f->kept_at = lm_arena_alloc(arena, count * sizeof *f->kept_at, _Alignof(size_t));
+    f->items = lm_arena_alloc(arena, count * sizeof *f->items, _Alignof(item));
+    return f->active && f->at && f->kept && f->kept_at && f->items ? LM_OK : lm_mem_err();
+}
+
+lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool is_inner, lm_str *out_pattern)
+{
+    infer *f = lm_arena_alloc(arena, sizeof *f, _Alignof(infer));
+    if (!f) return lm_mem_err();
+    *f = (infer){.lines = lines, .arena = arena, .strict = is_inner};
+    lm_err err = infer_alloc(f, arena, count);
+    if (err) return err;
+    for (size_t i = 0; i < count; i++) {
+        bool blank_start = lines[i].len == 0 || lm_is_blank(lines[i].ptr[0]); /* goes on with the line before */
+        if (blank_start && !is_inner) continue;
+        f->active[f->count] = (uint32_t)i;
+        f->at[f->count++] = 0;
+    }
+    size_t begun = f->count, idle = 0;
+    while (f->column_count < COLUMN_MAX && f->count && idle < 6 && next_column(f)) {
+        idle++;
+        if (!f->columns[f->column_count - 1].is_anchor) continue;
+        idle = 0; /* what the header ends with so far */
+        memcpy(f->kept, f->active, f->count * sizeof *f->kept);
+        memcpy(f->kept_at, f->at, f->count * sizeof *f->kept_at);
+        f->kept_count = f->count;
+    }
+    bool enough = is_inner ? f->kept_count * 4 >= begun * 3 : f->kept_count * 20 >= begun || f->kept_count >= 50;
+    if (!enough || !cut_header(f)) {
+        *out_pattern = (lm_str){0};
+        return LM_OK;
+    }
+    message_gap(f, lines, count);
+    f->has_logger_tail = logger_tail(f);
+    return lm_infer_write(f, out_pattern);
+}

@@ -1,0 +1,381 @@
+/** Header inference, second half: what stands in brackets, what fields are called, the tree as pattern text. */
+#include "schema/schema_infer_priv.h"
+
+static lm_str trim(lm_str s)
+{
+    while (s.len && lm_is_blank(s.ptr[0])) s.ptr++, s.len--;
+    while (s.len && lm_is_blank(s.ptr[s.len - 1])) s.len--;
+    return s;
+}
+
+static lm_str inside(const item *it)
+{
+    return (lm_str){it->text.ptr + 1, it->text.len - 2};
+}
+
+static bool whole_time(lm_str s, lm_time *out)
+{
+    return s.len >= 5 && lm_time_parse(s.ptr, s.len, out) && out->len == s.len;
+}
+
+static bool all_digits(lm_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!lm_is_digit(s.ptr[i])) return false;
+    }
+    return s.len > 0 && s.len <= 10;
+}
+
+/* thread:Class@123 */
+static bool is_place(lm_str s)
+{
+    size_t at = s.len, colon = 0;
+    while (at > 0 && lm_is_digit(s.ptr[at - 1])) at--;
+    if (at == s.len || at == 0 || s.ptr[at - 1] != '@') return false;
+    for (size_t i = 0; i + 1 < at; i++) {
+        if (s.ptr[i] == ':') colon = i;
+    }
+    return colon > 0 && colon + 2 < at;
+}
+
+static content content_of(lm_str raw, lm_time *time)
+{
+    lm_str s = trim(raw);
+    size_t word = 0;
+    if (whole_time(s, time)) return CONTENT_TIME;
+    if (s.len && lm_match_level(s.ptr, s.len) == s.len) return CONTENT_LEVEL;
+    if (all_digits(s)) return CONTENT_INT;
+    while (word < s.len && !lm_is_blank(s.ptr[word])) word++;
+    if (word && word < s.len && whole_time(trim(lm_str_cut(s, word, s.len)), time)) return CONTENT_WORD_TIME;
+    if (is_place(s)) return CONTENT_PLACE;
+    size_t digits = 0;
+    while (digits < s.len && lm_is_digit(s.ptr[digits])) digits++;
+    if (digits && digits + 1 < s.len && s.ptr[digits] == ':') return CONTENT_INT_TEXT;
+    return CONTENT_TEXT;
+}
+
+/* Letters, then a blank, ':' or '=' (and a blank): "client ", "instance: ". */
+static lm_str key_of(lm_str s)
+{
+    size_t n = 0;
+    while (n < s.len && (lm_is_alpha(s.ptr[n]) || s.ptr[n] == '_')) n++;
+    if (n < 2 || n >= s.len || n > 24) return (lm_str){0};
+    if (s.ptr[n] == ':' || s.ptr[n] == '=') {
+        n++;
+        while (n < s.len && s.ptr[n] == ' ') n++;
+    } else if (s.ptr[n] == ' ') {
+        n++;
+    } else {
+        return (lm_str){0};
+    }
+    return lm_str_cut(s, 0, n);
+}
+
+static uint8_t time_rank(uint16_t layout)
+{
+    return (uint8_t)(1 + 4 * lm_time_layout_has_date(layout) + 2 * lm_time_layout_has_year(layout) +
+                     (lm_time_layout_ns(layout) < 1000000000));
+}
+
+static void describe_bracket(infer *f, column *c)
+{
+    uint32_t hits[CONTENT_KEY_EMPTY + 1] = {0};
+    uint32_t keyed = 0, empty = 0;
+    lm_str key = {0};
+    for (size_t i = 0; i < f->count; i++) {
+        lm_time time;
+        lm_str raw = inside(&f->items[i]);
+        content what = content_of(raw, &time);
+        hits[what]++;
+        if (what == CONTENT_TIME || what == CONTENT_WORD_TIME) c->time_rank = time_rank(time.layout);
+        c->padded_inside |= raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]));
+        lm_str own = key_of(raw);
+        if (i == 0) key = own;
+        if (key.len && lm_str_starts(raw, key)) {
+            keyed++;
+            empty += raw.len == key.len;
+        }
+    }
+    c->content = CONTENT_TEXT;
+    for (unsigned k = CONTENT_TIME; k <= CONTENT_PLACE; k++) {
+        if (hits[k] * 20u >= f->count * 19) c->content = (uint8_t)k;
+    }
+    if (c->content == CONTENT_TEXT && key.len && keyed == f->count && f->count >= 4) {
+        c->content = empty * 2 > f->count ? CONTENT_KEY_EMPTY : CONTENT_KEY;
+        c->key = key;
+    }
+    c->inner_time = c->content == CONTENT_TIME || c->content == CONTENT_WORD_TIME;
+    c->inner_level = c->content == CONTENT_LEVEL;
+}
+
+/* ---- names ---- */
+
+typedef bool (*test_fn)(lm_str text);
+
+static bool has_upper_only(lm_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!(s.ptr[i] >= 'A' && s.ptr[i] <= 'Z') && s.ptr[i] != '_' && s.ptr[i] != '-') return false;
+    }
+    return s.len > 0;
+}
+
+static bool is_file(lm_str s)
+{
+    static const char *const ends[] = {".go", ".py", ".c", ".cc", ".cpp", ".rs", ".js", ".ts", ".java", ".rb", ".php", ".h"};
+    size_t n = s.len;
+    while (n > 0 && lm_is_digit(s.ptr[n - 1])) n--;
+    if (n < s.len && n > 0 && s.ptr[n - 1] == ':') s.len = n - 1;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (lm_str_ends(s, lm_str_of(ends[i]))) return true;
+    }
+    return false;
+}
+
+static bool is_host(lm_str s)
+{
+    bool dash = false, digit = false;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.ptr[i];
+        dash |= c == '-' || c == '.';
+        digit |= lm_is_digit(c);
+        if (!lm_is_alpha(c) && !lm_is_digit(c) && !memchr("-.:_/", c, 5)) return false;
+    }
+    return digit && (dash || s.len >= 4) && lm_is_alpha(s.ptr[0]);
+}
+
+static bool has_at(lm_str s)
+{
+    return memchr(s.ptr, '@', s.len) != NULL;
+}
+
+static bool is_thread(lm_str s)
+{
+    static const char *const words[] = {"main", "hread", "pool", "worker", "Worker", "exec", "nio", "Handler", "handler", "Executor"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (lm_str_find(s, lm_str_of(words[i])) != SIZE_MAX) return true;
+    }
+    return false;
+}
+
+static bool is_request(lm_str s)
+{
+    return lm_str_starts(s, LM_STR("req-")) || lm_value_of(s).type == LM_TYPE_UUID;
+}
+
+static bool is_address(lm_str s)
+{
+    bool is_v6;
+    return lm_ip_len(s.ptr, s.len, &is_v6) > 0;
+}
+
+static bool most(const infer *f, test_fn test, bool in_brackets, unsigned percent)
+{
+    size_t hits = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        lm_str text = in_brackets ? inside(&f->items[i]) : f->items[i].text;
+        hits += text.len && test(text);
+    }
+    return hits * 100 >= f->count * percent && hits > 0;
+}
+
+static bool has_named(const infer *f, const char *name)
+{
+    for (size_t i = 0; i < f->column_count; i++) {
+        if (f->columns[i].name && strcmp(f->columns[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
+static const char *number_name(const infer *f)
+{
+    if (!f->has_time && !f->has_level) return "id";
+    if (!has_named(f, "pid")) return "pid";
+    return has_named(f, "tid") ? "number" : "tid";
+}
+
+static const char *word_name(const infer *f, const column *c)
+{
+    bool dotted = c->dotted * 10 >= c->count * 8;
+    if (c->kind == ITEM_WORD && f->column_count == 0) return "label";
+    if (most(f, is_file, false, 80)) return "source";
+    if (dotted && (f->has_time || f->has_level)) return "logger";
+    if (most(f, has_at, false, 80)) return "user";
+    if (c->glued_after * 10 >= c->count * 9 && f->has_level) return "logger";
+    if (c->glued_after * 10 >= c->count * 9) return "app";
+    if (most(f, has_upper_only, false, 90)) return "component";
+    if (dotted) return "component";
+    if (most(f, is_host, false, 90)) return "host";
+    return "field";
+}
+
+void lm_infer_describe(infer *f, column *c)
+{
+    switch (c->kind) {
+    case ITEM_TIME:
+        c->time_rank = time_rank(f->items[0].layout);
+        c->name = "timestamp";
+        break;
+    case ITEM_LEVEL: c->name = "level"; break;
+    case ITEM_INT: c->name = number_name(f); break;
+    case ITEM_NUMBER: c->name = "number"; break;
+    case ITEM_IP: c->name = "client"; break;
+    case ITEM_ID: c->name = "id"; break;
+    case ITEM_APP: c->name = "app"; break;
+    case ITEM_NAME:
+    case ITEM_WORD: c->name = word_name(f, c); break;
+    case ITEM_BRACKET:
+        describe_bracket(f, c);
+        if (c->content == CONTENT_INT) c->name = number_name(f);
+        else if (c->content == CONTENT_TEXT)
+            c->name = most(f, is_request, true, 50)   ? "request_id"
+                      : most(f, is_address, true, 80) ? "client"
+                      : most(f, is_thread, true, 30)  ? "thread"
+                      : has_named(f, "thread")        ? "context"
+                      : has_named(f, "logger")        ? "context"
+                                                      : "thread";
+        else c->name = NULL;
+        break;
+    default: c->literal = f->items[0].text; break;
+    }
+}
+
+/* ---- the tree as text ---- */
+
+typedef struct writer {
+    lm_buf out;
+    lm_err err;
+    char used[COLUMN_MAX * 3][32];
+    size_t used_count;
+} writer;
+
+static void put(writer *w, const char *text)
+{
+    if (!w->err) w->err = lm_buf_append(&w->out, text, strlen(text));
+}
+
+static void put_literal(writer *w, lm_str text)
+{
+    for (size_t i = 0; i < text.len && !w->err; i++) {
+        if (text.ptr[i] == '%') put(w, "%");
+        if (!w->err) w->err = lm_buf_u8(&w->out, text.ptr[i]);
+    }
+}
+
+/* %{name:kind}; a name used before gets a number. */
+static void put_field(writer *w, const char *name, const char *kind)
+{
+    unsigned same = 1;
+    for (size_t i = 0; i < w->used_count; i++) same += strcmp(w->used[i], name) == 0;
+    if (w->used_count < sizeof w->used / sizeof w->used[0]) {
+        strncpy(w->used[w->used_count], name, sizeof w->used[0] - 1);
+        w->used_count++;
+    }
+    put(w, "%{");
+    put(w, name);
+    if (same > 1) {
+        char digits[3] = {(char)('0' + same / 10), (char)('0' + same % 10), 0};
+        put(w, same >= 10 ? digits : digits + 1);
+    }
+    if (kind) {
+        put(w, ":");
+        put(w, kind);
+    }
+    put(w, "}");
+}
+
+static void put_blanks(writer *w, uint32_t min, uint32_t max)
+{
+    if (min > 0) put(w, " ");
+    else if (max > 0) put(w, "% ");
+}
+
+static void put_bracket(writer *w, const column *c, const char *time_name)
+{
+    char name[32];
+    size_t n = 0;
+    put(w, "[");
+    if (c->padded_inside && c->content != CONTENT_TEXT) put(w, "% ");
+    switch ((content)c->content) {
+    case CONTENT_TIME: put_field(w, time_name, "time"); break;
+    case CONTENT_WORD_TIME:
+        put_field(w, "source", "word");
+        put(w, " ");
+        put_field(w, time_name, "time");
+        break;
+    case CONTENT_LEVEL: put_field(w, "level", "level"); break;
+    case CONTENT_INT: put_field(w, c->name, "int"); break;
+    case CONTENT_INT_TEXT:
+        put_field(w, "pid", "int");
+        put(w, ":");
+        put_field(w, "thread", "bracket");
+        break;
+    case CONTENT_PLACE:
+        put_field(w, "thread", "last");
+        put(w, ":");
+        put_field(w, "logger", NULL);
+        put(w, "@");
+        put_field(w, "line", "int");
+        break;
+    case CONTENT_KEY:
+    case CONTENT_KEY_EMPTY:
+        put_literal(w, c->key);
+        for (; n + 1 < sizeof name && n < c->key.len && (lm_is_alpha(c->key.ptr[n]) || c->key.ptr[n] == '_'); n++)
+            name[n] = (char)c->key.ptr[n];
+        name[n] = 0;
+        put_field(w, name, "bracket");
+        break;
+    case CONTENT_TEXT: put_field(w, c->name, "bracket"); break;
+    }
+    if (c->padded_inside && c->content != CONTENT_TEXT) put(w, "% ");
+    put(w, "]");
+}
+
+static void put_column(writer *w, const infer *f, size_t index, size_t best_time)
+{
+    const column *c = &f->columns[index];
+    const char *time_name = index == best_time ? "timestamp" : "time";
+    if (index) put_blanks(w, c->blanks_min, c->blanks_max);
+    switch (c->kind) {
+    case ITEM_TIME: put_field(w, time_name, "time"); break;
+    case ITEM_LEVEL: put_field(w, "level", "level"); break;
+    case ITEM_INT: put_field(w, c->name, "int"); break;
+    case ITEM_NUMBER: put_field(w, c->name, "number"); break;
+    case ITEM_IP: put_field(w, c->name, "ip"); break;
+    case ITEM_ID:
+    case ITEM_NAME:
+    case ITEM_WORD: put_field(w, c->name, "word"); break;
+    case ITEM_APP:
+        put_field(w, c->name, "word");
+        put(w, "[");
+        put_field(w, "pid", "int");
+        put(w, "]");
+        break;
+    case ITEM_BRACKET: put_bracket(w, c, time_name); break;
+    case ITEM_DASH:
+        if (index == 0) put_field(w, "label", "word"); /* a dash in front stands for "nothing" */
+        else put(w, "-");
+        break;
+    default: put_literal(w, c->literal);
+    }
+}
+
+lm_err lm_infer_write(infer *f, lm_str *out_pattern)
+{
+    writer w = {.err = LM_OK};
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < f->column_count; i++) {
+        uint8_t rank = f->columns[i].time_rank;
+        if (rank && (best == SIZE_MAX || rank > f->columns[best].time_rank)) best = i;
+    }
+    lm_buf_init(&w.out, f->arena->mem);
+    for (size_t i = 0; i < f->column_count; i++) put_column(&w, f, i, best);
+    put_blanks(&w, f->gap_min, f->gap_max);
+    put(&w, "%m");
+    if (f->has_logger_tail) put(&w, " (%c)");
+    uint8_t *p = w.err ? NULL : lm_arena_copy(f->arena, w.out.ptr, w.out.len);
+    if (!w.err && !p) w.err = lm_mem_err();
+    if (!w.err) *out_pattern = (lm_str){p, w.out.len};
+    lm_buf_fini(&w.out);
+    return w.err;
+}

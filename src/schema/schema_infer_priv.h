@@ -1,0 +1,66 @@
+/** Inside header inference: columns being built. schema_infer.c finds them, schema_infer_name.c names and writes them. */
+#ifndef SCHEMA_INFER_PRIV_H
+#define SCHEMA_INFER_PRIV_H
+
+#include "schema/schema_priv.h"
+
+enum { COLUMN_MAX = 24 };
+
+typedef enum item_kind {
+    ITEM_END, ITEM_TIME, ITEM_LEVEL, ITEM_INT, ITEM_NUMBER, ITEM_IP, ITEM_ID, ITEM_NAME, ITEM_APP, ITEM_BRACKET,
+    ITEM_DASH, ITEM_PIPE, ITEM_COLON, ITEM_COMMA, ITEM_WORD /* several of these */, ITEM_OTHER, ITEM_KINDS
+} item_kind;
+
+/** What stands at one place of one line. */
+typedef struct item {
+    item_kind kind;
+    lm_str text;
+    uint32_t blanks;  /* before it */
+    uint16_t layout;  /* TIME */
+    bool dotted;      /* NAME: words with dots between */
+    bool tab;         /* a tab before it */
+} item;
+
+/** What stands inside brackets. */
+typedef enum content {
+    CONTENT_TEXT, CONTENT_TIME, CONTENT_WORD_TIME, CONTENT_LEVEL, CONTENT_INT, CONTENT_INT_TEXT, CONTENT_PLACE,
+    CONTENT_KEY, CONTENT_KEY_EMPTY
+} content;
+
+/** One column: the same kind of item in (nearly) all lines. */
+typedef struct column {
+    item_kind kind;
+    uint32_t count;        /* lines that have it */
+    uint32_t dotted, blank_after, glued_after, tab_after, wide_after;
+    uint32_t blanks_min, blanks_max; /* before it */
+    bool is_anchor;
+    bool inner_time, inner_level;
+    bool padded_inside;    /* brackets: blanks around the content */
+    uint8_t content;       /* brackets */
+    uint8_t time_rank;     /* how good a record's time this is */
+    lm_str key;            /* brackets with `key ` in front: that text, separator included */
+    lm_str literal;        /* DASH, PIPE, COLON, COMMA: the byte */
+    const char *name;      /* of the field */
+} column;
+
+typedef struct infer {
+    const lm_str *lines;
+    lm_arena *arena;
+    uint32_t *active;      /* lines that fit so far */
+    size_t *at;            /* where each goes on */
+    item *items;           /* of the column at hand */
+    size_t count;
+    uint32_t *kept;        /* active and at as of the last anchor */
+    size_t *kept_at;
+    size_t kept_count;
+    column columns[COLUMN_MAX];
+    size_t column_count;
+    uint32_t gap_min, gap_max; /* blanks between header and message */
+    bool strict;               /* a header in a field: it must open with a time or a level */
+    bool has_time, has_level, terminated, has_logger_tail;
+} infer;
+
+void lm_infer_describe(infer *f, column *c);
+LM_USE lm_err lm_infer_write(infer *f, lm_str *out_pattern);
+
+#endif

@@ -1,0 +1,423 @@
+/**
+ * Lines -> formats and statistics.
+ *
+ *   block of lines --parse, learning--> fits: statistics of their fields
+ *                                   --> misfits: kept as a sample
+ *   sample --search--> formats: JSON, rows with a header, named formats, logfmt, then headers inferred from what is left
+ *                      the sample's lines that fit now are counted
+ *   fields --look inside--> JSON, key=value pairs, or a header of its own in a field's text; the block's lines are read again
+ *                      for the statistics of the new inner fields alone
+ *
+ * A search costs about as much as a few hundred parses, so it runs when misfits are new: at first at once, then each time as
+ * many have come as were searched before. All of it is a function of the lines and of how they were cut into calls.
+ */
+#include "schema/schema_priv.h"
+
+enum { BLOCK_LINES = 512, INFERRED_MAX = 12, INNER_ROUNDS = 3 };
+
+typedef struct learner {
+    lm_schema *schema;
+    lm_arena arena;    /* fields of the line at hand */
+    lm_fields fields;
+    uint32_t *ids;
+} learner;
+
+/* Parse one line and count it. min_field: only fields from there on are counted, and the line itself is not. */
+static lm_err learn_line(learner *l, lm_str line, uint32_t min_field, bool *out_fits)
+{
+    lm_parse parse;
+    lm_schema *schema = l->schema;
+    lm_parse_begin(&parse, schema, &l->fields);
+    parse.learning = schema;
+    parse.ids = l->ids;
+    uint32_t format = lm_parse_run(&parse, line);
+    if (parse.err) return parse.err;
+    *out_fits = format != NO_INDEX;
+    if (format == NO_INDEX) return LM_OK;
+    if (min_field == 0) schema->formats[format].lines++;
+    for (size_t i = 0; i < l->fields.count; i++) {
+        uint32_t id = l->ids[i];
+        if (id == NO_INDEX || id < min_field) continue;
+        lm_err err = lm_stat_add(schema, &schema->fields[id], l->fields.items[i].value);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err sample_add(lm_schema *schema, lm_str line)
+{
+    schema->misfit_count++;
+    if (schema->sample_count == SAMPLE_LINES_MAX || line.len > SAMPLE_LINE_BYTES) return LM_OK;
+    lm_err err = lm_vec_grow(schema->mem, &schema->sample, &schema->sample_cap, schema->sample_count + 1,
+                             sizeof *schema->sample);
+    if (err) return err;
+    uint8_t *p = lm_arena_copy(&schema->sample_arena, line.ptr, line.len);
+    if (!p) return lm_mem_err();
+    schema->sample[schema->sample_count++] = (lm_str){p, line.len};
+    return LM_OK;
+}
+
+/* ---- the search for formats ---- */
+
+typedef struct search {
+    lm_schema *schema;
+    lm_schema *scratch;        /* all named formats */
+    lm_fields fields;
+    lm_arena arena;
+    lm_str *lines;             /* of the sample, those that nothing explains yet */
+    size_t count;
+    bool found;
+} search;
+
+static bool fits(search *s, const lm_schema *schema, uint32_t format, lm_str line)
+{
+    lm_parse parse;
+    lm_parse_begin(&parse, schema, &s->fields);
+    const lm_format *f = &schema->formats[format];
+    if (line.len == 0 || !lm_set_has(f->first, line.ptr[0])) return false;
+    switch ((lm_engine)f->engine) {
+    case LM_ENGINE_TREE: return lm_match_line(&parse, f, line);
+    case LM_ENGINE_JSON: return lm_json_line(&parse, f->root, line);
+    case LM_ENGINE_LOGFMT: return lm_logfmt_line(&parse, f->root, line);
+    case LM_ENGINE_ROW: return lm_row_line(&parse, f, line);
+    }
+    return false;
+}
+
+/* Take away the lines that this format of the schema explains; how many. */
+static size_t explain(search *s, uint32_t format)
+{
+    size_t kept = 0, before = s->count;
+    for (size_t i = 0; i < before; i++) {
+        if (!fits(s, s->schema, format, s->lines[i])) s->lines[kept++] = s->lines[i];
+    }
+    s->count = kept;
+    if (kept < before) s->found = true;
+    return before - kept;
+}
+
+static bool has_engine(const lm_schema *schema, lm_engine engine)
+{
+    for (size_t i = 0; i < schema->format_count; i++) {
+        if (schema->formats[i].engine == engine && !schema->formats[i].is_inner) return true;
+    }
+    return false;
+}
+
+static bool is_object(lm_str line)
+{
+    return line.len >= 2 && line.ptr[0] == '{' && (line.ptr[1] == '"' || line.ptr[1] == ' ' || line.ptr[1] == '}');
+}
+
+static lm_err search_engine(search *s, lm_engine engine)
+{
+    size_t hits = 0, pairs = 0, begin;
+    if (has_engine(s->schema, engine) || s->schema->format_count == FORMAT_COUNT_MAX) return LM_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        if (engine == LM_ENGINE_JSON) {
+            hits += is_object(s->lines[i]);
+        } else {
+            size_t n = lm_kv_count(s->lines[i], &begin);
+            if (n >= 2 && begin == 0) hits++, pairs += n;
+        }
+    }
+    if (hits == 0 || (engine == LM_ENGINE_LOGFMT && pairs < 3)) return LM_OK;
+    uint32_t format;
+    lm_err err = lm_engine_add(s->schema, engine, &format);
+    if (err) return err;
+    if (explain(s, format) == 0) s->schema->format_count--; /* looked like it, but was not */
+    return LM_OK;
+}
+
+/* "#fields\tts\tuid..." (Zeek), "#Fields: date time ..." (W3C) */
+static lm_err search_directives(search *s)
+{
+    lm_str names[COLUMNS_MAX];
+    for (size_t i = 0; i < s->count; i++) {
+        lm_str line = s->lines[i];
+        bool zeek = lm_str_starts(line, LM_STR("#fields")) && line.len > 8 && !lm_is_alpha(line.ptr[7]);
+        bool w3c = lm_str_starts(line, LM_STR("#Fields:"));
+        if (!zeek && !w3c) continue;
+        lm_str rest = lm_str_cut(line, 8, line.len);
+        while (rest.len && lm_is_blank(rest.ptr[0])) rest.ptr++, rest.len--;
+        uint8_t delimiter = zeek ? line.ptr[7] : memchr(rest.ptr, '\t', rest.len) ? '\t' : ' ';
+        size_t count = lm_row_cut(rest, delimiter, false, names, COLUMNS_MAX);
+        while (count != SIZE_MAX && count > 1 && names[count - 1].len == 0) count--; /* a blank at the end */
+        if (count == SIZE_MAX || count < 2 || s->schema->format_count == FORMAT_COUNT_MAX) continue;
+        bool known = false;
+        for (size_t k = 0; k < s->schema->format_count; k++) {
+            known |= s->schema->formats[k].engine == LM_ENGINE_ROW && lm_str_equal(s->schema->formats[k].header, line);
+        }
+        if (known) continue;
+        uint32_t format;
+        lm_err err = lm_row_add(s->schema, zeek ? LM_STR("zeek") : LM_STR("w3c"), line, delimiter, w3c, true, names, count, &format);
+        if (err == LM_E_LIMIT) continue;
+        if (err) return err;
+        if (zeek) lm_row_zeek_types(s->schema, format, s->lines, s->count);
+        (void)explain(s, format); /* none but the directive is fine */
+        s->found = true;
+        i = SIZE_MAX; /* s->lines changed: from the front */
+    }
+    return LM_OK;
+}
+
+static bool is_column_name(lm_str cell)
+{
+    if (cell.len == 0 || cell.len > 64 || !(lm_is_alpha(cell.ptr[0]) || cell.ptr[0] == '_' || cell.ptr[0] == '@')) return false;
+    for (size_t i = 0; i < cell.len; i++) {
+        uint8_t c = cell.ptr[i];
+        if (!lm_is_alpha(c) && !lm_is_digit(c) && !memchr("_-. ()/@#%$", c, 11)) return false;
+    }
+    return true;
+}
+
+/* The stream's first line names the columns, and nearly all lines have as many cells. */
+static lm_err search_header_row(search *s)
+{
+    static const uint8_t delimiters[] = {',', '\t', ';', '|'};
+    lm_str names[COLUMNS_MAX], cells[COLUMNS_MAX];
+    lm_schema *schema = s->schema;
+    if (schema->line_count > 0 || s->count < 2 || s->lines[0].ptr != schema->sample[0].ptr) return LM_OK;
+    for (size_t d = 0; d < sizeof delimiters; d++) {
+        lm_str header = s->lines[0];
+        size_t count = lm_row_cut(header, delimiters[d], true, names, COLUMNS_MAX), same = 0, other = 0;
+        if (count == SIZE_MAX || count < 2) continue;
+        bool good = true;
+        for (size_t i = 0; i < count && good; i++) {
+            good = is_column_name(names[i]);
+            for (size_t k = 0; k < i && good; k++) good = !lm_str_equal(names[i], names[k]);
+        }
+        for (size_t i = 1; good && i < s->count; i++) {
+            same += lm_row_cut(s->lines[i], delimiters[d], true, cells, COLUMNS_MAX) == count;
+            other++;
+        }
+        if (!good || same * 10 < other * 8 || same < 1) continue;
+        uint32_t format;
+        lm_err err = lm_row_add(schema, delimiters[d] == '\t' ? LM_STR("tsv") : LM_STR("csv"), header, delimiters[d], true, false,
+                                names, count, &format);
+        if (err) return err == LM_E_LIMIT ? LM_OK : err;
+        (void)explain(s, format); /* it does: counted above */
+        return LM_OK;
+    }
+    return LM_OK;
+}
+
+static bool has_pattern(const lm_schema *schema, lm_str pattern)
+{
+    for (size_t i = 0; i < schema->format_count; i++) {
+        if (!schema->formats[i].is_inner && lm_str_equal(schema->formats[i].pattern, pattern)) return true;
+    }
+    return false;
+}
+
+static lm_err scratch_make(search *s)
+{
+    lm_err err = lm_schema_new(s->schema->mem, &s->scratch);
+    for (size_t i = 0; !err && i < lm_named_count(); i++) {
+        const lm_named *named = lm_named_at(i);
+        uint32_t format;
+        err = lm_pattern_add(s->scratch, lm_str_of(named->name), lm_str_of(named->pattern), LM_ORIGIN_NAMED, (lm_str){0}, &format);
+    }
+    return err;
+}
+
+/* Each line goes to the first named format that fits; those with enough lines are taken. */
+static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
+{
+    uint32_t hits[FORMAT_COUNT_MAX] = {0};
+    for (size_t i = 0; i < s->count; i++) {
+        for (uint32_t k = 0; k < lm_named_count(); k++) {
+            uint8_t weight = lm_named_at(k)->weight;
+            if (weight < weight_min || weight > weight_max || !fits(s, s->scratch, k, s->lines[i])) continue;
+            hits[k]++;
+            break;
+        }
+    }
+    size_t total = s->count;
+    for (uint32_t k = 0; k < lm_named_count(); k++) {
+        const lm_named *named = lm_named_at(k);
+        size_t need = named->weight >= 9 ? 1 : total < 8 ? 1 : total / 50 + 2;
+        lm_str pattern = lm_str_of(named->pattern);
+        if (hits[k] < need || has_pattern(s->schema, pattern) || s->schema->format_count == FORMAT_COUNT_MAX) continue;
+        uint32_t format;
+        lm_err err = lm_pattern_add(s->schema, lm_str_of(named->name), pattern, LM_ORIGIN_NAMED, (lm_str){0}, &format);
+        if (err == LM_E_LIMIT) continue;
+        if (err) return err;
+        s->schema->formats[format].weight = named->weight;
+        (void)explain(s, format); /* it does: counted above */
+    }
+    return LM_OK;
+}
+
+static lm_err search_inferred(search *s)
+{
+    for (int round = 0; round < INFERRED_MAX && s->count && s->schema->format_count < FORMAT_COUNT_MAX; round++) {
+        lm_str pattern = {0};
+        lm_err err = lm_infer_header(&s->arena, s->lines, s->count, false, &pattern);
+        if (err) return err;
+        if (pattern.len == 0 || has_pattern(s->schema, pattern)) return LM_OK;
+        uint32_t format;
+        size_t fields_before = s->schema->field_count;
+        err = lm_pattern_add(s->schema, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, (lm_str){0}, &format);
+        if (err) return err == LM_E_LIMIT ? LM_OK : err;
+        /* Richer trees are tried before plainer ones, all of them behind the named formats. */
+        uint32_t nodes = s->schema->formats[format].node_count;
+        s->schema->formats[format].weight = (uint8_t)(nodes < 4 ? 1 : nodes < 8 ? 2 : nodes < 14 ? 3 : 4);
+        if (explain(s, format) == 0) {
+            s->schema->format_count--;
+            s->schema->field_count = fields_before;
+            return LM_OK;
+        }
+    }
+    return LM_OK;
+}
+
+static lm_err search_all(search *s)
+{
+    lm_err err = search_engine(s, LM_ENGINE_JSON);
+    if (!err) err = search_directives(s);
+    if (!err) err = scratch_make(s);
+    if (!err) err = search_named(s, 9, 9);
+    if (!err) err = search_header_row(s);
+    if (!err) err = search_engine(s, LM_ENGINE_LOGFMT);
+    if (!err) err = search_named(s, 5, 8);
+    if (!err) err = search_inferred(s);
+    return err;
+}
+
+/* Look for formats in the sample; what fits now is counted and leaves it. */
+static lm_err discover(learner *l)
+{
+    lm_schema *schema = l->schema;
+    search s = {.schema = schema, .count = schema->sample_count};
+    if (schema->misfit_count < schema->next_search || s.count == 0) return LM_OK;
+    size_t list_bytes = s.count * sizeof *s.lines;
+    lm_arena_init(&s.arena, schema->mem);
+    s.fields.arena = &s.arena;
+    s.lines = lm_mem_alloc(schema->mem, list_bytes);
+    if (!s.lines) return lm_mem_err();
+    memcpy(s.lines, schema->sample, list_bytes);
+    lm_err err = search_all(&s);
+    lm_schema_order(schema);
+    size_t kept = 0;
+    for (size_t i = 0; !err && i < schema->sample_count; i++) {
+        bool fits_now = false;
+        if (s.found) err = learn_line(l, schema->sample[i], 0, &fits_now);
+        if (!fits_now) schema->sample[kept++] = schema->sample[i];
+    }
+    if (!err) schema->sample_count = kept;
+    schema->next_search = schema->misfit_count * 2 + 16;
+    lm_mem_release(schema->mem, s.lines, list_bytes);
+    lm_schema_free(s.scratch);
+    lm_arena_fini(&s.arena);
+    return err;
+}
+
+/* Fresh misfits push out old ones: they are what the next search must explain. */
+static void sample_forget(lm_schema *schema)
+{
+    if (schema->sample_count < SAMPLE_LINES_MAX) return;
+    schema->sample_count = 0;
+    lm_arena_reset(&schema->sample_arena);
+}
+
+/* ---- what fields hold inside ---- */
+
+static lm_err inner_root(lm_schema *schema, lm_info *info, uint8_t flag)
+{
+    bool is_text = info->role == LM_ROLE_MESSAGE && schema->formats[info->format].engine == LM_ENGINE_TREE;
+    if (info->inner_root == NO_INDEX) {
+        lm_err err = lm_schema_root_add(schema, is_text ? (lm_str){0} : info->name, info->format, &info->inner_root);
+        if (err) return err;
+    }
+    info->inner |= flag;
+    return LM_OK;
+}
+
+/* Text of the stream's program in an envelope (a JSON key, a CSV cell) may have a header of its own. */
+static lm_err inner_header(lm_schema *schema, uint32_t field, lm_arena *arena)
+{
+    const lm_info *info = &schema->fields[field];
+    const lm_stat *stat = info->stat;
+    bool envelope = schema->formats[info->format].engine != LM_ENGINE_TREE && info->role == LM_ROLE_MESSAGE;
+    bool searched = info->inner & (LM_INNER_FORMAT | LM_INNER_JSON);
+    if (!envelope || searched || stat->value_count < 4 || schema->format_count == FORMAT_COUNT_MAX) return LM_OK;
+    lm_str pattern = {0};
+    lm_err err = lm_infer_header(arena, stat->values, stat->value_count, true, &pattern);
+    if (err || pattern.len == 0) return err;
+    uint32_t format;
+    err = lm_pattern_add(schema, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, info->name, &format);
+    if (err) return err == LM_E_LIMIT ? LM_OK : err;
+    schema->formats[format].is_inner = true;
+    schema->fields[field].inner |= LM_INNER_FORMAT;
+    schema->fields[field].inner_format = format;
+    return LM_OK;
+}
+
+static lm_err look_inside(lm_schema *schema, lm_arena *arena, bool *out_new)
+{
+    size_t count = schema->field_count;
+    for (uint32_t i = 0; i < count; i++) {
+        lm_info *info = &schema->fields[i];
+        uint8_t before = info->inner;
+        const lm_stat *stat = info->stat;
+        bool json = stat->json_seen && stat->json_seen * 50 >= stat->count;
+        bool kv = info->role == LM_ROLE_MESSAGE && stat->kv_seen * 10 >= stat->count && stat->kv_seen;
+        lm_err err = LM_OK;
+        if (json && !(before & LM_INNER_JSON)) err = inner_root(schema, info, LM_INNER_JSON);
+        if (!err && kv && !(before & LM_INNER_KV)) err = inner_root(schema, info, LM_INNER_KV);
+        if (!err) err = inner_header(schema, i, arena);
+        if (err) return err;
+        *out_new |= schema->fields[i].inner != before;
+    }
+    return LM_OK;
+}
+
+static lm_err learn_inside(learner *l, const lm_str *lines, size_t count)
+{
+    for (int round = 0; round < INNER_ROUNDS; round++) {
+        bool is_new = false, fits_line;
+        uint32_t first = (uint32_t)l->schema->field_count;
+        lm_err err = look_inside(l->schema, &l->arena, &is_new);
+        if (err || !is_new) return err;
+        for (size_t i = 0; !err && i < count; i++) err = learn_line(l, lines[i], first ? first : 1, &fits_line);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err learn_block(learner *l, const lm_str *lines, size_t count)
+{
+    lm_schema *schema = l->schema;
+    lm_err err = LM_OK;
+    sample_forget(schema);
+    for (size_t i = 0; !err && i < count; i++) {
+        bool fits_line = false;
+        lm_arena_reset(&l->arena);
+        l->fields.items = NULL;
+        l->fields.cap = 0;
+        err = learn_line(l, lines[i], 0, &fits_line);
+        if (!err && !fits_line) err = sample_add(schema, lines[i]);
+    }
+    if (!err) err = discover(l);
+    if (!err) err = learn_inside(l, lines, count);
+    schema->line_count += count;
+    return err;
+}
+
+lm_err lm_schema_learn(lm_schema *schema, const lm_str *lines, size_t count)
+{
+    learner l = {.schema = schema};
+    lm_arena_init(&l.arena, schema->mem);
+    l.fields.arena = &l.arena;
+    l.ids = lm_mem_alloc(schema->mem, LM_FIELD_COUNT_MAX * sizeof *l.ids);
+    lm_err err = l.ids ? LM_OK : lm_mem_err();
+    for (size_t at = 0; !err && at < count; at += BLOCK_LINES) {
+        size_t n = count - at < BLOCK_LINES ? count - at : BLOCK_LINES;
+        err = learn_block(&l, lines + at, n);
+    }
+    if (!err) err = lm_schema_refresh(schema);
+    lm_mem_release(schema->mem, l.ids, LM_FIELD_COUNT_MAX * sizeof *l.ids);
+    lm_arena_fini(&l.arena);
+    return err;
+}

@@ -1,0 +1,179 @@
+/**
+ * One line -> fields. The formats are tried in the schema's order; the first that fits takes the line. Fields that hold JSON,
+ * key=value pairs or a header of their own are then taken apart again, their parts behind the whole.
+ */
+#include "schema/schema_priv.h"
+
+enum { RANK_MUST_LOOK = 50, RANK_INNER = 120 };
+
+void lm_parse_begin(lm_parse *parse, const lm_schema *schema, lm_fields *fields)
+{
+    *parse = (lm_parse){.schema = schema, .fields = fields};
+    fields->count = 0;
+    fields->format = fields->timestamp = fields->level = fields->message = -1;
+}
+
+static bool room(lm_parse *parse)
+{
+    lm_fields *fields = parse->fields;
+    if (fields->count < fields->cap) return true;
+    if (fields->count >= LM_FIELD_COUNT_MAX || parse->err) return false;
+    size_t cap = fields->cap ? fields->cap * 2 : 32;
+    lm_field *items = lm_arena_alloc(fields->arena, cap * sizeof *items, _Alignof(lm_field));
+    if (!items) {
+        parse->err = lm_mem_err();
+        return false;
+    }
+    if (fields->count) memcpy(items, fields->items, fields->count * sizeof *items);
+    fields->items = items;
+    fields->cap = cap;
+    return true;
+}
+
+/* Could this value be what a weakly named field claims to be? */
+static bool looks_like(lm_role role, lm_str value)
+{
+    if (role == LM_ROLE_LEVEL) return value.len && value.len <= 12 && lm_severity_parse(value) != LM_SEV_UNKNOWN;
+    if (role != LM_ROLE_TIME) return true;
+    if (value.len < 8 || value.len > LM_TIME_TEXT_MAX) return false;
+    size_t digits = 0;
+    for (size_t i = 0; i < value.len; i++) digits += lm_is_digit(value.ptr[i]);
+    return digits >= 6;
+}
+
+static void claim(lm_parse *parse, const lm_info *info, lm_str value, int item)
+{
+    lm_role role = (lm_role)info->role;
+    unsigned rank = info->rank;
+    if (rank >= RANK_MUST_LOOK && !looks_like(role, value)) return;
+    int *slot = role == LM_ROLE_TIME    ? &parse->fields->timestamp
+                : role == LM_ROLE_LEVEL ? &parse->fields->level
+                                        : &parse->fields->message;
+    if (parse->container) {
+        bool inside_message = role == LM_ROLE_MESSAGE && *slot == (int)parse->container - 1;
+        if (inside_message) *slot = -1; /* the text in the text is the better one */
+        else rank += RANK_INNER;
+    }
+    if (*slot >= 0 && rank >= parse->ranks[role]) return;
+    *slot = item;
+    parse->ranks[role] = (uint8_t)(rank < UINT8_MAX ? rank : UINT8_MAX);
+}
+
+void lm_parse_emit(lm_parse *parse, uint32_t field, lm_str value)
+{
+    if (!room(parse)) return;
+    const lm_info *info = &parse->schema->fields[field];
+    size_t at = parse->fields->count++;
+    lm_type type = value.len <= 7 && lm_value_is_null(value) ? LM_TYPE_NULL : (lm_type)info->type;
+    parse->fields->items[at] = (lm_field){info->name, value, type};
+    if (info->role) claim(parse, info, value, (int)at);
+    if (parse->ids) parse->ids[at] = field;
+    if (info->inner && parse->inner_count < INNER_MAX) {
+        parse->inner[parse->inner_count] = at;
+        parse->inner_ids[parse->inner_count++] = field;
+    }
+}
+
+void lm_parse_emit_new(lm_parse *parse, lm_str name, lm_str value)
+{
+    if (!room(parse)) return;
+    size_t at = parse->fields->count++;
+    parse->fields->items[at] = (lm_field){name, value, lm_value_of(value).type};
+    if (parse->ids) parse->ids[at] = NO_INDEX;
+    lm_info info = {0};
+    info.role = (uint8_t)lm_role_of(name, &info.rank);
+    if (info.role) claim(parse, &info, value, (int)at);
+}
+
+void lm_parse_emit_path(lm_parse *parse, uint32_t path_index, lm_str value)
+{
+    const lm_path *path = &parse->schema->paths[path_index];
+    uint32_t field = path->field;
+    if (field == NO_INDEX && parse->learning && path->name.len) {
+        lm_err err = lm_schema_field_add(parse->learning, path->name, path->format, &field);
+        if (err && err != LM_E_LIMIT) parse->err = err;
+        if (!err) {
+            lm_info *info = &parse->learning->fields[field];
+            parse->learning->paths[path_index].field = field;
+            info->role = (uint8_t)lm_role_of(info->name, &info->rank);
+        } else {
+            field = NO_INDEX;
+        }
+    }
+    if (field == NO_INDEX) lm_parse_emit_new(parse, path->name, value);
+    else lm_parse_emit(parse, field, value);
+}
+
+void lm_parse_emit_message(lm_parse *parse, lm_str line)
+{
+    if (!room(parse)) return;
+    size_t at = parse->fields->count++;
+    parse->fields->items[at] = (lm_field){LM_STR("message"), line, LM_TYPE_TEXT};
+    parse->fields->message = (int)at;
+    if (parse->ids) parse->ids[at] = NO_INDEX;
+}
+
+static bool try_format(lm_parse *parse, const lm_format *format, lm_str line)
+{
+    switch ((lm_engine)format->engine) {
+    case LM_ENGINE_TREE: return lm_match_line(parse, format, line);
+    case LM_ENGINE_JSON: return lm_json_line(parse, format->root, line);
+    case LM_ENGINE_LOGFMT: return lm_logfmt_line(parse, format->root, line);
+    case LM_ENGINE_ROW: return lm_row_line(parse, format, line);
+    }
+    return false;
+}
+
+static void take_apart(lm_parse *parse, size_t item, uint32_t field)
+{
+    const lm_info *info = &parse->schema->fields[field];
+    lm_str value = parse->fields->items[item].value;
+    parse->container = (uint32_t)item + 1;
+    if (info->inner & LM_INNER_JSON) {
+        size_t at = lm_json_find(value, 0);
+        for (int tries = 0; at != SIZE_MAX && tries < 2; tries++) {
+            if (lm_json_line(parse, info->inner_root, lm_str_cut(value, at, value.len))) return;
+            at = lm_json_find(value, at + 1);
+        }
+    }
+    if (info->inner & LM_INNER_FORMAT) {
+        lm_parse_mark mark = lm_parse_mark_take(parse);
+        if (lm_match_line(parse, &parse->schema->formats[info->inner_format], value)) return;
+        lm_parse_mark_restore(parse, &mark);
+    }
+    if (info->inner & LM_INNER_CEF) (void)lm_cef_pairs(parse, info->inner_root, value); /* none is fine */
+    if (info->inner & LM_INNER_KV) (void)lm_kv_tail(parse, info->inner_root, value); /* none is fine */
+}
+
+uint32_t lm_parse_run(lm_parse *parse, lm_str line)
+{
+    const lm_schema *schema = parse->schema;
+    uint32_t found = NO_INDEX;
+    lm_parse_mark mark = lm_parse_mark_take(parse);
+    for (size_t i = 0; i < schema->order_count && line.len; i++) {
+        const lm_format *format = &schema->formats[schema->order[i]];
+        if (!lm_set_has(format->first, line.ptr[0])) continue;
+        if (try_format(parse, format, line)) {
+            found = schema->order[i];
+            break;
+        }
+        lm_parse_mark_restore(parse, &mark);
+    }
+    if (found == NO_INDEX) {
+        lm_parse_emit_message(parse, line);
+        return found;
+    }
+    for (uint32_t i = 0; i < parse->inner_count; i++) take_apart(parse, parse->inner[i], parse->inner_ids[i]);
+    parse->container = 0;
+    return found;
+}
+
+lm_err lm_schema_parse(const lm_schema *schema, lm_str line, lm_fields *fields)
+{
+    lm_parse parse;
+    lm_parse_begin(&parse, schema, fields);
+    uint32_t format = lm_parse_run(&parse, line);
+    if (parse.err) return parse.err;
+    fields->format = format == NO_INDEX ? -1 : (int)format;
+    return LM_OK;
+}

@@ -54,6 +54,14 @@ typedef struct slot {
     _Atomic(lm_group *) group;
 } slot;
 
+/* One set for each worker and one for all callers: counting pulls no cache line to and fro. */
+typedef struct counters {
+    _Atomic uint64_t run;
+    _Atomic uint64_t stolen;
+    _Atomic uint64_t at_once;
+    _Atomic uint64_t sleeps;
+} counters;
+
 typedef struct worker {
     _Alignas(CACHE_LINE) _Atomic int64_t top;    /* oldest task; thieves move it */
     _Alignas(CACHE_LINE) _Atomic int64_t bottom; /* behind the newest task; the owner moves it */
@@ -61,6 +69,7 @@ typedef struct worker {
     lm_pool *pool;
     pthread_t thread;
     int cpu; /* pinned to, or -1 */
+    counters count;
 } worker;
 
 struct lm_pool {
@@ -78,6 +87,7 @@ struct lm_pool {
     _Atomic size_t inbox_count; /* written under lock, looked at without */
     _Atomic unsigned sleepers;
     bool is_closing; /* lock */
+    counters count;  /* of callers */
 };
 
 static _Thread_local worker *self; /* the worker this thread is, NULL for callers */
@@ -164,6 +174,16 @@ static bool inbox_take(lm_pool *pool, task *out)
 
 /* ---- finding and running tasks ---- */
 
+static void count_one(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static counters *counters_here(lm_pool *pool)
+{
+    return self && self->pool == pool ? &self->count : &pool->count;
+}
+
 static bool has_work(lm_pool *pool)
 {
     if (atomic_load(&pool->inbox_count)) return true;
@@ -181,7 +201,10 @@ static bool find_task(lm_pool *pool, worker *me, task *out)
     unsigned start = me ? (unsigned)(me - pool->workers) + 1 : 0;
     for (unsigned i = 0; i < pool->worker_count; i++) {
         worker *victim = &pool->workers[(start + i) % pool->worker_count];
-        if (victim != me && deque_steal(victim, out)) return true;
+        if (victim != me && deque_steal(victim, out)) {
+            count_one(&counters_here(pool)->stolen);
+            return true;
+        }
     }
     return false;
 }
@@ -220,6 +243,7 @@ static void run_task(const task *t)
     lm_group *group = t->group;
     lm_pool *pool = group->pool;
     if (err) note_failure(group, err);
+    if (pool) count_one(&counters_here(pool)->run);
     if (atomic_fetch_sub(&group->pending, 1) == 1 && pool)
         wake_all(pool); /* (4): only the pool from here on */
 }
@@ -231,7 +255,10 @@ static void sleep_for_work(lm_pool *pool, lm_group *group)
     atomic_fetch_add(&pool->sleepers, 1);
     bool is_idle =
         !pool->is_closing && !has_work(pool) && !(group && atomic_load(&group->pending) == 0);
-    if (is_idle) pthread_cond_wait(&pool->wake, &pool->lock);
+    if (is_idle) {
+        count_one(&counters_here(pool)->sleeps);
+        pthread_cond_wait(&pool->wake, &pool->lock);
+    }
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -360,6 +387,23 @@ unsigned lm_pool_threads(const lm_pool *pool)
     return pool->threads;
 }
 
+static void counters_add(const counters *c, lm_pool_counters *sum)
+{
+    sum->tasks_run += atomic_load_explicit(&c->run, memory_order_relaxed);
+    sum->tasks_stolen += atomic_load_explicit(&c->stolen, memory_order_relaxed);
+    sum->tasks_inline += atomic_load_explicit(&c->at_once, memory_order_relaxed);
+    sum->sleeps += atomic_load_explicit(&c->sleeps, memory_order_relaxed);
+}
+
+void lm_pool_counters_get(const lm_pool *pool, lm_pool_counters *out)
+{
+    lm_pool_counters sum = {0};
+    counters_add(&pool->count, &sum);
+    for (unsigned i = 0; i < pool->worker_count; i++)
+        counters_add(&pool->workers[i].count, &sum);
+    *out = sum;
+}
+
 /* ---- groups ---- */
 
 void lm_group_init(lm_group *group, lm_pool *pool)
@@ -382,6 +426,7 @@ void lm_group_run(lm_group *group, lm_task_fn fn, void *ctx, size_t index)
     if (is_queued) {
         wake_one(pool);
     } else {
+        if (pool) count_one(&counters_here(pool)->at_once);
         run_task(&t);
     }
 }

@@ -16,6 +16,17 @@ LM_USE lm_err lm_pool_new(lm_mem *mem, unsigned threads, lm_pool **out);
 void lm_pool_free(lm_pool *pool); /* waits for running tasks; NULL is fine */
 unsigned lm_pool_threads(const lm_pool *pool);
 
+/** What the pool has done since it was made; for judging the size of tasks. */
+typedef struct lm_pool_counters {
+    uint64_t tasks_run;    /* all of them, the next three included */
+    uint64_t tasks_stolen; /* taken from another worker's deque */
+    uint64_t tasks_inline; /* run by the one who added them: one thread only, or full queues */
+    uint64_t sleeps;       /* times a thread found nothing to do and slept */
+} lm_pool_counters;
+
+/** Exact when no task is running; otherwise of about this moment. */
+void lm_pool_counters_get(const lm_pool *pool, lm_pool_counters *out);
+
 /** A set of tasks that is waited for together. Lives on the caller's stack or in its struct. */
 typedef struct lm_group {
     lm_pool *pool;

@@ -91,6 +91,10 @@ static void nested_groups_steal_and_finish(void **state)
         lm_group_run(&group, grow, &t, 10);
         assert_int_equal(lm_group_wait(&group), LM_OK);
         assert_int_equal(atomic_load(&t.leaves), 1024);
+        lm_pool_counters counters;
+        lm_pool_counters_get(pool, &counters);
+        assert_int_equal(counters.tasks_run, 2047); /* every node of the tree, once */
+        assert_int_equal(counters.tasks_inline, threads == 1 ? 2047 : 0);
         lm_pool_free(pool);
     }
     lm_mem_free(mem);
@@ -101,6 +105,7 @@ static void nested_groups_steal_and_finish(void **state)
 typedef struct handover {
     lm_pool *pool;
     lm_group group;
+    _Atomic bool is_started;
     _Atomic bool was_run;
 } handover;
 
@@ -116,6 +121,7 @@ static lm_err add_and_block(void *ctx, size_t index)
 {
     handover *h = ctx;
     (void)index;
+    atomic_store(&h->is_started, true);
     lm_group_run(&h->group, mark, h, 0);
     for (int i = 0; i < 20000 && !atomic_load(&h->was_run); i++)
         usleep(1000);
@@ -133,8 +139,13 @@ static void idle_threads_steal(void **state)
         handover h = {.pool = pool};
         lm_group_init(&h.group, pool);
         lm_group_run(&h.group, add_and_block, &h, 0);
+        while (!atomic_load(&h.is_started)) usleep(100); /* on a worker: we do not help before */
         assert_int_equal(lm_group_wait(&h.group), LM_OK);
     }
+    lm_pool_counters counters;
+    lm_pool_counters_get(pool, &counters);
+    assert_int_equal(counters.tasks_run, 40);
+    assert_int_equal(counters.tasks_stolen, 20);
     lm_pool_free(pool);
     lm_mem_free(mem);
 }

@@ -16,10 +16,13 @@
 
 enum { CHUNK_BYTES = 1 << 16, TEXT_VALUE_MAX = 256, AFFIX_MAX = 12 };
 
+/** What the scanner already knows of a token's text. */
+enum { FORM_ANY, FORM_DIGITS /* 1..16 of them */, FORM_DECIMAL /* digits, a point, digits: at most 17 bytes */ };
+
 typedef struct variable {
     uint32_t begin, end; /* in the chunk's text: offsets from the segment's begin */
     uint8_t kind;
-    bool is_digits;   /* TOKEN of 1..16 digits */
+    uint8_t form;     /* TOKEN: FORM_* */
     uint16_t layout;  /* TIME */
     int64_t ticks;    /* TIME */
 } variable;
@@ -161,10 +164,9 @@ static bool looks_like_time(const uint8_t *t, size_t at, size_t digits, size_t l
     }
 }
 
-static size_t push_token(parser *ps, size_t begin, size_t end, bool is_digits)
+static inline size_t push_token(parser *ps, size_t begin, size_t end, uint8_t form)
 {
-    ps->vars[ps->var_count++] = (variable){
-        .begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TOKEN, .is_digits = is_digits && end - begin <= 16};
+    ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TOKEN, .form = form};
     return end;
 }
 
@@ -186,7 +188,11 @@ static size_t push_number(parser *ps, size_t at, size_t stop, size_t from, size_
             begin--;
         }
     }
-    return push_token(ps, begin, end, points == 0 && begin == at);
+    size_t len = end - begin;
+    uint8_t form = FORM_ANY;
+    if (begin == at && points == 0 && len <= 16) form = FORM_DIGITS;
+    if (begin == at && points == 1 && len <= 17 && (stop - at) <= 8 && end - stop <= 9) form = FORM_DECIMAL;
+    return push_token(ps, begin, end, form);
 }
 
 /**
@@ -206,29 +212,29 @@ static size_t scan_token(parser *ps, size_t at, size_t from, size_t line_begin, 
     }
     if (end - begin == 8 && begin + 36 <= line_end && t[end] == '-' && is_uuid_at(t + begin) &&
         (begin + 36 == line_end || !is_alnum(t[begin + 36]))) {
-        return push_token(ps, begin, begin + 36, false);
+        return push_token(ps, begin, begin + 36, FORM_ANY);
     }
     if (begin == at) {
         if (looks_like_time(t, at, digits, line_end) && push_time(ps, at, line_end, at)) return ps->vars[ps->var_count - 1].end;
         if (try_month_time(ps, at, digits, from, line_end)) return ps->vars[ps->var_count - 1].end;
         if (end == at + digits) return push_number(ps, at, end, from, line_begin, line_end);
         if (digits == 1 && t[at] == '0' && (t[at + 1] | 0x20) == 'x' && end - at > 2) {
-            return push_token(ps, at + 2, end, false);
+            return push_token(ps, at + 2, end, FORM_ANY);
         }
     } else if (at - begin == 1 && digits == 4 && at + 7 < line_end && t[at + 4] == ' ' && t[at + 7] == ':' &&
                push_time(ps, at, line_end, at)) { /* klog: I0507 11:59:44.523502 */
         return ps->vars[ps->var_count - 1].end;
     }
     size_t len = end - begin, prefix = at - begin, suffix = end - at - digits;
-    if (len >= 4 && len <= 40 && (prefix || suffix) && is_hex_word(t + begin, len)) return push_token(ps, begin, end, false);
+    if (len >= 4 && len <= 40 && (prefix || suffix) && is_hex_word(t + begin, len)) return push_token(ps, begin, end, FORM_ANY);
     bool has_more_digits = false;
     for (size_t i = at + digits; i < end; i++) has_more_digits = has_more_digits || is_digit(t[i]);
     if (has_more_digits || (prefix && suffix) || prefix > AFFIX_MAX || suffix > AFFIX_MAX ||
         is_mixed_case(t + begin, len)) {
-        return push_token(ps, begin, end, false);
+        return push_token(ps, begin, end, FORM_ANY);
     }
     if (prefix) return push_number(ps, at, end, at, line_begin, line_end);
-    return push_token(ps, at, at + digits, true);
+    return push_token(ps, at, at + digits, digits <= 16 ? FORM_DIGITS : FORM_ANY);
 }
 
 /* ---- text values ------------------------------------------------------------------------------------------------------- */
@@ -419,6 +425,13 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
 {
     lm_mem *mem = ps->out->mem;
     const uint8_t *text = ps->text;
+    if (role->text_count) { /* often the same as before */
+        const lm_slice *last = &role->texts[role->text_last];
+        if (last->len == len && memcmp(text + last->offset, text + offset, len) == 0) {
+            *out = role->text_last;
+            return LM_OK;
+        }
+    }
     if (role->text_count * 2 >= role->slot_cap) {
         lm_err err = role_texts_grow(mem, role, text);
         if (err) return err;
@@ -428,7 +441,7 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
     for (; role->text_slots[at]; at = (at + 1) & mask) {
         const lm_slice *known = &role->texts[role->text_slots[at] - 1];
         if (known->len == len && memcmp(text + known->offset, text + offset, len) == 0) {
-            *out = role->text_slots[at] - 1;
+            *out = role->text_last = role->text_slots[at] - 1;
             return LM_OK;
         }
     }
@@ -439,31 +452,36 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
     role->texts[role->text_count] = (lm_slice){offset, len};
     role->text_bytes += len + 1;
     role->text_slots[at] = ++role->text_count;
-    *out = role->text_count - 1;
+    *out = role->text_last = role->text_count - 1;
     return LM_OK;
 }
 
-static inline int64_t parse_digits(const uint8_t *p, size_t len)
+/** Value of 1..8 digits; 8 bytes are readable at p. */
+static inline uint64_t eight_digits(const uint8_t *p, size_t len)
 {
-    int64_t v = 0;
-    for (size_t i = 0; i < len; i++) v = v * 10 + (p[i] - '0');
-    return v;
+    static const uint64_t zeros = 0x3030303030303030u;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    if (len < 8) v = v << (64 - 8 * len) | zeros >> (8 * len);
+    v -= zeros;
+    v = v * 10 + (v >> 8);
+    return ((v & 0x000000FF000000FFu) * 0x000F424000000064u + ((v >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >> 32;
 }
 
-static lm_err role_add(parser *ps, lm_role *role, const variable *var)
+/** Value of 1..16 digits. */
+static inline int64_t parse_digits(const uint8_t *p, size_t len)
 {
-    lm_mem *mem = ps->out->mem;
-    if (var->kind == LM_KIND_TIME) return role_push(mem, role, (uint32_t)LM_VC_TIME + var->layout, var->ticks);
-    const uint8_t *p = ps->text + var->begin;
+    if (len <= 8) return (int64_t)eight_digits(p, len);
+    return (int64_t)(eight_digits(p, len - 8) * 100000000u + eight_digits(p + len - 8, 8));
+}
+
+static const uint32_t POWERS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+static lm_err add_classified(parser *ps, lm_role *role, const variable *var)
+{
     uint32_t len = var->end - var->begin;
     lm_token_value value = {.vclass = LM_VC_STR};
-    if (var->kind == LM_KIND_TOKEN) {
-        if (var->is_digits) {
-            uint32_t vclass = p[0] == '0' && len > 1 ? LM_VC_ZINT + len : LM_VC_INT;
-            return role_push(mem, role, vclass, parse_digits(p, len));
-        }
-        lm_token_classify(p, len, &value);
-    }
+    if (var->kind == LM_KIND_TOKEN) lm_token_classify(ps->text + var->begin, len, &value);
     if (value.vclass == LM_VC_UUID || value.vclass == LM_VC_HEX32) {
         value.number = (int64_t)(role->wide.len / 16);
         lm_err err = lm_buf_append(&role->wide, value.wide, 16);
@@ -472,7 +490,25 @@ static lm_err role_add(parser *ps, lm_role *role, const variable *var)
         lm_err err = role_text(ps, role, var->begin, len, &value.number);
         if (err) return err;
     }
-    return role_push(mem, role, value.vclass, value.number);
+    return role_push(ps->out->mem, role, value.vclass, value.number);
+}
+
+static inline lm_err role_add(parser *ps, lm_role *role, const variable *var)
+{
+    lm_mem *mem = ps->out->mem;
+    const uint8_t *p = ps->text + var->begin;
+    uint32_t len = var->end - var->begin;
+    if (var->kind == LM_KIND_TIME) return role_push(mem, role, (uint32_t)LM_VC_TIME + var->layout, var->ticks);
+    if (var->form == FORM_DIGITS) {
+        return role_push(mem, role, p[0] == '0' && len > 1 ? LM_VC_ZINT + len : LM_VC_INT, parse_digits(p, len));
+    }
+    if (var->form == FORM_DECIMAL && (p[0] != '0' || p[1] == '.')) {
+        const uint8_t *point = memchr(p, '.', len);
+        uint32_t whole = (uint32_t)(point - p), scale = len - whole - 1;
+        int64_t number = (int64_t)(eight_digits(p, whole) * POWERS[scale] + eight_digits(point + 1, scale));
+        return role_push(mem, role, LM_VC_DEC + scale, number);
+    }
+    return add_classified(ps, role, var);
 }
 
 /** Make room for the roles that a new shape brought. */

@@ -60,7 +60,7 @@ typedef struct lm_role {
     uint32_t count, cap;
     lm_slice *texts;      /* dictionary, first appearance order */
     uint32_t *text_slots; /* open addressing: index + 1 */
-    uint32_t text_count, text_cap, slot_cap;
+    uint32_t text_count, text_cap, slot_cap, text_last;
     uint64_t text_bytes;
     lm_buf wide;          /* 16 bytes a value */
     uint64_t key;

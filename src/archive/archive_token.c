@@ -96,33 +96,31 @@ static bool classify_decimal(const uint8_t *p, size_t len, size_t point, lm_toke
     return true;
 }
 
-static inline uint32_t hex_digit(uint8_t c)
-{
-    return c <= '9' ? (uint32_t)(c - '0') : (uint32_t)((c | 0x20) - 'a' + 10);
-}
+/** Value of a hex digit in the low half; LOWER, UPPER or NOT_HEX above. */
+enum { LOWER = 0x10, UPPER = 0x20, NOT_HEX = 0x80 };
+#define HEX_ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+static const uint8_t HEX[256] = {
+    HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX),
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    NOT_HEX, UPPER | 10, UPPER | 11, UPPER | 12, UPPER | 13, UPPER | 14, UPPER | 15, NOT_HEX,
+    NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    HEX_ROW(NOT_HEX),
+    NOT_HEX, LOWER | 10, LOWER | 11, LOWER | 12, LOWER | 13, LOWER | 14, LOWER | 15, NOT_HEX,
+    NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    HEX_ROW(NOT_HEX),
+    HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX),
+    HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX)};
 
-static void hex_bytes(const uint8_t *p, size_t bytes, uint8_t *dst)
+/** bytes * 2 digits to bytes; gives the classes seen, so that the caller can refuse. */
+static unsigned hex_bytes(const uint8_t *p, size_t bytes, uint8_t *dst)
 {
-    for (size_t i = 0; i < bytes; i++) dst[i] = (uint8_t)(hex_digit(p[2 * i]) << 4 | hex_digit(p[2 * i + 1]));
-}
-
-/** 0 none, 1 only digits and a-f, 2 only digits and A-F. */
-static int hex_case(const uint8_t *p, size_t len)
-{
-    bool lower = false, upper = false;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = p[i];
-        if (is_digit(c)) continue;
-        if (c >= 'a' && c <= 'f') {
-            lower = true;
-        } else if (c >= 'A' && c <= 'F') {
-            upper = true;
-        } else {
-            return 0;
-        }
+    unsigned seen = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned high = HEX[p[2 * i]], low = HEX[p[2 * i + 1]];
+        seen |= high | low;
+        dst[i] = (uint8_t)((high & 15) << 4 | (low & 15));
     }
-    if (lower && upper) return 0;
-    return upper ? 2 : 1;
+    return seen & 0xF0;
 }
 
 static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
@@ -132,8 +130,7 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
     static const uint8_t bytes[5] = {4, 2, 2, 2, 6};
     uint8_t *dst = out->wide;
     for (int i = 0; i < 5; i++) {
-        if (hex_case(p + at[i], (size_t)bytes[i] * 2) != 1) return false;
-        hex_bytes(p + at[i], bytes[i], dst);
+        if (hex_bytes(p + at[i], bytes[i], dst) & (UPPER | NOT_HEX)) return false;
         dst += bytes[i];
     }
     out->vclass = LM_VC_UUID;
@@ -143,19 +140,22 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
 
 static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
 {
-    if (len > 16 && len != 32) return false;
-    int letters = hex_case(p, len);
-    if (!letters) return false;
     if (len == 32) {
-        if (letters != 1) return false;
-        hex_bytes(p, 16, out->wide);
+        if (hex_bytes(p, 16, out->wide) & (UPPER | NOT_HEX)) return false;
         out->vclass = LM_VC_HEX32;
         out->number = 0;
         return true;
     }
+    if (len > 16) return false;
     uint64_t v = 0;
-    for (size_t i = 0; i < len; i++) v = v << 4 | hex_digit(p[i]);
-    out->vclass = (uint32_t)((letters == 1 ? LM_VC_HEX_LOWER : LM_VC_HEX_UPPER) + len);
+    unsigned seen = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned digit = HEX[p[i]];
+        seen |= digit;
+        v = v << 4 | (digit & 15);
+    }
+    if ((seen & NOT_HEX) || (seen & (LOWER | UPPER)) == (LOWER | UPPER)) return false;
+    out->vclass = (uint32_t)(seen & UPPER ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) + (uint32_t)len;
     out->number = (int64_t)v;
     return true;
 }
@@ -364,18 +364,27 @@ uint32_t lm_vclass_key(uint32_t vclass)
     return LM_KEY_INT;
 }
 
+#define CHARS_ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+enum { D = LM_CHARS_DIGIT, HL = LM_CHARS_HEX_LOWER, HU = LM_CHARS_HEX_UPPER, L = LM_CHARS_LOWER, U = LM_CHARS_UPPER,
+       P = LM_CHARS_DOT, S = LM_CHARS_DASH_COLON, O = LM_CHARS_OTHER };
+static const uint8_t CHARS[256] = {
+    CHARS_ROW(O), CHARS_ROW(O),
+    O, O, O, O, O, O, O, O, O, O, O, O, O, S, P, O,
+    D, D, D, D, D, D, D, D, D, D, S, O, O, O, O, O,
+    O, HU, HU, HU, HU, HU, HU, U, U, U, U, U, U, U, U, U,
+    U, U, U, U, U, U, U, U, U, U, U, O, O, O, O, O,
+    O, HL, HL, HL, HL, HL, HL, L, L, L, L, L, L, L, L, L,
+    L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O,
+    CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O)};
+
 uint8_t lm_chars_of(uint8_t c)
 {
-    if (is_digit(c)) return LM_CHARS_DIGIT;
-    if (c >= 'a' && c <= 'z') return c <= 'f' ? LM_CHARS_HEX_LOWER : LM_CHARS_LOWER;
-    if (c >= 'A' && c <= 'Z') return c <= 'F' ? LM_CHARS_HEX_UPPER : LM_CHARS_UPPER;
-    if (c == '.') return LM_CHARS_DOT;
-    return c == '-' || c == ':' ? LM_CHARS_DASH_COLON : LM_CHARS_OTHER;
+    return CHARS[c];
 }
 
 uint8_t lm_chars_of_text(lm_str text)
 {
     uint8_t seen = 0;
-    for (size_t i = 0; i < text.len; i++) seen |= lm_chars_of(text.ptr[i]);
+    for (size_t i = 0; i < text.len; i++) seen |= CHARS[text.ptr[i]];
     return seen;
 }

@@ -1,10 +1,12 @@
+/* A frame: many small columns of one kind, put together value by value so that they share what the entropy stage learns.
+ *
+ *   INT, ID      three runs of words: the mode of each column that is not empty; the values of the constant columns; the
+ *                values or differences of the others, one column behind the other. Ints are zigzagged.
+ *   WIDE, BYTES  one stream: the bytes of the columns, one behind the other.
+ */
 #include "codec/codec_priv.h"
 
-/* A frame: the plain form of many small columns, one behind the other, as one stream. Varint of the plain length, then the
- * stream. Plain forms:  INT    mode (0 constant, 1 values, 2 differences), then zigzag varints
- *                       ID     varints
- *                       WIDE, BYTES  as they are */
-enum { INT_CONST = 0, INT_VALUES = 1, INT_DELTA = 2 };
+enum frame_mode { FRAME_CONST = 0, FRAME_VALUES = 1, FRAME_DELTA = 2, FRAME_MODES = 3 };
 
 bool codec_column_is_small(const lm_column *column)
 {
@@ -30,116 +32,176 @@ unsigned codec_frame_kind(const lm_column *c)
     return 0;
 }
 
-static size_t varint_len(uint64_t v)
+/** Value i of an INT or ID column as a word. */
+static uint64_t word_of(const lm_column *c, size_t i)
 {
-    size_t n = 1;
-    while (v >= 128) {
-        v >>= 7;
-        n++;
-    }
-    return n;
+    return c->type == LM_COLUMN_INT ? lm_zigzag(c->ints[i]) : c->ids[i];
 }
 
-static lm_err put_ints(const int64_t *v, size_t count, lm_buf *out)
+static uint64_t delta_of(const lm_column *c, size_t i)
+{
+    if (i == 0) return word_of(c, 0);
+    return lm_zigzag((int64_t)((uint64_t)c->ints[i] - (uint64_t)c->ints[i - 1]));
+}
+
+static unsigned bits_of(uint64_t w)
+{
+    return w ? 64u - (unsigned)__builtin_clzll(w) : 0;
+}
+
+static enum frame_mode choose_frame_mode(const lm_column *c)
 {
     bool same = true;
     size_t plain = 0, delta = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t before = i ? (uint64_t)v[i - 1] : 0;
-        same &= v[i] == v[0];
-        plain += varint_len(lm_zigzag(v[i]));
-        delta += varint_len(lm_zigzag((int64_t)((uint64_t)v[i] - before)));
+    for (size_t i = 1; i < c->count; i++) {
+        same &= word_of(c, i) == word_of(c, 0);
+        plain += 1 + bits_of(word_of(c, i));
+        if (c->type == LM_COLUMN_INT) delta += 1 + bits_of(delta_of(c, i));
     }
-    unsigned mode = same ? INT_CONST : delta < plain ? INT_DELTA : INT_VALUES;
-    lm_err err = lm_buf_u8(out, (uint8_t)mode);
-    size_t n = mode == INT_CONST ? 1 : count;
-    for (size_t i = 0; i < n && !err; i++) {
-        uint64_t before = mode == INT_DELTA && i ? (uint64_t)v[i - 1] : 0;
-        err = lm_buf_varint(out, lm_zigzag((int64_t)((uint64_t)v[i] - before)));
-    }
-    return err;
+    return same ? FRAME_CONST : c->type == LM_COLUMN_INT && delta < plain ? FRAME_DELTA : FRAME_VALUES;
 }
 
-static lm_err put_plain(const lm_column *c, lm_buf *out)
+static size_t frame_values(const lm_column *const *columns, size_t count)
 {
-    if (c->count == 0) return LM_OK;
-    if (c->type == LM_COLUMN_INT) return put_ints(c->ints, c->count, out);
-    if (c->type != LM_COLUMN_ID) return lm_buf_append(out, c->bytes, codec_column_plain_bytes(c));
-    lm_err err = LM_OK;
-    for (size_t i = 0; i < c->count && !err; i++) err = lm_buf_varint(out, c->ids[i]);
+    size_t values = 0;
+    for (size_t i = 0; i < count; i++) values += columns[i]->count;
+    return values;
+}
+
+/** The three runs of a frame in one allocation. */
+typedef struct frame_words {
+    uint64_t *all; /* of count + count + values words */
+    size_t words;
+    uint64_t *modes, *constants, *values;
+    size_t mode_count, constant_count, value_count;
+} frame_words;
+
+static lm_err frame_words_init(frame_words *w, lm_mem *mem, size_t columns, size_t values)
+{
+    *w = (frame_words){.words = 2 * columns + values};
+    w->all = lm_mem_calloc(mem, w->words, sizeof *w->all);
+    if (!w->all) return lm_mem_err();
+    w->modes = w->all;
+    w->constants = w->all + columns;
+    w->values = w->all + 2 * columns;
+    return LM_OK;
+}
+
+static lm_err put_values(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out)
+{
+    frame_words w;
+    lm_err err = frame_words_init(&w, enc->mem, count, frame_values(columns, count));
+    if (err) return err;
+    for (size_t i = 0; i < count; i++) {
+        const lm_column *c = columns[i];
+        if (c->count == 0) continue;
+        enum frame_mode mode = choose_frame_mode(c);
+        w.modes[w.mode_count++] = mode;
+        if (mode == FRAME_CONST) w.constants[w.constant_count++] = word_of(c, 0);
+        else if (mode == FRAME_VALUES) for (size_t k = 0; k < c->count; k++) w.values[w.value_count++] = word_of(c, k);
+        else for (size_t k = 0; k < c->count; k++) w.values[w.value_count++] = delta_of(c, k);
+    }
+    err = codec_words_put(enc, w.modes, w.mode_count, out);
+    if (!err) err = codec_words_put(enc, w.constants, w.constant_count, out);
+    if (!err) err = codec_words_put(enc, w.values, w.value_count, out);
+    lm_mem_release(enc->mem, w.all, w.words * sizeof *w.all);
     return err;
 }
 
-lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out)
+static lm_err put_bytes(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out)
 {
     lm_buf plain;
     lm_buf_init(&plain, enc->mem);
     lm_err err = LM_OK;
-    for (size_t i = 0; i < count && !err; i++) err = put_plain(columns[i], &plain);
-    if (!err) err = lm_buf_varint(out, plain.len);
+    for (size_t i = 0; i < count && !err; i++) {
+        err = lm_buf_append(&plain, columns[i]->bytes, codec_column_plain_bytes(columns[i]));
+    }
     if (!err) err = codec_stream_put(enc, plain.ptr, plain.len, out);
     lm_buf_fini(&plain);
     return err;
 }
 
-static lm_err get_ints(lm_reader *in, int64_t *dst, size_t count)
+lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out)
 {
-    unsigned mode = lm_reader_u8(in);
-    if (mode > INT_DELTA) return codec_damaged("a small column has an unknown encoding");
-    uint64_t value = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (i && mode == INT_CONST) {
-            dst[i] = dst[0];
-            continue;
+    bool is_values = columns[0]->type == LM_COLUMN_INT || columns[0]->type == LM_COLUMN_ID;
+    return is_values ? put_values(enc, columns, count, out) : put_bytes(enc, columns, count, out);
+}
+
+/** Words to values, in the form of the column. */
+static lm_err set_values(const lm_column *c, enum frame_mode mode, const uint64_t *words, void *dst)
+{
+    if (c->type == LM_COLUMN_INT) {
+        int64_t *ints = dst;
+        for (size_t i = 0; i < c->count; i++) {
+            int64_t v = lm_unzigzag(words[mode == FRAME_CONST ? 0 : i]);
+            ints[i] = mode == FRAME_DELTA && i ? (int64_t)((uint64_t)ints[i - 1] + (uint64_t)v) : v;
         }
-        uint64_t z = (uint64_t)lm_unzigzag(lm_reader_varint(in));
-        value = mode == INT_DELTA ? value + z : z;
-        dst[i] = (int64_t)value;
-        if (in->failed) break;
+        return LM_OK;
     }
-    return in->failed ? codec_damaged("a frame of small columns is cut short") : LM_OK;
-}
-
-static lm_err get_ids(lm_reader *in, uint32_t *dst, size_t count, uint32_t alphabet)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint64_t id = lm_reader_varint(in);
-        if (in->failed || id >= alphabet) return codec_damaged("a small column of ids is damaged");
-        dst[i] = (uint32_t)id;
+    uint32_t *ids = dst;
+    if (mode == FRAME_DELTA) return codec_damaged("a small column has an unknown encoding");
+    for (size_t i = 0; i < c->count; i++) {
+        uint64_t id = words[mode == FRAME_CONST ? 0 : i];
+        if (id >= c->alphabet) return codec_damaged("an id is not in its alphabet");
+        ids[i] = (uint32_t)id;
     }
     return LM_OK;
 }
 
-static lm_err get_plain(lm_reader *in, const lm_column *c, lm_arena *arena, const void **out)
+static lm_err get_values(codec_dec *dec, lm_reader *in, const lm_column *const *columns, size_t count, void **dst)
 {
-    size_t bytes = codec_column_plain_bytes(c);
-    void *dst = lm_arena_alloc(arena, bytes, 16);
-    if (!dst) return lm_mem_err();
-    *out = dst;
-    if (c->count == 0) return LM_OK;
-    if (c->type == LM_COLUMN_INT) return get_ints(in, dst, c->count);
-    if (c->type == LM_COLUMN_ID) return get_ids(in, dst, c->count, c->alphabet);
-    lm_str raw = lm_reader_bytes(in, bytes);
-    if (in->failed) return codec_damaged("a frame of small columns is cut short");
-    memcpy(dst, raw.ptr, bytes);
-    return LM_OK;
+    frame_words w;
+    lm_err err = frame_words_init(&w, dec->mem, count, frame_values(columns, count));
+    if (err) return err;
+    for (size_t i = 0; i < count; i++) w.mode_count += columns[i]->count > 0;
+    err = codec_words_get(dec, in, w.modes, w.mode_count);
+    for (size_t i = 0, m = 0; i < count && !err; i++) {
+        if (columns[i]->count == 0) continue;
+        uint64_t mode = w.modes[m++];
+        if (mode >= FRAME_MODES) err = codec_damaged("a small column has an unknown encoding");
+        if (mode == FRAME_CONST) w.constant_count++;
+        else w.value_count += columns[i]->count;
+    }
+    if (!err) err = codec_words_get(dec, in, w.constants, w.constant_count);
+    if (!err) err = codec_words_get(dec, in, w.values, w.value_count);
+    const uint64_t *constant = w.constants, *value = w.values;
+    for (size_t i = 0, m = 0; i < count && !err; i++) {
+        if (columns[i]->count == 0) continue;
+        enum frame_mode mode = (enum frame_mode)w.modes[m++];
+        err = set_values(columns[i], mode, mode == FRAME_CONST ? constant : value, dst[i]);
+        if (mode == FRAME_CONST) constant++;
+        else value += columns[i]->count;
+    }
+    lm_mem_release(dec->mem, w.all, w.words * sizeof *w.all);
+    return err;
 }
 
-lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns, size_t count, lm_arena *arena,
-                       const void **out)
+static lm_err get_bytes(codec_dec *dec, lm_reader *in, const lm_column *const *columns, size_t count, void **dst)
 {
-    size_t most = 0; /* no plain form is longer */
-    for (size_t i = 0; i < count; i++) most += 1 + codec_column_plain_bytes(columns[i]) * 5 / 4;
-    most += 10 * count;
-    lm_reader in = lm_reader_of(payload.ptr, payload.len);
-    size_t plain_len = (size_t)lm_reader_varint_max(&in, most);
-    if (in.failed) return codec_damaged("a frame of small columns has an impossible size");
-    uint8_t *plain = lm_mem_alloc(dec->mem, plain_len);
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) len += codec_column_plain_bytes(columns[i]);
+    uint8_t *plain = lm_mem_alloc(dec->mem, len);
     if (!plain) return lm_mem_err();
-    lm_err err = codec_stream_get(dec, &in, plain, plain_len);
-    lm_reader from = lm_reader_of(plain, plain_len);
-    for (size_t i = 0; i < count && !err; i++) err = get_plain(&from, columns[i], arena, &out[i]);
-    if (!err && (lm_reader_left(&from) || lm_reader_left(&in))) err = codec_damaged("a frame has bytes left over");
-    lm_mem_release(dec->mem, plain, plain_len);
+    lm_err err = codec_stream_get(dec, in, plain, len);
+    for (size_t i = 0, at = 0; i < count && !err; i++) {
+        size_t bytes = codec_column_plain_bytes(columns[i]);
+        memcpy(dst[i], plain + at, bytes);
+        at += bytes;
+    }
+    lm_mem_release(dec->mem, plain, len);
+    return err;
+}
+
+lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns, size_t count, lm_arena *arena, void **out)
+{
+    lm_reader in = lm_reader_of(payload.ptr, payload.len);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = lm_arena_alloc(arena, codec_column_plain_bytes(columns[i]), 16);
+        if (!out[i]) return lm_mem_err();
+    }
+    if (count == 0) return codec_damaged("a frame is empty");
+    bool is_values = columns[0]->type == LM_COLUMN_INT || columns[0]->type == LM_COLUMN_ID;
+    lm_err err = is_values ? get_values(dec, &in, columns, count, out) : get_bytes(dec, &in, columns, count, out);
+    if (!err && lm_reader_left(&in)) err = codec_damaged("a frame has bytes left over");
     return err;
 }

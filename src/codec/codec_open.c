@@ -8,7 +8,7 @@
 /** A decoded frame: values of each member. */
 typedef struct frame {
     lm_arena arena;
-    const void **values;
+    void **values;
 } frame;
 
 typedef struct block {

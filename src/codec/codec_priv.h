@@ -96,6 +96,6 @@ size_t codec_column_plain_bytes(const lm_column *column);
 LM_USE lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out);
 /** Fills out[i] with arrays of columns[i].count values, allocated in arena. */
 LM_USE lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns, size_t count, lm_arena *arena,
-                              const void **out);
+                              void **out);
 
 #endif

@@ -39,7 +39,8 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     uint8_t method = done ? METHOD_ZSTD : METHOD_RAW;
     if (enc->level == LM_LEVEL_MAX && !enc->is_trial) {
         size_t zstd_len = data.len;
-        err = codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
+        err = lm_buf_varint(&data, len); /* nothing else in its bytes would tell a wrong length */
+        if (!err) err = codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
         if (err) goto out;
         size_t model_len = data.len - zstd_len, best = done ? zstd_len : len - 2;
         if (model_len < best) {
@@ -82,7 +83,12 @@ lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
     lm_str data = lm_reader_bytes(in, (size_t)stored);
     if (in->failed) return codec_damaged("a stream is cut short");
     if (method == METHOD_ZSTD) return codec_zstd_get(dec, data, dst, len);
-    if (method == METHOD_MODEL) return codec_model_get(dec->mem, CODEC_MODEL_BYTES, data, dst, len, 0);
+    if (method == METHOD_MODEL) {
+        lm_reader inner = lm_reader_of(data.ptr, data.len);
+        if (lm_reader_varint(&inner) != len) return codec_damaged("a stream has another length");
+        data = lm_reader_bytes(&inner, lm_reader_left(&inner));
+        return codec_model_get(dec->mem, CODEC_MODEL_BYTES, data, dst, len, 0);
+    }
     return codec_damaged("a stream has an unknown method");
 }
 

@@ -82,6 +82,7 @@ static lm_err put_bytewise(codec_enc *enc, const uint64_t *words, size_t count, 
 
 lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
 {
+    if (count == 0) return LM_OK;
     if (enc->level == LM_LEVEL_FAST) return put_bytewise(enc, words, count, out);
 
     lm_buf other;
@@ -165,6 +166,7 @@ out:
 
 lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count)
 {
+    if (count == 0) return LM_OK;
     uint8_t form = lm_reader_u8(in);
     if (in->failed) return codec_damaged("a run of numbers is cut short");
     if (form == FORM_ZERO) {

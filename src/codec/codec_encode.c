@@ -11,6 +11,7 @@ typedef struct plan_block {
     const lm_column **members;
     size_t count, cap;
     size_t plain_bytes;
+    int zstd_level; /* for bytes */
     uint8_t kind; /* 0: a large column; else 1 + frame kind */
     lm_buf bytes;
     uint32_t check;
@@ -59,6 +60,36 @@ static lm_err plan_build(plan *p, const lm_column *columns, size_t count)
     return LM_OK;
 }
 
+/* What a byte costs at a zstd level, in ns, about; and what all bytes of text may cost for each plain byte of the segment
+ * (log text is about twice that long, so this is half of what a default pack may spend on a byte of it). */
+enum { NS_LEVEL_9 = 18, NS_LEVEL_12 = 45, NS_LEVEL_15 = 140, NS_BUDGET = 22 };
+
+/** Short texts come first in the spending of time: a byte saved there costs least. */
+static void plan_levels(plan *p)
+{
+    size_t plain = 0, text = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        plan_block *b = &p->blocks[i];
+        bool is_text = b->members[0]->type == LM_COLUMN_BYTES;
+        b->zstd_level = p->level == LM_LEVEL_FAST ? 1 : p->level == LM_LEVEL_MAX ? 19 : 9;
+        plain += b->plain_bytes;
+        text += is_text ? b->plain_bytes : 0;
+    }
+    if (p->level != LM_LEVEL_DEFAULT) return;
+    uint64_t budget = (uint64_t)plain * NS_BUDGET, spent = (uint64_t)text * NS_LEVEL_9;
+    for (size_t limit = 4096; limit < SIZE_MAX / 2 && spent < budget; limit *= 2) { /* by size, small ones first */
+        for (size_t i = 0; i < p->count; i++) {
+            plan_block *b = &p->blocks[i];
+            bool in_turn = b->members[0]->type == LM_COLUMN_BYTES && b->plain_bytes < limit && b->zstd_level == 9;
+            if (!in_turn) continue;
+            uint64_t dear = spent + (uint64_t)b->plain_bytes * (NS_LEVEL_15 - NS_LEVEL_9);
+            uint64_t fair = spent + (uint64_t)b->plain_bytes * (NS_LEVEL_12 - NS_LEVEL_9);
+            b->zstd_level = dear <= budget ? 15 : fair <= budget ? 12 : 9;
+            spent = dear <= budget ? dear : fair <= budget ? fair : spent;
+        }
+    }
+}
+
 static void plan_fini(plan *p, size_t count)
 {
     for (size_t i = 0; i < p->count; i++) {
@@ -96,6 +127,7 @@ static lm_err encode_block(void *ctx, size_t index)
     plan_block *b = &p->blocks[index];
     codec_enc enc;
     codec_enc_init(&enc, p->mem, p->level);
+    enc.zstd_level = b->zstd_level;
     lm_err err = b->kind ? codec_frame_put(&enc, b->members, b->count, &b->bytes) : put_column(&enc, b->members[0], &b->bytes);
     b->check = (uint32_t)lm_hash64(b->bytes.ptr ? b->bytes.ptr : (const uint8_t *)"", b->bytes.len);
     codec_enc_fini(&enc);
@@ -176,6 +208,7 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     p.block_of = lm_mem_calloc(mem, count, sizeof *p.block_of);
     if (!p.block_of) return lm_mem_err();
     err = plan_build(&p, columns, count);
+    if (!err) plan_levels(&p);
     if (!err) err = lm_pool_for(pool, p.count, encode_block, &p);
     for (size_t i = 0; i < p.count && !err; i++) err = lm_buf_append(blocks, p.blocks[i].bytes.ptr, p.blocks[i].bytes.len);
     if (!err) err = put_directory(&p, columns, count, directory);

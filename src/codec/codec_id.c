@@ -31,9 +31,19 @@ static lm_err put_modelled(codec_enc *enc, const uint32_t *ids, size_t count, ui
     return err;
 }
 
-static lm_err put_planes(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out)
+/** Ids to be written. */
+typedef struct run {
+    const uint32_t *ids;
+    size_t count;
+    uint32_t alphabet;
+} run;
+
+static lm_err put_planes(codec_enc *enc, const void *ctx, lm_buf *out)
 {
-    unsigned planes = plane_count(alphabet);
+    const run *r = ctx;
+    const uint32_t *ids = r->ids;
+    size_t count = r->count;
+    unsigned planes = plane_count(r->alphabet);
     uint8_t *plane = lm_mem_alloc(enc->mem, count);
     if (!plane) return lm_mem_err();
     lm_err err = lm_buf_u8(out, (uint8_t)(MODE_PLANES + planes - 1));
@@ -53,30 +63,17 @@ lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t
         lm_err err = lm_buf_u8(out, MODE_CONST);
         return err ? err : lm_buf_varint(out, ids[0]);
     }
-    if (enc->level == LM_LEVEL_FAST) return put_planes(enc, ids, count, alphabet, out);
+    if (enc->level == LM_LEVEL_FAST) return put_planes(enc, &(run){ids, count, alphabet}, out);
 
-    lm_buf other;
-    lm_buf_init(&other, enc->mem);
-    size_t start = out->len;
+    lm_buf modelled;
+    lm_buf_init(&modelled, enc->mem);
     unsigned mode = enc->level == LM_LEVEL_MAX && !enc->is_trial ? MODE_MODEL : MODE_LITE;
-    lm_err err = put_modelled(enc, ids, count, alphabet, mode, out);
-    size_t modelled = out->len - start;
-    bool was_trial = enc->is_trial;
-    if (!err) { /* as in codec_words_put */
-        enc->is_trial = true;
-        err = put_planes(enc, ids, count, alphabet, &other);
-        enc->is_trial = was_trial;
-    }
-    if (!err && !was_trial && other.len / 2 < modelled) {
-        other.len = 0;
-        err = put_planes(enc, ids, count, alphabet, &other);
-    }
     size_t slower = mode == MODE_LITE ? count / CODEC_LITE_VALUES_A_BYTE : 0;
-    if (!err && other.len <= modelled + slower) {
-        out->len = start;
-        err = lm_buf_append(out, other.ptr, other.len);
-    }
-    lm_buf_fini(&other);
+    lm_err err = put_modelled(enc, ids, count, alphabet, mode, &modelled);
+    bool smaller = false;
+    if (!err) err = codec_climb(enc, put_planes, &(run){ids, count, alphabet}, modelled.len + slower, out, &smaller);
+    if (!err && !smaller) err = lm_buf_append(out, modelled.ptr, modelled.len);
+    lm_buf_fini(&modelled);
     return err;
 }
 

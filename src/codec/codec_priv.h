@@ -20,6 +20,7 @@ typedef struct codec_enc {
     lm_mem *mem;
     lm_level level;
     struct ZSTD_CCtx_s *zstd; /* made at first use */
+    int zstd_level;           /* for the stream at hand */
     bool is_trial;            /* sizes are compared on a sample: spend little */
 } codec_enc;
 
@@ -44,8 +45,10 @@ LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, l
 /** Read exactly len bytes into dst. */
 LM_USE lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len);
 
-/** zstd level for a run of this length. */
-int codec_zstd_level(const codec_enc *enc, size_t len);
+/** Write with zstd levels from cheap to dear, going on only while the size so far may become smaller than limit bytes;
+ *  appends the smallest to out, or nothing if limit stands. put writes the same thing again at enc->zstd_level. */
+typedef lm_err (*codec_put_fn)(codec_enc *enc, const void *ctx, lm_buf *out);
+LM_USE lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out, bool *smaller);
 
 /* ---- codec_zstd.c: zstd without its frame header, its memory on our account ---- */
 

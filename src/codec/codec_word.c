@@ -66,8 +66,17 @@ static lm_err put_modelled(codec_enc *enc, const uint64_t *words, size_t count, 
     return err;
 }
 
-static lm_err put_bytewise(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
+/** Words to be written. */
+typedef struct run {
+    const uint64_t *words;
+    size_t count;
+} run;
+
+static lm_err put_bytewise(codec_enc *enc, const void *ctx, lm_buf *out)
 {
+    const run *r = ctx;
+    const uint64_t *words = r->words;
+    size_t count = r->count;
     uint64_t all = 0;
     size_t large = 0;
     for (size_t i = 0; i < count; i++) {
@@ -83,30 +92,17 @@ static lm_err put_bytewise(codec_enc *enc, const uint64_t *words, size_t count, 
 lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
 {
     if (count == 0) return LM_OK;
-    if (enc->level == LM_LEVEL_FAST) return put_bytewise(enc, words, count, out);
+    if (enc->level == LM_LEVEL_FAST) return put_bytewise(enc, &(run){words, count}, out);
 
-    lm_buf other;
-    lm_buf_init(&other, enc->mem);
-    size_t start = out->len;
+    lm_buf modelled;
+    lm_buf_init(&modelled, enc->mem);
     unsigned form = enc->level == LM_LEVEL_MAX && !enc->is_trial ? FORM_MODEL : FORM_LITE;
-    lm_err err = put_modelled(enc, words, count, form, out);
-    size_t modelled = out->len - start;
-    bool was_trial = enc->is_trial;
-    if (!err) { /* a quick look first: zstd at its best is hardly ever half of that */
-        enc->is_trial = true;
-        err = put_bytewise(enc, words, count, &other);
-        enc->is_trial = was_trial;
-    }
-    if (!err && !was_trial && other.len / 2 < modelled) {
-        other.len = 0;
-        err = put_bytewise(enc, words, count, &other);
-    }
     size_t slower = form == FORM_LITE ? count / CODEC_LITE_VALUES_A_BYTE : 0;
-    if (!err && other.len <= modelled + slower) {
-        out->len = start;
-        err = lm_buf_append(out, other.ptr, other.len);
-    }
-    lm_buf_fini(&other);
+    lm_err err = put_modelled(enc, words, count, form, &modelled);
+    bool smaller = false;
+    if (!err) err = codec_climb(enc, put_bytewise, &(run){words, count}, modelled.len + slower, out, &smaller);
+    if (!err && !smaller) err = lm_buf_append(out, modelled.ptr, modelled.len);
+    lm_buf_fini(&modelled);
     return err;
 }
 

@@ -32,7 +32,7 @@ static ZSTD_customMem zstd_memory(lm_mem *mem)
 
 void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level)
 {
-    *enc = (codec_enc){.mem = mem, .level = level};
+    *enc = (codec_enc){.mem = mem, .level = level, .zstd_level = level == LM_LEVEL_MAX ? 19 : level == LM_LEVEL_DEFAULT ? 9 : 1};
 }
 
 void codec_enc_fini(codec_enc *enc)

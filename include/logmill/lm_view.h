@@ -76,7 +76,8 @@ LM_API lm_view_segment lm_view_segment_at(const lm_view *view, size_t index);
 /** Takes bytes of a file, in order; return false to stop (the call then returns LM_ERR_NONE). */
 typedef bool (*lm_bytes_fn)(void *ctx, size_t file_index, lm_text bytes);
 
-/** The bytes of one file, or of all (LM_ALL_FILES) one behind the other, exactly as they were packed. Damaged rows are told
+/** The bytes of one file, or of all (LM_ALL_FILES) one behind the other in the order they are stored in (files of one format
+ *  follow one another; empty files give no call), exactly as they were packed. Damaged rows are told
  *  to note(), left out, and make the call end with LM_ERR_CORRUPT after everything else was given out. */
 LM_API LM_CHECK lm_err lm_view_read(lm_view *view, size_t file_index, lm_bytes_fn take, void *take_ctx);
 

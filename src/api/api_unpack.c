@@ -5,10 +5,11 @@ typedef struct unpacking {
     lm_view *view;
     lm_tree *tree;
     lm_tree_file *file;      /* being written; NULL: none, or this one is skipped */
-    size_t file_next;        /* first file that was not begun yet */
-    size_t file_end;         /* behind the last one wanted */
+    size_t current;          /* its index; SIZE_MAX: none was begun */
     bool replace;
     bool has_told_names;     /* one note about changed names is enough */
+    uint64_t *begun;         /* bitmap of files that were begun */
+    size_t begun_words;
     uint64_t *seen;          /* hashes of names written in this call: open addressing, 0 is empty */
     size_t seen_cap;         /* a power of two */
     uint64_t bytes_done;
@@ -36,7 +37,7 @@ static lm_err skip(unpacking *work, const char *text)
 static lm_err file_finish(unpacking *work)
 {
     if (!work->file) return LM_OK;
-    const lm_archive_file *info = lm_archive_file_at(work->view->archive, work->file_next - 1);
+    const lm_archive_file *info = lm_archive_file_at(work->view->archive, work->current);
     lm_err err = lm_tree_file_commit(work->file, info->mode ? info->mode : 0644, info->mtime_ns);
     lm_tree_file_free(work->file);
     work->file = NULL;
@@ -51,7 +52,8 @@ static lm_err file_begin(unpacking *work, size_t index)
     bool is_changed = false;
     const lm_archive_file *info = lm_archive_file_at(work->view->archive, index);
     lm_err err = lm_tree_name(info->name, name, sizeof name, &is_changed);
-    work->file_next = index + 1;
+    work->current = index;
+    work->begun[index / 64] |= (uint64_t)1 << (index % 64);
     if (err) return skip(work, lm_err_text());
     if (is_changed && !work->has_told_names) {
         work->has_told_names = true;
@@ -67,15 +69,29 @@ static lm_err file_begin(unpacking *work, size_t index)
     return err;
 }
 
-/** Go on to file index; empty files on the way are made. */
+static bool is_begun(const unpacking *work, size_t index)
+{
+    return work->begun[index / 64] >> (index % 64) & 1;
+}
+
+/** Go on to another file. Files come whole, one behind the other; a forged archive may come back to one. */
 static lm_err file_turn(unpacking *work, size_t index)
 {
     lm_err err = file_finish(work);
-    while (!err && work->file_next < index) {
-        err = file_begin(work, work->file_next);
+    if (err) return err;
+    if (is_begun(work, index)) return lm_fail(LM_E_CORRUPT, "the archive gives file %zu in pieces", index);
+    return file_begin(work, index);
+}
+
+/** Files that no bytes came for are empty. */
+static lm_err files_rest(unpacking *work, size_t begin, size_t end)
+{
+    lm_err err = file_finish(work);
+    for (size_t i = begin; i < end && !err; i++) {
+        if (is_begun(work, i)) continue;
+        err = file_begin(work, i);
         if (!err) err = file_finish(work);
     }
-    if (!err && index < work->file_end) err = file_begin(work, index);
     return err;
 }
 
@@ -85,7 +101,7 @@ static lm_err unpack_sink(void *ctx, size_t file_index, lm_str bytes)
     lm_context *context = work->view->context;
     lm_err err = LM_OK;
     if (api_is_cancelled(context)) return lm_fail(LM_E_CANCELLED, "stopped while unpacking");
-    if (file_index + 1 != work->file_next) err = file_turn(work, file_index);
+    if (file_index != work->current) err = file_turn(work, file_index);
     if (!err && work->file) {
         err = lm_tree_file_write(work->file, bytes.ptr, bytes.len);
         work->result.bytes += bytes.len;
@@ -98,20 +114,29 @@ static lm_err unpack_sink(void *ctx, size_t file_index, lm_str bytes)
     return err;
 }
 
+static lm_err unpack_prepare(unpacking *work, size_t wanted, const char *folder)
+{
+    lm_mem *mem = work->view->context->mem;
+    work->seen_cap = 16;
+    while (work->seen_cap < 2 * wanted) work->seen_cap *= 2;
+    work->seen = lm_mem_calloc(mem, work->seen_cap, sizeof *work->seen);
+    if (!work->seen) return lm_mem_err();
+    work->begun_words = lm_archive_file_count(work->view->archive) / 64 + 1;
+    work->begun = lm_mem_calloc(mem, work->begun_words, sizeof *work->begun);
+    if (!work->begun) return lm_mem_err();
+    return lm_tree_open(mem, folder, &work->tree);
+}
+
 static lm_err unpack(unpacking *work, size_t file_index, const char *folder)
 {
     lm_view *view = work->view;
     lm_mem *mem = view->context->mem;
     lm_pool *pool = NULL;
     bool is_all = file_index == LM_ALL_FILES;
-    size_t count = lm_archive_file_count(view->archive);
-    work->file_next = is_all ? 0 : file_index;
-    work->file_end = is_all ? count : file_index + 1;
+    size_t begin = is_all ? 0 : file_index;
+    size_t end = is_all ? lm_archive_file_count(view->archive) : file_index + 1;
 
-    work->seen_cap = 16;
-    while (work->seen_cap < 2 * (work->file_end - work->file_next)) work->seen_cap *= 2;
-    work->seen = lm_mem_calloc(mem, work->seen_cap, sizeof *work->seen);
-    lm_err err = work->seen ? lm_tree_open(mem, folder, &work->tree) : lm_mem_err();
+    lm_err err = unpack_prepare(work, end - begin, folder);
     if (!err) err = api_pool(view->context, view->totals.raw_bytes, &pool);
     bool is_damaged = false;
     if (!err) {
@@ -121,11 +146,12 @@ static lm_err unpack(unpacking *work, size_t file_index, const char *folder)
     if (!err || is_damaged) {
         lm_err_info damage;
         lm_err_save(&damage);
-        err = file_turn(work, work->file_end);
+        err = files_rest(work, begin, end);
         if (!err && is_damaged) err = lm_err_restore(&damage);
     }
     lm_tree_file_free(work->file);
     lm_tree_close(work->tree);
+    lm_mem_release(mem, work->begun, work->begun_words * sizeof *work->begun);
     lm_mem_release(mem, work->seen, work->seen_cap * sizeof *work->seen);
     return err;
 }
@@ -134,7 +160,7 @@ lm_err lm_view_unpack(lm_view *view, size_t file_index, const char *folder, bool
 {
     LM_ASSERT(view->magic == VIEW_MAGIC);
     LM_ASSERT(file_index == LM_ALL_FILES || file_index < lm_archive_file_count(view->archive));
-    unpacking work = {.view = view, .replace = replace};
+    unpacking work = {.view = view, .current = SIZE_MAX, .replace = replace};
     lm_err err = unpack(&work, file_index, folder);
     if (out && (!err || err == LM_E_CORRUPT)) *out = work.result;
     return context_end(view->context, err);

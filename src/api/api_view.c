@@ -193,31 +193,30 @@ lm_err lm_view_read(lm_view *view, size_t file_index, lm_bytes_fn take, void *ta
     return context_end(context, err);
 }
 
-/** Lines [first, last) of the file that are in one segment; *past is set when the segment lies behind them. */
-static lm_err segment_lines(lm_view *view, size_t index, size_t file, uint64_t first, uint64_t last, lm_buf *text,
-                            bool *out_past)
+/** First row of the segment that is not before (file, line). Rows are in order of files, and of lines in a file. */
+static uint32_t row_from(const lm_segment *segment, size_t file, uint64_t line)
+{
+    uint32_t low = 0, high = lm_segment_row_count(segment);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        lm_row_place place = lm_segment_place(segment, middle);
+        bool is_before = place.file < file || (place.file == file && place.line < line);
+        if (is_before) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/** Lines [first, last) of the file that are in one segment, and how many rows they are. */
+static lm_err segment_lines(lm_view *view, size_t index, size_t file, const uint64_t range[2], lm_buf *text, uint32_t *out_rows)
 {
     lm_segment *segment = NULL;
     lm_err err = api_view_segment(view, index, &segment);
     if (err) return err;
-    uint32_t rows = lm_segment_row_count(segment);
-    /* Rows of a file stand together and in order: two binary searches by (file, line). */
-    uint32_t edge[2];
-    const uint64_t wanted[2] = {first, last};
-    for (int side = 0; side < 2; side++) {
-        uint32_t low = 0, high = rows;
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            lm_row_place place = lm_segment_place(segment, middle);
-            bool is_before = place.file < file || (place.file == file && place.line < wanted[side]);
-            if (is_before) low = middle + 1;
-            else high = middle;
-        }
-        edge[side] = low;
-    }
-    *out_past = edge[1] < rows;
-    if (edge[0] == edge[1]) return LM_OK;
-    return lm_segment_text(segment, edge[0], edge[1], text, NULL);
+    uint32_t begin = row_from(segment, file, range[0]), end = row_from(segment, file, range[1]);
+    if (begin < end) err = lm_segment_text(segment, begin, end, text, NULL);
+    if (!err) *out_rows = end - begin;
+    return err;
 }
 
 lm_err lm_view_lines(lm_view *view, size_t file_index, uint64_t first, uint64_t count, lm_bytes_fn take, void *take_ctx)
@@ -225,23 +224,24 @@ lm_err lm_view_lines(lm_view *view, size_t file_index, uint64_t first, uint64_t 
     LM_ASSERT(view->magic == VIEW_MAGIC && file_index < lm_archive_file_count(view->archive));
     lm_context *context = view->context;
     const lm_archive_file *file = lm_archive_file_at(view->archive, file_index);
-    uint64_t last = count > file->lines || first > file->lines - count + 1 ? file->lines + 1 : first + count;
-    if (count == 0 || first >= last) return LM_OK;
+    if (first == 0) first = 1;
+    if (count == 0 || first > file->lines) return LM_OK;
+    uint64_t last = count > file->lines - first ? file->lines + 1 : first + count;
+    uint64_t left = last - first; /* rows that did not come yet; segments behind the last of them are not opened */
     size_t segments = lm_archive_segment_count(view->archive);
     lm_err worst = LM_OK;
-    bool is_past = false;
     lm_buf text;
     lm_buf_init(&text, context->mem);
-    for (size_t i = 0; i < segments && !is_past; i++) {
+    for (size_t i = 0; i < segments && left; i++) {
+        uint32_t rows = 0;
         text.len = 0;
-        lm_err err = segment_lines(view, i, file_index, first, last, &text, &is_past);
+        lm_err err = segment_lines(view, i, file_index, (uint64_t[]){first, last}, &text, &rows);
         if (err == LM_E_CORRUPT) api_note_bad(context, lm_err_text());
         if (err) worst = context_end(context, err);
         if (err && err != LM_E_CORRUPT) break;
-        if (err || !text.len) continue;
-        bool is_end = last > file->lines && (is_past || i + 1 == segments);
-        if (is_end && file->no_final_newline) text.len--;
-        if (!take(take_ctx, file_index, (lm_text){(const char *)text.ptr, text.len})) break;
+        left -= rows < left ? rows : left;
+        if (!left && last > file->lines && file->no_final_newline && text.len) text.len--;
+        if (text.len && !take(take_ctx, file_index, (lm_text){(const char *)text.ptr, text.len})) break;
     }
     lm_buf_fini(&text);
     return worst;

@@ -1,10 +1,13 @@
 /** logmill cat, head, tail: text of an archive (or of any log, compressed or not) on standard output. */
 #include "cli/cli.h"
 
+static char last_byte = '\n'; /* of the text so far: titles begin on a line of their own */
+
 static bool put_bytes(void *ctx, size_t file_index, lm_text bytes)
 {
     (void)ctx;
     (void)file_index;
+    if (bytes.len) last_byte = bytes.ptr[bytes.len - 1];
     return cli_put(bytes);
 }
 
@@ -39,7 +42,8 @@ static lm_err put_files(const cli_args *args, lm_view *view, put_fn put, bool ha
         lm_err err = is_all ? LM_ERR_NONE : lm_view_file_find(view, args->operands[i + 1], &file);
         if (err) return err;
         if (has_titles && count > 1 && !cli_flag(args, "quiet")) {
-            cli_putf("%s%s==> ", i ? "\n" : "", cli_color("file"));
+            cli_putf("%s%s%s==> ", last_byte == '\n' ? "" : "\n", i ? "\n" : "", cli_color("file"));
+            last_byte = '\n';
             cli_put_line(lm_view_file_at(view, file).name, 0);
             cli_putf(" <==%s\n", cli_color("off"));
         }

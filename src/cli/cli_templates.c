@@ -54,8 +54,8 @@ static void put_words(const lm_view_template *item, uint64_t lines, bool has_exa
     put_template(item->text, width > left + 40 ? width - left : 0);
     (void)cli_put_z("\n");
     if (!has_example || !item->example.len) return;
-    cli_putf("%*s%s", (int)left, "", dim);
-    cli_put_line(item->example, width > left + 40 ? width - left : 0);
+    cli_putf("%*s%s", 23, "", dim);
+    cli_put_line(item->example, width > 63 ? width - 23 : 0);
     cli_putf("%s\n", off);
 }
 

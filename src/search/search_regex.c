@@ -120,8 +120,6 @@ static lm_err matcher_make(lm_matcher *matcher)
     if (state->general) {
         state->context = pcre2_match_context_create(state->general);
         state->data = pcre2_match_data_create(1, state->general);
-        /* The JIT's own 32 KiB are too few for patterns with deep groups. */
-        state->stack = pcre2_jit_stack_create(JIT_STACK_BYTES_MIN, JIT_STACK_BYTES_MAX, state->general);
     }
     if (!state->context || !state->data) {
         lm_matcher_fini(matcher);
@@ -130,7 +128,6 @@ static lm_err matcher_make(lm_matcher *matcher)
     pcre2_set_match_limit(state->context, MATCH_STEPS_MAX);
     pcre2_set_depth_limit(state->context, MATCH_DEPTH_MAX);
     pcre2_set_heap_limit(state->context, MATCH_HEAP_KIB_MAX);
-    if (state->stack) pcre2_jit_stack_assign(state->context, NULL, state->stack);
     return LM_OK;
 }
 
@@ -143,6 +140,12 @@ lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, b
     struct lm_matcher_state *state = matcher->state;
     const uint8_t *ptr = text.len ? text.ptr : (const uint8_t *)"";
     int rc = pcre2_match(regex->code, ptr, text.len, 0, 0, state->data, state->context);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !state->stack) {
+        /* The JIT's own 32 KiB of the machine's stack are too few for patterns with deep groups. */
+        state->stack = pcre2_jit_stack_create(JIT_STACK_BYTES_MIN, JIT_STACK_BYTES_MAX, state->general);
+        if (state->stack) pcre2_jit_stack_assign(state->context, NULL, state->stack);
+        rc = pcre2_match(regex->code, ptr, text.len, 0, 0, state->data, state->context);
+    }
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
         rc = pcre2_match(regex->code, ptr, text.len, 0, PCRE2_NO_JIT, state->data, state->context);
     }

@@ -45,10 +45,14 @@ static bool is_dotted(lm_str s)
 static item_kind kind_of_run(lm_str run)
 {
     lm_value value = lm_value_of(run);
+    size_t epoch_len;
     bool is_v6;
     switch (value.type) {
-    case LM_TYPE_INT: return run.len <= 20 ? ITEM_INT : ITEM_NAME;
-    case LM_TYPE_DECIMAL: return ITEM_NUMBER;
+    case LM_TYPE_INT:
+    case LM_TYPE_DECIMAL:
+        if (lm_epoch_at(run.ptr, run.len, &epoch_len) && epoch_len == run.len) return ITEM_EPOCH;
+        if (value.type == LM_TYPE_DECIMAL) return ITEM_NUMBER;
+        return run.len <= 20 ? ITEM_INT : ITEM_NAME;
     case LM_TYPE_UUID:
     case LM_TYPE_HEX: return run.ptr[0] == '0' && run.len > 1 && run.ptr[1] == 'x' ? ITEM_NAME : ITEM_ID;
     case LM_TYPE_IPV4:
@@ -136,7 +140,7 @@ static item scan_item(lm_str line, size_t at)
 static bool is_wordish(item_kind kind)
 {
     return kind == ITEM_INT || kind == ITEM_NUMBER || kind == ITEM_IP || kind == ITEM_ID || kind == ITEM_NAME ||
-           kind == ITEM_DASH;
+           kind == ITEM_DASH || kind == ITEM_EPOCH;
 }
 
 static bool is_splitter(item_kind kind)
@@ -168,6 +172,21 @@ static bool dotted_column(const column *c)
     return c->kind == ITEM_NAME && c->dotted * 10 >= c->count * 9;
 }
 
+/* `TraceID: 96b4...` in every line, behind a logger: the word is the name of what follows. */
+static bool is_key_column(const infer *f)
+{
+    size_t ids = 0;
+    bool has_logger = false;
+    const column *key = &f->columns[f->column_count - 1];
+    if (key->kind != ITEM_NAME || !key->is_constant || !f->has_level || f->count < 4) return false;
+    for (size_t i = 0; i + 1 < f->column_count; i++) has_logger |= f->columns[i].kind == ITEM_NAME;
+    for (size_t i = 0; i < f->count; i++) {
+        item_kind kind = scan_item(f->lines[f->active[i]], f->at[i]).kind;
+        ids += kind == ITEM_ID || kind == ITEM_INT || kind == ITEM_IP || kind == ITEM_EPOCH;
+    }
+    return has_logger && ids * 20 >= f->count * 19;
+}
+
 /* Is this a column that headers have? Also says when what follows must be the message. */
 static bool judge(infer *f, column *c)
 {
@@ -177,6 +196,7 @@ static bool judge(infer *f, column *c)
     bool many = c->count >= 4;
     switch (c->kind) {
     case ITEM_TIME:
+    case ITEM_EPOCH:
         if (f->terminated && !first) return false;
         f->has_time = true;
         return true;
@@ -197,6 +217,10 @@ static bool judge(infer *f, column *c)
         return true;
     case ITEM_COLON:
         if (f->terminated || first || c->blanks_min > 0) return false;
+        if (is_key_column(f)) {
+            f->columns[f->column_count - 1].is_key = true;
+            return true;
+        }
         if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER || previous->kind == ITEM_BRACKET) return true;
         f->terminated = c->blank_after * 10 >= c->count * 9 && (f->has_time || f->has_level);
         return f->has_time || f->has_level;
@@ -221,6 +245,7 @@ static bool next_column(infer *f)
     column c = {.blanks_min = UINT32_MAX};
     for (size_t i = 0; i < f->count; i++) {
         f->items[i] = scan_item(f->lines[f->active[i]], f->at[i]);
+        if (f->items[i].kind == ITEM_LEVEL && f->has_level) f->items[i].kind = ITEM_NAME; /* a record has one */
         counts[f->items[i].kind]++;
     }
     c.kind = choose_kind(f, counts, f->count);
@@ -262,13 +287,13 @@ static bool cut_header(infer *f)
     while (end > 0 && !f->columns[end - 1].is_anchor) end--;
     for (size_t i = 0; i < end; i++) {
         const column *c = &f->columns[i];
-        time |= c->kind == ITEM_TIME || c->inner_time;
+        time |= c->kind == ITEM_TIME || c->kind == ITEM_EPOCH || c->inner_time;
         level |= c->kind == ITEM_LEVEL || c->inner_level;
         app |= c->kind == ITEM_APP;
         pipes += c->kind == ITEM_PIPE;
     }
     f->column_count = end;
-    bool starts = end && (f->columns[0].kind == ITEM_TIME || f->columns[0].kind == ITEM_LEVEL || f->columns[0].inner_time ||
+    bool starts = end && (f->columns[0].kind == ITEM_TIME || f->columns[0].kind == ITEM_EPOCH || f->columns[0].kind == ITEM_LEVEL || f->columns[0].inner_time ||
                           f->columns[0].inner_level);
     if (f->strict) return starts;
     /* A level alone must open the line; so must an app. */

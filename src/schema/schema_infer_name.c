@@ -122,7 +122,7 @@ static bool has_upper_only(lm_str s)
 
 static bool is_file(lm_str s)
 {
-    static const char *const ends[] = {".go", ".py", ".c", ".cc", ".cpp", ".rs", ".js", ".ts", ".java", ".rb", ".php", ".h"};
+    static const char *const ends[] = {".go", ".py", ".c", ".cc", ".cpp", ".rs", ".js", ".ts", ".java", ".rb", ".php", ".h", ".log"};
     size_t n = s.len;
     while (n > 0 && lm_is_digit(s.ptr[n - 1])) n--;
     if (n < s.len && n > 0 && s.ptr[n - 1] == ':') s.len = n - 1;
@@ -142,6 +142,23 @@ static bool is_host(lm_str s)
         if (!lm_is_alpha(c) && !lm_is_digit(c) && !memchr("-.:_/", c, 5)) return false;
     }
     return digit && (dash || s.len >= 4) && lm_is_alpha(s.ptr[0]);
+}
+
+static bool is_date(lm_str s)
+{
+    unsigned separators = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (!lm_is_digit(s.ptr[i]) && !memchr("./-", s.ptr[i], 3)) return false;
+        separators += !lm_is_digit(s.ptr[i]);
+    }
+    return separators == 2 && s.len >= 8 && s.len <= 10;
+}
+
+/* app.log, app.log.1.2017-05-16 */
+static bool is_log_file(lm_str s)
+{
+    size_t at = lm_str_find(s, LM_STR(".log"));
+    return at != SIZE_MAX && (at + 4 == s.len || s.ptr[at + 4] == '.');
 }
 
 static bool has_at(lm_str s)
@@ -190,6 +207,9 @@ static bool has_named(const infer *f, const char *name)
 static const char *number_name(const infer *f)
 {
     if (!f->has_time && !f->has_level) return "id";
+    const column *previous = &f->columns[f->column_count - 1];
+    if (previous->name && strcmp(previous->name, "source") == 0) return "line";
+    if (previous->is_key || (f->column_count > 1 && previous[-1].is_key)) return "id";
     if (!has_named(f, "pid")) return "pid";
     return has_named(f, "tid") ? "number" : "tid";
 }
@@ -198,12 +218,16 @@ static const char *word_name(const infer *f, const column *c)
 {
     bool dotted = c->dotted * 10 >= c->count * 8;
     if (c->kind == ITEM_WORD && f->column_count == 0) return "label";
-    if (most(f, is_file, false, 80)) return "source";
-    if (dotted && (f->has_time || f->has_level)) return "logger";
+    const column *previous = f->column_count ? &f->columns[f->column_count - 1] : NULL;
+    if (most(f, is_file, false, 80) || most(f, is_log_file, false, 80)) return "source";
+    if (most(f, is_date, false, 90)) return "date";
+    if (dotted && f->has_level) return "logger";
+    if (dotted && f->has_time) return "app";
     if (most(f, has_at, false, 80)) return "user";
     if (c->glued_after * 10 >= c->count * 9 && f->has_level) return "logger";
     if (c->glued_after * 10 >= c->count * 9) return "app";
     if (most(f, has_upper_only, false, 90)) return "component";
+    if (previous && (previous->kind == ITEM_LEVEL || previous->inner_level)) return "logger";
     if (dotted) return "component";
     if (most(f, is_host, false, 90)) return "host";
     return "field";
@@ -216,6 +240,10 @@ void lm_infer_describe(infer *f, column *c)
         c->time_rank = time_rank(f->items[0].layout);
         c->name = "timestamp";
         break;
+    case ITEM_EPOCH:
+        c->time_rank = 7; /* date and year, no fraction */
+        c->name = "timestamp";
+        break;
     case ITEM_LEVEL: c->name = "level"; break;
     case ITEM_INT: c->name = number_name(f); break;
     case ITEM_NUMBER: c->name = "number"; break;
@@ -223,7 +251,12 @@ void lm_infer_describe(infer *f, column *c)
     case ITEM_ID: c->name = "id"; break;
     case ITEM_APP: c->name = "app"; break;
     case ITEM_NAME:
-    case ITEM_WORD: c->name = word_name(f, c); break;
+    case ITEM_WORD:
+        c->name = word_name(f, c);
+        c->literal = f->items[0].text;
+        c->is_constant = c->kind == ITEM_NAME;
+        for (size_t i = 1; i < f->count && c->is_constant; i++) c->is_constant = lm_str_equal(f->items[i].text, c->literal);
+        break;
     case ITEM_BRACKET:
         describe_bracket(f, c);
         if (c->content == CONTENT_INT) c->name = number_name(f);
@@ -335,9 +368,26 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
 {
     const column *c = &f->columns[index];
     const char *time_name = index == best_time ? "timestamp" : "time";
+    const column *key = index >= 2 && f->columns[index - 2].is_key ? &f->columns[index - 2] : NULL;
     if (index) put_blanks(w, c->blanks_min, c->blanks_max);
+    if (c->is_key) {
+        put_literal(w, c->literal);
+        return;
+    }
+    if (key) { /* key ':' value */
+        char name[32];
+        size_t n = 0;
+        for (; n + 1 < sizeof name && n < key->literal.len; n++) {
+            uint8_t b = key->literal.ptr[n];
+            name[n] = lm_is_alpha(b) || lm_is_digit(b) || b == '_' || b == '.' || b == '-' ? (char)b : '_';
+        }
+        name[n] = 0;
+        put_field(w, name, "word");
+        return;
+    }
     switch (c->kind) {
     case ITEM_TIME: put_field(w, time_name, "time"); break;
+    case ITEM_EPOCH: put_field(w, time_name, "epoch"); break;
     case ITEM_LEVEL: put_field(w, "level", "level"); break;
     case ITEM_INT: put_field(w, c->name, "int"); break;
     case ITEM_NUMBER: put_field(w, c->name, "number"); break;

@@ -8,7 +8,7 @@ enum { COLUMN_MAX = 24 };
 
 typedef enum item_kind {
     ITEM_END, ITEM_TIME, ITEM_LEVEL, ITEM_INT, ITEM_NUMBER, ITEM_IP, ITEM_ID, ITEM_NAME, ITEM_APP, ITEM_BRACKET,
-    ITEM_DASH, ITEM_PIPE, ITEM_COLON, ITEM_COMMA, ITEM_WORD /* several of these */, ITEM_OTHER, ITEM_KINDS
+    ITEM_DASH, ITEM_PIPE, ITEM_COLON, ITEM_COMMA, ITEM_EPOCH, ITEM_WORD /* several of these */, ITEM_OTHER, ITEM_KINDS
 } item_kind;
 
 /** What stands at one place of one line. */
@@ -36,6 +36,8 @@ typedef struct column {
     bool is_anchor;
     bool inner_time, inner_level;
     bool padded_inside;    /* brackets: blanks around the content */
+    bool is_constant;      /* NAME: the same text in all lines */
+    bool is_key;           /* `key: value`: this is the key */
     uint8_t content;       /* brackets */
     uint8_t time_rank;     /* how good a record's time this is */
     lm_str key;            /* brackets with `key ` in front: that text, separator included */

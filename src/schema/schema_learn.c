@@ -47,12 +47,14 @@ static lm_err learn_line(learner *l, lm_str line, uint32_t min_field, bool *out_
 static lm_err sample_add(lm_schema *schema, lm_str line)
 {
     schema->misfit_count++;
-    if (schema->sample_count == SAMPLE_LINES_MAX || line.len > SAMPLE_LINE_BYTES) return LM_OK;
+    bool full = schema->sample_count == SAMPLE_LINES_MAX || schema->sample_bytes + line.len > SAMPLE_BYTES;
+    if (full || line.len > SAMPLE_LINE_BYTES) return LM_OK;
     lm_err err = lm_vec_grow(schema->mem, &schema->sample, &schema->sample_cap, schema->sample_count + 1,
                              sizeof *schema->sample);
     if (err) return err;
     uint8_t *p = lm_arena_copy(&schema->sample_arena, line.ptr, line.len);
     if (!p) return lm_mem_err();
+    schema->sample_bytes += line.len;
     schema->sample[schema->sample_count++] = (lm_str){p, line.len};
     return LM_OK;
 }
@@ -84,16 +86,21 @@ static bool fits(search *s, const lm_schema *schema, uint32_t format, lm_str lin
     return false;
 }
 
-/* Take away the lines that this format of the schema explains; how many. */
-static size_t explain(search *s, uint32_t format)
+/* Take away the lines that this format explains; how many. */
+static size_t explain_as(search *s, const lm_schema *schema, uint32_t format)
 {
     size_t kept = 0, before = s->count;
     for (size_t i = 0; i < before; i++) {
-        if (!fits(s, s->schema, format, s->lines[i])) s->lines[kept++] = s->lines[i];
+        if (!fits(s, schema, format, s->lines[i])) s->lines[kept++] = s->lines[i];
     }
     s->count = kept;
     if (kept < before) s->found = true;
     return before - kept;
+}
+
+static size_t explain(search *s, uint32_t format)
+{
+    return explain_as(s, s->schema, format);
 }
 
 static bool has_engine(const lm_schema *schema, lm_engine engine)
@@ -249,27 +256,72 @@ static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
     return LM_OK;
 }
 
-static lm_err search_inferred(search *s)
+/* Without the part between, longer is shorter: then that part is optional, and both are one tree. The part must stand in
+ * brackets, so that trying it first cannot swallow what is not it. */
+static bool merge_optional(lm_arena *arena, lm_str longer, lm_str shorter, lm_str *out)
 {
-    for (int round = 0; round < INFERRED_MAX && s->count && s->schema->format_count < FORMAT_COUNT_MAX; round++) {
-        lm_str pattern = {0};
+    size_t pre = 0;
+    if (longer.len <= shorter.len) return false;
+    while (pre < shorter.len && longer.ptr[pre] == shorter.ptr[pre]) pre++;
+    while (pre > 0 && longer.ptr[pre] != '[') pre--;
+    size_t extra = longer.len - shorter.len;
+    lm_str tail = lm_str_cut(shorter, pre, shorter.len), part = lm_str_cut(longer, pre, pre + extra);
+    bool opens = part.ptr[0] == '[' && (pre == 0 || longer.ptr[pre - 1] == ' ' || longer.ptr[pre - 1] == ']');
+    if (!opens || !lm_str_ends(longer, tail) || lm_str_find(part, LM_STR("%(")) != SIZE_MAX) return false;
+    int depth = 0;
+    for (size_t i = 0; i < part.len; i++) {
+        depth += (part.ptr[i] == '[' || part.ptr[i] == '{') - (part.ptr[i] == ']' || part.ptr[i] == '}');
+        if (depth < 0) return false;
+    }
+    uint8_t *p = depth == 0 ? lm_arena_alloc(arena, longer.len + 8, 1) : NULL;
+    if (!p) return false;
+    size_t n = 0;
+    const lm_str pieces[] = {lm_str_cut(longer, 0, pre), LM_STR("%("), part, LM_STR("%|%)"), tail};
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        if (pieces[i].len) memcpy(p + n, pieces[i].ptr, pieces[i].len);
+        n += pieces[i].len;
+    }
+    *out = (lm_str){p, n};
+    return true;
+}
+
+/* The headers of what is left, one after the other; found in the scratch schema first, so that they can be merged. */
+static lm_err infer_patterns(search *s, lm_str patterns[INFERRED_MAX], size_t *out_count)
+{
+    while (*out_count < INFERRED_MAX && s->count && s->scratch->format_count < FORMAT_COUNT_MAX) {
+        lm_str pattern = {0}, merged;
         lm_err err = lm_infer_header(&s->arena, s->lines, s->count, false, &pattern);
         if (err) return err;
         if (pattern.len == 0 || has_pattern(s->schema, pattern)) return LM_OK;
         uint32_t format;
-        size_t fields_before = s->schema->field_count;
-        err = lm_pattern_add(s->schema, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, (lm_str){0}, &format);
+        err = lm_pattern_add(s->scratch, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, (lm_str){0}, &format);
+        if (err) return err == LM_E_LIMIT ? LM_OK : err;
+        if (explain_as(s, s->scratch, format) == 0) return LM_OK;
+        bool joined = false;
+        for (size_t i = 0; i < *out_count && !joined; i++) {
+            joined = merge_optional(&s->arena, patterns[i], pattern, &merged) || merge_optional(&s->arena, pattern, patterns[i], &merged);
+            if (joined) patterns[i] = merged;
+        }
+        if (!joined) patterns[(*out_count)++] = pattern;
+    }
+    return LM_OK;
+}
+
+static lm_err search_inferred(search *s)
+{
+    lm_str patterns[INFERRED_MAX];
+    size_t count = 0;
+    lm_err err = infer_patterns(s, patterns, &count);
+    for (size_t i = 0; i < count && !err; i++) {
+        uint32_t format;
+        err = lm_pattern_add(s->schema, LM_STR("inferred"), patterns[i], LM_ORIGIN_INFERRED, (lm_str){0}, &format);
         if (err) return err == LM_E_LIMIT ? LM_OK : err;
         /* Richer trees are tried before plainer ones, all of them behind the named formats. */
         uint32_t nodes = s->schema->formats[format].node_count;
         s->schema->formats[format].weight = (uint8_t)(nodes < 4 ? 1 : nodes < 8 ? 2 : nodes < 14 ? 3 : 4);
-        if (explain(s, format) == 0) {
-            s->schema->format_count--;
-            s->schema->field_count = fields_before;
-            return LM_OK;
-        }
+        s->found = true;
     }
-    return LM_OK;
+    return err;
 }
 
 static lm_err search_all(search *s)
@@ -316,8 +368,8 @@ static lm_err discover(learner *l)
 /* Fresh misfits push out old ones: they are what the next search must explain. */
 static void sample_forget(lm_schema *schema)
 {
-    if (schema->sample_count < SAMPLE_LINES_MAX) return;
-    schema->sample_count = 0;
+    if (schema->sample_count < SAMPLE_LINES_MAX && schema->sample_bytes < SAMPLE_BYTES / 2) return;
+    schema->sample_count = schema->sample_bytes = 0;
     lm_arena_reset(&schema->sample_arena);
 }
 
@@ -362,7 +414,7 @@ static lm_err look_inside(lm_schema *schema, lm_arena *arena, bool *out_new)
         uint8_t before = info->inner;
         const lm_stat *stat = info->stat;
         bool json = stat->json_seen && stat->json_seen * 50 >= stat->count;
-        bool kv = info->role == LM_ROLE_MESSAGE && stat->kv_seen * 10 >= stat->count && stat->kv_seen;
+        bool kv = info->role == LM_ROLE_MESSAGE && stat->kv_seen * 4 >= stat->count && stat->kv_seen;
         lm_err err = LM_OK;
         if (json && !(before & LM_INNER_JSON)) err = inner_root(schema, info, LM_INNER_JSON);
         if (!err && kv && !(before & LM_INNER_KV)) err = inner_root(schema, info, LM_INNER_KV);

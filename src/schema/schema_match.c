@@ -196,6 +196,7 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
     case LM_MATCH_TIME_CTIME:
     case LM_MATCH_TIME_SLASHED:
     case LM_MATCH_TIME_MONTHDAY: return time_shape(node->match, p, left) ? take_time(w, node, p, end) : NULL;
+    case LM_MATCH_EPOCH: return lm_epoch_at(p, left, &begin) ? p + begin : NULL;
     case LM_MATCH_ONE_OF: return take_one_of(node, p, end);
     case LM_MATCH_PRI: return take_pri(p, end);
     case LM_MATCH_POSTGRES: return take_postgres(p, end);
@@ -221,7 +222,7 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
         return q > p ? q : NULL;
     case LM_MATCH_LETTER: return left && lm_is_alpha(*p) && (left == 1 || !lm_is_alpha(p[1])) ? p + 1 : NULL;
     case LM_MATCH_MARK: return left && memchr(".-*#", *p, 4) ? p + 1 : NULL;
-    case LM_MATCH_KV: return lm_kv_count((lm_str){p, left}, &begin) && begin == 0 ? w->end : NULL;
+    case LM_MATCH_KV: return lm_kv_count((lm_str){p, left}, &begin) >= 2 && begin == 0 ? w->end : NULL;
     case LM_MATCH_CEF:
     case LM_MATCH_AUTO:
     case LM_MATCH_REST: return w->end;

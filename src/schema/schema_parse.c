@@ -44,6 +44,7 @@ static bool looks_like(lm_role role, lm_str value)
 static void claim(lm_parse *parse, const lm_info *info, lm_str value, int item)
 {
     lm_role role = (lm_role)info->role;
+    if (parse->in_tail && role == LM_ROLE_MESSAGE) return;
     unsigned rank = info->rank;
     if (rank >= RANK_MUST_LOOK && !looks_like(role, value)) return;
     int *slot = role == LM_ROLE_TIME    ? &parse->fields->timestamp
@@ -142,7 +143,9 @@ static void take_apart(lm_parse *parse, size_t item, uint32_t field)
         lm_parse_mark_restore(parse, &mark);
     }
     if (info->inner & LM_INNER_CEF) (void)lm_cef_pairs(parse, info->inner_root, value); /* none is fine */
+    parse->in_tail = true;
     if (info->inner & LM_INNER_KV) (void)lm_kv_tail(parse, info->inner_root, value); /* none is fine */
+    parse->in_tail = false;
 }
 
 uint32_t lm_parse_run(lm_parse *parse, lm_str line)

@@ -28,7 +28,8 @@ enum {
     INNER_MAX = 8,           /* fields of one line that are taken apart again */
     PATH_INDEX_MAX = 16,     /* array elements with a name of their own */
     SAMPLE_LINES_MAX = 1024, /* lines that fit nothing, kept to find formats in */
-    SAMPLE_LINE_BYTES = 4096,
+    SAMPLE_LINE_BYTES = 65536,
+    SAMPLE_BYTES = 4 << 20,
     COLUMNS_MAX = 512,       /* cells of one CSV row that get a name */
     CONFLICTS_MAX = 64,
 };
@@ -52,6 +53,7 @@ typedef struct lm_stat {
     uint16_t layout_lens[STAT_LAYOUTS];
     uint8_t layout_count;
     uint8_t unit;                       /* lm_unit of durations and sizes, 0 none or mixed */
+    uint8_t epoch;                      /* times that are numbers: their lm_epoch_at */
     bool mixed_units;
     uint64_t json_seen, kv_seen;        /* values that hold JSON, a run of key=value */
     lm_str odd;                         /* a value that is not of the declared type */
@@ -86,7 +88,7 @@ typedef enum lm_match {
     LM_MATCH_INT, LM_MATCH_NUMBER, LM_MATCH_HEX, LM_MATCH_IP, LM_MATCH_QUOTED, LM_MATCH_BRACKET, LM_MATCH_NAME,
     LM_MATCH_LETTER, LM_MATCH_KV, LM_MATCH_MARK, LM_MATCH_ONE_OF, LM_MATCH_PRI, LM_MATCH_POSTGRES,
     LM_MATCH_APACHE_CODE, LM_MATCH_CEF, LM_MATCH_TIME_ISO, LM_MATCH_TIME_BSD, LM_MATCH_TIME_CTIME,
-    LM_MATCH_TIME_SLASHED, LM_MATCH_TIME_MONTHDAY
+    LM_MATCH_TIME_SLASHED, LM_MATCH_TIME_MONTHDAY, LM_MATCH_EPOCH
 } lm_match;
 
 typedef struct lm_node {
@@ -160,7 +162,7 @@ struct lm_schema {
     uint32_t *path_slots;    /* open addressing; path index + 1 */
     size_t path_slot_count;  /* a power of two */
     lm_str *sample;          /* lines that fitted nothing */
-    size_t sample_count, sample_cap;
+    size_t sample_count, sample_cap, sample_bytes;
     lm_given *given;
     size_t given_count, given_cap;
     uint64_t line_count;
@@ -183,6 +185,7 @@ typedef struct lm_parse {
     uint32_t inner_ids[INNER_MAX];
     uint32_t inner_count;
     uint32_t container;      /* item that is being taken apart again, plus 1; 0: the line itself */
+    bool in_tail;            /* in key=value pairs behind a text, which say nothing about what the message is */
     uint8_t ranks[4];        /* by role: rank of the one chosen */
     lm_err err;              /* LM_E_NOMEM */
 } lm_parse;
@@ -228,6 +231,10 @@ bool lm_value_is_null(lm_str text);
 const char *lm_unit_name(uint8_t unit);
 bool lm_value_fits(lm_type declared, lm_value value); /* is a value of this kind one of the declared type? */
 size_t lm_ip_len(const uint8_t *text, size_t len, bool *is_v6); /* bytes of an address the text starts with, 0 none */
+/** Epoch by its number of digits: 1 seconds, 2 milli-, 3 micro-, 4 nanoseconds (as lm_epoch_name says); 0: it is none.
+ *  *out_len: bytes, a fraction of seconds included. */
+uint8_t lm_epoch_at(const uint8_t *text, size_t len, size_t *out_len);
+const char *lm_epoch_name(uint8_t epoch);
 lm_type lm_type_named(lm_str name);                             /* LM_TYPE_COUNT if there is none */
 
 /* ---- schema_stat ---- */

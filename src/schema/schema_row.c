@@ -8,8 +8,7 @@ typedef struct pair {
 
 static bool key_byte(uint8_t c)
 {
-    return lm_is_alpha(c) || lm_is_digit(c) || c == '_' || c == '.' || c == '-' || c == '@' || c == '/' || c == ':' ||
-           c == '$';
+    return lm_is_alpha(c) || lm_is_digit(c) || c == '_' || c == '.' || c == '-' || c == '@' || c == '/' || c == '$';
 }
 
 /* Position of the closing quote of a value whose first byte is at begin; SIZE_MAX if it is not closed. */
@@ -30,11 +29,13 @@ static size_t quote_end(lm_str text, size_t begin)
 static bool pair_at(lm_str text, size_t at, pair *out)
 {
     size_t begin = at;
+    int depth = 0;
     if (at >= text.len || !(lm_is_alpha(text.ptr[at]) || text.ptr[at] == '_' || text.ptr[at] == '@')) return false;
     while (at < text.len && key_byte(text.ptr[at])) at++;
+    if (at < text.len && text.ptr[at] == ':') at++; /* key:="value" */
     if (at >= text.len || text.ptr[at] != '=' || at - begin > 128) return false;
     out->key = lm_str_cut(text, begin, at);
-    if (out->key.len > 1 && text.ptr[at - 1] == ':') out->key.len--; /* key:="value" */
+    if (text.ptr[at - 1] == ':') out->key.len--;
     at++;
     if (at < text.len && text.ptr[at] == '=') return false; /* a == b */
     if (at < text.len && text.ptr[at] == '"') {
@@ -45,7 +46,13 @@ static bool pair_at(lm_str text, size_t at, pair *out)
         if (at < text.len && (text.ptr[at] == ',' || text.ptr[at] == ';')) at++;
     } else {
         begin = at;
-        while (at < text.len && !lm_is_blank(text.ptr[at])) at++;
+        for (; at < text.len && !lm_is_blank(text.ptr[at]); at++) {
+            uint8_t c = text.ptr[at];
+            if (c == '(' || c == '[' || c == '{') depth++;
+            else if (c == ')' || c == ']' || c == '}') depth--;
+            if (depth < 0) return false; /* part of a(b=c), not a pair of its own */
+        }
+        if (depth) return false;
         size_t end = at;
         if (end > begin && (text.ptr[end - 1] == ',' || text.ptr[end - 1] == ';')) end--;
         out->value = lm_str_cut(text, begin, end);

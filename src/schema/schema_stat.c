@@ -68,11 +68,13 @@ static lm_err keep_value(lm_schema *schema, lm_stat *stat, lm_str value)
 /* A number where the name says time: an epoch. */
 static bool epoch_of(const lm_info *info, lm_str text, lm_value *value)
 {
-    lm_time time;
+    size_t len;
     if (info->role != LM_ROLE_TIME && info->declared != LM_TYPE_TIME) return false;
     if (value->type != LM_TYPE_INT && value->type != LM_TYPE_DECIMAL) return false;
-    if (text.len < 10 || !lm_time_parse(text.ptr, text.len, &time) || time.len != text.len) return false;
-    *value = (lm_value){.type = LM_TYPE_TIME, .layout = time.layout, .len = time.len};
+    uint8_t epoch = lm_epoch_at(text.ptr, text.len, &len);
+    if (!epoch || len != text.len) return false;
+    *value = (lm_value){.type = LM_TYPE_TIME};
+    info->stat->epoch = epoch;
     return true;
 }
 
@@ -80,7 +82,7 @@ lm_err lm_stat_add(lm_schema *schema, lm_info *info, lm_str text)
 {
     lm_stat *stat = info->stat;
     lm_value value = lm_value_of(text);
-    (void)epoch_of(info, text, &value); /* else it stays what it is */
+    bool epoch = epoch_of(info, text, &value);
     lm_time time;
     if (value.type == LM_TYPE_TEXT && info->declared == LM_TYPE_TIME && lm_time_parse(text.ptr, text.len, &time) &&
         time.len == text.len)
@@ -89,7 +91,7 @@ lm_err lm_stat_add(lm_schema *schema, lm_info *info, lm_str text)
     stat->by_type[value.type]++;
     if (value.type == LM_TYPE_NULL) return LM_OK;
     if (text.len > stat->len_max) stat->len_max = (uint32_t)(text.len < UINT32_MAX ? text.len : UINT32_MAX);
-    if (value.type == LM_TYPE_TIME) lm_stat_layout(stat, value.layout, value.len);
+    if (value.type == LM_TYPE_TIME && !epoch) lm_stat_layout(stat, value.layout, value.len);
     if (value.type == LM_TYPE_DURATION || value.type == LM_TYPE_SIZE) {
         if (stat->unit && stat->unit != value.unit) stat->mixed_units = true;
         stat->unit = value.unit;
@@ -155,6 +157,7 @@ static lm_err field_detail(lm_schema *schema, const lm_info *info, lm_str *out)
     const lm_stat *stat = info->stat;
     *out = info->unit;
     if (info->type == LM_TYPE_TIME) {
+        if (stat->epoch) n = (size_t)snprintf(text, sizeof text, "%s", lm_epoch_name(stat->epoch));
         for (unsigned i = 0; i < stat->layout_count; i++) {
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? " or " : "", lm_time_layout_name(stat->layouts[i]));
             if (n >= sizeof text) n = sizeof text - 1;
@@ -183,7 +186,7 @@ static lm_err make_views(lm_schema *schema)
     lm_schema_format *views = lm_arena_alloc(&schema->view_arena, (schema->format_count + 1) * sizeof *views,
                                              _Alignof(lm_schema_format));
     if (!views) return lm_mem_err();
-    for (size_t i = 0; i < schema->field_count; i++) counts[schema->fields[i].format]++;
+    for (size_t i = 0; i < schema->field_count; i++) counts[schema->fields[i].format]++; /* at most */
     for (size_t i = 0; i < schema->format_count; i++) {
         lists[i] = lm_arena_alloc(&schema->view_arena, (counts[i] + 1) * sizeof *lists[i], _Alignof(lm_schema_field));
         if (!lists[i]) return lm_mem_err();
@@ -193,6 +196,7 @@ static lm_err make_views(lm_schema *schema)
     }
     for (size_t i = 0; i < schema->field_count; i++) {
         const lm_info *info = &schema->fields[i];
+        if (info->stat->count == 0 && schema->formats[info->format].lines) continue; /* an optional part that never came */
         lm_schema_field *field = &lists[info->format][views[info->format].field_count++];
         *field = (lm_schema_field){.name = info->name, .type = (lm_type)info->type, .count = info->stat->count,
                                    .distinct = lm_stat_distinct(info->stat)};
@@ -238,7 +242,7 @@ static void settle_type(lm_info *info)
 {
     lm_type inferred = lm_stat_type(info);
     bool open = info->declared == LM_TYPE_COUNT;
-    if (open) info->type = (uint8_t)inferred;
+    info->type = open ? (uint8_t)inferred : info->declared;
     if (open && info->role == LM_ROLE_LEVEL && inferred == LM_TYPE_TEXT) info->type = LM_TYPE_ENUM;
     if (info->role == LM_ROLE_MESSAGE && (inferred == LM_TYPE_ENUM || inferred == LM_TYPE_NULL)) info->type = LM_TYPE_TEXT;
 }

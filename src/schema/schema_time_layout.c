@@ -95,7 +95,7 @@ static uint32_t zone_number(const uint8_t *p, bool after_blank, size_t *out_len)
         style = STYLE_HOUR;
     }
     uint8_t next = p[len];
-    if (is_digit(next) || is_alpha(next) || next == ':' || next == '-') return 0;
+    if (is_digit(next) || is_alpha(next) || (next == ':' && is_digit(p[len + 1])) || next == '-') return 0;
     uint32_t index = zone_offset_index(p[0] == '-', minutes);
     if (index == ZONE_OFFSETS) return 0;
     *out_len = len + after_blank;

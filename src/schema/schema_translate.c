@@ -14,7 +14,7 @@ typedef struct var {
 
 static const var nginx_vars[] = {
     {"remote_addr", "%{client:word}"}, {"remote_user", "%{user:text}"}, {"time_local", "%{timestamp:time}"},
-    {"time_iso8601", "%{timestamp:time}"}, {"msec", "%{timestamp:time}"},
+    {"time_iso8601", "%{timestamp:time}"}, {"msec", "%{timestamp:epoch}"},
     {"request", "%(%{method:name} %{path:word} %{protocol:name}%|%{request:quoted}%)"}, {"status", "%{status:int}"},
     {"body_bytes_sent", "%{bytes:size/bytes}"}, {"bytes_sent", "%{bytes_sent:size/bytes}"},
     {"http_referer", "%{referer:quoted}"}, {"http_user_agent", "%{user_agent:quoted}"},
@@ -49,12 +49,12 @@ static const var python_vars[] = {
     {"asctime", "%{timestamp:time}"}, {"levelname", "%{level:level}"}, {"name", "%{logger}"}, {"message", "%{message}"},
     {"process", "%{pid:int}"}, {"thread", "%{tid:int}"}, {"threadName", "%{thread}"}, {"processName", "%{process}"},
     {"module", "%{module}"}, {"filename", "%{file}"}, {"pathname", "%{path}"}, {"funcName", "%{function}"},
-    {"lineno", "%{line:int}"}, {"levelno", "%{level_number:int}"}, {"created", "%{timestamp:time}"},
+    {"lineno", "%{line:int}"}, {"levelno", "%{level_number:int}"}, {"created", "%{timestamp:epoch}"},
     {"msecs", "%{milliseconds:number}"}, {"relativeCreated", "%{elapsed:number/milliseconds}"},
 };
 
 static const var postgres_vars[] = {
-    {"t", "%{timestamp:time}"}, {"m", "%{timestamp:time}"}, {"n", "%{timestamp:time}"}, {"p", "%{pid:int}"},
+    {"t", "%{timestamp:time}"}, {"m", "%{timestamp:time}"}, {"n", "%{timestamp:epoch}"}, {"p", "%{pid:int}"},
     {"u", "%{user:text}"}, {"d", "%{database:text}"}, {"a", "%{app:text}"}, {"r", "%{remote:text}"}, {"h", "%{client:text}"},
     {"c", "%{session:text}"}, {"l", "%{session_line:int}"}, {"e", "%{sqlstate:text}"}, {"i", "%{command:text}"},
     {"s", "%{session_start:time}"}, {"v", "%{virtual_transaction:text}"}, {"x", "%{transaction:int}"},

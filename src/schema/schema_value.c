@@ -130,6 +130,25 @@ size_t lm_ip_len(const uint8_t *text, size_t len, bool *is_v6)
     return ipv6_len(text, len);
 }
 
+/* From 2001 to 2033: ten digits, the first a 1. */
+uint8_t lm_epoch_at(const uint8_t *text, size_t len, size_t *out_len)
+{
+    size_t n = digits(text, len > 20 ? 20 : len);
+    *out_len = n;
+    if (n == 0 || text[0] != '1') return 0;
+    if (n == 10 && len > n + 1 && text[n] == '.') {
+        size_t part = digits(text + n + 1, len - n - 1);
+        if (part && part <= 9) *out_len = n + 1 + part;
+    }
+    return n == 10 ? 1 : n == 13 ? 2 : n == 16 ? 3 : n == 19 ? 4 : 0;
+}
+
+const char *lm_epoch_name(uint8_t epoch)
+{
+    static const char *const names[] = {"", "epoch seconds", "epoch milliseconds", "epoch microseconds", "epoch nanoseconds"};
+    return epoch < sizeof names / sizeof names[0] ? names[epoch] : "";
+}
+
 static bool is_uuid(lm_str v)
 {
     if (v.len != 36) return false;

@@ -29,7 +29,7 @@ typedef struct lm_miner_options {
 } lm_miner_options;
 
 enum {
-    LM_MINER_SHAPE_COUNT_MAX = 1 << 18,
+    LM_MINER_SHAPE_COUNT_MAX = 1 << 17,
     LM_MINER_TABLE_BYTES_MAX = 48 << 20,
 };
 

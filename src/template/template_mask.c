@@ -52,6 +52,7 @@ static bool is_kind(uint8_t c, uint8_t kinds)
 typedef struct cursor {
     const uint8_t *begin; /* of the skeleton */
     const uint8_t *end;
+    bool has_colon; /* anywhere: most forms need one */
 } cursor;
 
 static uint8_t at(const cursor *c, const uint8_t *p)
@@ -322,21 +323,21 @@ static size_t match_form(const cursor *c, const uint8_t *p)
     if (is_kind(first, IS_MARK)) {
         n = match_ip(c, p);
         if (!n) n = match_date(c, p);
-        if (!n) {
+        if (!n && c->has_colon) {
             const uint8_t *q = match_clock(c, p, true);
             if (q) n = (size_t)(q - p);
         }
-        if (!n) n = match_hex_colons(c, p);
+        if (!n && c->has_colon) n = match_hex_colons(c, p);
     } else if (is_slash(first)) {
         n = match_ip(c, p);
         if (!n) n = match_path(c, p);
-    } else if (is_kind(first, IS_ALPHA)) {
+    } else if (is_kind(first, IS_ALPHA) && c->has_colon) {
         n = match_url(c, p);
         if (!n && first >= 'A' && first <= 'W') n = match_calendar(c, p);
         if (!n) n = match_hex_colons(c, p);
         if (!n) n = match_path(c, p);
     }
-    if (!n && is_kind(first, IS_HOST)) n = match_host_port(c, p);
+    if (!n && c->has_colon && is_kind(first, IS_HOST)) n = match_host_port(c, p);
     return n;
 }
 
@@ -439,44 +440,78 @@ static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
     return used;
 }
 
-static bool is_one_of(const uint8_t *p, size_t len, const char *list)
+/* Up to eight bytes as one number, so that a short word is compared at once. */
+static uint64_t packed(const uint8_t *p, size_t len)
 {
-    for (const char *q = list; *q;) {
-        size_t n = strcspn(q, " ");
-        if (n == len && memcmp(p, q, n) == 0) return true;
-        q += n;
-        q += *q == ' ';
+    uint64_t v = 0;
+    memcpy(&v, p, len);
+    return v;
+}
+
+#define WORD_LIST(name, ...)                                                                       \
+    static bool name(uint64_t word)                                                                \
+    {                                                                                              \
+        static const char list[][8] = {__VA_ARGS__};                                               \
+        for (size_t i = 0; i < sizeof list / sizeof *list; i++) {                                  \
+            uint64_t v;                                                                            \
+            memcpy(&v, list[i], sizeof v);                                                         \
+            if (v == word) return true;                                                            \
+        }                                                                                          \
+        return false;                                                                              \
     }
-    return false;
+
+/* Values in every program: truth values, nothing, and the account that is on every machine. */
+WORD_LIST(is_known_value, "true", "false", "null", "True", "False", "TRUE", "FALSE", "NULL", "nil", "root", "admin")
+WORD_LIST(is_unit, "B", "b", "KB", "kB", "Kb", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB", "bytes", "ms", "us",
+          "ns", "sec", "secs", "min", "mins", "hr", "hrs")
+
+/* What one byte says about its token: the low bits are or-ed, the high ones must hold for every byte. */
+enum {
+    ALL_LETTERS = 1u << 16,
+    ALL_CAPITALS = 1u << 17, /* and underscores */
+    ALL_DOTS = 1u << 18,
+};
+
+static uint32_t byte_says(uint8_t c)
+{
+    static const uint32_t table[256] = {
+        [MARK_NUMBER] = TOKEN_DIGIT, [MARK_PAIR] = TOKEN_DIGIT, [MARK_MIXED] = TOKEN_DIGIT,
+        [MARK_WILD] = TOKEN_PART, ['0'...'9'] = TOKEN_DIGIT,
+        ['/'] = TOKEN_SLASH | TOKEN_SIGN, ['\\'] = TOKEN_SLASH | TOKEN_SIGN, ['@'] = TOKEN_SIGN,
+        ['$'] = TOKEN_SIGN, ['~'] = TOKEN_SIGN, ['.'] = ALL_DOTS, ['_'] = ALL_CAPITALS,
+        ['A'...'Z'] = ALL_LETTERS | ALL_CAPITALS, ['a'...'z'] = ALL_LETTERS,
+        [0x80 ... 0xff] = ALL_LETTERS,
+    };
+    return table[c];
 }
 
 uint32_t template_token_flags(const uint8_t *p, size_t len)
 {
-    if (len == 1 && is_kind(p[0], IS_BLANK)) return TOKEN_BLANK;
-    if (len == 1 && p[0] == MARK_WILD) return TOKEN_WILD;
-    if (len == 1 && !is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return TOKEN_PUNCT;
-    uint32_t flags = 0;
-    size_t letters = 0, digits = 0, capitals = 0, dots = 0, scores = 0;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = p[i];
-        if (c == MARK_WILD) flags |= TOKEN_PART;
-        if (is_kind(c, IS_DIGIT | IS_MARK)) digits++;
-        if (is_kind(c, IS_ALPHA)) letters++;
-        capitals += c >= 'A' && c <= 'Z';
-        scores += c == '_';
-        dots += c == '.';
-        if (is_slash(c)) flags |= TOKEN_SLASH | TOKEN_SIGN;
-        if (c == '@' || c == '$' || c == '~') flags |= TOKEN_SIGN;
-        if (c == '.' && i > 0 && i + 1 < len) flags |= TOKEN_DOT;
+    if (len == 1) {
+        if (is_kind(p[0], IS_BLANK)) return TOKEN_BLANK;
+        if (p[0] == MARK_WILD) return TOKEN_WILD;
+        if (!is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return TOKEN_PUNCT;
     }
-    if (dots == len && dots > 1) return TOKEN_PUNCT;
-    if (digits) flags |= TOKEN_DIGIT;
-    if (digits == 1 && letters + 1 == len && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
-    if (letters == len) flags |= TOKEN_ALPHA;
-    if (len > 1 && capitals + scores == len && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
-    if (len <= 5 && is_one_of(p, len, "true false null True False TRUE FALSE NULL nil root admin")) flags |= TOKEN_BOOL;
-    if (len <= 5 && is_one_of(p, len, "B b KB kB Kb MB GB TB PB KiB MiB GiB TiB bytes ms us ns sec secs min "
-                                      "mins hr hrs")) flags |= TOKEN_UNIT;
+    uint32_t any = 0, all = ~0u;
+    for (size_t i = 0; i + 1 < len; i++) {
+        uint32_t says = byte_says(p[i]);
+        any |= says;
+        all &= says;
+    }
+    bool is_stem = len > 1 && (all & ALL_LETTERS);
+    any |= byte_says(p[len - 1]);
+    all &= byte_says(p[len - 1]);
+    if (all & ALL_DOTS) return TOKEN_PUNCT;
+    uint32_t flags = any & 0xffff;
+    if ((any & ALL_DOTS) && len > 2 && memchr(p + 1, '.', len - 2)) flags |= TOKEN_DOT;
+    if (is_stem && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
+    if (all & ALL_LETTERS) flags |= TOKEN_ALPHA;
+    if ((all & ALL_CAPITALS) && len > 1 && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
+    if (len <= 5 && (all & ALL_LETTERS)) {
+        uint64_t word = packed(p, len);
+        if (is_known_value(word)) flags |= TOKEN_BOOL;
+        if (is_unit(word)) flags |= TOKEN_UNIT;
+    }
     return flags;
 }
 
@@ -484,7 +519,7 @@ static void push(raw_line *out, const uint8_t *p, size_t len, uint32_t flags)
 {
     if (out->count == MESSAGE_TOKENS_MAX) return;
     if ((flags & TOKEN_WILD) && out->count && (out->tokens[out->count - 1].flags & TOKEN_WILD)) return;
-    out->tokens[out->count++] = (raw_token){p, (uint32_t)len, flags};
+    out->tokens[out->count++] = (raw_token){p, (uint16_t)len, (uint16_t)flags};
 }
 
 static void push_wild(raw_line *out)
@@ -510,7 +545,7 @@ static void push_word(raw_line *out, const uint8_t *p, size_t len)
 void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *out)
 {
     static const uint8_t blank = ' ';
-    cursor c = {skeleton, skeleton + len};
+    cursor c = {skeleton, skeleton + len, memchr(skeleton, ':', len) != NULL};
     out->count = out->used = 0;
     while (c.begin < c.end && is_kind(*c.begin, IS_BLANK)) c.begin++;
     while (c.end > c.begin && is_kind(c.end[-1], IS_BLANK)) c.end--;

@@ -142,8 +142,9 @@ static lm_err join_shape(lm_miner *m, const lm_miner *from, const shape_row *s, 
     if (s->is_rest) return template_rest_shape(m, out_shape);
     line.count = s->count;
     for (size_t i = 0; i < s->count; i++) {
-        const token *t = &from->tokens[from->shape_tokens[s->first + i]];
-        line.tokens[i] = (raw_token){from->token_bytes.ptr + t->offset, t->len, t->flags};
+        uint32_t id = from->shape_tokens[s->first + i];
+        const token *t = &from->tokens[id];
+        line.tokens[i] = (raw_token){from->token_bytes.ptr + t->offset, t->len, from->kinds[id].flags};
     }
     return template_shape_of(m, &line, out_shape);
 }
@@ -173,7 +174,9 @@ uint64_t lm_miner_rest_count(const lm_miner *m)
 uint32_t lm_miner_template_of(const lm_miner *m, uint32_t shape_index)
 {
     LM_ASSERT(shape_index < m->settled_shape_count);
-    return m->groups[m->shapes[shape_index].group].template_id;
+    const shape_row *s = &m->shapes[shape_index];
+    uint32_t id = s->decreed != NO_INDEX ? s->decreed : m->groups[s->group].template_id;
+    return lm_miner_forward(m, id);
 }
 
 size_t lm_miner_template_count(const lm_miner *m)
@@ -183,8 +186,14 @@ size_t lm_miner_template_count(const lm_miner *m)
 
 uint32_t lm_miner_forward(const lm_miner *m, uint32_t id)
 {
+    enum { STEPS_MAX = 64 }; /* rules may name each other in a circle */
     LM_ASSERT(id < m->template_count);
-    while (m->templates[id].forward != id) id = m->templates[id].forward;
+    for (int step = 0; step < STEPS_MAX; step++) {
+        const template_row *row = &m->templates[id];
+        if (row->forward != id) id = row->forward;
+        else if (row->successor != NO_INDEX) id = row->successor;
+        else break;
+    }
     return id;
 }
 

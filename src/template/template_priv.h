@@ -50,11 +50,17 @@ enum {
 };
 
 typedef struct token {
-    uint64_t hash;   /* of the bytes: the same in every miner, so it may order things */
-    uint32_t offset; /* into token_bytes */
+    uint64_t hash;    /* of the bytes: the same in every miner, so it may order things */
+    uint32_t offset;  /* into token_bytes */
     uint16_t len;
-    uint16_t flags;
+    uint8_t head[18]; /* its first bytes, so that most look-ups need not follow offset */
 } token;
+
+/* What settling asks of a token all the time, apart so that it stays in the cache. */
+typedef struct token_kind {
+    uint16_t flags;
+    uint8_t byte; /* of a token of one byte, else 0 */
+} token_kind;
 
 typedef struct shape_row {
     uint64_t hash;  /* of the token sequence */
@@ -62,6 +68,7 @@ typedef struct shape_row {
     uint16_t count;
     uint16_t is_rest; /* 1: the catch-all shape */
     uint32_t group;
+    uint32_t decreed; /* template given by a rule; NO_INDEX: the group's */
 } shape_row;
 
 /* Shapes that share a soft key. `agree` holds, slot by slot, the token all its shapes have, else the wild one. */
@@ -77,10 +84,11 @@ typedef struct group_row {
 } group_row;
 
 typedef struct template_row {
-    lm_str text;      /* in text_arena */
-    lm_str name;      /* in text_arena; empty: none */
-    uint32_t forward; /* itself unless merged */
-    bool is_pinned;
+    lm_str text;         /* in text_arena */
+    lm_str name;         /* in text_arena; empty: none */
+    uint32_t forward;    /* itself, or the id it fell together with */
+    uint32_t successor;  /* given by a rule: the decreed template that stands for it; NO_INDEX: none */
+    bool is_decreed;     /* by a rule: the text stays, no node owns it */
 } template_row;
 
 /* Open addressing, powers of two, slots hold index + 1. */
@@ -89,6 +97,11 @@ typedef struct index_table {
     size_t slot_count;
     size_t used;
 } index_table;
+
+typedef struct token_slot {
+    uint32_t tag;   /* high half of the hash */
+    uint32_t value; /* index + 1; 0: free */
+} token_slot;
 
 typedef struct cache_slot {
     uint64_t hash;
@@ -111,9 +124,12 @@ struct lm_miner {
     lm_buf cache_bytes;
 
     token *tokens;
-    size_t token_count, token_cap;
+    token_kind *kinds;      /* by token */
+    uint64_t *hashes;       /* by token */
+    size_t token_count, token_cap, kind_cap, hash_cap;
     lm_buf token_bytes;
-    index_table token_index;
+    token_slot *token_slots; /* open addressing, a power of two of them */
+    size_t token_slot_count;
 
     shape_row *shapes;
     size_t shape_count, shape_cap;
@@ -149,8 +165,8 @@ size_t template_skeleton_plain(lm_str src, uint8_t *dst);
 /* ---- template_mask.c: skeleton to tokens ---- */
 typedef struct raw_token {
     const uint8_t *ptr;
-    uint32_t len;
-    uint32_t flags;
+    uint16_t len;
+    uint16_t flags;
 } raw_token;
 
 typedef struct raw_line {
@@ -197,6 +213,12 @@ size_t template_table_bytes(const lm_miner *miner);
 const uint32_t *template_group_key(const lm_miner *miner, const group_row *g);
 const uint32_t *template_group_agree(const lm_miner *miner, const group_row *g);
 item template_item_of(const lm_miner *miner, uint32_t token_id);
+
+/* ---- template_rules.c ---- */
+/** Apply the miner's rules to what settle found. */
+LM_USE lm_err template_rules_apply(lm_miner *miner);
+/** A new row. LM_E_LIMIT when template_count_max rows exist. */
+LM_USE lm_err template_row_new(lm_miner *miner, lm_str text, bool is_decreed, uint32_t *out);
 
 /* Open addressing: slots hold index + 1; 0 is free. */
 LM_USE lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,

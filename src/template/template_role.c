@@ -54,16 +54,16 @@ static lm_err role_add(settle *s, uint64_t key, uint64_t value)
 
 lm_err settle_roles(settle *s)
 {
-    const token *tokens = s->miner->tokens;
+    const token_kind *kinds = s->miner->kinds;
     for (size_t k = 0; k < s->node_count; k++) {
         const node *n = &s->nodes[k];
         if (n->parent != k) continue;
         for (size_t i = 0; i < n->agree_count; i++) {
-            if (!template_is_word(tokens[n->agree[i]].flags)) continue;
+            if (!template_is_word(kinds[n->agree[i]].flags)) continue;
             uint32_t key = key_before(s, n, i);
             if (key == NO_INDEX) continue;
-            bool is_wild = (tokens[n->agree[i]].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
-            lm_err err = role_add(s, tokens[key].hash, is_wild ? ROLE_MANY : tokens[n->agree[i]].hash);
+            bool is_wild = (kinds[n->agree[i]].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+            lm_err err = role_add(s, s->miner->hashes[key], is_wild ? ROLE_MANY : s->miner->hashes[n->agree[i]]);
             if (err) return err;
         }
     }
@@ -72,14 +72,14 @@ lm_err settle_roles(settle *s)
 
 bool settle_is_variable(const settle *s, const node *n, size_t i)
 {
-    const token *t = &s->miner->tokens[n->agree[i]];
-    if (!template_is_word(t->flags)) return false;
-    if (t->flags & TOKEN_BOOL) return true;
-    if (t->flags & TOKEN_WILD) return true;
+    uint16_t flags = s->miner->kinds[n->agree[i]].flags;
+    if (!template_is_word(flags)) return false;
+    if (flags & TOKEN_BOOL) return true;
+    if (flags & TOKEN_WILD) return true;
     uint32_t key = key_before(s, n, i);
     if (key == NO_INDEX) return false;
-    if (t->flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;
-    if (t->flags & TOKEN_UPPER) return false; /* the name of a constant in the program */
-    const role *r = role_at(&s->roles, s->miner->tokens[key].hash);
+    if (flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;
+    if (flags & TOKEN_UPPER) return false; /* the name of a constant in the program */
+    const role *r = role_at(&s->roles, s->miner->hashes[key]);
     return r->key != 0 && r->value == ROLE_MANY;
 }

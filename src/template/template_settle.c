@@ -16,19 +16,18 @@
 
 bool settle_is_wild(const settle *s, uint32_t token_id)
 {
-    return (s->miner->tokens[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+    return (s->miner->kinds[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
 }
 
 uint8_t settle_byte(const settle *s, uint32_t token_id)
 {
-    const token *t = &s->miner->tokens[token_id];
-    return t->len == 1 ? s->miner->token_bytes.ptr[t->offset] : 0;
+    return s->miner->kinds[token_id].byte;
 }
 
 uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
 {
     uint64_t hash = count;
-    for (size_t i = 0; i < count; i++) hash += template_slot_hash(s->miner->tokens[tokens[i]].hash, i);
+    for (size_t i = 0; i < count; i++) hash += template_slot_hash(s->miner->hashes[tokens[i]], i);
     return hash;
 }
 
@@ -37,7 +36,7 @@ lm_err settle_find_words(settle *s, node *n)
     uint16_t words[SLOT_WORDS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < n->count && count < SLOT_WORDS_MAX; i++)
-        if (template_is_word(s->miner->tokens[n->tokens[i]].flags)) words[count++] = (uint16_t)i;
+        if (template_is_word(s->miner->kinds[n->tokens[i]].flags)) words[count++] = (uint16_t)i;
     uint16_t *copy = lm_arena_copy(&s->arena, words, count * sizeof *words);
     if (!copy) return lm_mem_err();
     n->words = copy;
@@ -174,36 +173,101 @@ static lm_err node_of_group(settle *s, uint32_t index)
     return settle_find_words(s, n);
 }
 
-static lm_err give_id(settle *s, uint32_t root, uint32_t *out)
+lm_err template_row_new(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out)
 {
-    lm_miner *m = s->miner;
-    node *n = &s->nodes[root];
-    if (n->template_id == NO_INDEX) {
-        if (m->template_count >= m->template_count_max) {
-            *out = m->rest_template;
-            return LM_OK;
-        }
-        lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, m->template_count + 1,
-                                 sizeof *m->templates);
-        if (err) return err;
-        n->template_id = (uint32_t)m->template_count;
-        m->templates[m->template_count++] = (template_row){.forward = n->template_id};
+    if (m->template_count >= m->template_count_max) {
+        return lm_fail(LM_E_LIMIT, "more than %u templates", m->template_count_max);
     }
-    *out = n->template_id;
+    lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, m->template_count + 1,
+                             sizeof *m->templates);
+    if (err) return err;
+    uint8_t *copy = lm_arena_copy(&m->text_arena, text.ptr, text.len);
+    if (!copy) return lm_mem_err();
+    uint32_t id = (uint32_t)m->template_count++;
+    m->templates[id] = (template_row){.text = {copy, text.len}, .forward = id, .successor = NO_INDEX,
+                                      .is_decreed = is_decreed};
+    *out = id;
     return LM_OK;
 }
 
-/* The catch-all template exists from the moment it may be needed, so that it is never refused. */
+/* The catch-all template exists before it is needed, so that it can always be given. */
 static lm_err reserve_rest_template(lm_miner *m, size_t wanted)
 {
     bool is_needed = m->rest_shape != NO_INDEX || wanted + 1 >= m->template_count_max;
     if (m->rest_template != NO_INDEX || !is_needed) return LM_OK;
-    lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, m->template_count + 1,
-                             sizeof *m->templates);
+    return template_row_new(m, LM_STR("<*>"), true, &m->rest_template);
+}
+
+static lm_err write_texts(settle *s)
+{
+    lm_buf buf, scratch;
+    lm_err err = LM_OK;
+    lm_buf_init(&buf, s->miner->mem);
+    lm_buf_init(&scratch, s->miner->mem);
+    for (uint32_t i = 0; i < s->node_count && !err; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i) continue;
+        err = template_text_write(s, n, &scratch, &buf);
+        if (err) break;
+        n->text.len = buf.len;
+        n->text.ptr = lm_arena_copy(&s->arena, buf.ptr, buf.len);
+        if (!n->text.ptr) err = lm_mem_err();
+        n->text_hash = lm_hash64(buf.ptr, buf.len);
+    }
+    lm_buf_fini(&buf);
+    lm_buf_fini(&scratch);
+    return err;
+}
+
+static uint64_t text_hash_at(const void *ctx, uint32_t index)
+{
+    return ((const settle *)ctx)->nodes[index].text_hash;
+}
+
+/* Nodes that read the same are the same to everyone. */
+static lm_err unite_texts(settle *s)
+{
+    index_table table = {0};
+    lm_err err = template_index_reserve(s->miner->mem, &table, s->node_count, text_hash_at, s);
     if (err) return err;
-    m->rest_template = (uint32_t)m->template_count;
-    m->templates[m->template_count++] =
-        (template_row){.text = LM_STR("<*>"), .forward = m->rest_template};
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i || s->miner->groups[i].shape == s->miner->rest_shape) continue;
+        size_t at = (size_t)n->text_hash & (table.slot_count - 1);
+        for (; table.slots[at]; at = (at + 1) & (table.slot_count - 1)) {
+            const node *o = &s->nodes[table.slots[at] - 1];
+            if (o->text_hash != n->text_hash || !lm_str_equal(o->text, n->text)) continue;
+            n->parent = table.slots[at] - 1;
+            break;
+        }
+        if (!table.slots[at]) table.slots[at] = i + 1;
+    }
+    template_index_fini(s->miner->mem, &table);
+    return LM_OK;
+}
+
+/* A node keeps the smallest id its groups had; an id that two nodes had stays with the first. */
+static void claim_ids(settle *s, uint32_t *owner)
+{
+    const lm_miner *m = s->miner;
+    for (size_t id = 0; id < m->template_count; id++) owner[id] = NO_INDEX;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        uint32_t had = m->groups[i].template_id, root = settle_root(s, i);
+        if (had == NO_INDEX || had == m->rest_template) continue;
+        if (owner[had] == NO_INDEX) owner[had] = root;
+        node *n = &s->nodes[root];
+        if (owner[had] == root && (n->template_id == NO_INDEX || had < n->template_id))
+            n->template_id = had;
+    }
+}
+
+static lm_err own_text(lm_miner *m, const node *n)
+{
+    template_row *row = &m->templates[n->template_id];
+    if (lm_str_equal(row->text, n->text)) return LM_OK;
+    uint8_t *copy = lm_arena_copy(&m->text_arena, n->text.ptr, n->text.len);
+    if (!copy) return lm_mem_err();
+    row->text = (lm_str){copy, n->text.len};
     return LM_OK;
 }
 
@@ -212,49 +276,29 @@ static lm_err give_ids(settle *s)
     lm_miner *m = s->miner;
     lm_err err = reserve_rest_template(m, m->template_count + s->node_count);
     if (err) return err;
-    for (uint32_t i = 0; i < s->node_count; i++) { /* the smallest id of a node's groups stays */
-        uint32_t had = m->groups[i].template_id;
-        if (had == NO_INDEX || had == m->rest_template) continue;
-        node *n = &s->nodes[settle_root(s, i)];
-        uint32_t now = lm_miner_forward(m, had);
-        if (now == m->rest_template) continue;
-        if (n->template_id == NO_INDEX || now < n->template_id) n->template_id = now;
-    }
+    uint32_t *owner = lm_arena_alloc(&s->arena, m->template_count * sizeof *owner, _Alignof(uint32_t));
+    if (!owner) return lm_mem_err();
+    size_t given_before = m->template_count;
+    claim_ids(s, owner);
     for (uint32_t i = 0; i < s->node_count; i++) {
-        uint32_t root = settle_root(s, i), id = 0;
-        if (m->groups[i].shape == m->rest_shape) s->nodes[root].template_id = m->rest_template;
-        err = give_id(s, root, &id);
+        uint32_t root = settle_root(s, i);
+        node *n = &s->nodes[root];
+        if (m->groups[i].shape == m->rest_shape) n->template_id = m->rest_template;
+        if (n->template_id == NO_INDEX && m->template_count >= m->template_count_max)
+            n->template_id = m->rest_template;
+        if (n->template_id == NO_INDEX) {
+            err = template_row_new(m, n->text, false, &n->template_id);
+        } else if (n->template_id != m->rest_template) {
+            err = own_text(m, n);
+        }
         if (err) return err;
         uint32_t had = m->groups[i].template_id;
-        if (had != NO_INDEX) {
-            uint32_t now = lm_miner_forward(m, had);
-            if (now != id) m->templates[now].forward = id;
-        }
-        m->groups[i].template_id = id;
+        m->groups[i].template_id = n->template_id;
+        bool is_free = had != NO_INDEX && had < given_before && had != n->template_id &&
+                       owner[had] == root;
+        if (is_free) m->templates[had].forward = n->template_id;
     }
     return LM_OK;
-}
-
-static lm_err write_texts(settle *s)
-{
-    lm_miner *m = s->miner;
-    lm_buf buf;
-    lm_err err = LM_OK;
-    lm_buf_init(&buf, m->mem);
-    for (uint32_t i = 0; i < s->node_count && !err; i++) {
-        node *n = &s->nodes[i];
-        if (n->parent != i || n->template_id == NO_INDEX || n->template_id == m->rest_template) continue;
-        buf.len = 0;
-        err = template_text_write(s, n, &buf);
-        if (err) break;
-        template_row *row = &m->templates[n->template_id];
-        if (lm_str_equal(row->text, (lm_str){buf.ptr, buf.len})) continue;
-        uint8_t *copy = lm_arena_copy(&m->text_arena, buf.ptr, buf.len);
-        if (copy) row->text = (lm_str){copy, buf.len};
-        else err = lm_mem_err();
-    }
-    lm_buf_fini(&buf);
-    return err;
 }
 
 lm_err lm_miner_settle(lm_miner *m)
@@ -273,8 +317,10 @@ lm_err lm_miner_settle(lm_miner *m)
     if (!err) err = settle_slots(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);
-    if (!err) err = give_ids(&s);
     if (!err) err = write_texts(&s);
+    if (!err) err = unite_texts(&s);
+    if (!err) err = give_ids(&s);
+    if (!err) err = template_rules_apply(m);
     if (err) goto out;
     m->settled_shape_count = m->shape_count;
     m->is_settled = true;

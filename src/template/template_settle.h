@@ -15,6 +15,8 @@ typedef struct node {
     uint16_t count, word_count, agree_count;
     uint32_t parent;        /* the node it fell together with; itself: none */
     uint32_t template_id;
+    lm_str text; /* in the settle arena */
+    uint64_t text_hash;
 } node;
 
 /* What was seen in a role: behind a key and its '='. Filled from all nodes, in any order with the same outcome. */
@@ -65,6 +67,7 @@ bool settle_is_variable(const settle *s, const node *n, size_t i);
 uint8_t settle_byte(const settle *s, uint32_t token_id);
 
 /* ---- template_text.c ---- */
-LM_USE lm_err template_text_write(const settle *s, const node *n, lm_buf *out);
+/** The node's text into out; both buffers are emptied first. */
+LM_USE lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_buf *out);
 
 #endif

@@ -18,8 +18,9 @@ static uint64_t bloom_of(const settle *s, const node *n)
 {
     uint64_t bloom = 0;
     for (size_t i = 0; i < n->count; i++) {
-        const token *t = &s->miner->tokens[n->tokens[i]];
-        if (template_is_word(t->flags) && !(t->flags & (TOKEN_WILD | TOKEN_PART))) bloom |= 1ull << (t->hash >> 58);
+        uint16_t flags = s->miner->kinds[n->tokens[i]].flags;
+        if (template_is_word(flags) && !(flags & (TOKEN_WILD | TOKEN_PART)))
+            bloom |= 1ull << (s->miner->hashes[n->tokens[i]] >> 58);
     }
     return bloom;
 }
@@ -34,9 +35,9 @@ static size_t constant_count(const settle *s, const node *n)
 /* May a token of B stand for a part of A's variable? At least one token of the piece must look like a value. */
 static bool is_value_like(const settle *s, uint32_t id)
 {
-    const token *t = &s->miner->tokens[id];
-    if (t->flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT)) return true;
-    uint8_t c = t->len == 1 ? s->miner->token_bytes.ptr[t->offset] : 0;
+    token_kind kind = s->miner->kinds[id];
+    if (kind.flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT)) return true;
+    uint8_t c = kind.byte;
     return c && strchr("(){}[]:/.@$", c);
 }
 
@@ -95,7 +96,7 @@ static bool has_general_form(const settle *s, const node *n)
 static uint64_t last_word(const settle *s, const node *n)
 {
     uint32_t id = n->tokens[n->words[n->word_count - 1]];
-    return settle_is_wild(s, id) ? 0 : s->miner->tokens[id].hash;
+    return settle_is_wild(s, id) ? 0 : s->miner->hashes[id];
 }
 
 enum { STEPS_MAX = 2000, CANDIDATES_MAX = 256 }; /* for each node: content decides what is tried, not time */
@@ -147,7 +148,7 @@ lm_err settle_absorb(settle *s)
         const node *n = &s->nodes[i];
         target[i] = NO_INDEX;
         if (n->parent != i || !has_general_form(s, n)) continue;
-        uint64_t first = s->miner->tokens[n->tokens[n->words[0]]].hash;
+        uint64_t first = s->miner->hashes[n->tokens[n->words[0]]];
         uint64_t order = (uint64_t)constant_count(s, n) << 48 | (n->hash >> 16);
         list[count++] = (candidate){bucket_key(first, last_word(s, n)), bloom_of(s, n), order, i};
     }
@@ -155,7 +156,7 @@ lm_err settle_absorb(settle *s)
     for (uint32_t i = 0; i < s->node_count; i++) {
         const node *n = &s->nodes[i];
         if (n->parent != i || n->word_count == 0) continue;
-        uint64_t first = s->miner->tokens[n->tokens[n->words[0]]].hash, bloom = bloom_of(s, n);
+        uint64_t first = s->miner->hashes[n->tokens[n->words[0]]], bloom = bloom_of(s, n);
         size_t constants = constant_count(s, n);
         uint64_t last = last_word(s, n);
         uint32_t found = best_general(s, list, count, bucket_key(first, 0), n, bloom, constants);

@@ -21,15 +21,19 @@ enum {
 };
 
 typedef struct bucket {
-    uint64_t key;
     uint64_t stem;     /* what its words have in common before their number; 0: nothing */
     uint32_t first;    /* a node in it */
     uint32_t count;    /* nodes, each with another word in the slot */
     uint32_t travellers;
-    uint32_t number;   /* among the buckets kept for judgement, from 1 */
     uint16_t all, any; /* flags every word has, some word has */
     uint16_t position;
 } bucket;
+
+typedef struct hole { /* a place in the table of one word number: nodes equal but for that word */
+    uint64_t key;
+    uint32_t first; /* node + 1; 0: free */
+    uint32_t bucket; /* + 1, once kept */
+} hole;
 
 typedef struct member {
     uint32_t node;
@@ -44,8 +48,10 @@ typedef struct pair { /* a word and the word before its slot */
 
 typedef struct slots {
     settle *s;
-    bucket *table; /* of one word number */
+    hole *table;   /* of one word number */
     size_t mask;
+    uint32_t *where;  /* by node: its place in the table */
+    uint64_t *shared; /* bit by place: two nodes and more */
     bucket *kept; /* buckets of two and more, of all word numbers */
     size_t kept_count, kept_cap;
     member *members;
@@ -54,19 +60,11 @@ typedef struct slots {
     size_t pair_slots;
 } slots;
 
-static bucket *bucket_at(const slots *t, uint64_t key)
-{
-    for (size_t at = (size_t)lm_hash_u64(key) & t->mask;; at = (at + 1) & t->mask) {
-        bucket *b = &t->table[at];
-        if (b->count == 0 || b->key == key) return b;
-    }
-}
-
 static uint64_t hole_key(const settle *s, const node *n, size_t p)
 {
-    static const uint64_t hole = 0x5157;
-    return n->hash - template_slot_hash(s->miner->tokens[n->tokens[p]].hash, p) +
-           template_slot_hash(hole, p);
+    static const uint64_t no_word = 0x5157;
+    return n->hash - template_slot_hash(s->miner->hashes[n->tokens[p]], p) +
+           template_slot_hash(no_word, p);
 }
 
 static bool is_equal_but(const node *a, const node *b, size_t p)
@@ -79,7 +77,7 @@ static bool is_equal_but(const node *a, const node *b, size_t p)
 static uint64_t stem_of(const settle *s, uint32_t id)
 {
     const token *t = &s->miner->tokens[id];
-    if (!(t->flags & TOKEN_ENUM)) return 0;
+    if (!(s->miner->kinds[id].flags & TOKEN_ENUM)) return 0;
     return lm_hash64(s->miner->token_bytes.ptr + t->offset, t->len - 1u) | 1;
 }
 
@@ -100,52 +98,75 @@ static bool is_candidate(const node *n, size_t i, size_t word)
     return n->parent == i && word < n->word_count && n->word_count >= 2;
 }
 
-static bool fill_buckets(slots *t, size_t word)
+/* Nodes ahead of the one at hand whose place in the table is asked for early. */
+enum { AHEAD = 16 };
+
+/* All nodes to their places; true when two have met. */
+static bool fill_table(slots *t, size_t word)
 {
-    settle *s = t->s;
+    const settle *s = t->s;
+    uint64_t keys[AHEAD];
     bool is_any = false;
     memset(t->table, 0, (t->mask + 1) * sizeof *t->table);
-    for (size_t i = 0; i < s->node_count; i++) {
-        const node *n = &s->nodes[i];
-        if (!is_candidate(n, i, word)) continue;
-        size_t p = n->words[word];
-        uint32_t id = n->tokens[p];
-        uint16_t flags = s->miner->tokens[id].flags;
-        uint64_t key = hole_key(s, n, p), stem = stem_of(s, id);
-        bucket *b = bucket_at(t, key);
-        if (b->count == 0) {
-            *b = (bucket){.key = key, .stem = stem, .first = (uint32_t)i, .count = 1, .all = flags,
-                          .any = flags, .position = (uint16_t)p};
-        } else if (is_equal_but(&s->nodes[b->first], n, p)) {
-            b->count++;
-            b->all &= flags;
-            b->any |= flags;
-            b->stem = b->stem == stem ? stem : 0;
-            is_any = true;
+    memset(t->shared, 0, (t->mask + 1) / 8);
+    for (size_t begin = 0; begin < s->node_count; begin += AHEAD) {
+        size_t end = begin + AHEAD < s->node_count ? begin + AHEAD : s->node_count;
+        for (size_t i = begin; i < end; i++) {
+            const node *n = &s->nodes[i];
+            if (!is_candidate(n, i, word)) continue;
+            keys[i - begin] = hole_key(s, n, n->words[word]);
+            __builtin_prefetch(&t->table[(size_t)lm_hash_u64(keys[i - begin]) & t->mask]);
+        }
+        for (size_t i = begin; i < end; i++) {
+            const node *n = &s->nodes[i];
+            t->where[i] = NO_INDEX;
+            if (!is_candidate(n, i, word)) continue;
+            uint64_t key = keys[i - begin];
+            size_t at = (size_t)lm_hash_u64(key) & t->mask;
+            while (t->table[at].first && t->table[at].key != key) at = (at + 1) & t->mask;
+            hole *h = &t->table[at];
+            if (h->first == 0) {
+                *h = (hole){key, (uint32_t)i + 1, 0};
+            } else if (is_equal_but(&s->nodes[h->first - 1], n, n->words[word])) {
+                t->shared[at / 64] |= 1ull << (at % 64);
+                is_any = true;
+            } else {
+                continue;
+            }
+            t->where[i] = (uint32_t)at;
         }
     }
     return is_any;
 }
 
+/* Places with two nodes and more become buckets to be judged. */
 static lm_err keep_buckets(slots *t, size_t word)
 {
     settle *s = t->s;
     lm_mem *mem = s->miner->mem;
     for (size_t i = 0; i < s->node_count; i++) {
+        uint32_t at = t->where[i];
+        if (at == NO_INDEX || !(t->shared[at / 64] >> (at % 64) & 1)) continue;
         const node *n = &s->nodes[i];
-        if (!is_candidate(n, i, word)) continue;
+        hole *h = &t->table[at];
         size_t p = n->words[word];
-        bucket *b = bucket_at(t, hole_key(s, n, p));
-        if (b->count < 2 || !is_equal_but(&s->nodes[b->first], n, p)) continue;
-        if (b->number == 0) {
-            lm_err err = lm_vec_grow(mem, &t->kept, &t->kept_cap, t->kept_count + 1, sizeof *b);
-            if (err) return err;
-            b->number = (uint32_t)t->kept_count + 1;
-            t->kept[t->kept_count++] = *b;
-        }
+        uint16_t flags = s->miner->kinds[n->tokens[p]].flags;
+        uint64_t stem = stem_of(s, n->tokens[p]);
         lm_err err = lm_vec_grow(mem, &t->members, &t->member_cap, t->member_count + 1, sizeof(member));
+        if (!err && h->bucket == 0)
+            err = lm_vec_grow(mem, &t->kept, &t->kept_cap, t->kept_count + 1, sizeof(bucket));
         if (err) return err;
-        t->members[t->member_count++] = (member){(uint32_t)i, b->number - 1, (uint16_t)word};
+        if (h->bucket == 0) {
+            t->kept[t->kept_count++] = (bucket){.stem = stem, .first = (uint32_t)i, .all = flags,
+                                                .any = flags, .position = (uint16_t)p};
+            h->bucket = (uint32_t)t->kept_count;
+        }
+        bucket *b = &t->kept[h->bucket - 1];
+        b->count++;
+        b->all &= flags;
+        b->any |= flags;
+        b->stem = b->stem == stem ? stem : 0;
+        t->members[t->member_count++] = (member){(uint32_t)i, h->bucket - 1, (uint16_t)word};
     }
     return LM_OK;
 }
@@ -153,10 +174,10 @@ static lm_err keep_buckets(slots *t, size_t word)
 static uint64_t pair_key(const settle *s, const node *n, size_t p)
 {
     ptrdiff_t before = before_slot(s, n, p);
-    if (before < 0 || !template_is_word(s->miner->tokens[n->tokens[before]].flags)) return 0;
+    if (before < 0 || !template_is_word(s->miner->kinds[n->tokens[before]].flags)) return 0;
     if (settle_is_wild(s, n->tokens[p])) return 0;
-    return lm_hash_u64(s->miner->tokens[n->tokens[before]].hash) +
-           3 * s->miner->tokens[n->tokens[p]].hash;
+    return lm_hash_u64(s->miner->hashes[n->tokens[before]]) +
+           3 * s->miner->hashes[n->tokens[p]];
 }
 
 static pair *pair_at(const slots *t, uint64_t key)
@@ -194,7 +215,7 @@ static size_t constants_but(const settle *s, const node *n, size_t p)
 {
     size_t count = 0;
     for (size_t i = 0; i < n->count; i++) {
-        uint16_t flags = s->miner->tokens[n->tokens[i]].flags;
+        uint16_t flags = s->miner->kinds[n->tokens[i]].flags;
         count += i != p && template_is_word(flags) && !(flags & (TOKEN_WILD | TOKEN_PART));
     }
     return count;
@@ -237,9 +258,12 @@ static lm_err one_round(slots *t, bool *out_changed)
 {
     settle *s = t->s;
     bool is_changed = false;
+    size_t word_count = 0;
     t->kept_count = t->member_count = 0;
-    for (size_t word = 0; word < SLOT_WORDS_MAX; word++) {
-        if (!fill_buckets(t, word)) continue;
+    for (size_t i = 0; i < s->node_count; i++)
+        if (s->nodes[i].parent == i && s->nodes[i].word_count > word_count) word_count = s->nodes[i].word_count;
+    for (size_t word = 0; word < word_count; word++) {
+        if (!fill_table(t, word)) continue;
         lm_err err = keep_buckets(t, word);
         if (err) return err;
     }
@@ -258,15 +282,19 @@ static lm_err one_round(slots *t, bool *out_changed)
 lm_err settle_slots(settle *s)
 {
     lm_mem *mem = s->miner->mem;
-    size_t slot_count = 64;
-    while (slot_count < s->node_count * 2) slot_count *= 2;
-    slots t = {.s = s, .mask = slot_count - 1};
-    t.table = lm_mem_alloc(mem, slot_count * sizeof *t.table);
-    if (!t.table) return lm_mem_err();
     lm_err err = LM_OK;
     bool is_changed = true;
+    size_t place_count = 64;
+    while (place_count < s->node_count * 2) place_count *= 2;
+    slots t = {.s = s, .mask = place_count - 1};
+    t.table = lm_mem_alloc(mem, place_count * sizeof *t.table);
+    t.shared = lm_mem_alloc(mem, place_count / 8);
+    t.where = lm_mem_alloc(mem, s->node_count * sizeof *t.where);
+    if (!t.table || !t.shared || !t.where) err = lm_mem_err();
     for (int round = 0; round < ROUNDS_MAX && !err && is_changed; round++) err = one_round(&t, &is_changed);
-    lm_mem_release(mem, t.table, slot_count * sizeof *t.table);
+    lm_mem_release(mem, t.table, place_count * sizeof *t.table);
+    lm_mem_release(mem, t.shared, place_count / 8);
+    lm_mem_release(mem, t.where, s->node_count * sizeof *t.where);
     lm_mem_release(mem, t.kept, t.kept_cap * sizeof *t.kept);
     lm_mem_release(mem, t.members, t.member_cap * sizeof *t.members);
     return err;

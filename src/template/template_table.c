@@ -34,11 +34,6 @@ lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,
     return LM_OK;
 }
 
-static uint64_t token_hash_at(const void *ctx, uint32_t index)
-{
-    return ((const lm_miner *)ctx)->tokens[index].hash;
-}
-
 static uint64_t shape_hash_at(const void *ctx, uint32_t index)
 {
     return ((const lm_miner *)ctx)->shapes[index].hash;
@@ -51,8 +46,8 @@ static uint64_t group_hash_at(const void *ctx, uint32_t index)
 
 size_t template_table_bytes(const lm_miner *m)
 {
-    return m->token_count * sizeof *m->tokens + m->token_bytes.len +
-           m->token_index.slot_count * sizeof(uint32_t) + m->shape_count * sizeof *m->shapes +
+    return m->token_count * (sizeof *m->tokens + sizeof *m->kinds + sizeof *m->hashes) + m->token_bytes.len +
+           m->token_slot_count * sizeof *m->token_slots + m->shape_count * sizeof *m->shapes +
            m->shape_token_count * sizeof(uint32_t) + m->shape_index.slot_count * sizeof(uint32_t) +
            m->group_count * sizeof *m->groups + m->group_token_count * sizeof(uint32_t) +
            m->group_index.slot_count * sizeof(uint32_t);
@@ -60,48 +55,81 @@ size_t template_table_bytes(const lm_miner *m)
 
 /* ---- tokens ---- */
 
+static bool is_token(const lm_miner *m, const token *t, const uint8_t *ptr, size_t len, uint64_t hash)
+{
+    return t->hash == hash && t->len == len &&
+           memcmp(len <= sizeof t->head ? t->head : m->token_bytes.ptr + t->offset, ptr, len) == 0;
+}
+
 static uint32_t token_find(const lm_miner *m, const uint8_t *ptr, size_t len, uint64_t hash)
 {
-    const index_table *t = &m->token_index;
-    for (size_t at = (size_t)hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
-        uint32_t value = t->slots[at];
-        if (value == 0) return NO_INDEX;
-        const token *tok = &m->tokens[value - 1];
-        if (tok->hash == hash && tok->len == len &&
-            memcmp(m->token_bytes.ptr + tok->offset, ptr, len) == 0) return value - 1;
+    size_t mask = m->token_slot_count - 1;
+    uint32_t tag = (uint32_t)(hash >> 32);
+    if (m->token_slot_count == 0) return NO_INDEX;
+    for (size_t at = (size_t)hash & mask; m->token_slots[at].value; at = (at + 1) & mask) {
+        token_slot slot = m->token_slots[at];
+        if (slot.tag == tag && is_token(m, &m->tokens[slot.value - 1], ptr, len, hash)) return slot.value - 1;
     }
+    return NO_INDEX;
+}
+
+static void token_slot_put(token_slot *slots, size_t slot_count, uint64_t hash, uint32_t value)
+{
+    size_t at = (size_t)hash & (slot_count - 1);
+    while (slots[at].value) at = (at + 1) & (slot_count - 1);
+    slots[at] = (token_slot){(uint32_t)(hash >> 32), value};
+}
+
+static lm_err token_slots_reserve(lm_miner *m, size_t count)
+{
+    if (count * 2 <= m->token_slot_count) return LM_OK;
+    size_t slot_count = m->token_slot_count ? m->token_slot_count * 2 : 512;
+    token_slot *slots = lm_mem_calloc(m->mem, slot_count, sizeof *slots);
+    if (!slots) return lm_mem_err();
+    for (uint32_t i = 0; i < m->token_count; i++) token_slot_put(slots, slot_count, m->hashes[i], i + 1);
+    lm_mem_release(m->mem, m->token_slots, m->token_slot_count * sizeof *slots);
+    m->token_slots = slots;
+    m->token_slot_count = slot_count;
+    return LM_OK;
+}
+
+static lm_err token_append(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t flags, uint64_t hash,
+                           uint32_t *out)
+{
+    size_t count = m->token_count + 1;
+    if (m->token_bytes.len + len > UINT32_MAX) return lm_fail(LM_E_LIMIT, "token table is full");
+    lm_err err = token_slots_reserve(m, count);
+    if (!err) err = lm_vec_grow(m->mem, &m->tokens, &m->token_cap, count, sizeof *m->tokens);
+    if (!err) err = lm_vec_grow(m->mem, &m->kinds, &m->kind_cap, count, sizeof *m->kinds);
+    if (!err) err = lm_vec_grow(m->mem, &m->hashes, &m->hash_cap, count, sizeof *m->hashes);
+    if (err) return err;
+    uint32_t offset = (uint32_t)m->token_bytes.len;
+    err = lm_buf_append(&m->token_bytes, ptr, len);
+    if (err) return err;
+    uint32_t id = (uint32_t)m->token_count++;
+    token *t = &m->tokens[id];
+    *t = (token){.hash = hash, .offset = offset, .len = (uint16_t)len};
+    memcpy(t->head, ptr, len < sizeof t->head ? len : sizeof t->head);
+    m->kinds[id] = (token_kind){(uint16_t)flags, len == 1 ? ptr[0] : 0};
+    m->hashes[id] = hash;
+    token_slot_put(m->token_slots, m->token_slot_count, hash, id + 1);
+    *out = id;
+    return LM_OK;
 }
 
 lm_err template_token_intern(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t flags,
                              uint32_t *out)
 {
     uint64_t hash = template_token_hash(ptr, len);
-    lm_err err = template_index_reserve(m->mem, &m->token_index, m->token_count + 1, token_hash_at, m);
-    if (err) return err;
     uint32_t found = token_find(m, ptr, len, hash);
-    if (found != NO_INDEX) {
-        *out = found;
-        return LM_OK;
-    }
-    if (m->token_bytes.len + len > UINT32_MAX) return lm_fail(LM_E_LIMIT, "token table is full");
-    err = lm_vec_grow(m->mem, &m->tokens, &m->token_cap, m->token_count + 1, sizeof *m->tokens);
-    if (err) return err;
-    uint32_t offset = (uint32_t)m->token_bytes.len;
-    err = lm_buf_append(&m->token_bytes, ptr, len);
-    if (err) return err;
-    uint32_t id = (uint32_t)m->token_count++;
-    m->tokens[id] = (token){hash, offset, (uint16_t)len, (uint16_t)flags};
-    size_t mask = m->token_index.slot_count - 1, at = (size_t)hash & mask;
-    while (m->token_index.slots[at]) at = (at + 1) & mask;
-    m->token_index.slots[at] = id + 1;
-    *out = id;
+    if (found == NO_INDEX) return token_append(m, ptr, len, flags, hash, out);
+    *out = found;
     return LM_OK;
 }
 
 item template_item_of(const lm_miner *m, uint32_t id)
 {
-    const token *t = &m->tokens[id];
-    return (item){t->hash, id, t->flags, t->len == 1 ? m->token_bytes.ptr[t->offset] : 0};
+    return (item){m->hashes[id], id, m->kinds[id].flags, m->kinds[id].byte};
 }
 
 /* ---- groups ---- */
@@ -195,8 +223,7 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
     if (err) return err;
     group_row *g = &m->groups[group_index];
     const uint32_t *tokens = m->shape_tokens + s->first;
-    if (g->alignment == key->alignment) {
-        LM_ASSERT(g->agree_count == s->count);
+    if (g->alignment == key->alignment && g->agree_count == s->count) {
         if (g->agree_first == NO_INDEX) {
             uint32_t first = (uint32_t)m->group_token_count;
             memcpy(m->group_tokens + first, template_group_agree(m, g), s->count * sizeof *tokens);
@@ -253,7 +280,8 @@ static lm_err shape_append(lm_miner *m, const item *items, size_t count, uint64_
                       sizeof *m->shape_tokens);
     if (err) return err;
     uint32_t id = (uint32_t)m->shape_count;
-    m->shapes[id] = (shape_row){hash, (uint32_t)m->shape_token_count, (uint16_t)count, is_rest, NO_INDEX};
+    m->shapes[id] = (shape_row){hash, (uint32_t)m->shape_token_count, (uint16_t)count, is_rest, NO_INDEX,
+                                       NO_INDEX};
     for (size_t i = 0; i < count; i++) m->shape_tokens[m->shape_token_count + i] = items[i].id;
     *out = id;
     return LM_OK;
@@ -313,40 +341,78 @@ lm_err template_rest_shape(lm_miner *m, uint32_t *out_shape)
     return LM_OK;
 }
 
-static item item_of_raw(const lm_miner *m, const raw_token *t)
+/* Items of the tokens, ids not looked up. */
+static void items_of_raw(const raw_line *line, item *items)
 {
-    uint64_t hash = template_token_hash(t->ptr, t->len);
-    return (item){hash, token_find(m, t->ptr, t->len, hash), (uint16_t)t->flags,
-                  t->len == 1 ? t->ptr[0] : 0};
+    for (size_t i = 0; i < line->count; i++) {
+        const raw_token *t = &line->tokens[i];
+        items[i] = (item){template_token_hash(t->ptr, t->len), NO_INDEX, t->flags,
+                          t->len == 1 ? t->ptr[0] : 0};
+    }
+}
+
+/* Memory is far away: ask for all slots of the line first, then for the tokens they lead to. */
+static void fetch_ahead(const lm_miner *m, const item *items, size_t count)
+{
+    size_t mask = m->token_slot_count - 1;
+    for (size_t i = 0; i < count; i++) __builtin_prefetch(&m->token_slots[(size_t)items[i].hash & mask]);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t value = m->token_slots[(size_t)items[i].hash & mask].value;
+        if (value) __builtin_prefetch(&m->tokens[value - 1]);
+    }
+}
+
+/* The id of token i, blanks and variables without a look. */
+static uint32_t id_of(const lm_miner *m, const raw_line *line, const item *items, size_t i)
+{
+    if (items[i].flags & TOKEN_BLANK) return TOKEN_ID_BLANK;
+    if (items[i].flags & TOKEN_WILD) return TOKEN_ID_WILD;
+    return token_find(m, line->tokens[i].ptr, line->tokens[i].len, items[i].hash);
+}
+
+/* A group by its key's hashes alone: tokens that are not in the table have no ids to compare. */
+static uint32_t group_find_by_hash(const lm_miner *m, const soft_key *key)
+{
+    const index_table *t = &m->group_index;
+    for (size_t at = (size_t)key->hash & (t->slot_count - 1); t->slots[at];
+         at = (at + 1) & (t->slot_count - 1)) {
+        const group_row *g = &m->groups[t->slots[at] - 1];
+        if (g->hash != key->hash || g->key_count != key->count) continue;
+        const uint32_t *ids = template_group_key(m, g);
+        size_t i = 0;
+        while (i < key->count && m->hashes[ids[i]] == key->items[i].hash) i++;
+        if (i == key->count) return t->slots[at] - 1;
+    }
+    return NO_INDEX;
 }
 
 /* The tables are full: no token, shape or group is added. */
-static lm_err shape_of_full(lm_miner *m, const raw_line *line, uint32_t *out_shape)
+static lm_err shape_of_full(lm_miner *m, const raw_line *line, item *items, uint32_t *out_shape)
 {
-    item items[MESSAGE_TOKENS_MAX];
-    for (size_t i = 0; i < line->count; i++) items[i] = item_of_raw(m, &line->tokens[i]);
+    soft_key key;
+    template_soft_key(items, line->count, &key);
+    uint32_t group_index = m->group_count ? group_find_by_hash(m, &key) : NO_INDEX;
+    if (group_index == NO_INDEX) return template_rest_shape(m, out_shape);
+    fetch_ahead(m, items, line->count);
+    for (size_t i = 0; i < line->count; i++)
+        items[i].id = id_of(m, line, items, i);
     uint32_t found = shape_find(m, items, line->count, template_items_hash(items, line->count));
-    if (found == NO_INDEX) {
-        soft_key key;
-        template_soft_key(items, line->count, &key);
-        uint32_t group_index = group_find(m, &key);
-        if (group_index == NO_INDEX) return template_rest_shape(m, out_shape);
-        found = m->groups[group_index].shape;
-    }
-    *out_shape = found;
+    *out_shape = found != NO_INDEX ? found : m->groups[group_index].shape;
     return LM_OK;
 }
 
 lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
 {
-    if (m->is_full) return shape_of_full(m, line, out_shape);
     item items[MESSAGE_TOKENS_MAX];
+    items_of_raw(line, items);
+    if (m->is_full) return shape_of_full(m, line, items, out_shape);
+    fetch_ahead(m, items, line->count);
     for (size_t i = 0; i < line->count; i++) {
         const raw_token *t = &line->tokens[i];
-        uint32_t id = 0;
-        lm_err err = template_token_intern(m, t->ptr, t->len, t->flags, &id);
+        items[i].id = id_of(m, line, items, i);
+        if (items[i].id != NO_INDEX) continue;
+        lm_err err = token_append(m, t->ptr, t->len, t->flags, items[i].hash, &items[i].id);
         if (err) return err;
-        items[i] = (item){m->tokens[id].hash, id, (uint16_t)t->flags, t->len == 1 ? t->ptr[0] : 0};
     }
     lm_err err = template_shape_insert(m, items, line->count, out_shape);
     if (err) return err;
@@ -374,7 +440,9 @@ void template_table_fini(lm_miner *m)
     lm_mem_release(m->mem, m->shape_tokens, m->shape_token_cap * sizeof *m->shape_tokens);
     lm_mem_release(m->mem, m->groups, m->group_cap * sizeof *m->groups);
     lm_mem_release(m->mem, m->group_tokens, m->group_token_cap * sizeof *m->group_tokens);
-    template_index_fini(m->mem, &m->token_index);
+    lm_mem_release(m->mem, m->token_slots, m->token_slot_count * sizeof *m->token_slots);
+    lm_mem_release(m->mem, m->kinds, m->kind_cap * sizeof *m->kinds);
+    lm_mem_release(m->mem, m->hashes, m->hash_cap * sizeof *m->hashes);
     template_index_fini(m->mem, &m->shape_index);
     template_index_fini(m->mem, &m->group_index);
     lm_buf_fini(&m->token_bytes);

@@ -76,16 +76,12 @@ static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
     return LM_OK;
 }
 
-lm_err template_text_write(const settle *s, const node *n, lm_buf *out)
+lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_buf *out)
 {
-    lm_mem *mem = s->miner->mem;
-    lm_buf marked, done;
-    lm_buf_init(&marked, mem);
-    lm_buf_init(&done, mem);
-    lm_err err = write_marked(s, n, &marked);
-    if (!err) err = notate(marked.ptr, marked.len, &done);
-    if (!err) err = expand(done.ptr, done.len, out);
-    lm_buf_fini(&marked);
-    lm_buf_fini(&done);
+    scratch->len = out->len = 0;
+    lm_err err = write_marked(s, n, out);
+    if (!err) err = notate(out->ptr, out->len, scratch);
+    out->len = 0;
+    if (!err) err = expand(scratch->ptr, scratch->len, out);
     return err;
 }

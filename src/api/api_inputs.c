@@ -102,16 +102,15 @@ lm_err api_each_lines(lm_context *context, const char *path, api_line_fn take, v
 
 /* ---- temporary archives of plain logs ------------------------------------------------------------------------ */
 
-/** Standard input as a file, so that an archive that comes through a pipe can be read too. */
-static lm_err spool_stdin(lm_context *context, const char *path)
+lm_err api_spool(lm_context *context, const char *path, const char *copy)
 {
     lm_source *source = NULL;
     lm_outfile *file = NULL;
     uint8_t *chunk = lm_mem_alloc(context->mem, READ_CHUNK_BYTES);
-    lm_err err = chunk ? lm_source_open(context->mem, "-", true, &source) : lm_mem_err();
-    if (!err) err = lm_outfile_new(context->mem, path, &file);
+    lm_err err = chunk ? lm_source_open(context->mem, path, true, &source) : lm_mem_err();
+    if (!err) err = lm_outfile_new(context->mem, copy, &file);
     for (size_t got = 1; !err && got;) {
-        if (api_is_cancelled(context)) err = lm_fail(LM_E_CANCELLED, "stopped while reading standard input");
+        if (api_is_cancelled(context)) err = lm_fail(LM_E_CANCELLED, "stopped while reading '%s'", path);
         if (!err) err = lm_source_read(source, chunk, READ_CHUNK_BYTES, &got);
         if (!err && got) err = lm_outfile_write(file, chunk, got);
     }
@@ -146,6 +145,7 @@ static lm_err view_of_archive(lm_context *context, const char *path, unsigned fl
     if (err) return err;
     err = view_new(context, archive, is_archive, out);
     if (err) lm_archive_close(archive);
+    else (*out)->is_salvaged = (flags & LM_VIEW_SALVAGE) != 0;
     return err;
 }
 
@@ -163,13 +163,14 @@ static lm_err view_of_logs(lm_context *context, const char *const *paths, size_t
     return err;
 }
 
+/** Standard input as a file, so that an archive that comes through a pipe can be read too. */
 static lm_err view_of_stdin(lm_context *context, unsigned flags, lm_view **out)
 {
     char spool[LM_PATH_BYTES_MAX];
     bool is_archive = false;
     lm_err err = lm_temp_make(spool, sizeof spool);
     if (err) return err;
-    err = spool_stdin(context, spool);
+    err = api_spool(context, "-", spool);
     if (!err) err = api_is_archive(spool, &is_archive);
     if (!err && !is_archive && (flags & LM_VIEW_ARCHIVE_ONLY)) {
         err = lm_fail(LM_E_CORRUPT, "standard input is not a logmill archive");

@@ -2,6 +2,7 @@
 #include "api/api_priv.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- what the archive room tells, passed on ------------------------------------------------------------------ */
 
@@ -60,12 +61,38 @@ static uint64_t list_bytes(const lm_file_list *list)
     return bytes;
 }
 
+/** What can be read only once is copied first: packing looks at every input before it reads it. */
+static lm_err list_spool(lm_context *context, lm_file_list *list, bool *spooled)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        char copy[LM_PATH_BYTES_MAX];
+        struct stat info;
+        bool is_stream = strcmp(list->paths[i], "-") != 0 && stat(list->paths[i], &info) == 0 && !S_ISREG(info.st_mode);
+        if (!is_stream) continue;
+        lm_err err = lm_temp_make(copy, sizeof copy);
+        if (err) return err;
+        const char *path = list->paths[i];
+        char *kept = lm_arena_copy(&list->arena, copy, strlen(copy));
+        if (!kept) {
+            (void)unlink(copy);
+            return lm_mem_err();
+        }
+        list->paths[i] = kept;
+        spooled[i] = true;
+        err = api_spool(context, path, kept);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
 lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count, const lm_pack_job *job,
                       const char *out_path, lm_pack_result *out)
 {
     lm_file_list list = {0};
     pack_watch watch = {.context = context};
     lm_pool *pool = NULL;
+    bool *spooled = NULL; /* by path: a copy that goes away again */
+    size_t listed = 0;
 
     lm_err err = lm_file_list_make(context->mem, paths, count, &list);
     if (err) return err;
@@ -74,7 +101,10 @@ lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t coun
         err = lm_fail(LM_E_USAGE, "there are no files in '%s'", paths[0]);
         goto out;
     }
-    err = api_pool(context, list_bytes(&list), &pool);
+    listed = list.count;
+    spooled = lm_mem_calloc(context->mem, listed, sizeof *spooled);
+    err = spooled ? list_spool(context, &list, spooled) : lm_mem_err();
+    if (!err) err = api_pool(context, list_bytes(&list), &pool);
     if (err) goto out;
 
     lm_pack_options options = {
@@ -102,6 +132,10 @@ lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t coun
         .files_bad = watch.files_bad,
     };
 out:
+    for (size_t i = 0; spooled && i < listed; i++) {
+        if (spooled[i]) (void)unlink(list.paths[i]);
+    }
+    lm_mem_release(context->mem, spooled, listed * sizeof *spooled);
     lm_file_list_fini(&list);
     return err;
 }

@@ -30,6 +30,7 @@ struct lm_view {
     lm_context *context;
     lm_archive *archive;
     bool is_archive;       /* what the user named was one */
+    bool is_salvaged;      /* opened with LM_VIEW_SALVAGE */
     lm_view_totals totals;
     lm_arena costs, templates, search, diff; /* each holds what its function handed out last */
     lm_segment *segment;   /* kept open between neighbouring reads; NULL if none */
@@ -65,6 +66,8 @@ static inline lm_str api_str(const char *s)
 
 /** Is the file an archive of ours, by its first bytes? LM_E_NOTFOUND, LM_E_IO. */
 LM_USE lm_err api_is_archive(const char *path, bool *out);
+/** Copy what can be read only once (standard input, a pipe) to the file at `copy`. */
+LM_USE lm_err api_spool(lm_context *context, const char *path, const char *copy);
 /** Pack to a path without asking whether it exists; shared by lm_pack and by views of plain logs. */
 LM_USE lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count, const lm_pack_job *job,
                              const char *out_path, lm_pack_result *out);

@@ -83,12 +83,19 @@ static lm_err file_turn(unpacking *work, size_t index)
     return file_begin(work, index);
 }
 
+/** Does nothing but the number of a file remain, in an archive that lost its list? */
+static bool is_lost(const unpacking *work, size_t index)
+{
+    const lm_archive_file *info = lm_archive_file_at(work->view->archive, index);
+    return work->view->is_salvaged && info->lines == 0 && lm_str_equal(info->name, LM_STR("unknown"));
+}
+
 /** Files that no bytes came for are empty. */
 static lm_err files_rest(unpacking *work, size_t begin, size_t end)
 {
     lm_err err = file_finish(work);
     for (size_t i = begin; i < end && !err; i++) {
-        if (is_begun(work, i)) continue;
+        if (is_begun(work, i) || is_lost(work, i)) continue;
         err = file_begin(work, i);
         if (!err) err = file_finish(work);
     }

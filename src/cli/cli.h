@@ -98,6 +98,8 @@ void cli_end_if_cancelled(void);
 
 bool cli_out_open(const cli_args *args);                 /* before any output: buffer, colours; always true */
 bool cli_out_is_terminal(void);
+/** errno of the first write that failed; 0: none did. */
+int cli_out_errno(void);
 /** false when standard output cannot be written any more: stop. */
 bool cli_put(lm_text text);
 bool cli_put_z(const char *text);

@@ -1,6 +1,7 @@
 /** Standard output: buffered bytes, colours, numbers for people, JSON. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 static bool has_color;
 static bool is_terminal;
 static bool json_needs_comma;
+static int first_errno;
 
 bool cli_out_open(const cli_args *args)
 {
@@ -33,7 +35,14 @@ bool cli_out_is_terminal(void)
 
 bool cli_put(lm_text text)
 {
-    return fwrite_unlocked(text.ptr, 1, text.len, stdout) == text.len;
+    if (fwrite_unlocked(text.ptr, 1, text.len, stdout) == text.len) return true;
+    if (!first_errno) first_errno = errno;
+    return false;
+}
+
+int cli_out_errno(void)
+{
+    return first_errno;
 }
 
 bool cli_put_z(const char *text)
@@ -45,7 +54,7 @@ void cli_putf(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    (void)vprintf(fmt, args); /* cli_finish sees a failure */
+    if (vprintf(fmt, args) < 0 && !first_errno) first_errno = errno;
     va_end(args);
 }
 

@@ -95,10 +95,11 @@ int cli_fail(const lm_context *context, lm_err err, const char *query)
 
 int cli_finish(int code)
 {
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    if (errno == EPIPE) return code;
-    cli_say("cannot write to standard output: %s", errno ? strerror(errno) : "an earlier write failed");
+    int first = cli_out_errno();
+    if (fflush(stdout) != 0 && !first) first = errno;
+    if (!first && ferror(stdout)) first = EIO; /* inside printf, where the reason is lost */
+    if (!first || first == EPIPE) return code;
+    cli_say("cannot write to standard output: %s", strerror(first));
     return EXIT_IO;
 }
 
@@ -116,6 +117,7 @@ static void signals_open(void)
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGHUP, &action, NULL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, said and cleaned up */
 }
 
 void cli_end_if_cancelled(void)

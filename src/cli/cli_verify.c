@@ -18,7 +18,15 @@ static int verify_view(void *ctx, const cli_view *at)
     return EXIT_DONE;
 }
 
-/** Not to be opened at all is damage too, if it was an archive once. */
+static lm_err note_kind(void *ctx, const char *const *paths, size_t path_count, bool is_archive)
+{
+    (void)paths;
+    (void)path_count;
+    *(bool *)ctx = is_archive;
+    return LM_ERR_NONE;
+}
+
+/** Not to be opened at all is damage too, if it began as an archive. */
 static int verify_one(const cli_args *args, lm_context *context, const char *path)
 {
     cli_view at = {.context = context, .name = path, .is_archive = true};
@@ -26,14 +34,16 @@ static int verify_one(const cli_args *args, lm_context *context, const char *pat
     if (err == LM_ERR_CORRUPT) {
         (void)cli_fail(context, err, NULL);
         lm_view *view = NULL;
+        bool was_archive = false;
+        lm_err listed = lm_inputs_each(context, &path, 1, note_kind, &was_archive);
+        if (listed || !was_archive) return EXIT_DATA;
         if (lm_view_open(context, path, LM_VIEW_SALVAGE, &view) == LM_ERR_NONE) {
             lm_view_totals sum = lm_view_sum(view);
             cli_say("%llu segments with %llu lines can be read with --salvage", (unsigned long long)sum.segments,
                     (unsigned long long)sum.lines);
             lm_view_close(view);
-            return EXIT_NO;
         }
-        return EXIT_DATA;
+        return EXIT_NO;
     }
     if (err) return cli_fail(context, err, NULL);
     int code = verify_view((void *)(uintptr_t)args, &at);

@@ -216,18 +216,21 @@ static bool judge(infer *f, column *c)
         f->terminated = f->has_level && f->has_time;
         return true;
     case ITEM_COLON:
-        if (f->terminated || first || c->blanks_min > 0) return false;
+        if (first || c->blanks_min > 0) return false;
         if (is_key_column(f)) {
-            f->columns[f->column_count - 1].is_key = true;
+            f->columns[f->column_count - 1].is_key = f->terminated = true;
             return true;
         }
+        if (f->terminated) return false;
         if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER || previous->kind == ITEM_BRACKET) return true;
         f->terminated = c->blank_after * 10 >= c->count * 9 && (f->has_time || f->has_level);
         return f->has_time || f->has_level;
     case ITEM_INT:
     case ITEM_NUMBER:
     case ITEM_IP:
-    case ITEM_ID: return !f->terminated && in_header && many && (f->has_time || f->has_level);
+    case ITEM_ID:
+        if (!first && f->column_count >= 2 && previous[-1].is_key) return true;
+        return !f->terminated && in_header && many && (f->has_time || f->has_level);
     case ITEM_NAME:
     case ITEM_WORD: {
         bool padded = c->wide_after * 10 >= c->count * 6 && c->wide_after >= 4;
@@ -359,10 +362,15 @@ lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool 
         f->active[f->count] = (uint32_t)i;
         f->at[f->count++] = 0;
     }
-    size_t begun = f->count, idle = 0;
+    size_t begun = f->count, idle = 0, kept_columns = 0;
     while (f->column_count < COLUMN_MAX && f->count && idle < 6 && next_column(f)) {
         idle++;
         if (!f->columns[f->column_count - 1].is_anchor) continue;
+        if (is_inner && f->count * 4 < begun * 3) { /* all of a field's texts, or nearly, have its header */
+            f->column_count = kept_columns;
+            break;
+        }
+        kept_columns = f->column_count;
         idle = 0; /* what the header ends with so far */
         memcpy(f->kept, f->active, f->count * sizeof *f->kept);
         memcpy(f->kept_at, f->at, f->count * sizeof *f->kept_at);

@@ -166,6 +166,11 @@ static bool has_at(lm_str s)
     return memchr(s.ptr, '@', s.len) != NULL;
 }
 
+static bool has_equals(lm_str s)
+{
+    return memchr(s.ptr, '=', s.len) != NULL;
+}
+
 static bool is_thread(lm_str s)
 {
     static const char *const words[] = {"main", "hread", "pool", "worker", "Worker", "exec", "nio", "Handler", "handler", "Executor"};
@@ -263,6 +268,7 @@ void lm_infer_describe(infer *f, column *c)
         else if (c->content == CONTENT_TEXT)
             c->name = most(f, is_request, true, 50)   ? "request_id"
                       : most(f, is_address, true, 80) ? "client"
+                      : most(f, has_equals, true, 20) ? "context"
                       : most(f, is_thread, true, 30)  ? "thread"
                       : has_named(f, "thread")        ? "context"
                       : has_named(f, "logger")        ? "context"

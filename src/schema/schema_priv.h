@@ -20,7 +20,7 @@
 enum {
     SKETCH_SIZE = 64,        /* smallest hashes kept to count distinct values; exact below */
     STAT_VALUES = 12,        /* distinct values kept as text, for enumerations */
-    STAT_VALUE_BYTES = 96,   /* a kept value is cut here */
+    STAT_VALUE_BYTES = 192,  /* a kept value is cut here */
     STAT_LAYOUTS = 4,        /* time layouts remembered for one field */
     FORMAT_COUNT_MAX = 64,   /* formats of one schema */
     NODE_COUNT_MAX = 512,    /* nodes of one tree */

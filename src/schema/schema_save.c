@@ -13,6 +13,7 @@ static const uint8_t save_magic[4] = {'L', 'M', 'S', 'C'};
 
 typedef struct saver {
     lm_buf *out;
+    uint32_t *numbers; /* of paths; NO_INDEX: left out */
     lm_err err;
 } saver;
 
@@ -41,7 +42,7 @@ static void save_format(saver *s, const lm_format *format)
     put_number(s, format->lines);
     put_text(s, format->name);
     put_text(s, format->pattern);
-    if (format->engine == LM_ENGINE_JSON || format->engine == LM_ENGINE_LOGFMT) put_index(s, format->root);
+    if (format->engine == LM_ENGINE_JSON || format->engine == LM_ENGINE_LOGFMT) put_index(s, s->numbers[format->root]);
     if (format->engine != LM_ENGINE_ROW) return;
     put_text(s, format->header);
     put_number(s, format->delimiter);
@@ -52,23 +53,23 @@ static void save_format(saver *s, const lm_format *format)
     put_index(s, format->joined);
 }
 
-static void save_field(saver *s, const lm_info *info)
+/* What a field's record holds beyond type and counts. */
+enum { HAS_NAME = 1, HAS_DECLARED = 2, HAS_ROLE = 4, HAS_INNER = 8, HAS_UNIT = 16, HAS_TYPES = 32, HAS_LAYOUTS = 64, HAS_NOTES = 128 };
+
+static unsigned field_flags(const lm_info *info, bool of_path)
 {
     const lm_stat *stat = info->stat;
+    uint8_t rank;
+    bool usual_role = lm_role_of(info->name, &rank) == (lm_role)info->role;
+    return (of_path ? 0u : HAS_NAME) | (info->declared != LM_TYPE_COUNT ? HAS_DECLARED : 0u) |
+           (usual_role && (!info->role || rank == info->rank) ? 0u : HAS_ROLE) | (info->inner ? HAS_INNER : 0u) |
+           (info->unit.len ? HAS_UNIT : 0u) | (stat->by_type[info->type] == stat->count ? 0u : HAS_TYPES) |
+           (stat->layout_count ? HAS_LAYOUTS : 0u) | (stat->unit || stat->epoch ? HAS_NOTES : 0u);
+}
+
+static void save_types(saver *s, const lm_stat *stat)
+{
     unsigned types = 0;
-    put_text(s, info->name);
-    put_number(s, info->type);
-    put_number(s, info->declared);
-    put_number(s, info->role);
-    put_number(s, info->rank);
-    put_number(s, info->inner);
-    if (info->inner) {
-        put_index(s, info->inner_root);
-        put_index(s, info->inner_format);
-    }
-    put_text(s, info->unit);
-    put_number(s, lm_stat_distinct(stat));
-    put_number(s, stat->mixed_units ? 0 : stat->unit);
     for (unsigned t = 0; t < LM_TYPE_COUNT; t++) types += stat->by_type[t] != 0;
     put_number(s, types);
     for (unsigned t = 0; t < LM_TYPE_COUNT; t++) {
@@ -76,23 +77,72 @@ static void save_field(saver *s, const lm_info *info)
         put_number(s, t);
         put_number(s, stat->by_type[t]);
     }
-    put_number(s, stat->layout_count);
-    for (unsigned i = 0; i < stat->layout_count; i++) {
-        put_number(s, stat->layouts[i]);
-        put_number(s, stat->layout_lens[i]);
+}
+
+static void save_field(saver *s, const lm_info *info, bool of_path)
+{
+    const lm_stat *stat = info->stat;
+    unsigned flags = field_flags(info, of_path);
+    put_number(s, flags);
+    if (flags & HAS_NAME) put_text(s, info->name);
+    put_number(s, info->type);
+    if (flags & HAS_DECLARED) put_number(s, info->declared);
+    if (flags & HAS_ROLE) {
+        put_number(s, info->role);
+        put_number(s, info->rank);
+    }
+    if (flags & HAS_INNER) {
+        put_number(s, info->inner);
+        put_index(s, info->inner_root == NO_INDEX ? NO_INDEX : s->numbers[info->inner_root]);
+        put_index(s, info->inner_format);
+    }
+    if (flags & HAS_UNIT) put_text(s, info->unit);
+    put_number(s, lm_stat_distinct(stat));
+    if (flags & HAS_TYPES) save_types(s, stat);
+    else put_number(s, stat->count);
+    if (flags & HAS_LAYOUTS) {
+        put_number(s, stat->layout_count);
+        for (unsigned i = 0; i < stat->layout_count; i++) {
+            put_number(s, stat->layouts[i]);
+            put_number(s, stat->layout_lens[i]);
+        }
+    }
+    if (flags & HAS_NOTES) {
+        put_number(s, stat->mixed_units ? 0 : stat->unit);
+        put_number(s, stat->epoch);
     }
 }
 
-static void save_path(saver *s, const lm_path *path)
+/* A root's name and format, or how far back the parent is and the key; whether values were seen here. */
+static void save_path(saver *s, const lm_path *path, uint32_t own)
 {
-    put_index(s, path->parent);
-    put_number(s, path->format);
-    if (path->parent == NO_INDEX) put_text(s, path->name);
-    else put_index(s, path->index);
-    if (path->parent != NO_INDEX && path->index == NO_INDEX) put_text(s, path->key);
-    put_number(s, path->field != NO_INDEX);
-    put_index(s, path->child);
-    put_index(s, path->sibling);
+    uint64_t has_field = path->field != NO_INDEX;
+    put_number(s, (path->parent == NO_INDEX ? 0 : (uint64_t)(own - s->numbers[path->parent])) << 1 | has_field);
+    if (path->parent == NO_INDEX) {
+        put_number(s, path->format);
+        put_text(s, path->name);
+        return;
+    }
+    put_index(s, path->index);
+    if (path->index == NO_INDEX) put_text(s, path->key);
+}
+
+/* A path seen once in a long stream is not worth its bytes: parsing gives its values without it. */
+static uint32_t number_paths(const lm_schema *schema, uint32_t *numbers)
+{
+    uint32_t count = 0;
+    memset(numbers, 0, schema->path_count * sizeof *numbers);
+    for (size_t i = schema->path_count; i-- > 0;) {
+        const lm_path *path = &schema->paths[i];
+        uint64_t lines = schema->formats[path->format].lines;
+        uint64_t seen = path->field == NO_INDEX ? 0 : schema->fields[path->field].stat->count;
+        bool inner = path->field != NO_INDEX && schema->fields[path->field].inner;
+        bool kept = path->parent == NO_INDEX || numbers[i] || inner || (seen && (seen > 2 || lines < 200));
+        numbers[i] = kept;
+        if (kept && path->parent != NO_INDEX) numbers[path->parent] = 1;
+    }
+    for (size_t i = 0; i < schema->path_count; i++) numbers[i] = numbers[i] ? count++ : NO_INDEX;
+    return count;
 }
 
 /* Fields of trees and rows stand in the schema in order of their formats' making; those of paths have a path. */
@@ -109,11 +159,11 @@ static lm_err save_fields(saver *s, const lm_schema *schema)
         for (size_t i = 0; i < schema->field_count; i++) count += !of_path[i] && schema->fields[i].format == f;
         put_number(s, count);
         for (size_t i = 0; i < schema->field_count; i++) {
-            if (!of_path[i] && schema->fields[i].format == f) save_field(s, &schema->fields[i]);
+            if (!of_path[i] && schema->fields[i].format == f) save_field(s, &schema->fields[i], false);
         }
     }
     for (size_t i = 0; i < schema->path_count; i++) {
-        if (schema->paths[i].field != NO_INDEX) save_field(s, &schema->fields[schema->paths[i].field]);
+        if (schema->paths[i].field != NO_INDEX && s->numbers[i] != NO_INDEX) save_field(s, &schema->fields[schema->paths[i].field], true);
     }
     lm_mem_release(schema->mem, of_path, bytes);
     return s->err;
@@ -122,7 +172,10 @@ static lm_err save_fields(saver *s, const lm_schema *schema)
 lm_err lm_schema_save(const lm_schema *schema, lm_buf *out)
 {
     saver s = {.out = out};
-    size_t before = out->len;
+    size_t before = out->len, bytes = schema->path_count * sizeof *s.numbers;
+    s.numbers = lm_mem_alloc(schema->mem, bytes);
+    if (!s.numbers) return lm_mem_err();
+    uint32_t path_count = number_paths(schema, s.numbers);
     s.err = lm_buf_append(out, save_magic, sizeof save_magic);
     put_number(&s, SAVE_VERSION);
     put_number(&s, schema->line_count);
@@ -134,10 +187,13 @@ lm_err lm_schema_save(const lm_schema *schema, lm_buf *out)
         put_number(&s, schema->given[i].type);
     }
     put_number(&s, schema->format_count);
-    put_number(&s, schema->path_count);
+    put_number(&s, path_count);
     for (size_t i = 0; i < schema->format_count; i++) save_format(&s, &schema->formats[i]);
-    for (size_t i = 0; i < schema->path_count; i++) save_path(&s, &schema->paths[i]);
+    for (size_t i = 0; i < schema->path_count; i++) {
+        if (s.numbers[i] != NO_INDEX) save_path(&s, &schema->paths[i], s.numbers[i]);
+    }
     if (!s.err) s.err = save_fields(&s, schema);
+    lm_mem_release(schema->mem, s.numbers, bytes);
     if (s.err) out->len = before;
     return s.err;
 }
@@ -148,6 +204,7 @@ typedef struct loader {
     lm_reader r;
     lm_schema *schema;
     size_t path_count;   /* as the bytes say */
+    uint32_t *last_child; /* of each path, while paths are read */
     size_t format_count;
 } loader;
 
@@ -233,64 +290,104 @@ static lm_err load_format(loader *l)
 static lm_err load_path(loader *l)
 {
     lm_schema *schema = l->schema;
-    size_t own = schema->path_count;
-    uint32_t parent = get_index(l, own), at = NO_INDEX;
-    uint32_t format = (uint32_t)lm_reader_varint_max(&l->r, l->format_count ? l->format_count - 1 : 0);
+    uint32_t own = (uint32_t)schema->path_count, at = NO_INDEX, format = 0;
+    uint64_t head = lm_reader_varint_max(&l->r, (uint64_t)own << 1 | 1);
     lm_err err = LM_OK;
-    if (parent == NO_INDEX) {
+    if (head >> 1 == 0) {
+        format = (uint32_t)lm_reader_varint_max(&l->r, FORMAT_COUNT_MAX);
         lm_str name = get_text(l);
-        if (l->r.failed || l->format_count == 0) return corrupt("path");
+        if (l->r.failed || format >= l->format_count) return corrupt("path");
         err = lm_schema_root_add(schema, name, format, &at);
         if (err) return err;
     } else {
-        uint32_t index = get_index(l, PATH_INDEX_MAX);
+        uint32_t parent = own - (uint32_t)(head >> 1), index = get_index(l, PATH_INDEX_MAX);
         lm_str key = index == NO_INDEX ? get_text(l) : (lm_str){0};
         if (l->r.failed) return corrupt("path");
         at = lm_schema_path(schema, parent, key, index, schema, &err);
         if (err) return err;
         if (at != own) return corrupt("path"); /* twice the same, or too many */
-        schema->paths[at].format = format;
+        format = schema->paths[at].format;
+        if (l->last_child[parent] == NO_INDEX) schema->paths[parent].child = at; /* the guesses, in order of coming */
+        else schema->paths[l->last_child[parent]].sibling = at;
+        l->last_child[parent] = at;
     }
-    bool has_field = get_small(l, 1);
-    schema->paths[at].child = get_index(l, l->path_count);
-    schema->paths[at].sibling = get_index(l, l->path_count);
-    if (!has_field || l->r.failed) return LM_OK;
-    err = lm_schema_field_add(schema, (lm_str){0}, format, &schema->paths[at].field);
-    return err == LM_E_LIMIT ? corrupt("field list") : err;
+    if (!(head & 1)) return LM_OK;
+    uint32_t field;
+    err = lm_schema_field_add(schema, schema->paths[at].name, format, &field);
+    if (err) return err == LM_E_LIMIT ? corrupt("field list") : err;
+    schema->paths[at].field = field;
+    lm_info *info = &schema->fields[field];
+    info->role = (uint8_t)lm_role_of(info->name, &info->rank);
+    return LM_OK;
 }
 
-static lm_err load_field(loader *l, lm_info *info)
+static lm_err load_paths(loader *l)
+{
+    size_t bytes = l->path_count * sizeof *l->last_child;
+    lm_err err = LM_OK;
+    l->last_child = lm_mem_alloc(l->schema->mem, bytes);
+    if (!l->last_child) return lm_mem_err();
+    memset(l->last_child, 0xff, bytes);
+    for (size_t i = 0; !err && i < l->path_count; i++) err = load_path(l);
+    lm_mem_release(l->schema->mem, l->last_child, bytes);
+    return err;
+}
+
+static lm_err load_types(loader *l, lm_info *info, bool listed)
 {
     lm_stat *stat = info->stat;
-    lm_err err = lm_schema_copy(l->schema, get_text(l), &info->name);
-    if (err) return err;
-    info->type = get_small(l, LM_TYPE_COUNT - 1);
-    info->declared = get_small(l, LM_TYPE_COUNT);
-    info->role = get_small(l, LM_ROLE_MESSAGE);
-    info->rank = get_small(l, 255);
-    info->inner = get_small(l, 15);
-    info->inner_root = info->inner_format = NO_INDEX;
-    if (info->inner) {
-        info->inner_root = get_index(l, l->path_count);
-        info->inner_format = get_index(l, l->format_count);
-    }
-    lm_str unit = get_text(l);
-    stat->distinct_floor = lm_reader_varint(&l->r);
-    stat->unit = get_small(l, 255);
-    for (uint64_t n = lm_reader_varint_max(&l->r, LM_TYPE_COUNT); n; n--) {
-        unsigned type = get_small(l, LM_TYPE_COUNT - 1);
-        uint64_t count = lm_reader_varint_max(&l->r, UINT64_MAX / 64);
-        stat->by_type[type] = count;
+    uint64_t n = listed ? lm_reader_varint_max(&l->r, LM_TYPE_COUNT) : 1;
+    for (; n; n--) {
+        unsigned type = listed ? get_small(l, LM_TYPE_COUNT - 1) : info->type;
+        stat->by_type[type] = lm_reader_varint_max(&l->r, UINT64_MAX / 64);
     }
     for (unsigned t = 0; t < LM_TYPE_COUNT; t++) stat->count += stat->by_type[t];
+    return LM_OK;
+}
+
+static lm_err load_layouts(loader *l, lm_stat *stat)
+{
     for (uint64_t n = lm_reader_varint_max(&l->r, STAT_LAYOUTS); n; n--) {
         uint16_t layout = (uint16_t)lm_reader_varint_max(&l->r, UINT16_MAX);
         uint16_t len = (uint16_t)lm_reader_varint_max(&l->r, LM_TIME_TEXT_MAX);
         if (l->r.failed || !lm_time_layout_is_valid(layout)) return corrupt("time layout");
         lm_stat_layout(stat, layout, len);
     }
-    if (l->r.failed) return corrupt("field");
-    return lm_schema_copy(l->schema, unit, &info->unit);
+    return LM_OK;
+}
+
+static lm_err load_field(loader *l, lm_info *info)
+{
+    lm_stat *stat = info->stat;
+    unsigned flags = get_small(l, 255);
+    lm_err err = LM_OK;
+    if (flags & HAS_NAME) {
+        err = lm_schema_copy(l->schema, get_text(l), &info->name);
+        if (err) return err;
+        info->role = (uint8_t)lm_role_of(info->name, &info->rank);
+    }
+    info->type = get_small(l, LM_TYPE_COUNT - 1);
+    info->declared = flags & HAS_DECLARED ? get_small(l, LM_TYPE_COUNT) : LM_TYPE_COUNT;
+    if (flags & HAS_ROLE) {
+        info->role = get_small(l, LM_ROLE_MESSAGE);
+        info->rank = get_small(l, 255);
+    }
+    info->inner = 0;
+    info->inner_root = info->inner_format = NO_INDEX;
+    if (flags & HAS_INNER) {
+        info->inner = get_small(l, 15);
+        info->inner_root = get_index(l, l->path_count);
+        info->inner_format = get_index(l, l->format_count);
+    }
+    if (flags & HAS_UNIT) err = lm_schema_copy(l->schema, get_text(l), &info->unit);
+    stat->distinct_floor = lm_reader_varint(&l->r);
+    if (!err) err = load_types(l, info, flags & HAS_TYPES);
+    if (!err && flags & HAS_LAYOUTS) err = load_layouts(l, stat);
+    if (flags & HAS_NOTES) {
+        stat->unit = get_small(l, 255);
+        stat->epoch = get_small(l, 4);
+    }
+    return err ? err : l->r.failed ? corrupt("field") : LM_OK;
 }
 
 /* What fields point to: paths and formats that exist and are of the right kind. */
@@ -348,7 +445,7 @@ static lm_err load_all(loader *l)
     schema->path_count = 0;
     if (root_count && schema->path_slots) memset(schema->path_slots, 0, schema->path_slot_count * sizeof *schema->path_slots);
     size_t plain = schema->field_count, at = 0;
-    for (size_t i = 0; !err && i < l->path_count; i++) err = load_path(l);
+    if (!err) err = load_paths(l);
     for (uint32_t f = 0; !err && f < l->format_count; f++) {
         uint64_t count = lm_reader_varint_max(&l->r, plain - at);
         for (; !err && count && !l->r.failed; count--) {

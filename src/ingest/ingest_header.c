@@ -130,20 +130,32 @@ static bool begins_sql(lm_str line)
     if (!starts_with_word(line, verbs)) return false;
     lm_str text = trim_end(line);
     if (text.len == 0 || text.ptr[text.len - 1] == ';') return false;
-    if (text.len <= 8) return true; /* the verb alone */
-    /* a sentence may begin with "create", too: what is SQL has its next word, or a comma or bracket at the end */
+    /* in capitals it is one; else a sentence may begin with "create", too, and what is SQL has its next word */
+    if (is_upper(line.ptr[1])) return true;
     uint8_t last = text.ptr[text.len - 1];
-    if (last == ',' || last == '(') return true;
-    static const char *const seconds[] = {" FROM ", " INTO ", " TABLE ", " INDEX ", " VIEW ", " SET ", " AS ", " DISTINCT ", " * "};
+    if (text.len <= 8 || last == ',' || last == '(') return true;
+    static const char *const seconds[] = {" from ", " into ", " table ", " index ", " view ", " distinct ", " * "};
     for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
-        if (lm_str_find(text, lm_str_of(seconds[i])) != SIZE_MAX) return is_upper(line.ptr[1]);
+        if (lm_str_find(text, lm_str_of(seconds[i])) != SIZE_MAX) return true;
     }
     return false;
 }
 
-lm_trace_line lm_trace_classify(lm_str line)
+/** "java.io.IOException", "app.errors.KeyError: ...": names with dots between, the last one ends in Exception or Error. */
+static bool is_exception(lm_str line)
 {
-    if (line.len < 5) return LM_TRACE_NONE;
+    size_t len = 0;
+    while (len < line.len && len < 200 && (is_alpha(line.ptr[len]) || is_digit(line.ptr[len]) || strchr("._$", line.ptr[len]))) {
+        if (line.ptr[len] == 0) break;
+        len++;
+    }
+    if (len < line.len && line.ptr[len] != ':' && line.ptr[len] != '\r') return false;
+    lm_str name = {line.ptr, len};
+    return len > 6 && (lm_str_ends(name, LM_STR("Exception")) || lm_str_ends(name, LM_STR("Error")));
+}
+
+static lm_trace_line classify_by_start(lm_str line)
+{
     switch (line.ptr[0]) {
     case 'C': return starts(line, "Caused by: ") ? LM_TRACE_FRAME : begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
     case 'S': return starts(line, "Suppressed: ") ? LM_TRACE_FRAME : begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
@@ -167,6 +179,14 @@ lm_trace_line lm_trace_classify(lm_str line)
     case 's': case 'i': case 'u': case 'd': case 'c': case 'w': case 'm': return begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
     default: return LM_TRACE_NONE;
     }
+}
+
+lm_trace_line lm_trace_classify(lm_str line)
+{
+    if (line.len < 5) return LM_TRACE_NONE;
+    lm_trace_line kind = classify_by_start(line);
+    if (kind != LM_TRACE_NONE || !is_alpha(line.ptr[0])) return kind;
+    return is_exception(line) ? LM_TRACE_EXCEPTION : LM_TRACE_NONE;
 }
 
 bool lm_trace_is_go(lm_str line)

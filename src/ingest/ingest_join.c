@@ -101,12 +101,15 @@ lm_err lm_joiner_configure(lm_joiner *j, lm_str start_pattern)
         pcre2_compile_context *compile = pcre2_compile_context_create(made.general);
         if (compile) made.pattern = pcre2_compile(start_pattern.ptr, start_pattern.len, PCRE2_NEVER_BACKSLASH_C, &code, &at, compile);
         pcre2_compile_context_free(compile);
+        if (!compile || (!made.pattern && code == PCRE2_ERROR_HEAP_FAILED)) {
+            err = lm_mem_err();
+            goto out;
+        }
         if (!made.pattern) {
-            char reason[160] = "out of memory";
-            if (compile) (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason); /* cut short is fine */
-            err = compile ? lm_fail_at(LM_E_USAGE, at, "start pattern '%.*s': %s at character %zu", (int)(start_pattern.len < 100 ? start_pattern.len : 100),
-                                       (const char *)start_pattern.ptr, reason, at + 1)
-                          : lm_mem_err();
+            char reason[160];
+            (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason); /* cut short is fine */
+            err = lm_fail_at(LM_E_USAGE, at, "start pattern '%.*s': %s at character %zu",
+                             (int)(start_pattern.len < 100 ? start_pattern.len : 100), (const char *)start_pattern.ptr, reason, at + 1);
             goto out;
         }
         (void)pcre2_jit_compile(made.pattern, PCRE2_JIT_COMPLETE); /* without it matching is slower, not wrong */
@@ -292,11 +295,19 @@ static bool continues(lm_joiner *j, lm_str line)
         return rc < 0; /* no match; a pattern that gives up does not split records */
     }
     if (!j->has_times && !j->has_levels) return continues_by_shape(j, line);
+    if (j->open == OPEN_GC) return continues_open(j, line);
+    if (lm_trace_classify(line) == LM_TRACE_GC) { /* times inside of the braces are the events it reports */
+        j->open = OPEN_GC;
+        return false;
+    }
     /* a timestamp in a line of open JSON is a value of it, unless the line begins as records do */
     bool is_inner = line.len == 0 || is_blank_start(line) || strchr("\"}]", line.ptr[0]) != NULL;
     if (j->open == OPEN_JSON && is_inner && is_json_part(line)) return continues_open(j, line);
     bool is_first = has_header(j, line);
-    if (j->open == OPEN_JSON && !is_first && is_json_part(line)) return continues_open(j, line);
+    if (j->open == OPEN_JSON && is_json_part(line)) {
+        bool is_value = line.ptr[0] == '{' && !lm_header_has_time(line, &j->hint); /* an object of an array */
+        if (!is_first || is_value) return continues_open(j, line);
+    }
     j->open = OPEN_NONE;
     if (opens_json(line, &j->depth)) j->open = OPEN_JSON;
     return !is_first;
@@ -346,8 +357,8 @@ static census count_lines(lm_joiner *j, const lm_str *lines, size_t count)
             c.times++;
         } else if (lm_header_is_json(lines[i])) {
             c.json++;
-        } else if (is_joined) {
-            c.joined++;
+        } else if (is_joined || lm_trace_classify(lines[i]) != LM_TRACE_NONE) {
+            c.joined++; /* a report may stand alone, but where records have headers it belongs to one */
         } else if (!has_level) {
             is_other = true;
             c.others++;
@@ -371,10 +382,10 @@ lm_err lm_joiner_learn(lm_joiner *j, const lm_schema *schema, const lm_str *line
     lm_joiner probe = {.magic = JOINER_MAGIC, .mem = j->mem, .is_indented = filled > 0 && indented * 10 > filled * 9};
     census c = count_lines(&probe, lines, count);
     j->is_indented = probe.is_indented;
-    /* Headed: a fifth of the lines have a header, and what has none either is rare or comes in blocks behind those that do.
+    /* Headed: a tenth of the lines have a header, and what has none either is rare or comes in blocks behind those that do.
      * Where it is neither, several programs write to one stream, and some of them print no time. */
-    size_t headed = c.times + c.json, enough = c.filled / 5 + 1;
-    j->has_times = c.times >= enough && (c.others <= headed / 4 || c.other_runs <= headed / 10);
-    j->has_levels = !j->has_times && c.levels >= enough && (c.others <= c.levels / 4 || c.other_runs <= c.levels / 10);
+    size_t headed = c.times + c.json, enough = c.filled / 10 + 1;
+    j->has_times = c.times >= enough && (c.others <= headed / 4 || c.other_runs <= headed / 10 + 1);
+    j->has_levels = !j->has_times && c.levels >= enough && (c.others <= c.levels / 4 || c.other_runs <= c.levels / 10 + 1);
     return LM_OK;
 }

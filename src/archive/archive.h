@@ -177,7 +177,7 @@ LM_USE lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out_sha
  *  Decoded once. */
 LM_USE lm_err lm_segment_values(lm_segment *segment, size_t column, const lm_values **out);
 uint32_t lm_values_count(const lm_values *values);
-/** Text of value i: into dst (at least 64 bytes) or a slice of the dictionary. */
+/** Text of value i: into dst (at least 128 bytes) or a slice of the dictionary. */
 lm_str lm_values_text(const lm_values *values, uint32_t i, uint8_t *dst);
 /** Dictionary, if the column is one: distinct texts and the index of each value; else false. */
 bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts, uint32_t *out_text_count,

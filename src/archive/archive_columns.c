@@ -25,7 +25,7 @@ static const int64_t POW10[LM_SCALE_MAX + 1] = {1,
                                                 100000000000000,
                                                 1000000000000000};
 
-enum { CLASSES_MAX = 64, FILTER_TEXT_MIN = 2048, FILTER_LOG2_MIN = 12, FILTER_LOG2_MAX = 17 };
+enum { CLASSES_MAX = 64, FILTER_TEXT_MIN = 32768, FILTER_LOG2_MIN = 12, FILTER_LOG2_MAX = 17 };
 
 static unsigned digit_count(int64_t v)
 {
@@ -195,8 +195,27 @@ static lm_err text_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role 
 
 static lm_column_role role_of_key(uint32_t key)
 {
-    if (key >= LM_KEY_TIME) return LM_ROLE_TIME;
+    if (key >= LM_KEY_TIME && key < LM_KEY_WIDE) return LM_ROLE_TIME;
     return key == LM_KEY_IP4 ? LM_ROLE_ADDRESS : LM_ROLE_NUMBER;
+}
+
+/** Bytes of the wide values of one class. */
+static lm_err wide_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role *role, uint32_t key, uint32_t count)
+{
+    uint32_t width = lm_vclass_width(key - LM_KEY_WIDE);
+    const uint8_t *bytes = role->wide.ptr;
+    if (role->classes) {
+        uint8_t *some = lm_arena_alloc(&out->arena, (size_t)count * width, 1);
+        if (!some) return lm_mem_err();
+        uint8_t *at = some;
+        for (uint32_t i = 0; i < role->count; i++) {
+            if (lm_vclass_key(role->classes[i]) != key) continue;
+            memcpy(at, role->wide.ptr + role->numbers[i], width);
+            at += width;
+        }
+        bytes = some;
+    }
+    return push_column(parsed, out, &(lm_column){.type = LM_COLUMN_WIDE, .count = count, .width = width, .bytes = bytes});
 }
 
 /** All values of a role whose class has this key, as one column (two for text). group 0 unless the role is uniform. */
@@ -205,10 +224,7 @@ static lm_err key_column(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, 
     bool is_uniform = !role->classes;
     uint32_t count = is_uniform ? role->count : 0;
     for (uint32_t i = 0; !is_uniform && i < role->count; i++) count += lm_vclass_key(role->classes[i]) == key;
-    if (key == LM_KEY_WIDE) {
-        return push_column(parsed, out,
-                           &(lm_column){.type = LM_COLUMN_WIDE, .count = count, .width = 16, .bytes = role->wide.ptr});
-    }
+    if (key >= LM_KEY_WIDE) return wide_column(parsed, out, role, key, count);
     if (key == LM_KEY_STR) {
         lm_err err = text_column(parsed, out, role);
         if (err || (is_uniform && role->uniform == LM_VC_STR_UNIQUE)) return err;
@@ -296,7 +312,7 @@ static lm_err pool_role(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
             const lm_slice *slice = &role->texts[role->numbers[i]];
             text = (lm_str){parsed->text + slice->offset, slice->len};
         } else {
-            const uint8_t *wide = lm_vclass_key(c) == LM_KEY_WIDE ? role->wide.ptr + 16 * role->numbers[i] : NULL;
+            const uint8_t *wide = lm_vclass_width(c) ? role->wide.ptr + role->numbers[i] : NULL;
             text = (lm_str){printed, lm_value_print(c, role->numbers[i], wide, printed)};
         }
         lm_err err = lm_buf_append(&out->pool, text.ptr, text.len);
@@ -363,12 +379,14 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
         if (stamp->len_max < 15) stamp->len_max = 15;
         stamp->classes |= LM_CHARS_DIGIT | LM_CHARS_DOT;
         return;
-    case LM_KEY_WIDE:
-        if (stamp->len_min > 32) stamp->len_min = 32;
-        if (stamp->len_max < 36) stamp->len_max = 36;
-        stamp->classes |= LM_CHARS_DIGIT | LM_CHARS_HEX_LOWER | (vclass == LM_VC_UUID ? LM_CHARS_DASH_COLON : 0);
-        return;
     default: {
+        uint32_t text_len = vclass == LM_VC_UUID ? 36 : 2 * lm_vclass_width(vclass);
+        if (text_len) {
+            if (stamp->len_min > text_len) stamp->len_min = text_len;
+            if (stamp->len_max < text_len) stamp->len_max = text_len;
+            stamp->classes |= LM_CHARS_DIGIT | LM_CHARS_HEX_LOWER | (vclass == LM_VC_UUID ? LM_CHARS_DASH_COLON : 0);
+            return;
+        }
         bool is_upper = vclass == LM_VC_HEXV_UPPER || vclass > LM_VC_HEX_UPPER;
         bool is_fixed = vclass > LM_VC_HEX_LOWER;
         uint32_t width = is_fixed ? (uint32_t)vclass - (is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) : 0;
@@ -386,7 +404,7 @@ static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const l
     *out_log2 = 0;
     if (role->text_bytes < FILTER_TEXT_MIN) return LM_OK;
     unsigned log2 = FILTER_LOG2_MIN;
-    while (log2 < FILTER_LOG2_MAX && (UINT64_C(1) << log2) < role->text_bytes / 2) log2++;
+    while (log2 < FILTER_LOG2_MAX && (UINT64_C(1) << log2) < role->text_bytes / 4) log2++;
     size_t bytes = (size_t)1 << (log2 - 3);
     lm_err err = lm_buf_reserve(&out->filters, bytes);
     if (err) return err;

@@ -9,12 +9,20 @@
  *   - a timestamp of a known layout (kind TIME);
  *   - a run of letters and digits with a digit in it, less a letter prefix or suffix that reads as a word or a unit
  *     (`blk_<123>`, `<12>ms`), decimals, addresses and UUIDs as one (kind TOKEN);
- *   - a JSON string value without blanks, or a value without digits behind '=' (kind TEXT).
- * The rules look at characters only, so a line's skeleton depends on the line alone.
+ *   - a quoted text without blanks, a quoted text with blanks that mostly repeats, or a value without digits behind '='
+ *     (kind TEXT).
  */
 #include "archive/archive_priv.h"
 
-enum { CHUNK_BYTES = 1 << 16, TEXT_VALUE_MAX = 256, AFFIX_MAX = 12 };
+enum {
+    CHUNK_BYTES = 1 << 16,
+    TEXT_VALUE_MAX = 256, /* longest value of one piece behind '=' */
+    QUOTED_MAX = 1024,    /* longest quoted text that may be one variable */
+    AFFIX_MAX = 12,
+    QUOTE_SLOTS = 1024,   /* kinds of quoted text that are told apart */
+    QUOTE_LEARN = 256,    /* occurrences looked at to decide on one */
+    QUOTE_EARLY = 32      /* nearly all different among the first: decided then */
+};
 
 /** What the scanner already knows of a token's text. */
 enum { FORM_ANY, FORM_DIGITS /* 1..16 of them */, FORM_DECIMAL /* digits, a point, digits: at most 17 bytes */ };
@@ -27,8 +35,25 @@ typedef struct variable {
     int64_t ticks;    /* TIME */
 } variable;
 
+/**
+ * Quoted text with blanks in it: a user agent comes back as a whole, a request or a message does not. Per kind (the bytes
+ * before it, or which quotation of the line it is) the first occurrences are counted: if at least half are repeats, the text
+ * is one variable with a dictionary, else it is taken apart like the rest of the line.
+ */
+typedef struct quote_kind {
+    uint64_t key;
+    uint32_t seen, distinct;
+    bool is_decided, is_whole;
+    uint32_t hashes[QUOTE_LEARN * 2]; /* set of what was seen; 0 empty */
+} quote_kind;
+
 typedef struct parser {
     lm_parsed *out;
+    quote_kind *quotes[QUOTE_SLOTS];
+    size_t quote_count;   /* kinds */
+    unsigned quote_number; /* of free quotations in this line */
+    size_t quote_closes;  /* position of the '"' that ends the quotation being taken apart */
+    lm_err failed;        /* out of memory while scanning */
     const uint8_t *text;
     uint64_t *bits[LM_CLASS_COUNT]; /* of the chunk; bit 0 is text[base] */
     uint64_t *events;
@@ -226,7 +251,12 @@ static size_t scan_token(parser *ps, size_t at, size_t from, size_t line_begin, 
         return ps->vars[ps->var_count - 1].end;
     }
     size_t len = end - begin, prefix = at - begin, suffix = end - at - digits;
-    if (len >= 4 && len <= 40 && (prefix || suffix) && is_hex_word(t + begin, len)) return push_token(ps, begin, end, FORM_ANY);
+    if (len >= 4 && len <= 2 * LM_WIDE_MAX && (prefix || suffix) && is_hex_word(t + begin, len)) return push_token(ps, begin, end, FORM_ANY);
+    if (len > 16) { /* a digest behind a letter or two: h8fc47b8d.. */
+        for (size_t k = 1; k <= 4; k++) {
+            if (len - k >= 16 && is_hex_word(t + begin + k, len - k)) return push_token(ps, begin + k, end, FORM_ANY);
+        }
+    }
     bool has_more_digits = false;
     for (size_t i = at + digits; i < end; i++) has_more_digits = has_more_digits || is_digit(t[i]);
     if (has_more_digits || (prefix && suffix) || prefix > AFFIX_MAX || suffix > AFFIX_MAX ||
@@ -252,22 +282,100 @@ static bool is_number_like(const uint8_t *p, size_t len)
     return true;
 }
 
-/** `"` at `at`: the string value of a JSON member or of key="...". Returns where to go on. */
+/** The closing '"' of a quotation that begins behind at; line_end if there is none near. */
+static size_t find_closing(const parser *ps, size_t at, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    size_t begin = at + 1, limit = line_end - begin < QUOTED_MAX ? line_end : begin + QUOTED_MAX;
+    const uint64_t *special = ps->bits[LM_CLASS_SPECIAL];
+    size_t rel = begin - ps->base, end = limit - ps->base;
+    for (size_t word = rel >> 6; word << 6 < end; word++) {
+        uint64_t bits = special[word];
+        if (word == rel >> 6) bits &= ~(uint64_t)0 << (rel & 63);
+        for (; bits; bits &= bits - 1) {
+            size_t found = ps->base + (word << 6) + (size_t)__builtin_ctzll(bits);
+            if (found >= limit) return line_end;
+            if (t[found] == LM_MARK) return line_end;
+            if (t[found] != '"') continue;
+            size_t slashes = 0;
+            while (found - slashes > begin && t[found - slashes - 1] == '\\') slashes++;
+            if (slashes % 2 == 0) return found;
+        }
+    }
+    return line_end;
+}
+
+static quote_kind *find_quote_kind(parser *ps, uint64_t key)
+{
+    size_t at = key & (QUOTE_SLOTS - 1);
+    for (; ps->quotes[at]; at = (at + 1) & (QUOTE_SLOTS - 1)) {
+        if (ps->quotes[at]->key == key) return ps->quotes[at];
+    }
+    if (ps->quote_count >= QUOTE_SLOTS / 2) return NULL; /* too many kinds: later ones are taken apart */
+    quote_kind *kind = lm_mem_calloc(ps->out->mem, 1, sizeof *kind);
+    if (!kind) {
+        ps->failed = lm_mem_err();
+        return NULL;
+    }
+    kind->key = key;
+    ps->quotes[at] = kind;
+    ps->quote_count++;
+    return kind;
+}
+
+/** Is quoted text of this kind one variable? Learns from it while undecided. */
+static bool quote_is_whole(parser *ps, uint64_t key, const uint8_t *text, size_t len)
+{
+    quote_kind *kind = find_quote_kind(ps, key);
+    if (!kind) return false;
+    if (kind->is_decided) return kind->is_whole;
+    uint32_t hash = (uint32_t)lm_hash64(text, len) | 1;
+    size_t mask = QUOTE_LEARN * 2 - 1, at = hash >> 1 & mask;
+    while (kind->hashes[at] && kind->hashes[at] != hash) at = (at + 1) & mask;
+    kind->distinct += !kind->hashes[at];
+    kind->hashes[at] = hash;
+    kind->seen++;
+    kind->is_whole = kind->distinct * 2 <= kind->seen || kind->seen < QUOTE_EARLY;
+    if (kind->seen == QUOTE_LEARN || (kind->seen == QUOTE_EARLY && kind->distinct * 8 > QUOTE_EARLY * 7)) {
+        kind->is_decided = true;
+        kind->is_whole = kind->distinct * 2 <= kind->seen;
+    }
+    return kind->is_whole;
+}
+
+static bool has_digit(const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (is_digit(p[i])) return true;
+    }
+    return false;
+}
+
+/** `"` at `at`: a JSON string, key="...", or a quotation of its own. Returns where to go on. */
 static size_t scan_quote(parser *ps, size_t at, size_t from, size_t line_begin, size_t line_end)
 {
     const uint8_t *t = ps->text;
-    if (at == line_begin) return at + 1;
-    uint8_t before = t[at - 1];
-    if (before == ' ' && at - 1 > line_begin) before = t[at - 2] == ':' ? ':' : ' ';
-    bool is_value = before == ':' || before == '=' || ((before == '[' || before == ',') && at + 1 < line_end && is_alpha(t[at + 1]));
-    if (!is_value || at < from) return at + 1;
-    size_t begin = at + 1, end = begin;
-    size_t stop = line_end - begin < TEXT_VALUE_MAX ? line_end : begin + TEXT_VALUE_MAX;
-    while (end < stop && t[end] != '"' && t[end] != ' ' && t[end] > 0x08) {
-        end += t[end] == '\\' && end + 1 < stop ? 2 : 1;
+    if (at == ps->quote_closes || at < from) return at + 1;
+    uint8_t before = at == line_begin ? ' ' : t[at - 1];
+    if (before == ' ' && at >= line_begin + 2 && t[at - 2] == ':') before = ':';
+    bool is_member = before == ':' || before == '=';
+    if (!is_member && before != ' ' && before != '[' && before != '(' && before != ',') return at + 1;
+    size_t begin = at + 1, end = find_closing(ps, at, line_end);
+    if (end == line_end || end == begin) return at + 1;
+    if (!is_member && end + 1 < line_end && t[end + 1] == ':') return end + 1; /* a JSON key */
+    size_t len = end - begin;
+    bool is_whole;
+    if (!memchr(t + begin, ' ', len)) {
+        is_whole = len <= TEXT_VALUE_MAX && !(is_number_like(t + begin, len) && has_digit(t + begin, len));
+    } else {
+        size_t context = at - line_begin < 12 ? at - line_begin : 12;
+        uint64_t key = is_member ? lm_hash64(t + at - context, context) : lm_hash_u64(before + 256u * ++ps->quote_number);
+        is_whole = quote_is_whole(ps, key, t + begin, len);
     }
-    if (end >= stop || t[end] != '"' || end == begin) return at + 1;
-    if (is_number_like(t + begin, end - begin)) return begin;
+    if (!is_whole) {
+        ps->quote_closes = end;
+        return begin;
+    }
     ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
     return end + 1; /* the closing quote opens nothing */
 }
@@ -310,6 +418,8 @@ static bool find_variables(parser *ps, size_t line_begin, size_t line_end)
     const uint8_t *t = ps->text;
     size_t from = line_begin;
     ps->var_count = 0;
+    ps->quote_number = 0;
+    ps->quote_closes = line_end;
     for (size_t at = next_event(ps, line_begin, line_end); at < line_end;) {
         uint8_t c = t[at];
         size_t before = ps->var_count, go_on;
@@ -482,9 +592,9 @@ static lm_err add_classified(parser *ps, lm_role *role, const variable *var)
     uint32_t len = var->end - var->begin;
     lm_token_value value = {.vclass = LM_VC_STR};
     if (var->kind == LM_KIND_TOKEN) lm_token_classify(ps->text + var->begin, len, &value);
-    if (value.vclass == LM_VC_UUID || value.vclass == LM_VC_HEX32) {
-        value.number = (int64_t)(role->wide.len / 16);
-        lm_err err = lm_buf_append(&role->wide, value.wide, 16);
+    if (lm_vclass_width(value.vclass)) {
+        value.number = (int64_t)role->wide.len;
+        lm_err err = lm_buf_append(&role->wide, value.wide, lm_vclass_width(value.vclass));
         if (err) return err;
     } else if (value.vclass == LM_VC_STR) {
         lm_err err = role_text(ps, role, var->begin, len, &value.number);
@@ -565,9 +675,10 @@ static lm_err add_row(parser *ps, size_t line_begin, size_t line_end, size_t ske
 static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is_short)
 {
     if (ps->out->row_count >= LM_SEGMENT_ROWS_MAX) return lm_fail(LM_E_LIMIT, "more than %d lines in one segment", LM_SEGMENT_ROWS_MAX);
-    if (is_short && find_variables(ps, line_begin, line_end)) {
+    if (is_short && find_variables(ps, line_begin, line_end) && !ps->failed) {
         return add_row(ps, line_begin, line_end, write_skeleton(ps, line_begin, line_end));
     }
+    if (ps->failed) return ps->failed;
     ps->skeleton[0] = LM_MARK;
     ps->skeleton[1] = LM_KIND_RAW;
     ps->vars[0] = (variable){.begin = (uint32_t)line_begin, .end = (uint32_t)line_end, .kind = LM_KIND_RAW};
@@ -689,6 +800,7 @@ lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **
     if (!err) err = skeleton_reserve(&ps, CHUNK_BYTES);
     if (!err) err = parse_all(&ps, len);
     if (!err) note_usage(parsed);
+    for (size_t i = 0; i < QUOTE_SLOTS; i++) lm_mem_release(mem, ps.quotes[i], sizeof(quote_kind));
     lm_mem_release(mem, ps.vars, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps.vars);
     lm_mem_release(mem, ps.skeleton, ps.skeleton_cap);
     lm_mem_release(mem, ps.bits[0], (LM_CLASS_COUNT + 1) * ps.word_cap * sizeof(uint64_t));

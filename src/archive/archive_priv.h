@@ -21,8 +21,7 @@ enum {
     LM_VC_INT = 0,       /* canonical decimal, optional '-' */
     LM_VC_IP4 = 1,       /* a.b.c.d, canonical */
     LM_VC_STR = 2,       /* text; the number is its place in the dictionary */
-    LM_VC_UUID = 3,      /* 8-4-4-4-12 lower-case hex; the number is its place among the wide values */
-    LM_VC_HEX32 = 4,     /* 32 lower-case hex digits, wide */
+    LM_VC_UUID = 3,      /* 8-4-4-4-12 lower-case hex; the number is where its 16 bytes begin among the wide values */
     LM_VC_HEXV_LOWER = 5, /* hex without leading zero, any length up to 15 */
     LM_VC_HEXV_UPPER = 6,
     LM_VC_STR_UNIQUE = 7, /* text, all values distinct: no index */
@@ -31,21 +30,23 @@ enum {
     LM_VC_DECT = 52,     /* + largest scale 1..15: trailing zeros (and a bare point) are not written */
     LM_VC_HEX_LOWER = 68, /* + width 1..16 */
     LM_VC_HEX_UPPER = 86, /* + width 1..16 */
+    LM_VC_HEX_WIDE = 104, /* + bytes 9..64: twice as many lower-case hex digits, wide */
     LM_VC_TIME = 256,    /* + layout */
     LM_VC_LIMIT = 65792   /* codes are below this */
 };
 #define LM_SCALE_MAX 15
+#define LM_WIDE_MAX  64
 
-/** Classify the text of a token; wide values go to wide (16 bytes). Never LM_VC_TIME. */
+/** Classify the text of a token; wide values go to wide. Never LM_VC_TIME. */
 typedef struct lm_token_value {
     uint32_t vclass;
     int64_t number;
-    uint8_t wide[16];
+    uint8_t wide[LM_WIDE_MAX];
 } lm_token_value;
 void lm_token_classify(const uint8_t *text, size_t len, lm_token_value *out);
-/** Print a number of a class (not STR, STR_UNIQUE); wide for UUID and HEX32. dst has LM_VALUE_TEXT_MAX bytes; any number is
+/** Print a number of a class (not STR, STR_UNIQUE); wide for classes that have a width. dst has LM_VALUE_TEXT_MAX bytes; any number is
  *  safe. Returns the length. */
-#define LM_VALUE_TEXT_MAX 64
+#define LM_VALUE_TEXT_MAX 128
 size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst);
 /** Is this a class code that lm_value_print or the dictionary can print? */
 bool lm_vclass_is_valid(uint64_t vclass);
@@ -62,7 +63,7 @@ typedef struct lm_role {
     uint32_t *text_slots; /* open addressing: index + 1 */
     uint32_t text_count, text_cap, slot_cap, text_last;
     uint64_t text_bytes;
-    lm_buf wide;          /* 16 bytes a value */
+    lm_buf wide;          /* bytes of wide values */
     uint64_t key;
     uint64_t usage;       /* which shapes use it and how often: columns of equal usage line up */
 } lm_role;
@@ -159,8 +160,10 @@ typedef struct lm_role_format {
 } lm_role_format;
 
 /** Classes of one column key share one column of numbers when a role has several classes. */
-enum { LM_KEY_INT, LM_KEY_DEC, LM_KEY_HEX, LM_KEY_IP4, LM_KEY_STR, LM_KEY_WIDE, LM_KEY_TIME /* + layout */ };
+enum { LM_KEY_INT, LM_KEY_DEC, LM_KEY_HEX, LM_KEY_IP4, LM_KEY_STR, LM_KEY_TIME /* + layout */, LM_KEY_WIDE = 1 << 20 /* + class */ };
 uint32_t lm_vclass_key(uint32_t vclass);
+/** Bytes of a wide value of this class; 0 if the class is not wide. */
+uint32_t lm_vclass_width(uint32_t vclass);
 
 /** Stamp of one role as stored; filter_log2 0: no filter. */
 typedef struct lm_stored_stamp {

@@ -9,7 +9,8 @@
 #include "archive/archive_priv.h"
 
 enum {
-    ROLE_CONTEXT = 12,   /* constant bytes that name a role */
+    ROLE_CONTEXT = 12,   /* constant bytes that name a role, at most */
+    ROLE_WORD_MIN = 4,   /* a blank nearer than this does not end them */
     ROLE_CHAIN_BELOW = 4, /* with fewer, the role before counts as well */
     ROLE_CHAIN_MAX = 6   /* longest chain; a longer list's items share one role */
 };
@@ -88,6 +89,19 @@ static lm_err role_intern(lm_shapes *shapes, uint64_t key, uint32_t *out)
     return LM_OK;
 }
 
+/** The last bytes of the constant text before a variable that name its role: back to a blank, but not too few. */
+static lm_str role_context(lm_str text)
+{
+    size_t begin = text.len < ROLE_CONTEXT ? 0 : text.len - ROLE_CONTEXT;
+    for (size_t at = text.len < ROLE_WORD_MIN ? 0 : text.len - ROLE_WORD_MIN; at > begin; at--) {
+        if (text.ptr[at - 1] == ' ') {
+            begin = at - 1;
+            break;
+        }
+    }
+    return (lm_str){text.ptr + begin, text.len - begin};
+}
+
 /** Roles of one skeleton's variables, appended to var_roles. */
 static lm_err assign_roles(lm_shapes *shapes, const uint8_t *skeleton, size_t len)
 {
@@ -97,7 +111,7 @@ static lm_err assign_roles(lm_shapes *shapes, const uint8_t *skeleton, size_t le
     lm_str text;
     uint8_t kind;
     while (lm_skeleton_next(&walk, &text, &kind)) {
-        size_t tail = text.len < ROLE_CONTEXT ? text.len : ROLE_CONTEXT;
+        lm_str context = role_context(text);
         uint64_t seed = kind;
         if (text.len >= ROLE_CHAIN_BELOW) {
             chain = 0;
@@ -105,7 +119,7 @@ static lm_err assign_roles(lm_shapes *shapes, const uint8_t *skeleton, size_t le
             seed ^= chain < ROLE_CHAIN_MAX ? previous : anchor;
             chain++;
         }
-        uint64_t key = lm_hash64_seed(text.ptr + text.len - tail, tail, seed);
+        uint64_t key = lm_hash64_seed(context.ptr, context.len, seed);
         if (chain == 0 || chain == ROLE_CHAIN_MAX) anchor = key;
         previous = key;
         uint32_t role = 0;

@@ -140,13 +140,12 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
 
 static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
 {
-    if (len == 32) {
-        if (hex_bytes(p, 16, out->wide) & (UPPER | NOT_HEX)) return false;
-        out->vclass = LM_VC_HEX32;
+    if (len > 16) {
+        if (len % 2 || len > 2 * LM_WIDE_MAX || (hex_bytes(p, len / 2, out->wide) & (UPPER | NOT_HEX))) return false;
+        out->vclass = LM_VC_HEX_WIDE + (uint32_t)len / 2;
         out->number = 0;
         return true;
     }
-    if (len > 16) return false;
     uint64_t v = 0;
     unsigned seen = 0;
     for (size_t i = 0; i < len; i++) {
@@ -165,7 +164,7 @@ void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
     size_t digits = 0;
     while (digits < len && is_digit(p[digits])) digits++;
     if (digits == len && len) {
-        if (len == 32 && classify_hex(p, len, out)) return;
+        if (len > 18 && classify_hex(p, len, out)) return;
         classify_digits(p, len, out);
         return;
     }
@@ -338,14 +337,15 @@ size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint
     if (vclass == LM_VC_HEXV_LOWER) return print_hex((uint64_t)number, nibbles, 'a', dst);
     if (vclass == LM_VC_HEXV_UPPER) return print_hex((uint64_t)number, nibbles, 'A', dst);
     if (vclass == LM_VC_UUID) return print_uuid(wide, dst);
-    LM_ASSERT(vclass == LM_VC_HEX32);
-    return (size_t)(print_hex_bytes(wide, 16, dst) - dst);
+    LM_ASSERT(lm_vclass_width(vclass));
+    return (size_t)(print_hex_bytes(wide, lm_vclass_width(vclass), dst) - dst);
 }
 
 bool lm_vclass_is_valid(uint64_t vclass)
 {
     if (vclass >= LM_VC_TIME) return vclass - LM_VC_TIME <= UINT16_MAX && lm_time_layout_is_valid((uint16_t)(vclass - LM_VC_TIME));
-    if (vclass <= LM_VC_STR_UNIQUE) return true;
+    if (vclass <= LM_VC_STR_UNIQUE) return vclass != 4;
+    if (vclass < LM_VC_TIME && lm_vclass_width((uint32_t)vclass)) return true;
     return (vclass > LM_VC_ZINT + 1 && vclass <= LM_VC_ZINT + 18) ||
            (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX) ||
            (vclass > LM_VC_DECT && vclass <= LM_VC_DECT + LM_SCALE_MAX) ||
@@ -353,12 +353,18 @@ bool lm_vclass_is_valid(uint64_t vclass)
            (vclass > LM_VC_HEX_UPPER && vclass <= LM_VC_HEX_UPPER + 16);
 }
 
+uint32_t lm_vclass_width(uint32_t vclass)
+{
+    if (vclass == LM_VC_UUID) return 16;
+    return vclass > LM_VC_HEX_WIDE + 8 && vclass <= LM_VC_HEX_WIDE + LM_WIDE_MAX ? vclass - LM_VC_HEX_WIDE : 0;
+}
+
 uint32_t lm_vclass_key(uint32_t vclass)
 {
+    if (lm_vclass_width(vclass)) return (uint32_t)LM_KEY_WIDE + vclass;
     if (vclass >= LM_VC_TIME) return (uint32_t)LM_KEY_TIME + vclass - LM_VC_TIME;
     if (vclass == LM_VC_IP4) return LM_KEY_IP4;
     if (vclass == LM_VC_STR || vclass == LM_VC_STR_UNIQUE) return LM_KEY_STR;
-    if (vclass == LM_VC_UUID || vclass == LM_VC_HEX32) return LM_KEY_WIDE;
     if (vclass == LM_VC_HEXV_LOWER || vclass == LM_VC_HEXV_UPPER || vclass > LM_VC_HEX_LOWER) return LM_KEY_HEX;
     if (vclass > LM_VC_DEC && vclass <= LM_VC_DECT + LM_SCALE_MAX) return LM_KEY_DEC;
     return LM_KEY_INT;

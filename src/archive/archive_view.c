@@ -395,10 +395,10 @@ static lm_err decode_uniform(lm_segment *segment, const lm_role_format *format, 
         if (err) return err;
         if (decoded.alphabet > values->text_count) return corrupt(segment, "a dictionary is too short");
         values->index = decoded.ids;
-    } else if (key == LM_KEY_WIDE) {
+    } else if (key >= LM_KEY_WIDE) {
         err = decode_typed(segment, column, LM_COLUMN_WIDE, &decoded);
         if (err) return err;
-        if (decoded.width != 16) return corrupt(segment, "a column is not of the type it should be");
+        if (decoded.width != lm_vclass_width(values->uniform)) return corrupt(segment, "a column is not of the type it should be");
         values->wide = decoded.bytes;
     } else {
         err = decode_typed(segment, column, LM_COLUMN_INT, &decoded);
@@ -446,10 +446,10 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
         lm_column decoded;
         if (key == LM_KEY_STR) err = decode_texts(segment, column++, values);
         if (err) return err;
-        err = decode_typed(segment, column++, key == LM_KEY_STR ? LM_COLUMN_ID : key == LM_KEY_WIDE ? LM_COLUMN_WIDE : LM_COLUMN_INT, &decoded);
+        uint32_t width = lm_vclass_width(format->classes[c]);
+        err = decode_typed(segment, column++, key == LM_KEY_STR ? LM_COLUMN_ID : width ? LM_COLUMN_WIDE : LM_COLUMN_INT, &decoded);
         if (err) return err;
-        if (key == LM_KEY_WIDE) values->wide = decoded.bytes;
-        if ((key == LM_KEY_WIDE && decoded.width != 16) || (key == LM_KEY_STR && decoded.alphabet > values->text_count)) {
+        if ((width && decoded.width != width) || (key == LM_KEY_STR && decoded.alphabet > values->text_count)) {
             return corrupt(segment, "a column is not of the type it should be");
         }
         uint32_t at = 0;
@@ -458,7 +458,7 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
             if (lm_vclass_key(vclass) != key) continue;
             if (at >= decoded.count) return corrupt(segment, "a column is too short");
             classes[i] = vclass;
-            int64_t v = key == LM_KEY_STR ? (int64_t)decoded.ids[at] : key == LM_KEY_WIDE ? (int64_t)at : decoded.ints[at];
+            int64_t v = key == LM_KEY_STR ? (int64_t)decoded.ids[at] : width ? (int64_t)(uintptr_t)(decoded.bytes + (size_t)at * width) : decoded.ints[at];
             if (key == LM_KEY_DEC && format->scale) {
                 int scale = (int)vclass - LM_VC_DEC;
                 if (scale > format->scale || scale < 0) return corrupt(segment, "a column's scale is damaged");
@@ -518,8 +518,11 @@ lm_str lm_values_text(const lm_values *values, uint32_t i, uint8_t *dst)
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (vclass == LM_VC_STR) return values->texts[values->index ? values->index[i] : (uint32_t)values->numbers[i]];
     if (vclass == LM_VC_STR_UNIQUE) return values->texts[i];
-    int64_t number = values->numbers ? values->numbers[i] : (int64_t)i;
-    const uint8_t *wide = vclass == LM_VC_UUID || vclass == LM_VC_HEX32 ? values->wide + 16 * number : NULL;
+    int64_t number = values->numbers ? values->numbers[i] : 0;
+    const uint8_t *wide = NULL;
+    if (lm_vclass_width(vclass)) { /* in a mixed column the number is where the bytes are */
+        wide = values->classes ? (const uint8_t *)(uintptr_t)number : values->wide + (size_t)i * lm_vclass_width(vclass);
+    }
     return (lm_str){dst, lm_value_print(vclass, number, wide, dst)};
 }
 

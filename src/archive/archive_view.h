@@ -24,7 +24,7 @@ struct lm_values {
     const uint32_t *index;   /* uniform text: place in texts of each value */
     const lm_str *texts;
     uint32_t text_count;
-    const uint8_t *wide;
+    const uint8_t *wide;     /* uniform wide class: bytes of all values */
 };
 
 typedef struct lm_role_view {

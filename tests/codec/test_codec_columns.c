@@ -97,7 +97,7 @@ static uint8_t *make_bytes(rng *r, unsigned shape, size_t count)
         else if (shape == 1) v[i++] = 0;
         else if (shape == 2) v[i++] = rng_below(r, 5) ? (uint8_t)('a' + rng_below(r, 4)) : '\n';
         else if (shape == 3) v[i] = (uint8_t)i, i++;
-        else if (shape == 4) v[i++] = "0123456789abcdef"[rng_below(r, 16)];
+        else if (shape == 4) v[i++] = (uint8_t)"0123456789abcdef"[rng_below(r, 16)];
         else for (const char *w = words[rng_below(r, 8)]; *w && i < count; w++) v[i++] = (uint8_t)*w;
     }
     return v;
@@ -374,7 +374,7 @@ static void damage_is_told(void **state)
         pack_init(&p, mem);
         assert_int_equal(lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL), LM_OK);
         assert_int_equal(try_all(mem, str_of(&p.directory), str_of(&p.blocks)), 0);
-        for (size_t cut = 0; cut < p.directory.len; cut += 1 + (level == LM_LEVEL_MAX) * 3) {
+        for (size_t cut = 0; cut < p.directory.len; cut += level == LM_LEVEL_MAX ? 4u : 1u) {
             assert_true(try_all(mem, (lm_str){p.directory.ptr, cut}, str_of(&p.blocks)) > 0);
         }
         for (size_t cut = 0; cut < p.blocks.len; cut += 1 + cut / 16) {

@@ -11,7 +11,9 @@ typedef struct plan_block {
     const lm_column **members;
     size_t count, cap;
     size_t plain_bytes;
-    int zstd_level; /* for bytes */
+    int zstd_level;      /* for bytes */
+    codec_source source; /* kind 0 only */
+    size_t column;       /* index of the first member */
     uint8_t kind; /* 0: a large column; else 1 + frame kind */
     lm_buf bytes;
     uint32_t check;
@@ -20,6 +22,11 @@ typedef struct plan_block {
 typedef struct plan {
     lm_mem *mem;
     lm_level level;
+    const lm_column *columns;
+    size_t column_count;
+    codec_groups groups;
+    uint32_t *group_ends; /* last column of each group that has more than one */
+    size_t group_count, group_cap;
     plan_block *blocks;
     size_t count, cap;
     uint32_t *block_of; /* of each column */
@@ -53,6 +60,7 @@ static lm_err plan_build(plan *p, const lm_column *columns, size_t count)
         plan_block *b = &p->blocks[at];
         lm_err err = lm_vec_grow(p->mem, &b->members, &b->cap, b->count + 1, sizeof *b->members);
         if (err) return err;
+        if (b->count == 0) b->column = i;
         b->members[b->count++] = c;
         b->plain_bytes += bytes;
         p->block_of[i] = (uint32_t)at;
@@ -90,8 +98,59 @@ static void plan_levels(plan *p)
     }
 }
 
+/** Find sources within the group that ends with group_ends[index]. One task a group: later columns need to know which of the
+ *  earlier ones are derived. */
+static lm_err choose_sources(void *ctx, size_t index)
+{
+    plan *p = ctx;
+    size_t count = 0;
+    for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1]) count++;
+    uint32_t *members = lm_mem_calloc(p->mem, count, sizeof *members);
+    if (!members) return lm_mem_err();
+    codec_enc enc;
+    codec_enc_init(&enc, p->mem, p->level);
+    uint8_t *depths = lm_mem_calloc(p->mem, count, 1);
+    lm_err err = depths ? LM_OK : lm_mem_err();
+    size_t place = count;
+    for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1]) members[--place] = i - 1;
+    for (place = 1; place < count && !err; place++) {
+        plan_block *b = &p->blocks[p->block_of[members[place]]];
+        if (b->kind) continue; /* in a frame */
+        err = codec_derive_choose(&enc, p->columns, members, place, depths, &b->source);
+        for (size_t s = 0; s < place && !err && b->source.is_set; s++) {
+            if (members[s] == b->source.column) depths[place] = (uint8_t)(depths[s] + 1);
+        }
+    }
+    codec_enc_fini(&enc);
+    lm_mem_release(p->mem, depths, count);
+    lm_mem_release(p->mem, members, count * sizeof *members);
+    return err;
+}
+
+/** Ends of the groups that have more than one column. */
+static lm_err plan_groups(plan *p)
+{
+    uint8_t *is_end = lm_mem_calloc(p->mem, p->column_count, 1);
+    lm_err err = is_end ? codec_groups_make(p->mem, p->columns, p->column_count, &p->groups) : lm_mem_err();
+    for (size_t i = 0; i < p->column_count && !err; i++) {
+        if (!p->groups.before[i]) continue;
+        is_end[i] = 1;
+        is_end[p->groups.before[i] - 1] = 0;
+        LM_ASSERT(p->columns[i].count == p->columns[p->groups.before[i] - 1].count); /* what a group is */
+    }
+    for (size_t i = 0; i < p->column_count && !err; i++) {
+        if (!is_end[i]) continue;
+        err = lm_vec_grow(p->mem, &p->group_ends, &p->group_cap, p->group_count + 1, sizeof *p->group_ends);
+        if (!err) p->group_ends[p->group_count++] = (uint32_t)i;
+    }
+    lm_mem_release(p->mem, is_end, p->column_count);
+    return err;
+}
+
 static void plan_fini(plan *p, size_t count)
 {
+    codec_groups_fini(&p->groups);
+    lm_mem_release(p->mem, p->group_ends, p->group_cap * sizeof *p->group_ends);
     for (size_t i = 0; i < p->count; i++) {
         plan_block *b = &p->blocks[i];
         lm_mem_release(p->mem, b->members, b->cap * sizeof *b->members);
@@ -104,6 +163,8 @@ static void plan_fini(plan *p, size_t count)
 const char *codec_encoding_name(const lm_column *column, lm_str bytes)
 {
     if (bytes.len == 0) return "none";
+    bool is_number = column->type == LM_COLUMN_INT || column->type == LM_COLUMN_ID;
+    if (is_number && bytes.ptr[0] >= CODEC_DERIVED) return "derived";
     if (column->type == LM_COLUMN_INT) return codec_ints_name(bytes.ptr[0]);
     if (column->type == LM_COLUMN_ID) return codec_ids_name(bytes.ptr[0]);
     return "bytes";
@@ -128,7 +189,10 @@ static lm_err encode_block(void *ctx, size_t index)
     codec_enc enc;
     codec_enc_init(&enc, p->mem, p->level);
     enc.zstd_level = b->zstd_level;
-    lm_err err = b->kind ? codec_frame_put(&enc, b->members, b->count, &b->bytes) : put_column(&enc, b->members[0], &b->bytes);
+    lm_err err;
+    if (b->kind) err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
+    else if (!b->source.is_set) err = put_column(&enc, b->members[0], &b->bytes);
+    else err = codec_derive_put(&enc, b->members[0], &p->columns[b->source.column], b->source.kind, b->column - b->source.column, &b->bytes);
     b->check = (uint32_t)lm_hash64(b->bytes.ptr ? b->bytes.ptr : (const uint8_t *)"", b->bytes.len);
     codec_enc_fini(&enc);
     return err;
@@ -156,8 +220,7 @@ static lm_err put_directory(const plan *p, const lm_column *columns, size_t coun
         group = columns[i].group;
     }
     for (size_t i = 0; i < count && !err; i++) {
-        bool told = i && columns[i].group && columns[i].group == columns[i - 1].group;
-        if (!told) err = lm_buf_varint(&plain, columns[i].count);
+        if (!p->groups.before[i]) err = lm_buf_varint(&plain, columns[i].count); /* else it is that one's */
     }
     for (size_t i = 0; i < count && !err; i++) {
         if (columns[i].type == LM_COLUMN_ID) err = lm_buf_varint(&plain, columns[i].alphabet);
@@ -179,8 +242,6 @@ static lm_err check_columns(const lm_column *columns, size_t count)
         const lm_column *c = &columns[i];
         LM_ASSERT(c->type >= LM_COLUMN_INT && c->type <= LM_COLUMN_BYTES && (unsigned)c->role < 16);
         LM_ASSERT(c->type != LM_COLUMN_WIDE || (c->width >= 1 && c->width <= 64));
-        bool told = i && c->group && c->group == columns[i - 1].group;
-        LM_ASSERT(!told || c->count == columns[i - 1].count); /* what a group is */
         if (c->count > CODEC_COUNT_MAX) return lm_fail(LM_E_LIMIT, "a column of %u values is over the limit", c->count);
     }
     return LM_OK;
@@ -201,13 +262,15 @@ static void tell_costs(const plan *p, const lm_column *columns, size_t count, lm
 lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, size_t count, lm_level level, lm_buf *blocks,
                          lm_buf *directory, lm_column_cost *costs)
 {
-    plan p = {.mem = mem, .level = level};
+    plan p = {.mem = mem, .level = level, .columns = columns, .column_count = count};
     size_t blocks_start = blocks->len, directory_start = directory->len;
     lm_err err = check_columns(columns, count);
     if (err) return err;
     p.block_of = lm_mem_calloc(mem, count, sizeof *p.block_of);
     if (!p.block_of) return lm_mem_err();
     err = plan_build(&p, columns, count);
+    if (!err) err = plan_groups(&p);
+    if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     if (!err) plan_levels(&p);
     if (!err) err = lm_pool_for(pool, p.count, encode_block, &p);
     for (size_t i = 0; i < p.count && !err; i++) err = lm_buf_append(blocks, p.blocks[i].bytes.ptr, p.blocks[i].bytes.len);

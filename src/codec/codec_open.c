@@ -91,10 +91,14 @@ static lm_err read_columns(lm_columns *c, lm_reader *in)
         if (group < 0 || group > UINT32_MAX) return codec_damaged("a column has an impossible group");
         c->columns[i].group = (uint32_t)group;
     }
+    codec_groups groups;
+    lm_err err = codec_groups_make(c->mem, c->columns, c->count, &groups);
+    if (err) return err;
     for (size_t i = 0; i < c->count; i++) {
-        bool told = i && c->columns[i].group && c->columns[i].group == c->columns[i - 1].group;
-        c->columns[i].count = told ? c->columns[i - 1].count : (uint32_t)lm_reader_varint_max(in, CODEC_COUNT_MAX);
+        uint32_t before = groups.before[i];
+        c->columns[i].count = before ? c->columns[before - 1].count : (uint32_t)lm_reader_varint_max(in, CODEC_COUNT_MAX);
     }
+    codec_groups_fini(&groups);
     for (size_t i = 0; i < c->count; i++) {
         lm_column *col = &c->columns[i];
         if (col->type == LM_COLUMN_ID) col->alphabet = (uint32_t)lm_reader_varint_max(in, UINT32_MAX);
@@ -246,14 +250,43 @@ static lm_err frame_load(const lm_columns *c, block *b, const frame **out)
     return LM_OK;
 }
 
-static lm_err decode_large(const lm_columns *c, const lm_column *info, const block *b, void *dst)
+static lm_err decode_into(const lm_columns *c, size_t index, unsigned depth, void *dst);
+
+/** Read the distance to the source, decode that, and let the derived values follow. */
+static lm_err decode_derived(const lm_columns *c, size_t index, unsigned depth, codec_dec *dec, lm_reader *in, void *dst)
 {
+    const lm_column *info = &c->columns[index];
+    unsigned kind = lm_reader_u8(in) - (unsigned)CODEC_DERIVED;
+    uint64_t back = lm_reader_varint_max(in, index);
+    if (in->failed || back == 0 || kind >= CODEC_DERIVE_KINDS) return codec_damaged("a derived column names no source");
+    if (depth + 1 >= CODEC_SOURCES_DEEP) return codec_damaged("derived columns nest too deep");
+    lm_column source = c->columns[index - back];
+    if (source.count != info->count || source.type == LM_COLUMN_BYTES || source.type == LM_COLUMN_WIDE) {
+        return codec_damaged("a derived column does not fit its source");
+    }
+    size_t bytes = codec_column_plain_bytes(&source);
+    void *values = lm_mem_alloc(c->mem, bytes);
+    if (!values) return lm_mem_err();
+    lm_err err = decode_into(c, index - back, depth + 1, values);
+    if (source.type == LM_COLUMN_INT) source.ints = values;
+    else source.ids = values;
+    if (!err) err = codec_derive_get(dec, in, (codec_derive)kind, info, &source, dst);
+    lm_mem_release(c->mem, values, bytes);
+    return err;
+}
+
+static lm_err decode_large(const lm_columns *c, size_t index, unsigned depth, const block *b, void *dst)
+{
+    const lm_column *info = &c->columns[index];
     lm_str bytes = block_bytes(c, b);
     lm_reader in = lm_reader_of(bytes.ptr, bytes.len);
     codec_dec dec;
     codec_dec_init(&dec, c->mem);
     lm_err err = LM_OK;
-    switch (info->type) {
+    bool is_number = info->type == LM_COLUMN_INT || info->type == LM_COLUMN_ID;
+    if (is_number && bytes.len && bytes.ptr[0] >= CODEC_DERIVED) {
+        err = decode_derived(c, index, depth, &dec, &in, dst);
+    } else switch (info->type) {
     case LM_COLUMN_INT: err = codec_ints_get(&dec, &in, dst, info->count, 0); break;
     case LM_COLUMN_ID: err = codec_ids_get(&dec, &in, dst, info->count, info->alphabet, 0); break;
     case LM_COLUMN_WIDE:
@@ -264,7 +297,7 @@ static lm_err decode_large(const lm_columns *c, const lm_column *info, const blo
     return err;
 }
 
-static lm_err decode_into(const lm_columns *c, size_t index, void *dst)
+static lm_err decode_into(const lm_columns *c, size_t index, unsigned depth, void *dst)
 {
     block *b = &c->blocks[c->block_of[index]];
     const lm_column *info = &c->columns[index];
@@ -277,7 +310,7 @@ static lm_err decode_into(const lm_columns *c, size_t index, void *dst)
         if (!f) err = frame_load(c, b, &f);
         if (!err) memcpy(dst, f->values[c->member_of[index]], codec_column_plain_bytes(info));
     } else {
-        err = decode_large(c, info, b, dst);
+        err = decode_large(c, index, depth, b, dst);
     }
     if (err == LM_E_CORRUPT) {
         lm_err_info why;
@@ -292,7 +325,7 @@ lm_err lm_columns_decode(const lm_columns *c, size_t index, lm_arena *arena, lm_
     LM_ASSERT(index < c->count);
     void *dst = lm_arena_alloc(arena, codec_column_plain_bytes(&c->columns[index]), 16);
     if (!dst) return lm_mem_err();
-    lm_err err = decode_into(c, index, dst);
+    lm_err err = decode_into(c, index, 0, dst);
     if (err) return err;
     lm_column made = c->columns[index];
     if (made.type == LM_COLUMN_INT) made.ints = dst;

@@ -89,6 +89,41 @@ const char *codec_encoding_name(const lm_column *column, lm_str bytes);
 const char *codec_ints_name(uint8_t mode);
 const char *codec_ids_name(uint8_t mode);
 
+/* ---- codec_group.c: which columns line up ---- */
+
+/** Columns of a group form a chain in column order. Groups with numbers far above the number of columns are not looked at. */
+typedef struct codec_groups {
+    lm_mem *mem;
+    uint32_t *before; /* of each column: the one before it in its group, + 1; 0: none */
+    size_t count;
+} codec_groups;
+
+LM_USE lm_err codec_groups_make(lm_mem *mem, const lm_column *columns, size_t count, codec_groups *out);
+void codec_groups_fini(codec_groups *groups);
+
+/* ---- codec_derive.c: columns that follow from another of their group ---- */
+typedef enum codec_derive { CODEC_DERIVE_SHIFT, CODEC_DERIVE_KEYED, CODEC_DERIVE_BESIDE, CODEC_DERIVE_KINDS } codec_derive;
+/** First byte of a derived column's block, plus its kind; no mode of an int or id node is that high. */
+#define CODEC_DERIVED 0xf0
+/** A source may itself be derived, but a chain holds at most this many columns. */
+#define CODEC_SOURCES_DEEP 3
+
+typedef struct codec_source {
+    bool is_set;
+    codec_derive kind;
+    size_t column; /* index; below the derived one's */
+} codec_source;
+
+/** Look for a source of the column members[place] among members[0..place), the columns of its group in order. depths: how many
+ *  sources stand behind each member. Fills out (is_set false: none pays). */
+LM_USE lm_err codec_derive_choose(codec_enc *enc, const lm_column *columns, const uint32_t *members, size_t place,
+                                  const uint8_t *depths, codec_source *out);
+LM_USE lm_err codec_derive_put(codec_enc *enc, const lm_column *target, const lm_column *source, codec_derive kind, size_t back,
+                               lm_buf *out);
+/** Behind kind and distance. source is decoded and has as many values as info. */
+LM_USE lm_err codec_derive_get(codec_dec *dec, lm_reader *in, codec_derive kind, const lm_column *info, const lm_column *source,
+                               void *dst);
+
 /* ---- codec_frame.c: columns too small for a block of their own ---- */
 
 /** One kind of small columns shares frames: the models see like after like. */

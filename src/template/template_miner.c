@@ -144,7 +144,8 @@ static lm_err join_shape(lm_miner *m, const lm_miner *from, const shape_row *s, 
     for (size_t i = 0; i < s->count; i++) {
         uint32_t id = from->shape_tokens[s->first + i];
         const token *t = &from->tokens[id];
-        line.tokens[i] = (raw_token){from->token_bytes.ptr + t->offset, t->len, from->kinds[id].flags};
+        line.tokens[i] = (raw_token){from->token_bytes.ptr + t->offset, (uint16_t)t->len,
+                                       from->kinds[id].flags};
     }
     return template_shape_of(m, &line, out_shape);
 }

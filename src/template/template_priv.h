@@ -49,11 +49,11 @@ enum {
     TOKEN_ALPHA = 1u << 12, /* letters only */
 };
 
+/* Tokens are told apart by the 64 bits of their hash: two texts with one hash would share a token, which could at worst
+ * put two shapes into one template. */
 typedef struct token {
-    uint64_t hash;    /* of the bytes: the same in every miner, so it may order things */
-    uint32_t offset;  /* into token_bytes */
-    uint16_t len;
-    uint8_t head[18]; /* its first bytes, so that most look-ups need not follow offset */
+    uint32_t offset; /* into token_bytes */
+    uint32_t len;
 } token;
 
 /* What settling asks of a token all the time, apart so that it stays in the cache. */
@@ -99,7 +99,7 @@ typedef struct index_table {
 } index_table;
 
 typedef struct token_slot {
-    uint32_t tag;   /* high half of the hash */
+    uint64_t hash;
     uint32_t value; /* index + 1; 0: free */
 } token_slot;
 
@@ -125,7 +125,7 @@ struct lm_miner {
 
     token *tokens;
     token_kind *kinds;      /* by token */
-    uint64_t *hashes;       /* by token */
+    uint64_t *hashes;       /* by token; of the bytes: the same in every miner, so they may order things */
     size_t token_count, token_cap, kind_cap, hash_cap;
     lm_buf token_bytes;
     token_slot *token_slots; /* open addressing, a power of two of them */

@@ -14,16 +14,6 @@
  */
 #include "template/template_settle.h"
 
-bool settle_is_wild(const settle *s, uint32_t token_id)
-{
-    return (s->miner->kinds[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
-}
-
-uint8_t settle_byte(const settle *s, uint32_t token_id)
-{
-    return s->miner->kinds[token_id].byte;
-}
-
 uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
 {
     uint64_t hash = count;
@@ -56,9 +46,20 @@ static lm_err flatten(settle *s, node *n)
     for (size_t i = 0; i < n->count; i++)
         agree[i] = n->from[i] == UINT16_MAX ? TOKEN_ID_WILD : n->agree[n->from[i]];
     n->agree = agree;
+    n->is_own = true;
     n->agree_count = n->count;
     n->from = NULL;
     n->alignment = 0;
+    return LM_OK;
+}
+
+lm_err settle_own_agree(settle *s, node *n)
+{
+    if (n->is_own) return LM_OK;
+    uint32_t *copy = lm_arena_copy(&s->arena, n->agree, n->agree_count * sizeof *copy);
+    if (!copy) return lm_mem_err();
+    n->agree = copy;
+    n->is_own = true;
     return LM_OK;
 }
 
@@ -72,6 +73,8 @@ lm_err settle_join(settle *s, node *into, node *other)
         if (err) return err;
     }
     LM_ASSERT(into->agree_count == other->agree_count);
+    lm_err err = settle_own_agree(s, into);
+    if (err) return err;
     for (size_t i = 0; i < into->agree_count; i++)
         if (into->agree[i] != other->agree[i]) into->agree[i] = TOKEN_ID_WILD;
     return LM_OK;
@@ -101,6 +104,8 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
         map[i] = from[i] == UINT16_MAX ? UINT16_MAX : n->from ? n->from[from[i]] : from[i];
     }
     if (!n->from && count != n->count) { /* agree follows the key */
+        lm_err err = settle_own_agree(s, n);
+        if (err) return err;
         for (size_t i = 0; i < count; i++)
             n->agree[i] = map[i] == UINT16_MAX ? TOKEN_ID_WILD : n->agree[map[i]];
         n->agree_count = (uint16_t)count;
@@ -150,27 +155,40 @@ uint32_t settle_root(const settle *s, uint32_t i)
     return i;
 }
 
-static lm_err node_of_group(settle *s, uint32_t index)
+/* Shape positions of a group's key. Most keys are their shape's tokens: those share one list. */
+static lm_err map_of_group(settle *s, const group_row *g, const uint16_t *identity, const uint16_t **out)
 {
     const lm_miner *m = s->miner;
-    const group_row *g = &m->groups[index];
-    node *n = &s->nodes[index];
-    *n = (node){.parent = index, .hash = g->hash, .tokens = template_group_key(m, g),
-                .count = g->key_count, .agree_count = g->agree_count, .alignment = g->alignment};
-    n->agree = lm_arena_copy(&s->arena, template_group_agree(m, g), g->agree_count * sizeof *n->agree);
-    if (!n->agree) return lm_mem_err();
-    if (g->alignment) {
-        item items[MESSAGE_TOKENS_MAX];
-        soft_key key;
-        const shape_row *row = &m->shapes[g->shape];
-        for (size_t i = 0; i < row->count; i++)
-            items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
-        if (row->is_rest) key = (soft_key){.from = {0}, .count = 1};
-        else template_soft_key(items, row->count, &key);
-        n->from = lm_arena_copy(&s->arena, key.from, n->count * sizeof *n->from);
-        if (!n->from) return lm_mem_err();
+    const shape_row *row = &m->shapes[g->shape];
+    item items[MESSAGE_TOKENS_MAX];
+    soft_key key;
+    if (g->key_first == NO_INDEX) {
+        *out = identity;
+        return LM_OK;
     }
-    return settle_find_words(s, n);
+    for (size_t i = 0; i < row->count; i++) items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
+    template_soft_key(items, row->count, &key);
+    *out = lm_arena_copy(&s->arena, key.from, g->key_count * sizeof **out);
+    return *out ? LM_OK : lm_mem_err();
+}
+
+static lm_err nodes_of_groups(settle *s)
+{
+    const lm_miner *m = s->miner;
+    uint16_t *identity = lm_arena_alloc(&s->arena, MESSAGE_TOKENS_MAX * sizeof *identity, _Alignof(uint16_t));
+    if (!identity) return lm_mem_err();
+    for (size_t i = 0; i < MESSAGE_TOKENS_MAX; i++) identity[i] = (uint16_t)i;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        const group_row *g = &m->groups[i];
+        node *n = &s->nodes[i];
+        *n = (node){.parent = i, .hash = g->hash, .tokens = template_group_key(m, g), .count = g->key_count,
+                    .agree = (uint32_t *)template_group_agree(m, g), .agree_count = g->agree_count,
+                    .alignment = g->alignment, .template_id = NO_INDEX};
+        lm_err err = g->alignment ? map_of_group(s, g, identity, &n->from) : LM_OK;
+        if (!err) err = settle_find_words(s, n);
+        if (err) return err;
+    }
+    return LM_OK;
 }
 
 lm_err template_row_new(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out)
@@ -312,8 +330,7 @@ lm_err lm_miner_settle(lm_miner *m)
         err = lm_mem_err();
         goto out;
     }
-    for (uint32_t i = 0; i < s.node_count && !err; i++) err = node_of_group(&s, i);
-    for (uint32_t i = 0; i < s.node_count; i++) s.nodes[i].template_id = NO_INDEX;
+    err = nodes_of_groups(&s);
     if (!err) err = settle_slots(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);

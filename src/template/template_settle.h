@@ -11,10 +11,11 @@ typedef struct node {
     const uint32_t *tokens; /* the key */
     const uint16_t *words;  /* positions of its words */
     const uint16_t *from;   /* shape position of each key position; NULL: agree is in key positions */
-    uint32_t *agree;        /* the token all shapes have there, else the wild one */
+    uint32_t *agree;        /* the token all shapes have there, else the wild one; the group's until is_own */
     uint16_t count, word_count, agree_count;
     uint32_t parent;        /* the node it fell together with; itself: none */
     uint32_t template_id;
+    bool is_own;            /* agree may be written */
     lm_str text; /* in the settle arena */
     uint64_t text_hash;
 } node;
@@ -40,7 +41,18 @@ typedef struct settle {
     role_table roles;
 } settle;
 
-bool settle_is_wild(const settle *s, uint32_t token_id);
+static inline bool settle_is_wild(const settle *s, uint32_t token_id)
+{
+    return (s->miner->kinds[token_id].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+}
+
+/* The byte of a token of one byte, else 0. */
+static inline uint8_t settle_byte(const settle *s, uint32_t token_id)
+{
+    return s->miner->kinds[token_id].byte;
+}
+
+LM_USE lm_err settle_own_agree(settle *s, node *n);
 uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count);
 uint32_t settle_root(const settle *s, uint32_t index);
 /** Give the node other tokens, of the same count; runs of variables collapse. */
@@ -64,7 +76,6 @@ LM_USE lm_err settle_join(settle *s, node *into, node *other);
 LM_USE lm_err settle_roles(settle *s);
 /** Is the word at position i of what the node's lines agree on a value, though only one was seen here? */
 bool settle_is_variable(const settle *s, const node *n, size_t i);
-uint8_t settle_byte(const settle *s, uint32_t token_id);
 
 /* ---- template_text.c ---- */
 /** The node's text into out; both buffers are emptied first. */

@@ -124,14 +124,17 @@ static uint32_t best_general(const settle *s, const candidate *list, size_t coun
 }
 
 /* b's values stand in a's variables, whatever their form: those slots agree on nothing any more. */
-static void take_in(settle *s, node *a, uint32_t b)
+static lm_err take_in(settle *s, node *a, uint32_t b)
 {
+    lm_err err = settle_own_agree(s, a);
+    if (err) return err;
     s->nodes[b].parent = (uint32_t)(a - s->nodes);
     for (size_t i = 0; i < a->count; i++) {
         if (!settle_is_wild(s, a->tokens[i])) continue;
         size_t at = a->from ? a->from[i] : i;
         if (at != UINT16_MAX) a->agree[at] = TOKEN_ID_WILD;
     }
+    return LM_OK;
 }
 
 lm_err settle_absorb(settle *s)
@@ -164,12 +167,12 @@ lm_err settle_absorb(settle *s)
             found = best_general(s, list, count, bucket_key(first, last), n, bloom, constants);
         target[i] = found;
     }
-    for (uint32_t i = 0; i < s->node_count; i++) { /* b's own general form first: chains end at the top */
+    for (uint32_t i = 0; i < s->node_count && !err; i++) { /* b's own general form first: chains end at the top */
         if (target[i] == NO_INDEX) continue;
         uint32_t top = target[i];
         for (int depth = 0; depth < 20 && target[top] != NO_INDEX; depth++) top = target[top];
         if (top == i || s->nodes[top].parent != top) continue;
-        take_in(s, &s->nodes[top], i);
+        err = take_in(s, &s->nodes[top], i);
     }
 out:
     lm_mem_release(s->miner->mem, list, s->node_count * sizeof *list);

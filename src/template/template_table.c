@@ -55,21 +55,12 @@ size_t template_table_bytes(const lm_miner *m)
 
 /* ---- tokens ---- */
 
-static bool is_token(const lm_miner *m, const token *t, const uint8_t *ptr, size_t len, uint64_t hash)
-{
-    return t->hash == hash && t->len == len &&
-           memcmp(len <= sizeof t->head ? t->head : m->token_bytes.ptr + t->offset, ptr, len) == 0;
-}
-
-static uint32_t token_find(const lm_miner *m, const uint8_t *ptr, size_t len, uint64_t hash)
+static uint32_t token_find(const lm_miner *m, uint64_t hash)
 {
     size_t mask = m->token_slot_count - 1;
-    uint32_t tag = (uint32_t)(hash >> 32);
     if (m->token_slot_count == 0) return NO_INDEX;
-    for (size_t at = (size_t)hash & mask; m->token_slots[at].value; at = (at + 1) & mask) {
-        token_slot slot = m->token_slots[at];
-        if (slot.tag == tag && is_token(m, &m->tokens[slot.value - 1], ptr, len, hash)) return slot.value - 1;
-    }
+    for (size_t at = (size_t)hash & mask; m->token_slots[at].value; at = (at + 1) & mask)
+        if (m->token_slots[at].hash == hash) return m->token_slots[at].value - 1;
     return NO_INDEX;
 }
 
@@ -77,7 +68,7 @@ static void token_slot_put(token_slot *slots, size_t slot_count, uint64_t hash, 
 {
     size_t at = (size_t)hash & (slot_count - 1);
     while (slots[at].value) at = (at + 1) & (slot_count - 1);
-    slots[at] = (token_slot){(uint32_t)(hash >> 32), value};
+    slots[at] = (token_slot){hash, value};
 }
 
 static lm_err token_slots_reserve(lm_miner *m, size_t count)
@@ -107,9 +98,7 @@ static lm_err token_append(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t
     err = lm_buf_append(&m->token_bytes, ptr, len);
     if (err) return err;
     uint32_t id = (uint32_t)m->token_count++;
-    token *t = &m->tokens[id];
-    *t = (token){.hash = hash, .offset = offset, .len = (uint16_t)len};
-    memcpy(t->head, ptr, len < sizeof t->head ? len : sizeof t->head);
+    m->tokens[id] = (token){offset, (uint32_t)len};
     m->kinds[id] = (token_kind){(uint16_t)flags, len == 1 ? ptr[0] : 0};
     m->hashes[id] = hash;
     token_slot_put(m->token_slots, m->token_slot_count, hash, id + 1);
@@ -121,7 +110,7 @@ lm_err template_token_intern(lm_miner *m, const uint8_t *ptr, size_t len, uint32
                              uint32_t *out)
 {
     uint64_t hash = template_token_hash(ptr, len);
-    uint32_t found = token_find(m, ptr, len, hash);
+    uint32_t found = token_find(m, hash);
     if (found == NO_INDEX) return token_append(m, ptr, len, flags, hash, out);
     *out = found;
     return LM_OK;
@@ -351,23 +340,19 @@ static void items_of_raw(const raw_line *line, item *items)
     }
 }
 
-/* Memory is far away: ask for all slots of the line first, then for the tokens they lead to. */
+/* Memory is far away: ask for all slots of the line first. */
 static void fetch_ahead(const lm_miner *m, const item *items, size_t count)
 {
-    size_t mask = m->token_slot_count - 1;
-    for (size_t i = 0; i < count; i++) __builtin_prefetch(&m->token_slots[(size_t)items[i].hash & mask]);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t value = m->token_slots[(size_t)items[i].hash & mask].value;
-        if (value) __builtin_prefetch(&m->tokens[value - 1]);
-    }
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(&m->token_slots[(size_t)items[i].hash & (m->token_slot_count - 1)]);
 }
 
-/* The id of token i, blanks and variables without a look. */
-static uint32_t id_of(const lm_miner *m, const raw_line *line, const item *items, size_t i)
+/* The token's id, blanks and variables without a look. */
+static uint32_t id_of(const lm_miner *m, const item *it)
 {
-    if (items[i].flags & TOKEN_BLANK) return TOKEN_ID_BLANK;
-    if (items[i].flags & TOKEN_WILD) return TOKEN_ID_WILD;
-    return token_find(m, line->tokens[i].ptr, line->tokens[i].len, items[i].hash);
+    if (it->flags & TOKEN_BLANK) return TOKEN_ID_BLANK;
+    if (it->flags & TOKEN_WILD) return TOKEN_ID_WILD;
+    return token_find(m, it->hash);
 }
 
 /* A group by its key's hashes alone: tokens that are not in the table have no ids to compare. */
@@ -395,7 +380,7 @@ static lm_err shape_of_full(lm_miner *m, const raw_line *line, item *items, uint
     if (group_index == NO_INDEX) return template_rest_shape(m, out_shape);
     fetch_ahead(m, items, line->count);
     for (size_t i = 0; i < line->count; i++)
-        items[i].id = id_of(m, line, items, i);
+        items[i].id = id_of(m, &items[i]);
     uint32_t found = shape_find(m, items, line->count, template_items_hash(items, line->count));
     *out_shape = found != NO_INDEX ? found : m->groups[group_index].shape;
     return LM_OK;
@@ -409,7 +394,7 @@ lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
     fetch_ahead(m, items, line->count);
     for (size_t i = 0; i < line->count; i++) {
         const raw_token *t = &line->tokens[i];
-        items[i].id = id_of(m, line, items, i);
+        items[i].id = id_of(m, &items[i]);
         if (items[i].id != NO_INDEX) continue;
         lm_err err = token_append(m, t->ptr, t->len, t->flags, items[i].hash, &items[i].id);
         if (err) return err;

@@ -12,7 +12,14 @@ static bool is_mark(uint8_t c)
 /* Where words end for the notation: finer than the tokens of mining. */
 static bool is_joint(uint8_t c)
 {
-    return c <= ' ' ? !is_mark(c) : strchr(",!;:=|\"'[](){}.-+@#$%&", c) != NULL;
+    static const bool table[256] = {
+        [0] = true, [5] = true, [6] = true, [7] = true, [8 ... ' '] = true,
+        [','] = true, ['!'] = true, [';'] = true, [':'] = true, ['='] = true, ['|'] = true, ['"'] = true,
+        ['['] = true, [']'] = true, ['\''] = true, ['('] = true, [')'] = true, ['{'] = true, ['}'] = true,
+        ['.'] = true, ['-'] = true, ['+'] = true, ['@'] = true, ['#'] = true, ['$'] = true, ['%'] = true,
+        ['&'] = true,
+    };
+    return table[c];
 }
 
 static void append_mark(lm_buf *out, size_t begin)
@@ -42,11 +49,18 @@ static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
 
 static lm_err expand(const uint8_t *p, size_t len, lm_buf *out)
 {
+    lm_err err = lm_buf_reserve(out, len * 3);
+    if (err) return err;
+    uint8_t *dst = out->ptr + out->len;
     for (size_t i = 0; i < len; i++) {
-        bool is_wild = p[i] == MARK_WILD;
-        lm_err err = lm_buf_append(out, is_wild ? (const uint8_t *)"<*>" : p + i, is_wild ? 3 : 1);
-        if (err) return err;
+        if (p[i] == MARK_WILD) {
+            memcpy(dst, "<*>", 3);
+            dst += 3;
+        } else {
+            *dst++ = p[i];
+        }
     }
+    out->len = (size_t)(dst - out->ptr);
     return LM_OK;
 }
 

@@ -108,3 +108,50 @@ lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len)
     if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation) return lm_mem_err();
     return codec_damaged("compressed bytes do not unpack");
 }
+
+/* ---- bytes that resemble others the reader has at hand ---- */
+
+enum { LIKE_LEVEL = 19, LIKE_WINDOW_MIN = 10, LIKE_WINDOW_MAX = 27 };
+
+static int like_window(size_t len)
+{
+    int log = LIKE_WINDOW_MIN;
+    while (log < LIKE_WINDOW_MAX && ((size_t)1 << log) < len) log++;
+    return log;
+}
+
+lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_buf *out)
+{
+    ZSTD_CCtx *zstd = ZSTD_createCCtx_advanced(zstd_memory(mem));
+    if (!zstd) return lm_mem_err();
+    size_t bound = ZSTD_compressBound(src.len), got = 0;
+    lm_err err = lm_buf_reserve(out, bound);
+    if (!err) {
+        ZSTD_compressionParameters chosen = ZSTD_getCParams(LIKE_LEVEL, src.len, prefix.len);
+        chosen.windowLog = (unsigned)like_window(prefix.len + src.len);
+        (void)ZSTD_CCtx_setCParams(zstd, chosen); /* zstd's own choice but for the window: cannot fail */
+        (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 0);
+        (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
+        (void)ZSTD_CCtx_refPrefix(zstd, prefix.ptr, prefix.len);
+        got = ZSTD_compress2(zstd, out->ptr + out->len, bound, src.ptr, src.len);
+        if (ZSTD_isError(got)) err = lm_mem_err();
+    }
+    if (!err) out->len += got;
+    (void)ZSTD_freeCCtx(zstd); /* freeing cannot fail */
+    return err;
+}
+
+lm_err lm_bytes_decode_like(lm_mem *mem, lm_str prefix, lm_str src, uint8_t *dst, size_t raw_len)
+{
+    ZSTD_DCtx *zstd = ZSTD_createDCtx_advanced(zstd_memory(mem));
+    if (!zstd) return lm_mem_err();
+    (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax, LIKE_WINDOW_MAX); /* constants in range: cannot fail */
+    (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
+    (void)ZSTD_DCtx_refPrefix(zstd, prefix.ptr, prefix.len);
+    size_t got = ZSTD_decompressDCtx(zstd, dst, raw_len, src.ptr, src.len);
+    lm_err err = LM_OK;
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation) err = lm_mem_err();
+    else if (ZSTD_isError(got) || got != raw_len) err = codec_damaged("damaged text that builds on other text");
+    (void)ZSTD_freeDCtx(zstd); /* freeing cannot fail */
+    return err;
+}

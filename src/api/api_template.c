@@ -31,7 +31,7 @@ lm_text lm_view_template_text(const lm_view *view, uint32_t id)
 static uint32_t successor(const lm_archive *archive, uint32_t id, size_t count)
 {
     for (size_t steps = 0; steps < count; steps++) { /* a forged circle ends too */
-        uint32_t next = lm_archive_template_at(archive, id)->forward;
+        uint32_t next = lm_archive_template_forward(archive, id);
         if (next == id || next >= count) break;
         id = next;
     }

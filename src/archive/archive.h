@@ -98,7 +98,14 @@ const lm_archive_file *lm_archive_file_at(const lm_archive *archive, size_t inde
 size_t lm_archive_segment_count(const lm_archive *archive);
 const lm_archive_segment *lm_archive_segment_at(const lm_archive *archive, size_t index);
 size_t lm_archive_template_count(const lm_archive *archive);
+/** The id that stands for id now. Cheap, from any thread. */
+uint32_t lm_archive_template_forward(const lm_archive *archive, uint32_t id);
+/** Unpacks the texts at the first call (one thread); counts and times are zero until lm_archive_templates_count. A damaged
+ *  list of texts gives empty ones. */
 const lm_archive_template *lm_archive_template_at(const lm_archive *archive, size_t index);
+/** Fill counts and first and last times of all templates: reads shape ids and times of every segment. Damaged segments are
+ *  left out and told. */
+LM_USE lm_err lm_archive_templates_count(lm_archive *archive, void (*bad)(void *ctx, const char *text), void *bad_ctx);
 size_t lm_archive_stream_count(const lm_archive *archive);
 /** The schema that the stream's lines were packed with. */
 const lm_schema *lm_archive_stream_schema(const lm_archive *archive, size_t stream);
@@ -170,6 +177,12 @@ size_t lm_segment_column_count(const lm_segment *segment);
 lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column);
 /** May any value of this column contain needle? false is certain. Uses the column's gram filter; cheap. */
 bool lm_segment_column_may_contain(const lm_segment *segment, size_t column, lm_str needle);
+/** Are all values of this column times of one layout (schema_time.h)? */
+bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_t *out_layout);
+/** Columns with a handful of values share one pool: is this one of them? Their stamps say nothing; search the pool. */
+bool lm_segment_column_is_pooled(const lm_segment *segment, size_t column);
+/** The values of all pooled columns, each followed by '\n'. Decoded once. LM_E_CORRUPT. */
+LM_USE lm_err lm_segment_pool(lm_segment *segment, lm_str *out);
 
 /** Shape id of every row, in order; also fills lm_shape.rows. Decoded once. */
 LM_USE lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out_shape_of_row);
@@ -177,7 +190,8 @@ LM_USE lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out_sha
  *  Decoded once. */
 LM_USE lm_err lm_segment_values(lm_segment *segment, size_t column, const lm_values **out);
 uint32_t lm_values_count(const lm_values *values);
-/** Text of value i: into dst (at least 128 bytes) or a slice of the dictionary. */
+enum { LM_VALUE_ROOM = 128 }; /* bytes of text that a value not in a dictionary may take */
+/** Text of value i: into dst (LM_VALUE_ROOM bytes) or a slice of the dictionary. */
 lm_str lm_values_text(const lm_values *values, uint32_t i, uint8_t *dst);
 /** Dictionary, if the column is one: distinct texts and the index of each value; else false. */
 bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts, uint32_t *out_text_count,

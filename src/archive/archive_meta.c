@@ -200,19 +200,53 @@ static void get_segments(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
     }
 }
 
+lm_err lm_meta_texts_write(const lm_archive_meta *meta, lm_buf *out)
+{
+    lm_err err = LM_OK;
+    for (size_t i = 0; !err && i < meta->template_count; i++) {
+        err = lm_buf_append(out, meta->templates[i].text.ptr, meta->templates[i].text.len);
+        if (!err) err = lm_buf_u8(out, '\n');
+    }
+    for (size_t i = 0; !err && i < meta->template_count; i++) {
+        if (!meta->templates[i].name.len) continue;
+        err = lm_buf_varint(out, i);
+        if (!err) err = put_str(out, meta->templates[i].name);
+    }
+    return err;
+}
+
+lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta)
+{
+    lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
+    for (size_t i = 0; i < meta->template_count; i++) {
+        const uint8_t *end = lm_reader_left(&r) ? memchr(r.ptr, '\n', lm_reader_left(&r)) : NULL;
+        if (!end) return lm_fail(LM_E_CORRUPT, "the texts of the templates are damaged");
+        meta->templates[i].text = (lm_str){r.ptr, (size_t)(end - r.ptr)};
+        r.ptr = end + 1;
+    }
+    while (!r.failed && lm_reader_left(&r)) {
+        uint64_t i = lm_reader_varint_max(&r, meta->template_count - 1);
+        lm_str name = get_str(&r, LM_PATH_BYTES_MAX);
+        if (!r.failed) meta->templates[i].name = name;
+    }
+    return r.failed ? lm_fail(LM_E_CORRUPT, "the names of the templates are damaged") : LM_OK;
+}
+
+/** Count, merged ids (distance to the one before, successor), texts; then the template of each mined shape. */
 static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
 {
     lm_err err = lm_buf_varint(out, meta->template_count);
-    for (size_t i = 0; !err && i < meta->template_count; i++) err = put_str(out, meta->templates[i].text);
+    uint64_t merged = 0, last = 0;
+    for (size_t i = 0; i < meta->template_count; i++) merged += meta->templates[i].forward != i;
+    if (!err) err = lm_buf_varint(out, merged);
     for (size_t i = 0; !err && i < meta->template_count; i++) {
-        const lm_archive_template *t = &meta->templates[i];
-        bool is_merged = t->forward != i;
-        err = lm_buf_u8(out, (uint8_t)((is_merged ? 1 : 0) | (t->name.len ? 2 : 0)));
-        if (!err && is_merged) err = lm_buf_varint(out, t->forward);
-        if (!err && t->name.len) err = put_str(out, t->name);
-        if (!err) err = lm_buf_varint(out, t->count);
-        if (!err) err = put_times(out, t->first_ns, t->last_ns);
+        if (meta->templates[i].forward == i) continue;
+        err = lm_buf_varint(out, i - last);
+        if (!err) err = lm_buf_varint(out, meta->templates[i].forward);
+        last = i;
     }
+    if (!err) err = lm_buf_varint(out, meta->texts_raw);
+    if (!err) err = put_str(out, meta->texts);
     if (!err) err = lm_buf_varint(out, meta->mined_count);
     uint64_t next = 0;
     for (size_t i = 0; !err && i < meta->mined_count; i++) {
@@ -224,20 +258,22 @@ static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
 
 static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
 {
-    meta->template_count = (size_t)lm_reader_varint(r);
-    meta->templates = array_of(arena, r, meta->template_count, sizeof *meta->templates, _Alignof(lm_archive_template));
-    for (size_t i = 0; meta->templates && !r->failed && i < meta->template_count; i++) {
-        meta->templates[i].text = get_str(r, UINT32_MAX);
+    meta->template_count = (size_t)lm_reader_varint_max(r, (uint64_t)LM_SHAPE_COUNT_MAX * 4);
+    if (r->failed) return;
+    meta->templates = lm_arena_alloc(arena, meta->template_count * sizeof *meta->templates, _Alignof(lm_archive_template));
+    if (!meta->templates) return;
+    for (size_t i = 0; i < meta->template_count; i++) {
+        meta->templates[i] = (lm_archive_template){.forward = (uint32_t)i, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
     }
-    for (size_t i = 0; meta->templates && !r->failed && i < meta->template_count; i++) {
-        lm_archive_template *t = &meta->templates[i];
-        uint8_t flags = lm_reader_u8(r);
-        t->forward = (uint32_t)i;
-        if (flags & 1) t->forward = (uint32_t)lm_reader_varint_max(r, meta->template_count - 1);
-        if (flags & 2) t->name = get_str(r, LM_PATH_BYTES_MAX);
-        t->count = lm_reader_varint(r);
-        get_times(r, &t->first_ns, &t->last_ns);
+    uint64_t merged = lm_reader_varint_max(r, meta->template_count), at = 0;
+    for (uint64_t i = 0; !r->failed && i < merged; i++) {
+        at += lm_reader_varint_max(r, meta->template_count);
+        uint32_t to = (uint32_t)lm_reader_varint_max(r, meta->template_count - 1);
+        if (at >= meta->template_count) r->failed = true;
+        if (!r->failed) meta->templates[at].forward = to;
     }
+    meta->texts_raw = lm_reader_varint_max(r, UINT32_MAX);
+    meta->texts = get_str(r, SIZE_MAX >> 1);
     meta->mined_count = (size_t)lm_reader_varint(r);
     meta->mined = array_of(arena, r, meta->mined_count, sizeof *meta->mined, _Alignof(uint32_t));
     uint64_t next = 0;

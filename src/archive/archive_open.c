@@ -228,12 +228,6 @@ size_t lm_archive_template_count(const lm_archive *archive)
     return archive->meta.template_count;
 }
 
-const lm_archive_template *lm_archive_template_at(const lm_archive *archive, size_t index)
-{
-    LM_ASSERT(index < archive->meta.template_count);
-    return &archive->meta.templates[index];
-}
-
 size_t lm_archive_stream_count(const lm_archive *archive)
 {
     return archive->meta.stream_count;

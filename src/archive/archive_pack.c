@@ -44,8 +44,7 @@ typedef struct packer {
     size_t name_slot_cap;
     lm_archive_segment *segments;
     size_t segment_count, segment_cap;
-    lm_template_count *counts; /* by mined shape + 1; 0 the catch-all */
-    size_t count_cap;
+    lm_buf first_shapes;     /* skeletons of the first segment of columns: the words that templates are stored in */
     lm_seg_work slots[SLOTS_MAX];
     size_t slot_count, filled;
     size_t segment_bytes;
@@ -272,13 +271,6 @@ out:
     return err;
 }
 
-static void add_count(lm_template_count *count, uint64_t rows, int64_t first_ns, int64_t last_ns)
-{
-    count->rows += rows;
-    if (first_ns < count->first_ns) count->first_ns = first_ns;
-    if (last_ns > count->last_ns) count->last_ns = last_ns;
-}
-
 /* ---- committing a segment ----------------------------------------------------------------------------------------------------- */
 
 /** The miner's shape of each shape of the segment + 1 (0: the catch-all), in shape order, as stored: distance to the next
@@ -297,12 +289,8 @@ static lm_err give_mined(packer *pk, lm_seg_work *work, lm_buf *out)
             shape++;
         }
         lm_err err = lm_buf_varint(out, lm_zigzag((int64_t)(shape - next)));
-        size_t before = pk->count_cap;
-        if (!err) err = lm_vec_grow(pk->mem, &pk->counts, &pk->count_cap, (size_t)shape + 1, sizeof *pk->counts);
         if (err) return err;
-        for (size_t i = before; i < pk->count_cap; i++) pk->counts[i] = (lm_template_count){0, INT64_MAX, INT64_MIN};
         if (shape >= next) next = (uint64_t)shape + 1;
-        add_count(&pk->counts[shape], work->parsed->shapes.items[s].rows, work->shape_first[s], work->shape_last[s]);
     }
     return LM_OK;
 }
@@ -360,6 +348,10 @@ static lm_err commit(packer *pk, lm_seg_work *work)
     lm_buf_init(&ids, pk->mem);
     lm_buf_init(&templates, pk->mem);
     lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_mined(pk, work, &ids) : LM_OK;
+    if (!err && work->kind == LM_SEGMENT_COLUMNS && !pk->first_shapes.len) {
+        const lm_buf *skeletons = &work->parsed->shapes.skeletons;
+        err = lm_buf_append(&pk->first_shapes, skeletons->ptr, skeletons->len < LM_TEXTS_LIKE_MAX ? skeletons->len : LM_TEXTS_LIKE_MAX);
+    }
     if (!err && ids.len) err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
     if (!err) err = write_segment(pk, work, &templates, ids.len);
     lm_buf_fini(&ids);
@@ -628,15 +620,22 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     meta->mined_count = shapes;
     for (size_t i = 0; i < shapes; i++) {
         meta->mined[i] = i ? lm_miner_template_of(pk->miner, (uint32_t)i - 1) + 1 : 0;
-        if (i >= pk->count_cap) continue;
-        lm_archive_template *t = &meta->templates[meta->mined[i]];
-        lm_template_count sum = {t->count, t->first_ns, t->last_ns};
-        add_count(&sum, pk->counts[i].rows, pk->counts[i].first_ns, pk->counts[i].last_ns);
-        t->count = sum.rows;
-        t->first_ns = sum.first_ns;
-        t->last_ns = sum.last_ns;
     }
-    return LM_OK;
+    lm_buf plain, stored;
+    lm_buf_init(&plain, pk->mem);
+    lm_buf_init(&stored, pk->mem);
+    lm_err err = lm_meta_texts_write(meta, &plain);
+    lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len < LM_TEXTS_LIKE_MAX ? pk->first_shapes.len : LM_TEXTS_LIKE_MAX};
+    if (!err) err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len}, &stored);
+    void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
+    if (!err && !copy) err = lm_mem_err();
+    if (!err) {
+        meta->texts = (lm_str){copy, stored.len};
+        meta->texts_raw = plain.len;
+    }
+    lm_buf_fini(&plain);
+    lm_buf_fini(&stored);
+    return err;
 }
 
 static lm_err write_end(packer *pk)
@@ -719,7 +718,7 @@ static void packer_fini(packer *pk)
     lm_mem_release(mem, pk->file_streams, pk->file_cap * sizeof *pk->file_streams);
     lm_mem_release(mem, pk->name_slots, pk->name_slot_cap * sizeof *pk->name_slots);
     lm_mem_release(mem, pk->segments, pk->segment_cap * sizeof *pk->segments);
-    lm_mem_release(mem, pk->counts, pk->count_cap * sizeof *pk->counts);
+    lm_buf_fini(&pk->first_shapes);
     lm_source_close(pk->stdin_source);
     lm_buf_fini(&pk->stdin_head);
     lm_miner_free(pk->miner);
@@ -744,6 +743,7 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     pk->bad_ctx = bad_ctx;
     lm_arena_init(&pk->arena, mem);
     lm_buf_init(&pk->stdin_head, mem);
+    lm_buf_init(&pk->first_shapes, mem);
     for (size_t i = 0; i < SLOTS_MAX; i++) {
         pk->slots[i].mem = mem;
         pk->slots[i].options = &chosen;

@@ -201,6 +201,7 @@ void lm_seg_columns_fini(lm_seg_columns *columns);
 #define LM_SEGMENT_HEAD_BYTES 12     /* magic, length and checksum before the head */
 #define LM_RAW_BLOCK_BYTES (4u << 20)
 #define LM_HEAD_BYTES_MAX (64u << 20)
+#define LM_TEXTS_LIKE_MAX (1u << 20) /* of the first segment's shapes, templates are stored in the words of */
 
 enum { LM_SEGMENT_COLUMNS = 1, LM_SEGMENT_RAW = 2 };
 enum { LM_SPAN_NEW_FILE = 1, LM_SPAN_OPEN_END = 2 /* the last row has no '\n' behind it */ };
@@ -214,12 +215,6 @@ typedef struct lm_span {
     uint64_t bytes;      /* of text in the segment; not stored */
 } lm_span;
 
-/** What is kept of a template while packing, and stored. */
-typedef struct lm_template_count {
-    uint64_t rows;
-    int64_t first_ns, last_ns;
-} lm_template_count;
-
 /** Everything the end of an archive tells, as the writer has it. */
 typedef struct lm_archive_meta {
     lm_str *stream_schemas; /* saved schemas */
@@ -228,14 +223,19 @@ typedef struct lm_archive_meta {
     size_t file_count;
     lm_archive_segment *segments;
     size_t segment_count;
-    lm_archive_template *templates;
+    lm_archive_template *templates; /* texts and names only when loaded (lm_archive_template_at) */
     size_t template_count;
+    lm_str texts;           /* stored texts and names, in the words of the first segment's shapes */
+    uint64_t texts_raw;     /* bytes of them unpacked; 0: none */
     uint32_t *mined;        /* template of each mined shape + 1; [0] the catch-all */
     size_t mined_count;
 } lm_archive_meta;
 
 /** Meta <-> bytes (not compressed). Parsed strings point into bytes; arrays live in arena. */
 LM_USE lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out);
+/** Texts and names of templates <-> bytes. */
+LM_USE lm_err lm_meta_texts_write(const lm_archive_meta *meta, lm_buf *out);
+LM_USE lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta);
 LM_USE lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out);
 
 /** The head of a segment, parsed. Strings point into it. */
@@ -277,7 +277,6 @@ typedef struct lm_seg_work {
     /* made by lm_seg_encode */
     lm_parsed *parsed;     /* NULL for a raw segment */
     lm_slice *messages;    /* message of each shape's sample: offset in text */
-    int64_t *shape_first, *shape_last;
     int64_t time_min, time_max;
     uint32_t rows;
     int kind;

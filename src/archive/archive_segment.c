@@ -162,20 +162,13 @@ int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
     return v >= INT64_C(100000000000000000) ? v : INT64_MIN;
 }
 
-/** Time of every row; first and last per shape. Rows without one have the one before, within their file. */
+/** First and last time of the segment. A time belongs to the rows behind it too, so only rows that have one matter. */
 static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
 {
     const lm_parsed *parsed = work->parsed;
     uint32_t *cursors = lm_mem_calloc(work->mem, parsed->role_count, sizeof *cursors);
     if (!cursors) return lm_mem_err();
-    size_t span = 0, span_row = 0;
-    int64_t now = INT64_MIN;
-    for (size_t r = 0; r < parsed->row_count; r++, span_row++) {
-        while (span < work->span_count && span_row >= work->spans[span].rows) {
-            span++;
-            span_row = 0;
-            now = INT64_MIN;
-        }
+    for (size_t r = 0; r < parsed->row_count; r++) {
         uint32_t shape = parsed->shape_of_row[r];
         const lm_shape_entry *entry = &parsed->shapes.items[shape];
         const uint32_t *roles = parsed->shapes.var_roles + entry->first_var;
@@ -184,13 +177,10 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
             if (v + 1 != marks[shape].time_var) continue;
             const lm_role *role = &parsed->roles[roles[v]];
             int64_t ns = lm_value_time_ns(role->classes ? role->classes[at] : role->uniform, role->numbers[at], work->not_after_ns);
-            if (ns != INT64_MIN) now = ns;
+            if (ns == INT64_MIN) continue;
+            if (ns < work->time_min) work->time_min = ns;
+            if (ns > work->time_max) work->time_max = ns;
         }
-        if (now == INT64_MIN) continue;
-        if (now < work->shape_first[shape]) work->shape_first[shape] = now;
-        if (now > work->shape_last[shape]) work->shape_last[shape] = now;
-        if (now < work->time_min) work->time_min = now;
-        if (now > work->time_max) work->time_max = now;
     }
     lm_mem_release(work->mem, cursors, parsed->role_count * sizeof *cursors);
     return LM_OK;
@@ -292,13 +282,7 @@ static lm_err make_columns(lm_seg_work *work)
     lm_buf marks;
     lm_buf_init(&marks, work->mem);
     work->messages = lm_mem_calloc(work->mem, n, sizeof *work->messages);
-    work->shape_first = lm_mem_alloc(work->mem, n * sizeof *work->shape_first);
-    work->shape_last = lm_mem_alloc(work->mem, n * sizeof *work->shape_last);
-    err = work->messages && work->shape_first && work->shape_last ? LM_OK : lm_mem_err();
-    for (size_t s = 0; !err && s < n; s++) {
-        work->shape_first[s] = INT64_MAX;
-        work->shape_last[s] = INT64_MIN;
-    }
+    err = work->messages ? LM_OK : lm_mem_err();
     if (!err) err = make_marks(work, &marks);
     lm_seg_columns columns;
     if (!err) err = lm_seg_columns_make(work->parsed, (lm_str){marks.ptr, marks.len}, &columns);
@@ -335,14 +319,11 @@ void lm_seg_reset(lm_seg_work *work)
 {
     size_t n = work->parsed ? work->parsed->shapes.count : 0;
     lm_mem_release(work->mem, work->messages, n * sizeof *work->messages);
-    lm_mem_release(work->mem, work->shape_first, n * sizeof *work->shape_first);
-    lm_mem_release(work->mem, work->shape_last, n * sizeof *work->shape_last);
     lm_parsed_free(work->parsed);
     lm_buf_fini(&work->blocks);
     lm_buf_fini(&work->directory);
     work->parsed = NULL;
     work->messages = NULL;
-    work->shape_first = work->shape_last = NULL;
     work->time_min = INT64_MAX;
     work->time_max = INT64_MIN;
     work->rows = 0;

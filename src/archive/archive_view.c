@@ -570,3 +570,25 @@ bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t colum
     }
     return true;
 }
+
+bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_t *out_layout)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    const lm_role_format *format = &segment->roles[column].format;
+    if (format->class_count != 1 || format->classes[0] < LM_VC_TIME) return false;
+    *out_layout = (uint16_t)(format->classes[0] - LM_VC_TIME);
+    return true;
+}
+
+bool lm_segment_column_is_pooled(const lm_segment *segment, size_t column)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    return segment->roles[column].format.class_count == 0;
+}
+
+lm_err lm_segment_pool(lm_segment *segment, lm_str *out)
+{
+    lm_err err = lm_segment_pool_load(segment);
+    if (!err) *out = (lm_str){segment->pool.bytes, segment->pool.count};
+    return err;
+}

@@ -14,6 +14,7 @@ struct lm_archive {
     lm_schema **schemas; /* one a stream */
     uint8_t *meta_bytes; /* what meta's strings point into */
     size_t meta_len;
+    bool has_texts, has_counts;
 };
 
 struct lm_values {

@@ -22,10 +22,7 @@ struct lm_groups {
 
 uint32_t lm_template_of(const lm_archive *archive, const lm_shape *shape)
 {
-    uint32_t id = shape->template_id;
-    if (id >= lm_archive_template_count(archive)) return id;
-    uint32_t to = lm_archive_template_at(archive, id)->forward;
-    return to < lm_archive_template_count(archive) ? to : id;
+    return lm_archive_template_forward(archive, shape->template_id);
 }
 
 lm_err lm_groups_new(lm_mem *mem, const lm_archive *archive, const lm_search_options *options, lm_groups **out)

@@ -1,0 +1,89 @@
+/** Templates of an opened archive: their texts, unpacked when asked for, and their counts, taken from the rows. */
+#include "archive/archive_view.h"
+
+uint32_t lm_archive_template_forward(const lm_archive *archive, uint32_t id)
+{
+    return id < archive->meta.template_count ? archive->meta.templates[id].forward : id;
+}
+
+/** Skeletons of the first segment that has columns: the words that the texts were stored in. */
+static lm_err first_shapes(const lm_archive *archive, lm_segment **out)
+{
+    for (size_t i = 0; i < archive->meta.segment_count; i++) {
+        lm_segment *segment = NULL;
+        lm_err err = lm_segment_open(archive, i, &segment);
+        if (err) return err;
+        if (!lm_segment_is_raw(segment)) {
+            *out = segment;
+            return LM_OK;
+        }
+        lm_segment_close(segment);
+    }
+    *out = NULL;
+    return LM_OK;
+}
+
+static lm_err load_texts(lm_archive *archive)
+{
+    lm_archive_meta *meta = &archive->meta;
+    lm_segment *segment = NULL;
+    lm_err err = first_shapes(archive, &segment);
+    if (err) return err;
+    const lm_buf *skeletons = segment ? &segment->shapes.skeletons : NULL;
+    lm_str like = {0};
+    if (skeletons) like = (lm_str){skeletons->ptr, skeletons->len < LM_TEXTS_LIKE_MAX ? skeletons->len : LM_TEXTS_LIKE_MAX};
+    uint8_t *texts = lm_arena_alloc(&archive->arena, (size_t)meta->texts_raw, 1);
+    err = texts ? lm_bytes_decode_like(archive->mem, like, meta->texts, texts, (size_t)meta->texts_raw) : lm_mem_err();
+    if (!err) err = lm_meta_texts_read((lm_str){texts, (size_t)meta->texts_raw}, meta);
+    lm_segment_close(segment);
+    return err;
+}
+
+const lm_archive_template *lm_archive_template_at(const lm_archive *const_archive, size_t index)
+{
+    lm_archive *archive = (lm_archive *)(uintptr_t)const_archive; /* unpacks the texts once; see the contract */
+    LM_ASSERT(index < archive->meta.template_count);
+    if (!archive->has_texts) {
+        archive->has_texts = true; /* damaged texts are not tried again */
+        if (archive->meta.texts_raw && load_texts(archive) != LM_OK) {
+            for (size_t i = 0; i < archive->meta.template_count; i++) archive->meta.templates[i].text = (lm_str){0};
+        }
+    }
+    return &archive->meta.templates[index];
+}
+
+static lm_err count_segment(lm_archive *archive, size_t index)
+{
+    lm_segment *segment = NULL;
+    lm_err err = lm_segment_open(archive, index, &segment);
+    if (err) return err;
+    const uint32_t *shape_of_row = NULL;
+    const int64_t *times = NULL;
+    if (!lm_segment_is_raw(segment)) {
+        err = lm_segment_rows_load(segment, &shape_of_row);
+        if (!err) err = lm_segment_times(segment, &times);
+    }
+    for (uint32_t r = 0; !err && times && r < lm_segment_row_count(segment); r++) {
+        uint32_t id = segment->views[shape_of_row[r]].template_id;
+        if (id >= archive->meta.template_count) continue;
+        lm_archive_template *t = &archive->meta.templates[id];
+        t->count++;
+        if (times[r] == INT64_MIN) continue;
+        if (times[r] < t->first_ns) t->first_ns = times[r];
+        if (times[r] > t->last_ns) t->last_ns = times[r];
+    }
+    lm_segment_close(segment);
+    return err;
+}
+
+lm_err lm_archive_templates_count(lm_archive *archive, void (*bad)(void *ctx, const char *text), void *bad_ctx)
+{
+    if (archive->has_counts) return LM_OK;
+    for (size_t i = 0; i < archive->meta.segment_count; i++) {
+        lm_err err = count_segment(archive, i);
+        if (err && err != LM_E_CORRUPT && err != LM_E_UNSUPPORTED) return err;
+        if (err && bad) bad(bad_ctx, lm_err_text());
+    }
+    archive->has_counts = true;
+    return LM_OK;
+}

@@ -45,7 +45,7 @@ typedef struct lm_difference {
 } lm_difference;
 
 /** Compare the templates of two views of one context: which appeared, vanished, or changed their share of all lines by at
- *  least `factor` (> 1). Most telling first. Borrowed until the next call on either view. */
+ *  least `factor` (> 1) and by more than chance would. Most telling first. Borrowed until the next call on either view. */
 LM_API LM_CHECK lm_err lm_view_diff(lm_view *before, lm_view *after, double factor, const lm_difference **out,
                                     size_t *out_count);
 

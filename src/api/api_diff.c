@@ -129,6 +129,13 @@ static double share(uint64_t count, uint64_t lines)
     return lines ? (double)count / (double)lines : 0;
 }
 
+/** Within three standard deviations of a count that was to be expected: five lines instead of two say nothing. */
+static bool is_chance(double count, double expected)
+{
+    double off = count - expected;
+    return off * off <= 9 * (expected > count ? expected : count);
+}
+
 static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_difference **out, size_t *out_count)
 {
     lm_arena *arena = &after->diff;
@@ -159,6 +166,7 @@ static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_diff
         }
         double ratio = share(is, after->totals.lines) / share(was, before->totals.lines);
         if (ratio < factor && ratio > 1 / factor) continue;
+        if (is_chance((double)is, share(was, before->totals.lines) * (double)after->totals.lines)) continue;
         list[count++] = (lm_difference){ratio > 1 ? LM_CHANGE_MORE : LM_CHANGE_LESS, b[i].item->text, was, is, ratio};
     }
     qsort(list, count, sizeof *list, difference_compare);

@@ -214,7 +214,7 @@ static bool told(void *ctx, const lm_match *match)
 
 static lm_search_options options_of(const lm_question *question, const lm_context *context)
 {
-    static const int groups[] = {LM_GROUP_NONE, LM_GROUP_TEMPLATE, LM_GROUP_FIELD, LM_GROUP_TIME};
+    static const unsigned groups[] = {LM_GROUP_NONE, LM_GROUP_TEMPLATE, LM_GROUP_FIELD, LM_GROUP_TIME};
     lm_search_options options = {
         .time_min = question->since_ns == LM_TIME_NONE ? INT64_MIN : question->since_ns,
         .time_max = question->until_ns == LM_TIME_NONE ? INT64_MAX : question->until_ns,
@@ -248,7 +248,7 @@ static lm_err question_check(const lm_view *view, const lm_question *question)
         return lm_fail(LM_E_USAGE, "counting by a field needs its name");
     }
     if (question->template_id >= 0 && (uint64_t)question->template_id >= view->totals.templates) {
-        return lm_fail(LM_E_NOTFOUND, "there is no template %lld: the highest is %lld", (long long)question->template_id,
+        return lm_fail(LM_E_USAGE, "there is no template %lld: the highest is %lld", (long long)question->template_id,
                        (long long)view->totals.templates - 1);
     }
     return LM_OK;

@@ -6,6 +6,7 @@
 typedef struct showing {
     bool is_json;
     bool has_shown;
+    bool has_format;  /* of the operand at hand */
     char source[512]; /* whose formats were shown last */
 } showing;
 
@@ -90,6 +91,7 @@ static void put_format_words(showing *show, const lm_view_format *format)
 static void put_format(void *ctx, const lm_view_format *format)
 {
     showing *show = ctx;
+    show->has_format = true;
     if (show->is_json) put_format_json(format);
     else put_format_words(show, format);
 }
@@ -121,7 +123,9 @@ int cli_schema(const cli_args *args)
     if (!context) return EXIT_LIMIT;
     int worst = EXIT_DONE;
     for (int i = 0; i < args->operand_count; i++) {
+        show.has_format = false;
         lm_err err = lm_schema_of(context, args->operands[i], &job);
+        if (!err && !show.has_format) cli_say("'%s' has no lines", args->operands[i]);
         int code = err ? cli_fail(context, err, NULL) : EXIT_DONE;
         if (code > worst) worst = code;
         if (err == LM_ERR_CANCELLED) break;

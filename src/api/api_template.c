@@ -142,6 +142,15 @@ static int template_compare(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/** Damage that counting meets is told by the survey when there is one. */
+static void note_bad(void *ctx, const char *text)
+{
+    surveying *work = ctx;
+    if (work->flags) return;
+    api_note_bad(work->view->context, text);
+    work->worst = LM_E_CORRUPT;
+}
+
 static lm_err templates(surveying *work, size_t *out_count)
 {
     lm_arena *arena = &work->view->templates;
@@ -149,6 +158,8 @@ static lm_err templates(surveying *work, size_t *out_count)
     work->first = lm_arena_alloc(arena, work->count * sizeof *work->first, _Alignof(first_row));
     if (!work->items || !work->first) return lm_mem_err();
     if (work->count) memset(work->first, 0, work->count * sizeof *work->first);
+    lm_err counted = lm_archive_templates_count(work->view->archive, note_bad, work);
+    if (counted) return counted;
     items_fill(work);
     if (work->flags) {
         lm_err err = survey(work);

@@ -401,22 +401,9 @@ static bool is_mostly_variable(const uint8_t *p, size_t len)
     return wild > constant || (slashes && plain_sides == 0);
 }
 
-/* Masks the word's parts into dst; returns the bytes written. */
+/* Masks the parts of a word that holds a digit or a mark into dst; returns the bytes written. */
 static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
 {
-    bool has_mark = false, is_hex = len >= 8;
-    for (size_t i = 0; i < len; i++) {
-        has_mark |= is_kind(p[i], IS_MARK | IS_DIGIT);
-        is_hex = is_hex && (uint8_t)((p[i] | 0x20) - 'a') < 6;
-    }
-    if (is_hex) { /* eight hex letters without a digit are no word */
-        *dst = MARK_WILD;
-        return 1;
-    }
-    if (!has_mark) {
-        memcpy(dst, p, len);
-        return len;
-    }
     if (is_quantity(p, len)) {
         *dst = MARK_WILD;
         return 1;
@@ -470,6 +457,8 @@ enum {
     ALL_LETTERS = 1u << 16,
     ALL_CAPITALS = 1u << 17, /* and underscores */
     ALL_DOTS = 1u << 18,
+    ALL_HEX = 1u << 19, /* letters a to f */
+    ENDS_WORD = 1u << 20,
 };
 
 static uint32_t byte_says(uint8_t c)
@@ -479,10 +468,38 @@ static uint32_t byte_says(uint8_t c)
         [MARK_WILD] = TOKEN_PART, ['0'...'9'] = TOKEN_DIGIT,
         ['/'] = TOKEN_SLASH | TOKEN_SIGN, ['\\'] = TOKEN_SLASH | TOKEN_SIGN, ['@'] = TOKEN_SIGN,
         ['$'] = TOKEN_SIGN, ['~'] = TOKEN_SIGN, ['.'] = ALL_DOTS, ['_'] = ALL_CAPITALS,
-        ['A'...'Z'] = ALL_LETTERS | ALL_CAPITALS, ['a'...'z'] = ALL_LETTERS,
+        ['A'...'F'] = ALL_LETTERS | ALL_CAPITALS | ALL_HEX, ['G'...'Z'] = ALL_LETTERS | ALL_CAPITALS,
+        ['a'...'f'] = ALL_LETTERS | ALL_HEX, ['g'...'z'] = ALL_LETTERS,
+        ['\t'...'\r'] = ENDS_WORD, [' '] = ENDS_WORD, ['='] = ENDS_WORD, [':'] = ENDS_WORD, [','] = ENDS_WORD,
+        [';'] = ENDS_WORD, ['('] = ENDS_WORD, [')'] = ENDS_WORD, ['['] = ENDS_WORD, [']'] = ENDS_WORD,
+        ['{'] = ENDS_WORD, ['}'] = ENDS_WORD, ['<'] = ENDS_WORD, ['>'] = ENDS_WORD, ['"'] = ENDS_WORD,
+        ['\''] = ENDS_WORD, ['|'] = ENDS_WORD,
         [0x80 ... 0xff] = ALL_LETTERS,
     };
     return table[c];
+}
+
+typedef struct word_facts {
+    uint32_t any, all; /* what some byte and what every byte says */
+} word_facts;
+
+/* Flags of a word of which no byte is a digit or a mark of digits. */
+static uint32_t flags_of_plain(const uint8_t *p, size_t len, word_facts facts)
+{
+    uint32_t flags = facts.any & 0xffff;
+    if (len == 1 && !(facts.all & ALL_LETTERS)) return TOKEN_PUNCT;
+    if (facts.all & ALL_LETTERS) {
+        flags |= TOKEN_ALPHA;
+        if (len <= 5) {
+            uint64_t word = packed(p, len);
+            if (is_known_value(word)) flags |= TOKEN_BOOL;
+            if (is_unit(word)) flags |= TOKEN_UNIT;
+        }
+    }
+    if (facts.all & ALL_DOTS) return TOKEN_PUNCT;
+    if ((facts.all & ALL_CAPITALS) && len > 1 && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
+    if ((facts.any & ALL_DOTS) && len > 2 && memchr(p + 1, '.', len - 2)) flags |= TOKEN_DOT;
+    return flags;
 }
 
 uint32_t template_token_flags(const uint8_t *p, size_t len)
@@ -492,27 +509,17 @@ uint32_t template_token_flags(const uint8_t *p, size_t len)
         if (p[0] == MARK_WILD) return TOKEN_WILD;
         if (!is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return TOKEN_PUNCT;
     }
-    uint32_t any = 0, all = ~0u;
+    word_facts stem = {0, ~0u};
     for (size_t i = 0; i + 1 < len; i++) {
         uint32_t says = byte_says(p[i]);
-        any |= says;
-        all &= says;
+        stem.any |= says;
+        stem.all &= says;
     }
-    bool is_stem = len > 1 && (all & ALL_LETTERS);
-    any |= byte_says(p[len - 1]);
-    all &= byte_says(p[len - 1]);
-    if (all & ALL_DOTS) return TOKEN_PUNCT;
-    uint32_t flags = any & 0xffff;
-    if ((any & ALL_DOTS) && len > 2 && memchr(p + 1, '.', len - 2)) flags |= TOKEN_DOT;
-    if (is_stem && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
-    if (all & ALL_LETTERS) flags |= TOKEN_ALPHA;
-    if ((all & ALL_CAPITALS) && len > 1 && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
-    if (len <= 5 && (all & ALL_LETTERS)) {
-        uint64_t word = packed(p, len);
-        if (is_known_value(word)) flags |= TOKEN_BOOL;
-        if (is_unit(word)) flags |= TOKEN_UNIT;
-    }
-    return flags;
+    uint32_t last = byte_says(p[len - 1]);
+    word_facts facts = {stem.any | last, stem.all & last};
+    uint32_t flags = flags_of_plain(p, len, facts);
+    if (len > 1 && (stem.all & ALL_LETTERS) && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
+    return len == 1 && !(facts.all & ALL_LETTERS) ? facts.any & 0xffff : flags;
 }
 
 static void push(raw_line *out, const uint8_t *p, size_t len, uint32_t flags)
@@ -528,18 +535,42 @@ static void push_wild(raw_line *out)
     push(out, &wild, 1, TOKEN_WILD);
 }
 
-static void push_word(raw_line *out, const uint8_t *p, size_t len)
+static void push_word(raw_line *out, const uint8_t *p, size_t len, word_facts facts)
 {
-    if (len > TOKEN_BYTES_MAX) {
+    if (len > TOKEN_BYTES_MAX || (len >= 8 && (facts.all & ALL_HEX))) { /* no word is of eight hex letters */
         push_wild(out);
         return;
     }
-    bool has_stop = len > 1 && p[len - 1] == '.' && !memchr(p, '/', len); /* ends a sentence */
-    uint8_t *dst = out->bytes + out->used;
-    size_t n = mask_word(p, len - has_stop, dst);
-    out->used += n;
-    push(out, dst, n, template_token_flags(dst, n));
-    if (has_stop) push(out, p + len - 1, 1, TOKEN_PUNCT);
+    bool has_stop = len > 1 && p[len - 1] == '.' && !(facts.any & TOKEN_SLASH); /* ends a sentence */
+    len -= has_stop;
+    if (facts.any & (TOKEN_DIGIT | TOKEN_PART)) {
+        uint8_t *dst = out->bytes + out->used;
+        size_t n = mask_word(p, len, dst);
+        out->used += n;
+        push(out, dst, n, template_token_flags(dst, n));
+    } else if (has_stop) {
+        push(out, p, len, template_token_flags(p, len));
+    } else {
+        push(out, p, len, flags_of_plain(p, len, facts));
+    }
+    if (has_stop) push(out, p + len, 1, TOKEN_PUNCT);
+}
+
+/* The word at p: up to a blank, a separator or two dots. */
+static const uint8_t *scan_word(const cursor *c, const uint8_t *p, word_facts *out)
+{
+    word_facts facts = {0, ~0u};
+    while (p < c->end) {
+        uint32_t says = byte_says(*p);
+        if (says & (ENDS_WORD | ALL_DOTS)) {
+            if ((says & ENDS_WORD) || at(c, p + 1) == '.') break;
+        }
+        facts.any |= says;
+        facts.all &= says;
+        p++;
+    }
+    *out = facts;
+    return p;
 }
 
 void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *out)
@@ -581,8 +612,9 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
             push(out, start, p - start > TOKEN_BYTES_MAX ? TOKEN_BYTES_MAX : (size_t)(p - start), TOKEN_PUNCT);
             continue;
         }
-        while (p < c.end && !is_kind(*p, IS_BLANK | IS_SEPARATOR) && !(*p == '.' && at(&c, p + 1) == '.')) p++;
-        push_word(out, start, (size_t)(p - start));
+        word_facts facts;
+        p = scan_word(&c, p, &facts);
+        push_word(out, start, (size_t)(p - start), facts);
     }
     if (is_cut || out->count == MESSAGE_TOKENS_MAX) {
         out->count -= out->count == MESSAGE_TOKENS_MAX;

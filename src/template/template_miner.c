@@ -113,8 +113,10 @@ static __attribute__((noinline)) lm_err add_unknown(lm_miner *m, const uint8_t *
     template_mask(skeleton, len, is_cut, &line);
     lm_err err = template_shape_of(m, &line, &shape_index);
     if (err) return err;
-    err = cache_insert(m, skeleton, len, hash, shape_index);
-    if (err) return err;
+    if (shape_index != m->rest_shape) { /* what fits nothing rarely comes again */
+        err = cache_insert(m, skeleton, len, hash, shape_index);
+        if (err) return err;
+    }
     *out_shape = shape_index;
     return LM_OK;
 }

@@ -196,6 +196,8 @@ typedef struct soft_key {
 } soft_key;
 
 void template_soft_key(const item *line, size_t count, soft_key *out);
+/** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each key position. */
+uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count);
 /** In place: a run of variables with only blanks, commas and colons between becomes one. from may be NULL. */
 size_t template_collapse(item *items, uint16_t *from, size_t count);
 uint64_t template_items_hash(const item *items, size_t count);

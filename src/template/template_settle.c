@@ -80,13 +80,6 @@ lm_err settle_join(settle *s, node *into, node *other)
     return LM_OK;
 }
 
-static uint64_t alignment_of(const node *n)
-{
-    uint64_t alignment = n->agree_count;
-    for (size_t i = 0; i < n->count; i++) alignment += template_slot_hash(n->from[i], i);
-    return alignment ? alignment : 1;
-}
-
 lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
 {
     item items[MESSAGE_TOKENS_MAX * 2];
@@ -114,7 +107,7 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
     n->tokens = copy;
     n->count = (uint16_t)count;
     n->from = is_aligned ? map : NULL;
-    n->alignment = is_aligned ? alignment_of(n) : 0;
+    n->alignment = is_aligned ? template_alignment(map, count, n->agree_count) : 0;
     n->hash = settle_hash(s, copy, count);
     return settle_find_words(s, n);
 }

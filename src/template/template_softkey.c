@@ -30,13 +30,23 @@ static ptrdiff_t context_of(const item *s, size_t i)
     return q;
 }
 
+/* key=value, but in "key= other=value" the other is a key, not a value */
+static bool is_behind_equals(const item *s, size_t i, size_t count)
+{
+    ptrdiff_t before = context_of(s, i);
+    if (before < 0 || !is_byte(&s[before], '=')) return false;
+    size_t next = i + 1;
+    while (next < count && (s[next].flags & TOKEN_BLANK)) next++;
+    return next == count || !is_byte(&s[next], '=');
+}
+
 /* name.name:# may be a host and its port, or a file and its line: a value, even as the first word */
 static bool is_place(const item *s, size_t i, size_t count)
 {
     return (s[i].flags & TOKEN_DOT) && i + 2 < count && is_byte(&s[i + 1], ':') && (s[i + 2].flags & TOKEN_WILD);
 }
 
-static bool is_value(const item *s, size_t i, size_t first, size_t count)
+static bool is_value(const item *s, size_t i, size_t first, size_t count, bool has_equals)
 {
     uint32_t flags = s[i].flags;
     if (flags & (TOKEN_WILD | TOKEN_PART)) return true;
@@ -44,11 +54,7 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count)
         return true;
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_UPPER) return false;
-    ptrdiff_t before = context_of(s, i);
-    size_t next = i + 1;
-    while (next < count && (s[next].flags & TOKEN_BLANK)) next++;
-    bool is_key = next < count && is_byte(&s[next], '=');
-    if (before >= 0 && is_byte(&s[before], '=') && !is_key) return true;
+    if (has_equals && is_behind_equals(s, i, count)) return true;
     if (i == first) return is_place(s, i, count);
     if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
     return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;
@@ -98,33 +104,61 @@ static size_t size_in_words(const item *s, size_t count)
     return is_it ? 6 : 0;
 }
 
+uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count)
+{
+    size_t i = 0;
+    while (i < count && from[i] == i) i++;
+    if (i == count && count == shape_count) return lm_hash_u64(count + 1) | 1; /* nothing moved: most shapes */
+    uint64_t alignment = shape_count;
+    for (i = 0; i < count; i++) alignment += template_slot_hash(from[i], i);
+    return alignment ? alignment : 1;
+}
+
+/* Which words are values; false when no word is, and nothing has to be done. */
+static bool find_values(const item *line, size_t count, bool *is_soft)
+{
+    size_t first = 0, constants = 0, values = 0;
+    bool has_equals = false, has_bracket = false;
+    while (first < count && !template_is_word(line[first].flags)) first++;
+    for (size_t i = 0; i < count; i++) {
+        has_equals |= is_byte(&line[i], '=');
+        has_bracket |= is_byte(&line[i], ')');
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool is_word = template_is_word(line[i].flags);
+        is_soft[i] = is_word && is_value(line, i, first, count, has_equals);
+        constants += is_word && !is_soft[i];
+        values += is_soft[i];
+    }
+    if (constants == 0) { /* nothing would remain: keep the words without digits */
+        for (size_t i = 0; i < count; i++)
+            is_soft[i] = is_soft[i] && (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
+    }
+    return values || has_bracket;
+}
+
 void template_soft_key(const item *line, size_t count, soft_key *out)
 {
-    size_t first = 0, constants = 0, used = 0;
-    while (first < count && !template_is_word(line[first].flags)) first++;
     bool is_soft[MESSAGE_TOKENS_MAX];
-    for (size_t i = 0; i < count; i++) {
-        is_soft[i] = template_is_word(line[i].flags) && is_value(line, i, first, count);
-        constants += template_is_word(line[i].flags) && !is_soft[i];
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (constants == 0) { /* nothing would remain: keep the words without digits */
-            is_soft[i] = template_is_word(line[i].flags) &&
-                         (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
+    if (!find_values(line, count, is_soft)) {
+        memcpy(out->items, line, count * sizeof *line);
+        for (size_t i = 0; i < count; i++) out->from[i] = (uint16_t)i;
+        out->count = count;
+    } else {
+        size_t used = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (is_byte(&line[i], ')') && used > 1 && is_byte(&out->items[used - 1], '(') &&
+                (out->items[used - 2].flags & TOKEN_BLANK)) {
+                out->from[used] = UINT16_MAX; /* "name ()" is "name (value)" with an empty value */
+                out->items[used++] = wild_item();
+            }
+            if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1)) continue; /* "<1 sec" */
+            out->from[used] = (uint16_t)i;
+            out->items[used++] = is_soft[i] ? wild_item() : line[i];
+            i += size_in_words(line + i, count - i);
         }
-        if (is_byte(&line[i], ')') && used > 1 && is_byte(&out->items[used - 1], '(') &&
-            (out->items[used - 2].flags & TOKEN_BLANK)) {
-            out->from[used] = UINT16_MAX; /* "name ()" is "name (value)" with an empty value */
-            out->items[used++] = wild_item();
-        }
-        if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1)) continue; /* "<1 sec" */
-        out->from[used] = (uint16_t)i;
-        out->items[used++] = is_soft[i] ? wild_item() : line[i];
-        i += size_in_words(line + i, count - i);
+        out->count = template_collapse(out->items, out->from, used);
     }
-    out->count = template_collapse(out->items, out->from, used);
     out->hash = template_items_hash(out->items, out->count);
-    uint64_t alignment = count;
-    for (size_t i = 0; i < out->count; i++) alignment += template_slot_hash(out->from[i], i);
-    out->alignment = alignment ? alignment : 1;
+    out->alignment = template_alignment(out->from, out->count, count);
 }

@@ -37,7 +37,7 @@ typedef struct packer {
     pack_stream *streams;
     size_t stream_count, stream_cap;
     lm_archive_file *files;  /* in the order of packing */
-    size_t file_count, file_cap;
+    size_t file_count, file_cap, path_cap, file_stream_cap; /* each array grows by itself: any of them may fail */
     const char **paths;      /* beside files */
     uint32_t *file_streams;  /* beside files */
     uint32_t *name_slots;    /* set of names: index + 1 */
@@ -245,12 +245,10 @@ static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
     err = find_stream(pk, schema, &stream);
     if (err) goto out;
     size_t i = pk->file_count;
-    size_t caps[3] = {pk->file_cap, pk->file_cap, pk->file_cap};
-    err = lm_vec_grow(pk->mem, &pk->files, &caps[0], i + 1, sizeof *pk->files);
-    if (!err) err = lm_vec_grow(pk->mem, &pk->paths, &caps[1], i + 1, sizeof *pk->paths);
-    if (!err) err = lm_vec_grow(pk->mem, &pk->file_streams, &caps[2], i + 1, sizeof *pk->file_streams);
+    err = lm_vec_grow(pk->mem, &pk->files, &pk->file_cap, i + 1, sizeof *pk->files);
+    if (!err) err = lm_vec_grow(pk->mem, &pk->paths, &pk->path_cap, i + 1, sizeof *pk->paths);
+    if (!err) err = lm_vec_grow(pk->mem, &pk->file_streams, &pk->file_stream_cap, i + 1, sizeof *pk->file_streams);
     if (err) goto out;
-    pk->file_cap = caps[0];
     lm_archive_file file = {.mtime_ns = info.mtime_ns, .mode = info.mode & 07777, .packing = lm_source_packing(source)};
     err = make_name(pk, path, file.packing, &file.name);
     if (err) goto out;
@@ -714,8 +712,8 @@ static void packer_fini(packer *pk)
     for (size_t i = 0; i < pk->stream_count; i++) lm_schema_free(pk->streams[i].schema);
     lm_mem_release(mem, pk->streams, pk->stream_cap * sizeof *pk->streams);
     lm_mem_release(mem, pk->files, pk->file_cap * sizeof *pk->files);
-    lm_mem_release(mem, pk->paths, pk->file_cap * sizeof *pk->paths);
-    lm_mem_release(mem, pk->file_streams, pk->file_cap * sizeof *pk->file_streams);
+    lm_mem_release(mem, pk->paths, pk->path_cap * sizeof *pk->paths);
+    lm_mem_release(mem, pk->file_streams, pk->file_stream_cap * sizeof *pk->file_streams);
     lm_mem_release(mem, pk->name_slots, pk->name_slot_cap * sizeof *pk->name_slots);
     lm_mem_release(mem, pk->segments, pk->segment_cap * sizeof *pk->segments);
     lm_buf_fini(&pk->first_shapes);

@@ -177,6 +177,8 @@ size_t lm_segment_column_count(const lm_segment *segment);
 lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column);
 /** May any value of this column contain needle? false is certain. Uses the column's gram filter; cheap. */
 bool lm_segment_column_may_contain(const lm_segment *segment, size_t column, lm_str needle);
+/** Distinct texts of a column of strings, without decoding which row has which; false: not such a column, or damaged. */
+bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts, uint32_t *out_count);
 /** Are all values of this column times of one layout (schema_time.h)? */
 bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_t *out_layout);
 /** Columns with a handful of values share one pool: is this one of them? Their stamps say nothing; search the pool. */

@@ -380,15 +380,22 @@ static lm_err decode_texts(lm_segment *segment, size_t column, lm_values *values
     return err;
 }
 
-static lm_err decode_uniform(lm_segment *segment, const lm_role_format *format, lm_values *values)
+static lm_err decode_uniform(lm_segment *segment, const lm_role_view *role, lm_values *values)
 {
+    const lm_role_format *format = &role->format;
     size_t column = format->first_column;
     values->uniform = format->classes[0];
     uint32_t key = lm_vclass_key(values->uniform);
     lm_column decoded = {0};
     lm_err err;
     if (key == LM_KEY_STR) {
-        err = decode_texts(segment, column, values);
+        if (role->texts) {
+            values->texts = role->texts;
+            values->text_count = role->text_count;
+            err = LM_OK;
+        } else {
+            err = decode_texts(segment, column, values);
+        }
         values->count = values->text_count;
         if (err || values->uniform == LM_VC_STR_UNIQUE) return err;
         err = decode_typed(segment, column + 1, LM_COLUMN_ID, &decoded);
@@ -498,7 +505,7 @@ lm_err lm_segment_values(lm_segment *segment, size_t column, const lm_values **o
         if (!values) return lm_mem_err();
         *values = (lm_values){0};
         lm_err err = role->format.class_count == 0   ? decode_pooled(segment, role, values)
-                     : role->format.class_count == 1 ? decode_uniform(segment, &role->format, values)
+                     : role->format.class_count == 1 ? decode_uniform(segment, role, values)
                                                      : decode_mixed(segment, &role->format, values);
         if (err) return err;
         role->values = values;
@@ -568,6 +575,22 @@ bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t colum
         uint32_t bit = lm_gram_bit(needle.ptr + i, role->stored.filter_log2);
         if (!(bits[bit >> 3] >> (bit & 7) & 1)) return false;
     }
+    return true;
+}
+
+bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts, uint32_t *out_count)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    lm_role_view *role = &segment->roles[column];
+    if (role->format.class_count != 1 || lm_vclass_key(role->format.classes[0]) != LM_KEY_STR) return false;
+    if (!role->texts) {
+        lm_values values = {0};
+        if (decode_texts(segment, role->format.first_column, &values) != LM_OK) return false;
+        role->texts = (lm_str *)(uintptr_t)values.texts;
+        role->text_count = values.text_count;
+    }
+    *out_texts = role->texts;
+    *out_count = role->text_count;
     return true;
 }
 

@@ -35,6 +35,8 @@ typedef struct lm_role_view {
     lm_err failed;          /* decoding was tried and failed */
     uint32_t count;         /* values; known after rows are loaded */
     size_t text_max;        /* longest text of a value; 0 not yet known */
+    lm_str *texts;          /* of a uniform column of strings; NULL until decoded */
+    uint32_t text_count;
     uint32_t pool_first;    /* pool role: first line of the pool; known after rows are loaded */
 } lm_role_view;
 

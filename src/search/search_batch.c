@@ -113,10 +113,11 @@ static size_t backwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
 static void required_mark(const lm_walk *walk, lm_batch *batch)
 {
     lm_str text = {batch->rows.text.ptr, batch->rows.text.len};
+    lm_finder finder = lm_finder_make(walk->required);
     size_t row = 0, at = 0;
     memset(batch->fits, 0, batch->rows.count);
     for (;;) {
-        size_t found = lm_literal_find((lm_str){text.ptr + at, text.len - at}, walk->required);
+        size_t found = lm_finder_find(&finder, (lm_str){text.ptr + at, text.len - at});
         if (found == SIZE_MAX) return;
         found += at;
         while (row < batch->rows.count && batch->rows.ends[row] <= found) row++;

@@ -12,6 +12,7 @@ typedef struct test {
     lm_cond_kind kind;
     lm_str part;
     bool nocase;
+    lm_finder finder; /* CONTAINS */
     /* the part as digits */
     bool is_digits;
     uint32_t digit_count;
@@ -36,7 +37,7 @@ static bool text_fits(const test *t, lm_str text)
     case LM_COND_EQUAL: return text.len == t->part.len && same(t, text.ptr);
     case LM_COND_PREFIX: return same(t, text.ptr);
     case LM_COND_SUFFIX: return same(t, text.ptr + text.len - t->part.len);
-    case LM_COND_CONTAINS: return lm_literal_find(text, (lm_literal){t->part, t->nocase}) != SIZE_MAX;
+    case LM_COND_CONTAINS: return lm_finder_find(&t->finder, text) != SIZE_MAX;
     }
     return false;
 }
@@ -68,6 +69,7 @@ static test test_make(const lm_scan *scan, const lm_cond *cond)
 {
     test t = {.kind = (lm_cond_kind)cond->kind, .nocase = scan->literal.nocase};
     t.part = (lm_str){scan->literal.text.ptr + cond->begin, (size_t)(cond->end - cond->begin)};
+    t.finder = lm_finder_make((lm_literal){t.part, t.nocase});
     t.is_digits = t.part.len <= 18;
     t.ten_power = 1;
     for (size_t i = 0; i < t.part.len && t.is_digits; i++) {
@@ -80,27 +82,37 @@ static test test_make(const lm_scan *scan, const lm_cond *cond)
     return t;
 }
 
-/* Sets bits of values that fit; returns how many. */
-static uint32_t dictionary_test(const test *t, lm_exec *exec, const lm_str *texts, uint32_t text_count, const uint32_t *index,
-                                uint32_t count, uint64_t *bits, bool *out_no_memory)
+static uint32_t dictionary_compare(const test *t, const lm_str *texts, uint32_t text_count, uint8_t *fits)
 {
-    uint8_t *fits = lm_arena_alloc(&exec->arena, text_count, 1);
-    if (!fits) {
-        *out_no_memory = true;
-        return 0;
-    }
-    uint32_t hits = 0, found = 0;
+    uint32_t hits = 0;
     for (uint32_t i = 0; i < text_count; i++) {
         fits[i] = text_fits(t, texts[i]);
         hits += fits[i];
     }
-    if (hits == 0) return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t bit = fits[index[i]];
-        bits[i / 64] |= bit << i % 64;
-        found += (uint32_t)bit;
+    return hits;
+}
+
+/* Texts of a dictionary mostly lie one behind the other with a '\n' between: such a run is searched as one text. A literal
+ * has no '\n', so a hit lies in one of them. */
+static uint32_t dictionary_search(const test *t, const lm_str *texts, uint32_t text_count, uint8_t *fits)
+{
+    uint32_t hits = 0;
+    memset(fits, 0, text_count);
+    for (uint32_t begin = 0, end; begin < text_count; begin = end) {
+        const uint8_t *next = texts[begin].ptr + texts[begin].len;
+        for (end = begin + 1; end < text_count && texts[end].ptr == next + 1 && *next == '\n'; end++) next = texts[end].ptr + texts[end].len;
+        uint32_t i = begin;
+        for (const uint8_t *at = texts[begin].ptr; at < next;) {
+            size_t found = lm_finder_find(&t->finder, (lm_str){at, (size_t)(next - at)});
+            if (found == SIZE_MAX) break;
+            at += found;
+            while (texts[i].ptr + texts[i].len < at) i++;
+            fits[i] = 1;
+            hits++;
+            at = texts[i].ptr + texts[i].len;
+        }
     }
-    return found;
+    return hits;
 }
 
 static uint32_t ints_test(const test *t, const int64_t *ints, uint32_t count, uint64_t *bits)
@@ -122,7 +134,7 @@ static uint32_t ints_test(const test *t, const int64_t *ints, uint32_t count, ui
 static uint32_t texts_test(const test *t, const lm_values *values, uint32_t count, uint64_t *bits)
 {
     uint32_t found = 0;
-    uint8_t room[64];
+    uint8_t room[LM_VALUE_ROOM];
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bit = text_fits(t, lm_values_text(values, i, room));
         bits[i / 64] |= bit << i % 64;
@@ -131,9 +143,28 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
     return found;
 }
 
+static uint32_t bits_count(const uint64_t *bits, size_t words)
+{
+    uint32_t count = 0;
+    for (size_t w = 0; w < words; w++) count += (uint32_t)__builtin_popcountll(bits[w]);
+    return count;
+}
+
 static lm_err cond_run(lm_exec *exec, const test *t, size_t column, lm_cond_bits *out)
 {
     const lm_values *values = NULL;
+    const lm_str *texts;
+    uint32_t text_count;
+    uint8_t *fits = NULL;
+    if (lm_segment_column_texts(exec->segment, column, &texts, &text_count)) { /* mostly that is the end of it */
+        fits = lm_arena_alloc(&exec->arena, text_count, 1);
+        if (!fits) return lm_mem_err();
+        uint32_t hits = t->kind == LM_COND_CONTAINS ? dictionary_search(t, texts, text_count, fits) : dictionary_compare(t, texts, text_count, fits);
+        if (hits == 0) {
+            *out = (lm_cond_bits){LM_COND_NONE, 0, NULL};
+            return LM_OK;
+        }
+    }
     lm_err err = lm_segment_values(exec->segment, column, &values);
     if (err == LM_E_CORRUPT) {
         *out = (lm_cond_bits){LM_COND_UNKNOWN, 0, NULL}; /* its rows go on to rendering, which tells the damage */
@@ -146,14 +177,14 @@ static lm_err cond_run(lm_exec *exec, const test *t, size_t column, lm_cond_bits
     uint64_t *bits = lm_arena_alloc(&exec->arena, words * 8, 8);
     if (!bits) return lm_mem_err();
     memset(bits, 0, words * 8);
-    const lm_str *texts;
     const uint32_t *index;
     const int64_t *ints;
-    uint32_t text_count;
-    bool no_memory = false;
-    if (lm_values_dictionary(values, &texts, &text_count, &index)) {
-        found = dictionary_test(t, exec, texts, text_count, index, count, bits, &no_memory);
-        if (no_memory) return lm_mem_err();
+    if (fits && lm_values_dictionary(values, &texts, &text_count, &index)) {
+        for (found = 0; found < count; found++) bits[found / 64] |= (uint64_t)fits[index[found]] << found % 64;
+        found = bits_count(bits, words);
+    } else if (fits && count == text_count) { /* all values distinct */
+        for (found = 0; found < count; found++) bits[found / 64] |= (uint64_t)fits[found] << found % 64;
+        found = bits_count(bits, words);
     } else if (t->is_digits && lm_values_ints(values, &ints)) {
         found = ints_test(t, ints, count, bits);
     } else {

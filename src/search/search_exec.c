@@ -63,9 +63,19 @@ static bool view_may_contain(void *ctx, size_t column, lm_str needle)
     return lm_segment_column_may_contain(ctx, column, needle);
 }
 
+static bool view_is_time(void *ctx, size_t column, uint16_t *out_layout)
+{
+    return lm_segment_column_is_time(ctx, column, out_layout);
+}
+
+static bool view_pool(void *ctx, size_t column, lm_str *out)
+{
+    return lm_segment_column_is_pooled(ctx, column) && lm_segment_pool(ctx, out) == LM_OK;
+}
+
 static lm_err leaf_init(lm_exec *exec, const lm_node *node, lm_leaf *leaf)
 {
-    lm_column_view view = {exec->column_count, view_stamp, view_may_contain, exec->segment};
+    lm_column_view view = {exec->column_count, view_stamp, view_may_contain, view_is_time, view_pool, exec->segment};
     lm_literal only = node->text;
     lm_clause one = {&only, 1};
     lm_demand demand = node->demand;

@@ -67,7 +67,7 @@ static lm_err line_compose(survey *s, const lm_shape *shape, bool *out_ok)
     for (uint32_t i = 0; i < shape->piece_count && !err; i++) {
         const lm_piece *piece = &shape->pieces[i];
         lm_str text = piece->text;
-        uint8_t room[64];
+        uint8_t room[LM_VALUE_ROOM];
         s->begins[i] = (uint32_t)s->line.len;
         if (piece->column >= 0) {
             const lm_values *values = NULL;
@@ -323,7 +323,7 @@ static lm_err values_test(tester *t, const lm_values *values, uint32_t count, ui
     const int64_t *ints = NULL;
     bool has_ints = lm_values_ints(values, &ints), fits = false;
     for (uint32_t i = 0; i < count; i++) {
-        uint8_t room[64];
+        uint8_t room[LM_VALUE_ROOM];
         if (i == 0 || !has_ints || ints[i] != ints[i - 1]) {
             lm_err err = value_test(t, lm_values_text(values, i, room), &fits);
             if (err) return err;

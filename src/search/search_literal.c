@@ -28,26 +28,6 @@ static bool is_letter(uint8_t c)
     return c >= 'a' && c <= 'z';
 }
 
-static size_t find_nocase(lm_str text, lm_str needle)
-{
-    if (needle.len > text.len) return SIZE_MAX;
-    size_t last = text.len - needle.len;
-    uint8_t first = needle.ptr[0], other = is_letter(first) ? (uint8_t)(first - 32) : first;
-    for (size_t at = 0; at <= last; at++) {
-        if (text.ptr[at] != first && text.ptr[at] != other) continue;
-        size_t i = 1;
-        while (i < needle.len && lower(text.ptr[at + i]) == needle.ptr[i]) i++;
-        if (i == needle.len) return at;
-    }
-    return SIZE_MAX;
-}
-
-size_t lm_literal_find(lm_str text, lm_literal literal)
-{
-    if (literal.text.len == 0) return 0;
-    return literal.nocase ? find_nocase(text, literal.text) : lm_str_find(text, literal.text);
-}
-
 /* ---- demands of a pattern -------------------------------------------------------------------- */
 
 /* What one concatenation or group demands. */

@@ -148,7 +148,7 @@ lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subjec
         if (!err) *out = !inner;
         return err;
     }
-    case LM_NODE_TEXT: *out = lm_literal_find(subject->line, node->text) != SIZE_MAX; return LM_OK;
+    case LM_NODE_TEXT: *out = lm_finder_find(&node->finder, subject->line) != SIZE_MAX; return LM_OK;
     case LM_NODE_REGEX: return lm_regex_match(node->regex, subject->line, matcher, out);
     case LM_NODE_IP: *out = lm_ip_find(subject->line, &node->ip); return LM_OK;
     case LM_NODE_FIELD: {

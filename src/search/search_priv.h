@@ -25,7 +25,16 @@ typedef struct lm_demand {
     bool exact;
 } lm_demand;
 
-size_t lm_literal_find(lm_str text, lm_literal literal); /* position or SIZE_MAX */
+/** A literal made ready for being looked for (search_find.c). */
+typedef struct lm_finder {
+    lm_literal literal;
+    uint8_t first, second; /* where its rarest bytes are; equal if there is one only */
+    uint8_t bytes[4];      /* the first one in both cases, the second one in both */
+    bool is_wide, is_plain;
+} lm_finder;
+lm_finder lm_finder_make(lm_literal literal);
+size_t lm_finder_find(const lm_finder *finder, lm_str text); /* position or SIZE_MAX */
+size_t lm_literal_find(lm_str text, lm_literal literal);     /* the same, made for one use */
 /** Reads a valid PCRE2 pattern; what it does not understand adds nothing. LM_E_NOMEM. O(len). */
 LM_USE lm_err lm_demand_make(lm_arena *arena, lm_str pattern, lm_demand *out);
 
@@ -111,6 +120,7 @@ typedef struct lm_node {
     uint32_t leaf;                  /* number of this leaf in the query; not for AND, OR, NOT, ALL */
     struct lm_node *first, *next;   /* children; next brother */
     lm_literal text;                /* TEXT; value of FIELD and FILE */
+    lm_finder finder;               /* TEXT */
     lm_str name;                    /* FIELD */
     lm_regex *regex;                /* REGEX, and FIELD with LM_VALUE_REGEX; owned by the query's list */
     lm_demand demand;               /* what regex demands of the line */
@@ -156,6 +166,8 @@ typedef struct lm_column_view {
     size_t count;
     lm_value_stamp (*stamp)(void *ctx, size_t column);
     bool (*may_contain)(void *ctx, size_t column, lm_str needle);
+    bool (*is_time)(void *ctx, size_t column, uint16_t *out_layout); /* may be NULL, as the next */
+    bool (*pool)(void *ctx, size_t column, lm_str *out); /* is the column's text somewhere in these lines? */
     void *ctx;
 } lm_column_view;
 
@@ -179,9 +191,12 @@ typedef struct lm_way {
 /** A literal against the shapes of one segment. */
 typedef struct lm_scan {
     lm_literal literal;        /* at most 63 bytes: for a longer one a window of it */
+    lm_finder finder;
     bool is_window;            /* then fitting is necessary, not sufficient */
     lm_column_view view;
     struct lm_scan_column *columns; /* by column; filled when first asked for */
+    struct lm_scan_column *pooled;  /* all pooled columns are one; NULL until asked for */
+    struct lm_time_mask *time_masks; /* by layout, those met so far */
     uint64_t where[256];       /* bit i: byte i of the literal is this byte */
     lm_arena *arena;
 } lm_scan;

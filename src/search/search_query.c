@@ -223,9 +223,13 @@ static lm_err regex_make(parser *p, lm_str pattern, bool whole, lm_regex **out)
 
 static lm_err text_node(parser *p, lm_literal literal, lm_node **out)
 {
-    lm_err err = node_new(p, literal.text.len ? LM_NODE_TEXT : LM_NODE_ALL, out);
-    if (!err) (*out)->text = literal;
-    return err;
+    bool is_nowhere = literal.text.len && memchr(literal.text.ptr, '\n', literal.text.len); /* no line has a '\n' */
+    lm_err err = node_new(p, literal.text.len && !is_nowhere ? LM_NODE_TEXT : LM_NODE_ALL, out);
+    if (err) return err;
+    if (is_nowhere) return node_negate(p, out);
+    (*out)->text = literal;
+    (*out)->finder = lm_finder_make(literal);
+    return LM_OK;
 }
 
 /* A pattern as a node: the cheapest one that means the same. */

@@ -22,6 +22,7 @@
 #define STEPS_MAX    4000
 
 typedef struct lm_scan_column {
+    const struct lm_scan_column *same_as; /* a pooled column: the judgement of the pool */
     bool is_ready;
     bool is_constant;      /* all values are this text */
     bool contains;         /* a value may contain the whole literal */
@@ -31,9 +32,19 @@ typedef struct lm_scan_column {
     uint32_t len_min, len_max;
     uint64_t suffix;       /* bit k: a value may end with L[0..k) */
     uint64_t prefix;       /* bit j: a value may begin with L[j..m) */
+    const uint64_t *passes; /* bit k of passes[j]: a value may be L[j..k); NULL: by lengths and run */
     bool is_numeric;
     int64_t min, max;
 } lm_scan_column;
+
+/* What may stand at each place of a time's text. */
+typedef struct lm_time_mask {
+    struct lm_time_mask *next;
+    uint16_t layout;
+    bool is_fixed;              /* all texts have len bytes, and bytes holds; else nothing is known */
+    size_t len;
+    uint64_t bytes[LM_TIME_TEXT_MAX][4];
+} lm_time_mask;
 
 uint8_t lm_chars_of_byte(uint8_t c)
 {
@@ -69,6 +80,7 @@ lm_err lm_scan_init(lm_scan *scan, lm_arena *arena, lm_literal literal, const lm
     LM_ASSERT(literal.text.len > 0);
     memset(scan, 0, sizeof *scan);
     scan->literal = (lm_literal){window_choose(literal.text), literal.nocase};
+    scan->finder = lm_finder_make(scan->literal);
     scan->is_window = literal.text.len > LITERAL_MAX;
     scan->view = *view;
     scan->arena = arena;
@@ -99,103 +111,7 @@ static bool part_is(const lm_scan *scan, size_t j, const uint8_t *t, size_t len)
     return true;
 }
 
-/* ---- columns --------------------------------------------------------------------------------- */
-
-static bool gram_admits(const lm_scan *scan, size_t column, size_t begin, size_t end)
-{
-    if (scan->literal.nocase || end - begin < 3) return true;
-    return scan->view.may_contain(scan->view.ctx, column, (lm_str){scan->literal.text.ptr + begin, end - begin});
-}
-
-static size_t int_print(int64_t value, uint8_t *dst)
-{
-    uint8_t digits[20];
-    size_t count = 0, len = 0;
-    uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do {
-        digits[count++] = (uint8_t)('0' + u % 10);
-        u /= 10;
-    } while (u);
-    if (value < 0) dst[len++] = '-';
-    while (count) dst[len++] = digits[--count];
-    return len;
-}
-
-static void column_judge(lm_scan *scan, size_t index, lm_scan_column *column)
-{
-    size_t m = scan->literal.text.len;
-    lm_value_stamp stamp = scan->view.stamp(scan->view.ctx, index);
-    memset(column, 0, sizeof *column);
-    column->is_ready = true;
-    column->len_min = stamp.len_min;
-    column->len_max = stamp.len_max;
-    column->is_numeric = stamp.is_numeric;
-    column->min = stamp.min;
-    column->max = stamp.max;
-    if (stamp.is_numeric && stamp.min == stamp.max) {
-        column->is_constant = true;
-        column->constant_len = (uint8_t)int_print(stamp.min, column->constant);
-        return;
-    }
-    for (size_t i = m; i-- > 0;) {
-        uint8_t c = scan->literal.text.ptr[i], chars = lm_chars_of_byte(c);
-        if (scan->literal.nocase && is_lower(c)) chars |= lm_chars_of_byte((uint8_t)(c - 32));
-        column->run[i] = (stamp.classes & chars) ? (uint8_t)(column->run[i + 1] + 1) : 0;
-    }
-    size_t most = stamp.len_max < m ? stamp.len_max : m;
-    size_t k = 1;
-    for (; k <= column->run[0] && k <= most; k++) { /* each 3-gram is asked for once */
-        if (k >= 3 && !gram_admits(scan, index, k - 3, k)) break;
-        column->suffix |= k < m ? 1ull << k : 0;
-    }
-    column->contains = k > m;
-    for (size_t len = 1; len < m && len <= most; len++) {
-        size_t j = m - len;
-        if (column->run[j] < len || (len >= 3 && !gram_admits(scan, index, j, j + 3))) break;
-        column->prefix |= 1ull << j;
-    }
-}
-
-static lm_scan_column *column_get(lm_scan *scan, int32_t index)
-{
-    LM_ASSERT(index >= 0 && (size_t)index < scan->view.count);
-    lm_scan_column *column = &scan->columns[index];
-    if (!column->is_ready) column_judge(scan, (size_t)index, column);
-    return column;
-}
-
-/* May a value be exactly L[j..j+len)? */
-static bool column_may_equal(const lm_scan *scan, const lm_scan_column *column, size_t j, size_t len)
-{
-    if (!column->is_numeric) return true;
-    const uint8_t *part = scan->literal.text.ptr + j;
-    bool negative = part[0] == '-';
-    size_t digits = len - negative;
-    if (digits == 0 || digits > 19 || (part[negative] == '0' && (digits > 1 || negative))) return false;
-    uint64_t u = 0;
-    for (size_t i = negative; i < len; i++) {
-        if (part[i] < '0' || part[i] > '9') return false;
-        u = u * 10 + (uint64_t)(part[i] - '0');
-    }
-    if (u > (uint64_t)INT64_MAX + negative) return false;
-    int64_t value = negative ? (int64_t)(0 - u) : (int64_t)u;
-    return value >= column->min && value <= column->max;
-}
-
-/* Positions that can follow j behind a variable that is exactly L[j..j+len). */
-static uint64_t column_passes(const lm_scan *scan, const lm_scan_column *column, size_t j)
-{
-    size_t m = scan->literal.text.len;
-    size_t most = column->run[j] < column->len_max ? column->run[j] : column->len_max;
-    if (most > m - 1 - j) most = m - 1 - j; /* the whole rest is the prefix case */
-    uint64_t next = 0;
-    for (size_t len = column->len_min ? column->len_min : 1; len <= most; len++) {
-        if (column_may_equal(scan, column, j, len)) next |= 1ull << (j + len);
-    }
-    return next;
-}
-
-/* ---- the machine ----------------------------------------------------------------------------- */
+/* ---- constant text ---------------------------------------------------------------------------- */
 
 /* Bits k < m: the text ends with L[0..k). */
 static uint64_t text_starts(const lm_scan *scan, const uint8_t *t, size_t len)
@@ -232,8 +148,213 @@ static bool text_pass(const lm_scan *scan, const uint8_t *t, size_t len, uint64_
 
 static bool text_contains(const lm_scan *scan, const uint8_t *t, size_t len)
 {
-    return len >= scan->literal.text.len && lm_literal_find((lm_str){t, len}, scan->literal) != SIZE_MAX;
+    return len >= scan->literal.text.len && lm_finder_find(&scan->finder, (lm_str){t, len}) != SIZE_MAX;
 }
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+static bool gram_admits(const lm_scan *scan, size_t column, size_t begin, size_t end)
+{
+    if (scan->literal.nocase || end - begin < 3) return true;
+    return scan->view.may_contain(scan->view.ctx, column, (lm_str){scan->literal.text.ptr + begin, end - begin});
+}
+
+static size_t int_print(int64_t value, uint8_t *dst)
+{
+    uint8_t digits[20];
+    size_t count = 0, len = 0;
+    uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        digits[count++] = (uint8_t)('0' + u % 10);
+        u /= 10;
+    } while (u);
+    if (value < 0) dst[len++] = '-';
+    while (count) dst[len++] = digits[--count];
+    return len;
+}
+
+/* ---- the pool -------------------------------------------------------------------------------- */
+
+/* Columns with a handful of values share one text of lines; all of them are judged as if each had all its values. */
+static lm_scan_column *pool_judge(lm_scan *scan, lm_str pool)
+{
+    size_t m = scan->literal.text.len;
+    lm_scan_column *column = lm_arena_alloc(scan->arena, sizeof *column, _Alignof(lm_scan_column));
+    uint64_t *passes = lm_arena_alloc(scan->arena, (LITERAL_MAX + 1) * sizeof *passes, 8);
+    if (!column || !passes) return NULL;
+    memset(column, 0, sizeof *column);
+    memset(passes, 0, (LITERAL_MAX + 1) * sizeof *passes);
+    column->is_ready = true;
+    column->passes = passes;
+    column->contains = lm_finder_find(&scan->finder, pool) != SIZE_MAX;
+    for (size_t at = 0; at < pool.len;) {
+        const uint8_t *t = pool.ptr + at, *end = memchr(t, '\n', pool.len - at);
+        size_t len = end ? (size_t)(end - t) : pool.len - at;
+        at += len + 1;
+        if (len == 0) continue;
+        column->suffix |= text_starts(scan, t, len);
+        for (uint64_t from = scan->where[t[0]] & ~1ull; from; from &= from - 1) {
+            size_t j = (size_t)__builtin_ctzll(from);
+            if (m - j <= len) {
+                if (!(column->prefix >> j & 1) && part_is(scan, j, t, m - j)) column->prefix |= 1ull << j;
+            } else if (part_is(scan, j, t, len)) {
+                passes[j] |= 1ull << (j + len);
+            }
+        }
+    }
+    return column;
+}
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+/* Prints times of some years; a digit stands for all digits. Names of months and days come up by themselves. */
+static void time_mask_make(uint16_t layout, lm_time_mask *mask)
+{
+    int64_t unit = lm_time_layout_ns(layout), step = unit > 0 ? (int64_t)1141871123456789 / unit : 0; /* 13 days and some hours */
+    memset(mask, 0, sizeof *mask);
+    mask->layout = layout;
+    mask->is_fixed = step > 0;
+    for (int64_t i = 0; i < 150 && mask->is_fixed; i++) {
+        uint8_t text[LM_TIME_TEXT_MAX];
+        size_t len = lm_time_print(layout, i * step, text);
+        mask->is_fixed = (i == 0 || len == mask->len) && len > 0 && len <= LM_TIME_TEXT_MAX;
+        mask->len = len;
+        for (size_t at = 0; mask->is_fixed && at < len; at++) {
+            uint8_t c = text[at];
+            mask->bytes[at][c / 64] |= 1ull << c % 64;
+            if (c >= '0' && c <= '9') mask->bytes[at][0] |= 0x3ffull << '0';
+        }
+    }
+}
+
+static const lm_time_mask *time_mask_get(lm_scan *scan, uint16_t layout)
+{
+    for (lm_time_mask *mask = scan->time_masks; mask; mask = mask->next) {
+        if (mask->layout == layout) return mask;
+    }
+    lm_time_mask *mask = lm_arena_alloc(scan->arena, sizeof *mask, _Alignof(lm_time_mask));
+    if (!mask) return NULL;
+    time_mask_make(layout, mask);
+    mask->next = scan->time_masks;
+    scan->time_masks = mask;
+    return mask;
+}
+
+/* May L[j..j+len) stand at place `at` of the time? */
+static bool time_admits(const lm_scan *scan, const lm_time_mask *mask, size_t at, size_t j, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = scan->literal.text.ptr[j + i], other = scan->literal.nocase && is_lower(c) ? (uint8_t)(c - 32) : c;
+        const uint64_t *bytes = mask->bytes[at + i];
+        if (!((bytes[c / 64] >> c % 64 | bytes[other / 64] >> other % 64) & 1)) return false;
+    }
+    return true;
+}
+
+static bool time_judge(lm_scan *scan, size_t index, lm_scan_column *column)
+{
+    uint16_t layout;
+    if (!scan->view.is_time || !scan->view.is_time(scan->view.ctx, index, &layout)) return false;
+    const lm_time_mask *mask = time_mask_get(scan, layout);
+    uint64_t *passes = mask ? lm_arena_alloc(scan->arena, (LITERAL_MAX + 1) * sizeof *passes, 8) : NULL;
+    if (!passes || !mask->is_fixed) return false; /* all texts of such a layout are equally long */
+    size_t m = scan->literal.text.len, width = mask->len;
+    for (size_t at = 0; at + m <= width && !column->contains; at++) column->contains = time_admits(scan, mask, at, 0, m);
+    for (size_t k = 1; k < m && k <= width; k++) {
+        if (time_admits(scan, mask, width - k, 0, k)) column->suffix |= 1ull << k;
+        if (time_admits(scan, mask, 0, m - k, k)) column->prefix |= 1ull << (m - k);
+    }
+    for (size_t j = 0; j <= LITERAL_MAX; j++) {
+        passes[j] = j > 0 && j + width < m && time_admits(scan, mask, 0, j, width) ? 1ull << (j + width) : 0;
+    }
+    column->passes = passes;
+    return true;
+}
+
+static void column_judge(lm_scan *scan, size_t index, lm_scan_column *column)
+{
+    size_t m = scan->literal.text.len;
+    lm_str pool;
+    memset(column, 0, sizeof *column);
+    column->is_ready = true;
+    if (scan->view.pool && scan->view.pool(scan->view.ctx, index, &pool)) {
+        if (!scan->pooled) scan->pooled = pool_judge(scan, pool);
+        column->same_as = scan->pooled;
+        if (column->same_as) return;
+    }
+    if (time_judge(scan, index, column)) return;
+    lm_value_stamp stamp = scan->view.stamp(scan->view.ctx, index);
+    column->len_min = stamp.len_min;
+    column->len_max = stamp.len_max;
+    column->is_numeric = stamp.is_numeric;
+    column->min = stamp.min;
+    column->max = stamp.max;
+    if (stamp.is_numeric && stamp.min == stamp.max) {
+        column->is_constant = true;
+        column->constant_len = (uint8_t)int_print(stamp.min, column->constant);
+        return;
+    }
+    for (size_t i = m; i-- > 0;) {
+        uint8_t c = scan->literal.text.ptr[i], chars = lm_chars_of_byte(c);
+        if (scan->literal.nocase && is_lower(c)) chars |= lm_chars_of_byte((uint8_t)(c - 32));
+        column->run[i] = (stamp.classes & chars) ? (uint8_t)(column->run[i + 1] + 1) : 0;
+    }
+    size_t most = stamp.len_max < m ? stamp.len_max : m;
+    size_t k = 1;
+    for (; k <= column->run[0] && k <= most; k++) { /* each 3-gram is asked for once */
+        if (k >= 3 && !gram_admits(scan, index, k - 3, k)) break;
+        column->suffix |= k < m ? 1ull << k : 0;
+    }
+    column->contains = k > m;
+    for (size_t len = 1; len < m && len <= most; len++) {
+        size_t j = m - len;
+        if (column->run[j] < len || (len >= 3 && !gram_admits(scan, index, j, j + 3))) break;
+        column->prefix |= 1ull << j;
+    }
+}
+
+static const lm_scan_column *column_get(lm_scan *scan, int32_t index)
+{
+    LM_ASSERT(index >= 0 && (size_t)index < scan->view.count);
+    lm_scan_column *column = &scan->columns[index];
+    if (!column->is_ready) column_judge(scan, (size_t)index, column);
+    return column->same_as ? column->same_as : column;
+}
+
+/* May a value be exactly L[j..j+len)? */
+static bool column_may_equal(const lm_scan *scan, const lm_scan_column *column, size_t j, size_t len)
+{
+    if (!column->is_numeric) return true;
+    const uint8_t *part = scan->literal.text.ptr + j;
+    bool negative = part[0] == '-';
+    size_t digits = len - negative;
+    if (digits == 0 || digits > 19 || (part[negative] == '0' && (digits > 1 || negative))) return false;
+    uint64_t u = 0;
+    for (size_t i = negative; i < len; i++) {
+        if (part[i] < '0' || part[i] > '9') return false;
+        u = u * 10 + (uint64_t)(part[i] - '0');
+    }
+    if (u > (uint64_t)INT64_MAX + negative) return false;
+    int64_t value = negative ? (int64_t)(0 - u) : (int64_t)u;
+    return value >= column->min && value <= column->max;
+}
+
+/* Positions that can follow j behind a variable that is exactly L[j..j+len). */
+static uint64_t column_passes(const lm_scan *scan, const lm_scan_column *column, size_t j)
+{
+    if (column->passes) return column->passes[j];
+    size_t m = scan->literal.text.len;
+    if (column->run[j] < column->len_min) return 0;
+    size_t most = column->run[j] < column->len_max ? column->run[j] : column->len_max;
+    if (most > m - 1 - j) most = m - 1 - j; /* the whole rest is the prefix case */
+    uint64_t next = 0;
+    for (size_t len = column->len_min ? column->len_min : 1; len <= most; len++) {
+        if (column_may_equal(scan, column, j, len)) next |= 1ull << (j + len);
+    }
+    return next;
+}
+
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 /* The text of a piece if it is the same in every line; false for a variable. */
 static bool piece_text(lm_scan *scan, const lm_piece *piece, lm_str *out)
@@ -242,7 +363,7 @@ static bool piece_text(lm_scan *scan, const lm_piece *piece, lm_str *out)
         *out = piece->text;
         return true;
     }
-    lm_scan_column *column = column_get(scan, piece->column);
+    const lm_scan_column *column = column_get(scan, piece->column);
     *out = (lm_str){column->constant, column->constant_len};
     return column->is_constant;
 }
@@ -266,14 +387,14 @@ lm_verdict lm_scan_shape(lm_scan *scan, const lm_shape *shape)
             certain |= text_starts(scan, text.ptr, text.len);
             possible |= certain;
         } else {
-            const lm_scan_column *column = &scan->columns[piece->column];
+            const lm_scan_column *column = column_get(scan, piece->column);
             uint64_t from = possible;
             found = found || column->contains || (from & column->prefix);
             possible = column->suffix;
             certain = 0;
             for (; from; from &= from - 1) {
                 size_t j = (size_t)__builtin_ctzll(from);
-                if (column->run[j] >= column->len_min) possible |= column_passes(scan, column, j);
+                possible |= column_passes(scan, column, j);
             }
         }
     }
@@ -332,13 +453,13 @@ static void walk_on(walk *w, uint32_t piece, size_t j)
             j = (size_t)__builtin_ctzll(next);
             continue;
         }
-        const lm_scan_column *column = &w->scan->columns[w->shape->pieces[piece].column];
+        const lm_scan_column *column = column_get(w->scan, w->shape->pieces[piece].column);
         uint32_t kept = w->now.count;
         if ((column->prefix & (1ull << j)) && cond_push(w, piece, LM_COND_PREFIX, j, m)) {
             way_emit(w);
             w->now.count = kept;
         }
-        uint64_t passes = column->run[j] >= column->len_min ? column_passes(w->scan, column, j) : 0;
+        uint64_t passes = column_passes(w->scan, column, j);
         for (; passes && !w->overflow; passes &= passes - 1) {
             size_t next = (size_t)__builtin_ctzll(passes);
             if (cond_push(w, piece, LM_COND_EQUAL, j, next)) walk_on(w, piece + 1, next);
@@ -363,7 +484,7 @@ bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX]
                 continue;
             }
         } else {
-            const lm_scan_column *column = &scan->columns[shape->pieces[i].column];
+            const lm_scan_column *column = column_get(scan, shape->pieces[i].column);
             starts = column->suffix;
             if (column->contains && cond_push(&w, i, LM_COND_CONTAINS, 0, m)) {
                 way_emit(&w);

@@ -11,6 +11,7 @@ enum {
     SNIFF_BYTES = 1 << 16,
     CONTROL_SHARE = 16,      /* more than one control byte in so many: not text */
     FIELD_LINE_MAX = 1 << 16, /* longer samples are not taken apart */
+    MESSAGE_MAX = 400,       /* of a message is mined: what follows hardly tells templates apart, and their texts are stored */
     /* below this ratio plain compression is tried as well and the smaller one kept */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
@@ -102,21 +103,23 @@ static uint32_t variable_at(const lm_seg_work *work, const lm_shape_entry *entry
     return UINT32_MAX;
 }
 
+static lm_slice cut_message(lm_slice message)
+{
+    return message.len <= MESSAGE_MAX ? message : (lm_slice){message.offset, MESSAGE_MAX};
+}
+
 static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, shape_mark *out)
 {
     const lm_shape_entry *entry = &work->parsed->shapes.items[shape];
     lm_str line = {work->text + entry->sample.offset, entry->sample.len};
     *out = (shape_mark){0};
-    work->messages[shape] = entry->sample;
-    if (line.len > FIELD_LINE_MAX) {
-        work->messages[shape].len = FIELD_LINE_MAX;
-        return LM_OK;
-    }
+    work->messages[shape] = cut_message(entry->sample);
+    if (line.len > FIELD_LINE_MAX) return LM_OK;
     lm_err err = lm_schema_parse(work->schema, line, fields);
     if (err) return err;
     if (fields->message >= 0 && fields->items[fields->message].value.len) {
         lm_str value = fields->items[fields->message].value;
-        work->messages[shape] = (lm_slice){(uint32_t)(value.ptr - work->text), (uint32_t)value.len};
+        work->messages[shape] = cut_message((lm_slice){(uint32_t)(value.ptr - work->text), (uint32_t)value.len});
     }
     if (fields->timestamp >= 0) {
         lm_str value = fields->items[fields->timestamp].value;

@@ -127,17 +127,26 @@ static void save_path(saver *s, const lm_path *path, uint32_t own)
     if (path->index == NO_INDEX) put_text(s, path->key);
 }
 
-/* A path seen once in a long stream is not worth its bytes: parsing gives its values without it. */
+/* Paths that most lines of a long stream lack, and all but the first item of an array, are not worth their bytes: parsing
+ * gives their values without them. */
 static uint32_t number_paths(const lm_schema *schema, uint32_t *numbers)
 {
     uint32_t count = 0;
-    memset(numbers, 0, schema->path_count * sizeof *numbers);
+    for (size_t i = 0; i < schema->path_count; i++) { /* parents come before children */
+        const lm_path *path = &schema->paths[i];
+        bool is_repeat = path->parent != NO_INDEX && ((path->index != NO_INDEX && path->index > 0) || numbers[path->parent] == NO_INDEX);
+        numbers[i] = is_repeat ? NO_INDEX : 0;
+    }
     for (size_t i = schema->path_count; i-- > 0;) {
         const lm_path *path = &schema->paths[i];
+        if (numbers[i] == NO_INDEX) {
+            numbers[i] = 0;
+            continue;
+        }
         uint64_t lines = schema->formats[path->format].lines;
         uint64_t seen = path->field == NO_INDEX ? 0 : schema->fields[path->field].stat->count;
         bool inner = path->field != NO_INDEX && schema->fields[path->field].inner;
-        bool kept = path->parent == NO_INDEX || numbers[i] || inner || (seen && (seen > 2 || lines < 200));
+        bool kept = path->parent == NO_INDEX || numbers[i] || inner || (seen && (seen > lines / 64 || lines < 200));
         numbers[i] = kept;
         if (kept && path->parent != NO_INDEX) numbers[path->parent] = 1;
     }

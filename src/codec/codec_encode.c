@@ -189,6 +189,7 @@ static lm_err encode_block(void *ctx, size_t index)
     codec_enc enc;
     codec_enc_init(&enc, p->mem, p->level);
     enc.zstd_level = b->zstd_level;
+    if (b->members[0]->role == LM_ROLE_SHAPES) enc.values_a_byte = CODEC_LITE_SHAPES_A_BYTE;
     lm_err err;
     if (b->kind) err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
     else if (!b->source.is_set) err = put_column(&enc, b->members[0], &b->bytes);

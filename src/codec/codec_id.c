@@ -68,7 +68,7 @@ lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t
     lm_buf modelled;
     lm_buf_init(&modelled, enc->mem);
     unsigned mode = enc->level == LM_LEVEL_MAX && !enc->is_trial ? MODE_MODEL : MODE_LITE;
-    size_t slower = mode == MODE_LITE ? count / CODEC_LITE_VALUES_A_BYTE : 0;
+    size_t slower = mode == MODE_LITE ? count / enc->values_a_byte : 0;
     lm_err err = put_modelled(enc, ids, count, alphabet, mode, &modelled);
     bool smaller = false;
     if (!err) err = codec_climb(enc, put_planes, &(run){ids, count, alphabet}, modelled.len + slower, out, &smaller);

@@ -185,15 +185,52 @@ ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, si
     m->rc = rc;
 }
 
-static lm_err run_ids(lm_mem *mem, uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out, lm_str in)
+/** Small alphabets: a tree of bits in the context of the one or two ids before, addressed directly. */
+ALWAYS_INLINE void lite_tree(lite *m, bool decodes, unsigned order, uint32_t *s, size_t count, unsigned bits)
+{
+    range_coder rc = m->rc;
+    const uint16_t *rate_of = m->rate_of;
+    uint32_t before = 0, mask = (1u << (bits * order)) - 1;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = decodes ? 0 : s[i], node = 1;
+        slot *tree = m->slots + ((size_t)before << bits);
+        for (unsigned b = bits; b-- > 0;) node = node << 1 | lite_code(&rc, decodes, rate_of, &tree[node], id >> b & 1);
+        id = node ^ 1u << bits;
+        if (decodes) s[i] = id;
+        before = (before << bits | id) & mask;
+    }
+    m->rc = rc;
+}
+
+enum id_way { WAY_GUESS = 0, WAY_TREE1 = 1, WAY_TREE2 = 2 };
+
+static unsigned id_bits(uint32_t alphabet)
 {
     unsigned bits = 1;
     while (bits < 32 && (uint64_t)1 << bits < alphabet) bits++;
+    return bits;
+}
+
+static lm_err run_tree(lm_mem *mem, unsigned order, uint32_t *ids, size_t count, unsigned bits, lm_buf *out, lm_str in)
+{
+    lite m;
+    lm_err err = lite_init(&m, mem, (size_t)1 << (bits * (order + 1)));
+    if (err) return err;
+    if (out) range_init_encoder(&m.rc, out);
+    else range_init_decoder(&m.rc, in);
+    if (out) lite_tree(&m, false, order, ids, count, bits);
+    else lite_tree(&m, true, order, ids, count, bits);
+    if (out) err = range_finish(&m.rc);
+    lite_fini(&m);
+    return err;
+}
+
+static lm_err run_guesses(lm_mem *mem, uint32_t *ids, size_t count, unsigned bits, lm_buf *out, lm_str in)
+{
     id_tables t = {.log = GUESS_LOG};
     while (t.log < 18 && (size_t)1 << t.log < count) t.log++;
     size_t pairs = (size_t)4 << t.log;
     lite m;
-    size_t start = out ? out->len : 0;
     lm_err err = lite_init(&m, mem, ID_LOW + 4096 + 32);
     if (err) return err;
     guess *all = lm_mem_calloc(mem, pairs, sizeof *all);
@@ -208,7 +245,7 @@ static lm_err run_ids(lm_mem *mem, uint32_t *ids, size_t count, uint32_t alphabe
     else range_init_decoder(&m.rc, in);
     if (out) lite_ids(&m, false, &t, ids, count, bits);
     else lite_ids(&m, true, &t, ids, count, bits);
-    if (out) err = range_finish(&m.rc, start);
+    if (out) err = range_finish(&m.rc);
 out:
     lm_mem_release(mem, all, pairs * sizeof *all);
     lite_fini(&m);
@@ -218,26 +255,48 @@ out:
 static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tree, lm_buf *out, lm_str in)
 {
     lite m;
-    size_t start = out ? out->len : 0;
     lm_err err = lite_init(&m, mem, WORD_SLOTS);
     if (err) return err;
     if (out) range_init_encoder(&m.rc, out);
     else range_init_decoder(&m.rc, in);
     if (out) lite_words(&m, false, words, count, tree);
     else lite_words(&m, true, words, count, tree);
-    if (out) err = range_finish(&m.rc, start);
+    if (out) err = range_finish(&m.rc);
     lite_fini(&m);
     return err;
 }
 
+enum { TREE1_BITS_MAX = 8, TREE2_BITS_MAX = 5 };
+
+/* Ids carry the way in front: the smaller of guesses and a tree. */
 lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out)
 {
-    return run_ids(mem, (uint32_t *)(uintptr_t)ids, count, alphabet, out, (lm_str){0});
+    uint32_t *symbols = (uint32_t *)(uintptr_t)ids; /* only read when encoding */
+    unsigned bits = id_bits(alphabet);
+    enum id_way way = bits <= TREE2_BITS_MAX ? WAY_TREE2 : WAY_TREE1;
+    size_t start = out->len;
+    lm_buf tree;
+    lm_buf_init(&tree, mem);
+    lm_err err = lm_buf_u8(out, WAY_GUESS);
+    if (!err) err = run_guesses(mem, symbols, count, bits, out, (lm_str){0});
+    if (!err && bits <= TREE1_BITS_MAX) err = lm_buf_u8(&tree, (uint8_t)way);
+    if (!err && bits <= TREE1_BITS_MAX) err = run_tree(mem, way, symbols, count, bits, &tree, (lm_str){0});
+    if (!err && tree.len && tree.len <= out->len - start) {
+        memcpy(out->ptr + start, tree.ptr, tree.len);
+        out->len = start + tree.len;
+    }
+    lm_buf_fini(&tree);
+    return err;
 }
 
 lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, uint32_t alphabet)
 {
-    return run_ids(mem, ids, count, alphabet, NULL, in);
+    unsigned bits = id_bits(alphabet), way = in.len ? in.ptr[0] : 99;
+    if (in.len) in = (lm_str){in.ptr + 1, in.len - 1};
+    if (way == WAY_GUESS) return run_guesses(mem, ids, count, bits, NULL, in);
+    bool fits = (way == WAY_TREE1 && bits <= TREE1_BITS_MAX) || (way == WAY_TREE2 && bits <= TREE2_BITS_MAX);
+    if (!fits) return codec_damaged("a column of ids has an unknown model");
+    return run_tree(mem, way, ids, count, bits, NULL, in);
 }
 
 /* Words carry the depth of their size tree in front. */

@@ -208,7 +208,6 @@ static lm_err model_run(lm_mem *mem, codec_model model, void *symbols, size_t co
     const model_kind *kind = &kinds[model];
     mix m;
     match_table t = {0};
-    size_t start = out ? out->len : 0;
     lm_err err = mix_init(&m, mem, kind->inputs, kind->sets, clamp(log2_ceil(count * kind->bits) + 1, 12, 22));
     if (err) return err;
     err = match_init(&t, mem, count);
@@ -218,7 +217,7 @@ static lm_err model_run(lm_mem *mem, codec_model model, void *symbols, size_t co
     if (model == CODEC_MODEL_BYTES) model_bytes(&m, &t, symbols, count);
     if (model == CODEC_MODEL_IDS) model_ids(&m, &t, symbols, count, alphabet);
     if (model == CODEC_MODEL_WORDS) model_words(&m, &t, symbols, count);
-    if (out) err = range_finish(&m.rc, start);
+    if (out) err = range_finish(&m.rc);
 out:
     lm_mem_release(mem, t.at, t.count * sizeof *t.at);
     mix_fini(&m);

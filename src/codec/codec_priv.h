@@ -21,6 +21,7 @@ typedef struct codec_enc {
     lm_level level;
     struct ZSTD_CCtx_s *zstd; /* made at first use */
     int zstd_level;           /* for the stream at hand */
+    size_t values_a_byte;     /* CODEC_LITE_..._A_BYTE */
     bool is_trial;            /* sizes are compared on a sample: spend little */
 } codec_enc;
 
@@ -63,8 +64,10 @@ LM_USE lm_err codec_model_put(lm_mem *mem, codec_model model, const void *symbol
 LM_USE lm_err codec_model_get(lm_mem *mem, codec_model model, lm_str in, void *symbols, size_t count, uint32_t alphabet);
 
 /* ---- codec_lite.c: light adaptive models ---- */
-/** A light model decodes slower than zstd does: it has to save a byte for this many values. */
-#define CODEC_LITE_VALUES_A_BYTE 128
+/** A light model decodes slower than zstd does (about 40 ns a value): it has to save a byte for this many values. Ids of
+ *  shapes are read by every search, so there it has to save more. */
+#define CODEC_LITE_VALUES_A_BYTE 64
+#define CODEC_LITE_SHAPES_A_BYTE 24
 LM_USE lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out);
 /** As codec_model_get for ids. */
 LM_USE lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, uint32_t alphabet);

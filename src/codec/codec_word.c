@@ -97,7 +97,7 @@ lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_b
     lm_buf modelled;
     lm_buf_init(&modelled, enc->mem);
     unsigned form = enc->level == LM_LEVEL_MAX && !enc->is_trial ? FORM_MODEL : FORM_LITE;
-    size_t slower = form == FORM_LITE ? count / CODEC_LITE_VALUES_A_BYTE : 0;
+    size_t slower = form == FORM_LITE ? count / enc->values_a_byte : 0;
     lm_err err = put_modelled(enc, words, count, form, &modelled);
     bool smaller = false;
     if (!err) err = codec_climb(enc, put_bytewise, &(run){words, count}, modelled.len + slower, out, &smaller);

@@ -32,7 +32,12 @@ static ZSTD_customMem zstd_memory(lm_mem *mem)
 
 void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level)
 {
-    *enc = (codec_enc){.mem = mem, .level = level, .zstd_level = level == LM_LEVEL_MAX ? 19 : level == LM_LEVEL_DEFAULT ? 9 : 1};
+    *enc = (codec_enc){
+        .mem = mem,
+        .level = level,
+        .zstd_level = level == LM_LEVEL_MAX ? 19 : level == LM_LEVEL_DEFAULT ? 9 : 1,
+        .values_a_byte = CODEC_LITE_VALUES_A_BYTE,
+    };
 }
 
 void codec_enc_fini(codec_enc *enc)

@@ -111,7 +111,8 @@ static void get_spans(lm_reader *r, lm_arena *arena, lm_segment_head *head)
     head->span_count = (size_t)lm_reader_varint(r);
     head->spans = array_of(arena, r, head->span_count, sizeof *head->spans, _Alignof(lm_head_span));
     uint64_t rows = 0;
-    for (size_t i = 0; head->spans && !r->failed && i < head->span_count; i++) {
+    if (!head->spans) return; /* no memory, or r has failed */
+    for (size_t i = 0; !r->failed && i < head->span_count; i++) {
         lm_head_span *span = &head->spans[i];
         span->span.file = (uint32_t)lm_reader_varint_max(r, LM_FILE_COUNT_MAX);
         span->span.rows = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
@@ -140,6 +141,7 @@ lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_h
     head.rows = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
     get_times(&r, &head.time_min, &head.time_max);
     get_spans(&r, arena, &head);
+    if (!head.spans && !r.failed) return lm_mem_err();
     head.raw_block_count = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
     head.templates_raw = lm_reader_varint_max(&r, (uint64_t)LM_SHAPE_COUNT_MAX * 10);
     head.templates_bytes = lm_reader_varint_max(&r, UINT32_MAX);

@@ -279,8 +279,13 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
                 if (column < 0) continue;
                 uint32_t at = cursors[column]++;
                 if ((int32_t)p != view->time_piece) continue;
-                const lm_values *values;
-                if (segment->roles[column].failed || lm_segment_values(segment, (size_t)column, &values) != LM_OK || at >= values->count) {
+                const lm_values *values = NULL;
+                lm_err err = segment->roles[column].failed ? LM_E_CORRUPT : lm_segment_values(segment, (size_t)column, &values);
+                if (err == LM_E_NOMEM || err == LM_E_LIMIT) { /* no damage: the same call may succeed later */
+                    lm_mem_release(segment->mem, cursors, role_count * sizeof *cursors);
+                    return err;
+                }
+                if (err || at >= values->count) {
                     segment->roles[column].failed = LM_E_CORRUPT;
                     continue;
                 }

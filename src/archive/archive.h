@@ -177,6 +177,10 @@ size_t lm_segment_column_count(const lm_segment *segment);
 lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column);
 /** May any value of this column contain needle? false is certain. Uses the column's gram filter; cheap. */
 bool lm_segment_column_may_contain(const lm_segment *segment, size_t column, lm_str needle);
+/** May a value of this column have part in it - at its begin, at its end, or both (be it), as where says? By what kinds of
+ *  values the column has; false is certain. Cheap. */
+enum { LM_AT_BEGIN = 1, LM_AT_END = 2 };
+bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part, unsigned where);
 /** Distinct texts of a column of strings, without decoding which row has which; false: not such a column, or damaged. */
 bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts, uint32_t *out_count);
 /** Are all values of this column times of one layout (schema_time.h)? */

@@ -2,12 +2,6 @@
  * searched once per distinct text, integers are compared as numbers where that says the same, all else as text. */
 #include "search/search_exec_priv.h"
 
-struct lm_cond_cache {
-    struct lm_cond_cache *next;
-    lm_cond cond;
-    lm_cond_bits bits;
-};
-
 typedef struct test {
     lm_cond_kind kind;
     lm_str part;
@@ -18,6 +12,17 @@ typedef struct test {
     uint32_t digit_count;
     uint64_t number, ten_power; /* 10^digit_count */
 } test;
+
+struct lm_cond_cache {
+    struct lm_cond_cache *next;
+    lm_cond cond;
+    test t;
+    const lm_str *texts; /* a dictionary; NULL: another kind of column */
+    uint32_t text_count;
+    uint8_t *fits;       /* by text */
+    bool is_resolved;    /* bits hold */
+    lm_cond_bits bits;
+};
 
 static bool same(const test *t, const uint8_t *text)
 {
@@ -150,67 +155,89 @@ static uint32_t bits_count(const uint64_t *bits, size_t words)
     return count;
 }
 
-static lm_err cond_run(lm_exec *exec, const test *t, size_t column, lm_cond_bits *out)
+/* Decodes the column and marks the values that fit. */
+static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
 {
     const lm_values *values = NULL;
-    const lm_str *texts;
-    uint32_t text_count;
-    uint8_t *fits = NULL;
-    if (lm_segment_column_texts(exec->segment, column, &texts, &text_count)) { /* mostly that is the end of it */
-        fits = lm_arena_alloc(&exec->arena, text_count, 1);
-        if (!fits) return lm_mem_err();
-        uint32_t hits = t->kind == LM_COND_CONTAINS ? dictionary_search(t, texts, text_count, fits) : dictionary_compare(t, texts, text_count, fits);
-        if (hits == 0) {
-            *out = (lm_cond_bits){LM_COND_NONE, 0, NULL};
-            return LM_OK;
-        }
-    }
     lm_err err = lm_segment_values(exec->segment, column, &values);
     if (err == LM_E_CORRUPT) {
-        *out = (lm_cond_bits){LM_COND_UNKNOWN, 0, NULL}; /* its rows go on to rendering, which tells the damage */
+        item->bits = (lm_cond_bits){LM_COND_UNKNOWN, 0, NULL}; /* its rows go on to rendering, which tells the damage */
         return LM_OK;
     }
     if (err) return err;
     exec->columns_decoded++;
-    uint32_t count = lm_values_count(values), found;
+    uint32_t count = lm_values_count(values), text_count, found;
     size_t words = ((size_t)count + 63) / 64;
     uint64_t *bits = lm_arena_alloc(&exec->arena, words * 8, 8);
     if (!bits) return lm_mem_err();
     memset(bits, 0, words * 8);
+    const lm_str *texts;
     const uint32_t *index;
     const int64_t *ints;
-    if (fits && lm_values_dictionary(values, &texts, &text_count, &index)) {
-        for (found = 0; found < count; found++) bits[found / 64] |= (uint64_t)fits[index[found]] << found % 64;
+    if (item->fits && lm_values_dictionary(values, &texts, &text_count, &index)) {
+        for (uint32_t i = 0; i < count; i++) bits[i / 64] |= (uint64_t)item->fits[index[i]] << i % 64;
         found = bits_count(bits, words);
-    } else if (fits && count == text_count) { /* all values distinct */
-        for (found = 0; found < count; found++) bits[found / 64] |= (uint64_t)fits[found] << found % 64;
+    } else if (item->fits && count == item->text_count) { /* all values distinct */
+        for (uint32_t i = 0; i < count; i++) bits[i / 64] |= (uint64_t)item->fits[i] << i % 64;
         found = bits_count(bits, words);
-    } else if (t->is_digits && lm_values_ints(values, &ints)) {
-        found = ints_test(t, ints, count, bits);
+    } else if (item->t.is_digits && lm_values_ints(values, &ints)) {
+        found = ints_test(&item->t, ints, count, bits);
     } else {
-        found = texts_test(t, values, count, bits);
+        found = texts_test(&item->t, values, count, bits);
     }
     lm_cond_state state = found == 0 ? LM_COND_NONE : found == count ? LM_COND_ALL : LM_COND_SOME;
-    *out = (lm_cond_bits){state, count, bits};
+    item->bits = (lm_cond_bits){state, count, bits};
     return LM_OK;
 }
 
-lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_cache **heads, lm_cond_bits *out)
+static lm_err cond_get(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_cache **out)
 {
-    for (lm_cond_cache *item = heads[column]; item; item = item->next) {
+    if (!scan->conds) {
+        scan->conds = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *scan->conds, _Alignof(lm_cond_cache *));
+        if (!scan->conds) return lm_mem_err();
+        for (size_t i = 0; i < exec->column_count; i++) scan->conds[i] = NULL;
+    }
+    for (lm_cond_cache *item = scan->conds[column]; item; item = item->next) {
         if (item->cond.kind == cond->kind && item->cond.begin == cond->begin && item->cond.end == cond->end) {
-            *out = item->bits;
+            *out = item;
             return LM_OK;
         }
     }
     lm_cond_cache *item = lm_arena_alloc(&exec->arena, sizeof *item, _Alignof(lm_cond_cache));
     if (!item) return lm_mem_err();
-    test t = test_make(scan, cond);
-    lm_err err = cond_run(exec, &t, column, &item->bits);
-    if (err) return err;
+    memset(item, 0, sizeof *item);
     item->cond = *cond;
-    item->next = heads[column];
-    heads[column] = item;
-    *out = item->bits;
+    item->t = test_make(scan, cond);
+    if (lm_segment_column_texts(exec->segment, column, &item->texts, &item->text_count)) {
+        item->fits = lm_arena_alloc(&exec->arena, item->text_count, 1);
+        if (!item->fits) return lm_mem_err();
+        uint32_t hits = cond->kind == LM_COND_CONTAINS ? dictionary_search(&item->t, item->texts, item->text_count, item->fits)
+                                                       : dictionary_compare(&item->t, item->texts, item->text_count, item->fits);
+        item->is_resolved = hits == 0;
+        item->bits = (lm_cond_bits){LM_COND_NONE, 0, NULL};
+    }
+    item->next = scan->conds[column];
+    scan->conds[column] = item;
+    *out = item;
     return LM_OK;
+}
+
+lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, bool *out_possible)
+{
+    lm_cond_cache *item = NULL;
+    lm_err err = cond_get(exec, scan, column, cond, &item);
+    if (!err) *out_possible = !item->is_resolved || item->bits.state != LM_COND_NONE;
+    return err;
+}
+
+lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_bits *out)
+{
+    lm_cond_cache *item = NULL;
+    lm_err err = cond_get(exec, scan, column, cond, &item);
+    if (!err && !item->is_resolved) {
+        err = cond_resolve(exec, item, column);
+        item->is_resolved = !err;
+    }
+    if (!err) *out = item->bits;
+    return err;
 }

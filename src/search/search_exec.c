@@ -63,6 +63,11 @@ static bool view_may_contain(void *ctx, size_t column, lm_str needle)
     return lm_segment_column_may_contain(ctx, column, needle);
 }
 
+static bool view_may(void *ctx, size_t column, lm_str part, unsigned where)
+{
+    return lm_segment_column_may(ctx, column, part, where);
+}
+
 static bool view_is_time(void *ctx, size_t column, uint16_t *out_layout)
 {
     return lm_segment_column_is_time(ctx, column, out_layout);
@@ -75,7 +80,7 @@ static bool view_pool(void *ctx, size_t column, lm_str *out)
 
 static lm_err leaf_init(lm_exec *exec, const lm_node *node, lm_leaf *leaf)
 {
-    lm_column_view view = {exec->column_count, view_stamp, view_may_contain, view_is_time, view_pool, exec->segment};
+    lm_column_view view = {exec->column_count, view_stamp, view_may_contain, view_may, view_is_time, view_pool, exec->segment};
     lm_literal only = node->text;
     lm_clause one = {&only, 1};
     lm_demand demand = node->demand;
@@ -105,14 +110,19 @@ static lm_err leaves_init(lm_exec *exec, const lm_node *node)
     return is_leaf ? leaf_init(exec, node, &exec->leaves[node->leaf]) : LM_OK;
 }
 
+static lm_verdict scan_verdict(const lm_exec *exec, lm_scan *scan, const lm_shape *shape)
+{
+    return scan->tight ? (lm_verdict)scan->tight[shape - exec->shapes] : lm_scan_shape(scan, shape);
+}
+
 /* NEVER if some clause has no literal that can be in the shape, else MAYBE. */
-static lm_verdict demand_verdict(lm_leaf *leaf, const lm_demand *demand, const lm_shape *shape)
+static lm_verdict demand_verdict(const lm_exec *exec, lm_leaf *leaf, const lm_demand *demand, const lm_shape *shape)
 {
     lm_scan *scan = leaf->scans;
     for (uint32_t i = 0; i < demand->count; i++) {
         bool possible = false;
         for (uint32_t k = 0; k < demand->clauses[i].count; k++, scan++) {
-            possible = possible || lm_scan_shape(scan, shape) != LM_NEVER;
+            possible = possible || scan_verdict(exec, scan, shape) != LM_NEVER;
         }
         if (!possible) return LM_NEVER;
     }
@@ -123,8 +133,8 @@ static lm_verdict node_verdict(lm_exec *exec, const lm_node *node, const lm_shap
 {
     switch (node->kind) {
     case LM_NODE_ALL: return LM_ALWAYS;
-    case LM_NODE_TEXT: return lm_scan_shape(&exec->leaves[node->leaf].scans[0], shape);
-    case LM_NODE_REGEX: return demand_verdict(&exec->leaves[node->leaf], &node->demand, shape);
+    case LM_NODE_TEXT: return scan_verdict(exec, &exec->leaves[node->leaf].scans[0], shape);
+    case LM_NODE_REGEX: return demand_verdict(exec, &exec->leaves[node->leaf], &node->demand, shape);
     case LM_NODE_NOT: return (lm_verdict)(LM_ALWAYS - node_verdict(exec, node->first, shape));
     case LM_NODE_AND:
     case LM_NODE_OR: {
@@ -143,14 +153,27 @@ static lm_verdict node_verdict(lm_exec *exec, const lm_node *node, const lm_shap
     return LM_MAYBE;
 }
 
+/* First by stamps alone. If some shapes may have the literals, dictionaries are asked whether they have the parts: mostly
+ * that rules them out, and neither shape ids nor values need to be decoded. */
 static lm_err shapes_judge(lm_exec *exec)
 {
+    bool any = false;
+    lm_err err = LM_OK;
     exec->verdicts = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
     if (!exec->verdicts) return lm_mem_err();
     for (size_t i = 0; i < exec->shape_count; i++) {
         exec->verdicts[i] = (uint8_t)node_verdict(exec, exec->query->root, &exec->shapes[i]);
+        any = any || exec->verdicts[i] == LM_MAYBE;
     }
-    return LM_OK;
+    for (uint32_t i = 0; i < exec->query->leaf_count && any && !err; i++) {
+        lm_leaf *leaf = &exec->leaves[i];
+        if (!leaf->node || leaf->node->kind == LM_NODE_FIELD) continue;
+        for (uint32_t k = 0; k < leaf->scan_count && !err; k++) err = lm_exec_tighten(exec, &leaf->scans[k]);
+    }
+    for (size_t i = 0; i < exec->shape_count && any && !err; i++) {
+        if (exec->verdicts[i] == LM_MAYBE) exec->verdicts[i] = (uint8_t)node_verdict(exec, exec->query->root, &exec->shapes[i]);
+    }
+    return err;
 }
 
 lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_options *options, const lm_archive *archive, size_t index)

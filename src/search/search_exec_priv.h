@@ -86,9 +86,12 @@ typedef struct lm_cond_bits {
 } lm_cond_bits;
 
 typedef struct lm_cond_cache lm_cond_cache;
-/** Which values of the column meet the condition? Kept in heads (one a column) for later calls with the same
- *  scan. */
-LM_USE lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_cache **heads, lm_cond_bits *out);
+/** Which values of the column meet the condition? Kept for later calls with the same scan. */
+LM_USE lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_bits *out);
+/** Can any? Looks into dictionaries only. */
+LM_USE lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, bool *out_possible);
+/** Fills scan->tight. */
+LM_USE lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan);
 
 /* ---- row plans (search_plan.c) --------------------------------------------------------------- */
 

@@ -139,7 +139,7 @@ lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, u
 /* ---- literals as plans ------------------------------------------------------------------------ */
 
 /* Evaluates the conditions of one way. Terms that always hold are dropped. */
-static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way, lm_cond_cache **heads, lm_row_plan *plan,
+static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way, lm_row_plan *plan,
                           uint8_t *out_act)
 {
     size_t kept = plan->term_count;
@@ -158,7 +158,7 @@ static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, c
         const lm_cond *cond = &way->conds[order[i]];
         int32_t column = shape->pieces[cond->piece].column;
         lm_cond_bits bits;
-        lm_err err = lm_cond_eval(exec, scan, (size_t)column, cond, heads, &bits);
+        lm_err err = lm_cond_eval(exec, scan, (size_t)column, cond, &bits);
         if (!err) err = lm_exec_cancelled(exec);
         if (err) return err;
         if (bits.state == LM_COND_NONE) {
@@ -181,12 +181,12 @@ static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, c
     return LM_OK;
 }
 
-static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_cond_cache **heads, lm_row_plan *plan)
+static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_row_plan *plan)
 {
     const lm_shape *shape = &exec->shapes[shape_index];
     size_t first_way = plan->way_count, first_term = plan->term_count;
     uint8_t act = LM_ACT_NEVER;
-    lm_verdict verdict = exec->verdicts[shape_index] == LM_NEVER && !exec->query->needs_fields ? LM_NEVER : lm_scan_shape(scan, shape);
+    lm_verdict verdict = exec->verdicts[shape_index] == LM_NEVER && !exec->query->needs_fields ? LM_NEVER : scan->tight ? (lm_verdict)scan->tight[shape_index] : lm_scan_shape(scan, shape);
     if (verdict == LM_ALWAYS) act = LM_ACT_ALWAYS;
     if (verdict == LM_MAYBE) {
         lm_way ways[LM_WAYS_MAX];
@@ -198,7 +198,7 @@ static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_
         for (uint32_t i = 0; i < count && act != LM_ACT_ALWAYS; i++) {
             uint8_t one;
             size_t term_before = plan->term_count;
-            lm_err err = way_resolve(exec, scan, shape, &ways[i], heads, plan, &one);
+            lm_err err = way_resolve(exec, scan, shape, &ways[i], plan, &one);
             if (err) return err;
             if (one == LM_ACT_NEVER) continue;
             if (one != LM_ACT_WAYS) {
@@ -219,17 +219,49 @@ static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_
     return LM_OK;
 }
 
+/* Does some way of the shape survive what dictionaries say? */
+static lm_err shape_tighten(lm_exec *exec, lm_scan *scan, const lm_shape *shape, bool *out_possible)
+{
+    lm_way ways[LM_WAYS_MAX];
+    uint32_t count = 0;
+    *out_possible = true;
+    if (!lm_scan_ways(scan, shape, ways, &count)) return LM_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        bool holds = true;
+        for (uint32_t k = 0; k < ways[i].count && holds; k++) {
+            const lm_cond *cond = &ways[i].conds[k];
+            lm_err err = lm_cond_try(exec, scan, (size_t)shape->pieces[cond->piece].column, cond, &holds);
+            if (err) return err;
+        }
+        if (holds) return LM_OK;
+    }
+    *out_possible = false;
+    return LM_OK;
+}
+
+lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan)
+{
+    uint8_t *tight = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
+    if (!tight) return lm_mem_err();
+    for (size_t s = 0; s < exec->shape_count; s++) {
+        bool possible = true;
+        lm_verdict verdict = exec->verdicts[s] == LM_NEVER && !exec->query->needs_fields ? LM_NEVER : lm_scan_shape(scan, &exec->shapes[s]);
+        lm_err err = verdict == LM_MAYBE ? shape_tighten(exec, scan, &exec->shapes[s], &possible) : LM_OK;
+        if (err) return err;
+        tight[s] = (uint8_t)(possible ? verdict : LM_NEVER);
+    }
+    scan->tight = tight;
+    return LM_OK;
+}
+
 lm_err lm_exec_scan(lm_exec *exec, lm_scan *scan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
 {
     lm_row_plan plan;
     lm_err err = lm_row_plan_init(exec, &plan);
-    lm_cond_cache **heads = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *heads, _Alignof(lm_cond_cache *));
-    if (!err && !heads) err = lm_mem_err();
     plan.is_window = scan->is_window;
-    for (size_t i = 0; i < exec->column_count && !err; i++) heads[i] = NULL;
     for (uint32_t s = 0; s < exec->shape_count && !err; s++) {
         plan.first_way[s] = (uint32_t)plan.way_count;
-        err = shape_plan(exec, scan, s, heads, &plan);
+        err = shape_plan(exec, scan, s, &plan);
     }
     if (!err) err = lm_row_plan_run(exec, &plan, care, yes, maybe);
     lm_row_plan_fini(exec, &plan);

@@ -166,7 +166,8 @@ typedef struct lm_column_view {
     size_t count;
     lm_value_stamp (*stamp)(void *ctx, size_t column);
     bool (*may_contain)(void *ctx, size_t column, lm_str needle);
-    bool (*is_time)(void *ctx, size_t column, uint16_t *out_layout); /* may be NULL, as the next */
+    bool (*may)(void *ctx, size_t column, lm_str part, unsigned where); /* LM_AT_*; may be NULL, as the next two */
+    bool (*is_time)(void *ctx, size_t column, uint16_t *out_layout);
     bool (*pool)(void *ctx, size_t column, lm_str *out); /* is the column's text somewhere in these lines? */
     void *ctx;
 } lm_column_view;
@@ -195,6 +196,8 @@ typedef struct lm_scan {
     bool is_window;            /* then fitting is necessary, not sufficient */
     lm_column_view view;
     struct lm_scan_column *columns; /* by column; filled when first asked for */
+    struct lm_cond_cache **conds;   /* by column: conditions tried so far (search_column.c) */
+    uint8_t *tight;                 /* by shape: its verdict after a look into dictionaries; NULL: not yet looked */
     struct lm_scan_column *pooled;  /* all pooled columns are one; NULL until asked for */
     struct lm_time_mask *time_masks; /* by layout, those met so far */
     uint64_t where[256];       /* bit i: byte i of the literal is this byte */

@@ -159,6 +159,13 @@ static bool gram_admits(const lm_scan *scan, size_t column, size_t begin, size_t
     return scan->view.may_contain(scan->view.ctx, column, (lm_str){scan->literal.text.ptr + begin, end - begin});
 }
 
+/* By the kinds of values that the column has. */
+static bool kinds_admit(const lm_scan *scan, size_t column, size_t begin, size_t end, unsigned where)
+{
+    if (scan->literal.nocase || !scan->view.may) return true;
+    return scan->view.may(scan->view.ctx, column, (lm_str){scan->literal.text.ptr + begin, end - begin}, where);
+}
+
 static size_t int_print(int64_t value, uint8_t *dst)
 {
     uint8_t digits[20];
@@ -303,13 +310,13 @@ static void column_judge(lm_scan *scan, size_t index, lm_scan_column *column)
     size_t k = 1;
     for (; k <= column->run[0] && k <= most; k++) { /* each 3-gram is asked for once */
         if (k >= 3 && !gram_admits(scan, index, k - 3, k)) break;
-        column->suffix |= k < m ? 1ull << k : 0;
+        if (k < m && kinds_admit(scan, index, 0, k, LM_AT_END)) column->suffix |= 1ull << k;
     }
-    column->contains = k > m;
+    column->contains = k > m && kinds_admit(scan, index, 0, m, 0);
     for (size_t len = 1; len < m && len <= most; len++) {
         size_t j = m - len;
         if (column->run[j] < len || (len >= 3 && !gram_admits(scan, index, j, j + 3))) break;
-        column->prefix |= 1ull << j;
+        if (kinds_admit(scan, index, j, m, LM_AT_BEGIN)) column->prefix |= 1ull << j;
     }
 }
 
@@ -324,7 +331,7 @@ static const lm_scan_column *column_get(lm_scan *scan, int32_t index)
 /* May a value be exactly L[j..j+len)? */
 static bool column_may_equal(const lm_scan *scan, const lm_scan_column *column, size_t j, size_t len)
 {
-    if (!column->is_numeric) return true;
+    if (!column->is_numeric) return kinds_admit(scan, (size_t)(column - scan->columns), j, j + len, LM_AT_BEGIN | LM_AT_END);
     const uint8_t *part = scan->literal.text.ptr + j;
     bool negative = part[0] == '-';
     size_t digits = len - negative;

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Every query on every log: logmill search against `zstd -dc | grep` on a zstd -3 file and ripgrep on the raw text.
+
+CPU time (user + system, children included), the best of several runs, output to /dev/null through a pipe that counts;
+the output itself is compared once. Queries are made from each log: absent, rare and frequent strings, strings that cross
+constant text and variables, numbers, patterns. Prints one JSON line a query and a table of the worst.
+
+  bench_search.py PROGRAM [--archives FOLDER] LOG...      logs are packed into FOLDER (kept) if they are not there yet
+"""
+import argparse, collections, hashlib, json, os, random, re, resource, shlex, subprocess, sys
+
+SEARCH = None
+
+
+def cpu(argv, stdout):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = subprocess.run(argv, stdout=stdout, stderr=subprocess.DEVNULL, shell=isinstance(argv, str)).returncode
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1000, code
+
+
+def best(argv, runs):
+    with open(os.devnull, "wb") as null:
+        return min(cpu(argv, null)[0] for _ in range(runs))
+
+
+def digest(argv):
+    out = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, shell=isinstance(argv, str)).stdout
+    return hashlib.md5(out).hexdigest(), out.count(b"\n")
+
+
+def quote(text):
+    return '"' + "".join("\\" + c if c in '"\\' else c for c in text) + '"'
+
+
+def queries(path, rng):
+    """(kind, grep flags, grep pattern, query) made from the lines themselves."""
+    lines = open(path, errors="replace").read().split("\n")
+    lines = [l for l in lines if l and l.isascii() and l.isprintable()]
+    text = "\n".join(lines)
+    found = []
+
+    def fixed(kind, needle):
+        found.append((kind, "-F", needle, "|= " + quote(needle)))
+
+    fixed("absent word", "zqx_not_there")
+    fixed("absent hex", "0badc0ffee0ddf00d")
+    fixed("absent number", "987654321987")
+    fixed("absent short", "ZQ")
+    line = rng.choice(lines)
+    fixed("whole line", line)
+    for _ in range(2):  # rare: a long token with digits
+        tokens = [t for t in re.findall(r"[\w.:-]{9,}", rng.choice(lines)) if re.search(r"\d", t)]
+        if tokens:
+            fixed("token", rng.choice(tokens))
+    for _ in range(4):
+        line = rng.choice(lines)
+        begin = rng.randrange(len(line))
+        fixed("crossing", line[begin:begin + rng.randint(4, 24)])
+    words = collections.Counter(re.findall(r"[A-Za-z]{5,}", text[:2000000]))
+    fixed("frequent word", words.most_common(3)[-1][0])
+    fixed("uncommon word", words.most_common()[len(words) // 2][0])
+    numbers = re.findall(r"\b\d{3,5}\b", rng.choice(lines))
+    if numbers:
+        fixed("number", rng.choice(numbers))
+        fixed("number apart", " " + rng.choice(numbers) + " ")
+    fixed("one letter", "e")
+    stamp = re.search(r"\d\d:\d\d:\d\d", rng.choice(lines))
+    if stamp:
+        fixed("second", stamp.group())
+        fixed("minute", stamp.group()[:5] + ":")
+    a, b = words.most_common(8)[-1][0], words.most_common()[len(words) // 2][0]
+    for kind, pattern in [("regex gap", a + ".*" + b), ("regex either", a + "|" + b), ("regex class", b + r"[ :=]+[0-9a-z]+"),
+                          ("regex digits", r"[0-9]{3}\.[0-9]{3}"), ("regex begin", "^" + re.escape(line[:6]).replace(r"\ ", " "))]:
+        found.append((kind, "-P", pattern, "|~ " + quote(pattern)))
+    pattern = "(?i)" + b.upper()
+    found.append(("regex any case", "-P", pattern, "|~ " + quote(pattern)))
+    found.append(("both", None, ("-F", a, b), f"|= {quote(a)} |= {quote(b)}"))
+    return found
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("program")
+    args.add_argument("--archives", default="bench-archives")
+    args.add_argument("--runs", type=int, default=3)
+    args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--search", default="search", help="words between program and query (default: search)")
+    args.add_argument("--pack", default="pack -q {log} -o {archive}")
+    args.add_argument("logs", nargs="+")
+    o = args.parse_args()
+    os.makedirs(o.archives, exist_ok=True)
+    worst, wrong, slower, total = [], 0, 0, 0
+    for log in o.logs:
+        name = os.path.splitext(os.path.basename(log))[0]
+        archive, zst = f"{o.archives}/{name}.lm", f"{o.archives}/{name}.zst"
+        if not os.path.exists(archive):
+            subprocess.run([o.program] + shlex.split(o.pack.format(log=log, archive=archive)), check=True)
+        if not os.path.exists(zst):
+            subprocess.run(["zstd", "-q", "-3", "-f", log, "-o", zst], check=True)
+        raw_bytes = os.path.getsize(log)
+        for kind, flag, pattern, query in queries(log, random.Random(o.seed)):
+            mine = [o.program] + shlex.split(o.search) + [query, archive]
+            if flag:
+                peer = f"zstd -dc {shlex.quote(zst)} | LC_ALL=C grep -a {flag} -e {shlex.quote(pattern)}"
+                rg = ["rg", "-a", "--no-filename", "--no-line-number", "--no-unicode", "--color=never"] + (["-F"] if flag == "-F" else ["-P"] if "(?i)" in pattern else []) + ["-e", pattern, log]
+            else:
+                peer = f"zstd -dc {shlex.quote(zst)} | LC_ALL=C grep -aF -e {shlex.quote(pattern[1])} | LC_ALL=C grep -aF -e {shlex.quote(pattern[2])}"
+                rg = None
+            got, lines = digest(mine)
+            want, want_lines = digest(peer)
+            ok = got == want
+            times = [best(mine, o.runs), best(peer, o.runs), best(rg, o.runs) if rg else 0]
+            count_ms = best([o.program] + shlex.split(o.search) + ["-c", query, archive], o.runs)
+            total += 1
+            wrong += not ok
+            slower += times[0] >= times[1]
+            row = {"name": "search", "input": name, "kind": kind, "query": query[:100], "lines": lines, "equal": ok,
+                   "logmill_ms": round(times[0], 1), "count_ms": round(count_ms, 1), "zstd_grep_ms": round(times[1], 1), "rg_raw_ms": round(times[2], 1),
+                   "ms_per_100mb": round(times[0] * 1e8 / raw_bytes, 1), "runs": o.runs}
+            if not ok:
+                row["expected_lines"] = want_lines
+            print(json.dumps(row), flush=True)
+            worst.append((times[0] / max(times[1], 0.1), row))
+    worst.sort(key=lambda w: -w[0])
+    print(f"\n{total} queries: {total - wrong} equal, {wrong} wrong; {total - slower} faster than zstd -dc | grep, {slower} not")
+    for ratio, row in worst[:12]:
+        print(f"  {ratio:5.2f}  {row['input']:14} {row['kind']:14} {row['logmill_ms']:7.1f} ms  zstd|grep {row['zstd_grep_ms']:7.1f}  rg {row['rg_raw_ms']:6.1f}  {row['lines']:7} lines")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

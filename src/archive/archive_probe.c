@@ -1,0 +1,112 @@
+/* Can a text be part of a column's values? Answered by the classes of the column, without opening it. */
+#include "archive/archive_view.h"
+
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(uint8_t c, bool upper)
+{
+    return is_digit(c) || (upper ? c >= 'A' && c <= 'F' : c >= 'a' && c <= 'f');
+}
+
+static bool digits_admit(lm_str part)
+{
+    for (size_t i = 0; i < part.len; i++) {
+        if (!is_digit(part.ptr[i])) return false;
+    }
+    return true;
+}
+
+static bool hex_admits(lm_str part, size_t width, bool upper, bool is_whole, bool is_fixed)
+{
+    if (part.len > width || (is_whole && is_fixed && part.len != width)) return false;
+    for (size_t i = 0; i < part.len; i++) {
+        if (!is_hex(part.ptr[i], upper)) return false;
+    }
+    return true;
+}
+
+/* A sign can only be the first byte of a value. */
+static bool sign_take(lm_str *part)
+{
+    if (part->len == 0 || part->ptr[0] != '-') return false;
+    part->ptr++, part->len--;
+    return true;
+}
+
+/* scale: digits behind the point; short_tail: trailing zeros and a bare point are left out. */
+static bool decimal_admits(lm_str part, size_t scale, bool short_tail, bool at_begin, bool at_end)
+{
+    (void)sign_take(&part);
+    const uint8_t *point = part.len ? memchr(part.ptr, '.', part.len) : NULL;
+    size_t before = point ? (size_t)(point - part.ptr) : part.len, after = point ? part.len - before - 1 : 0;
+    if (!digits_admit((lm_str){part.ptr, before}) || before > 20) return false;
+    if (!point) {
+        if (short_tail) return true;
+        return at_end ? part.len <= scale && !at_begin : true;
+    }
+    return digits_admit((lm_str){point + 1, after}) && after <= scale && (!at_end || short_tail || after == scale);
+}
+
+/* Runs of one to three digits with points between, as far as the part shows. */
+static bool ip4_admits(lm_str part, bool at_begin, bool at_end)
+{
+    size_t run = 0, points = 0;
+    for (size_t i = 0; i < part.len; i++) {
+        if (part.ptr[i] == '.') {
+            if (++points > 3 || (run == 0 && (i > 0 || at_begin))) return false;
+            run = 0;
+        } else if (!is_digit(part.ptr[i]) || ++run > 3) {
+            return false;
+        }
+    }
+    return !at_end || (run > 0 && (!at_begin || points == 3));
+}
+
+static bool uuid_admits(lm_str part, bool at_begin, bool at_end)
+{
+    if (part.len > 36) return false;
+    for (size_t at = at_end ? 36 - part.len : 0; at + part.len <= 36; at++) {
+        size_t i = 0;
+        for (; i < part.len; i++) {
+            size_t place = at + i;
+            bool is_dash = place == 8 || place == 13 || place == 18 || place == 23;
+            if (is_dash ? part.ptr[i] != '-' : !is_hex(part.ptr[i], false)) break;
+        }
+        if (i == part.len) return true;
+        if (at_begin) break;
+    }
+    return false;
+}
+
+static bool class_admits(uint32_t vclass, lm_str part, unsigned where)
+{
+    bool at_begin = where & LM_AT_BEGIN, at_end = where & LM_AT_END, is_whole = at_begin && at_end;
+    if (vclass >= LM_VC_TIME || vclass == LM_VC_STR || vclass == LM_VC_STR_UNIQUE) return true;
+    if (lm_vclass_width(vclass) && vclass != LM_VC_UUID) return hex_admits(part, 2u * lm_vclass_width(vclass), false, is_whole, true);
+    if (vclass == LM_VC_UUID) return uuid_admits(part, at_begin, at_end);
+    if (vclass == LM_VC_INT) {
+        (void)sign_take(&part);
+        return part.len <= 19 && digits_admit(part);
+    }
+    if (vclass == LM_VC_IP4) return ip4_admits(part, at_begin, at_end);
+    if (vclass == LM_VC_HEXV_LOWER || vclass == LM_VC_HEXV_UPPER) return hex_admits(part, 16, vclass == LM_VC_HEXV_UPPER, is_whole, false);
+    if (vclass > LM_VC_HEX_UPPER) return hex_admits(part, vclass - LM_VC_HEX_UPPER, true, is_whole, true);
+    if (vclass > LM_VC_HEX_LOWER) return hex_admits(part, vclass - LM_VC_HEX_LOWER, false, is_whole, true);
+    if (vclass > LM_VC_DECT) return decimal_admits(part, vclass - LM_VC_DECT, true, at_begin, at_end);
+    if (vclass > LM_VC_DEC) return decimal_admits(part, vclass - LM_VC_DEC, false, at_begin, at_end);
+    size_t width = vclass - LM_VC_ZINT;
+    return part.len <= width && (!is_whole || part.len == width) && digits_admit(part);
+}
+
+bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part, unsigned where)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    const lm_role_format *format = &segment->roles[column].format;
+    for (uint32_t c = 0; c < format->class_count; c++) {
+        if (class_admits(format->classes[c], part, where)) return true;
+    }
+    return format->class_count == 0;
+}

@@ -6,7 +6,7 @@
  */
 #include "schema/schema_priv.h"
 
-enum { SAVE_VERSION = 1, NAME_BYTES_MAX = 65536 };
+enum { SAVE_VERSION = 1, NAME_BYTES_MAX = 65536, SAVED_PATHS_MAX = 400 };
 static const uint8_t save_magic[4] = {'L', 'M', 'S', 'C'};
 
 /* ---- writing: errors stick to the buffer's writer ---- */
@@ -134,7 +134,7 @@ static uint32_t number_paths(const lm_schema *schema, uint32_t *numbers)
     uint32_t count = 0;
     for (size_t i = 0; i < schema->path_count; i++) { /* parents come before children */
         const lm_path *path = &schema->paths[i];
-        bool is_repeat = path->parent != NO_INDEX && ((path->index != NO_INDEX && path->index > 0) || numbers[path->parent] == NO_INDEX);
+        bool is_repeat = path->parent != NO_INDEX && ((path->index != NO_INDEX && path->index > 0) || i >= SAVED_PATHS_MAX || numbers[path->parent] == NO_INDEX);
         numbers[i] = is_repeat ? NO_INDEX : 0;
     }
     for (size_t i = schema->path_count; i-- > 0;) {

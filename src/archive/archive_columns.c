@@ -398,6 +398,17 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
     }
 }
 
+/** Decimals of one class: none is longer than the longer one of the ends, written with all their digits. */
+static void stamp_decimals(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int64_t max)
+{
+    uint8_t printed[LM_VALUE_TEXT_MAX];
+    bool is_trimmed = vclass > LM_VC_DECT;
+    uint32_t full = is_trimmed ? vclass - LM_VC_DECT + LM_VC_DEC : vclass;
+    size_t low = lm_value_print(full, min, NULL, printed), high = lm_value_print(full, max, NULL, printed);
+    stamp->len_max = (uint32_t)(low > high ? low : high);
+    stamp->len_min = (uint32_t)(is_trimmed || min < 0 ? 1 : low);
+}
+
 /** 3-grams of a dictionary as a bitmap; none for a small dictionary or when most bits would be set. */
 static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role, unsigned *out_log2)
 {
@@ -446,6 +457,7 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
             stamp_class(&stamp, c, min, max);
         }
     }
+    if (!role->classes && lm_vclass_key(role->uniform) == LM_KEY_DEC) stamp_decimals(&stamp, role->uniform, min, max);
     unsigned log2 = 0;
     if (has_text) {
         for (uint32_t i = 0; i < role->text_count; i++) {

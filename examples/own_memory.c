@@ -1,6 +1,7 @@
 /*
- * An embedder's view: an allocator of one's own with a limit, no threads, and the text of an archive taken by a callback.
- * Prints the bytes and lines that came, and the most memory that was in use.
+ * An embedder's view: an allocator of one's own with a limit, no threads, and the text of an
+ * archive taken by a callback. Prints the bytes and lines that came, and the most memory that was
+ * in use.
  *
  *     own_memory LOG|ARCHIVE
  */
@@ -40,7 +41,8 @@ static bool add_up(void *ctx, size_t file_index, lm_text bytes)
     struct sums *sums = ctx;
     (void)file_index;
     sums->bytes += bytes.len;
-    for (size_t i = 0; i < bytes.len; i++) sums->lines += bytes.ptr[i] == '\n';
+    for (size_t i = 0; i < bytes.len; i++)
+        sums->lines += bytes.ptr[i] == '\n';
     return true;
 }
 
@@ -59,13 +61,17 @@ int main(int argc, char **argv)
     options.resize = account_resize;
     options.release = account_release;
     options.allocator_ctx = &account;
-    options.memory_bytes = 128u << 20; /* more than this: LM_ERR_LIMIT, whatever an archive claims */
+    options.memory_bytes =
+        128u << 20; /* more than this: LM_ERR_LIMIT, whatever an archive claims */
     options.threads = 1;
     lm_err err = lm_context_new(&options, &context);
     if (!err) err = lm_view_open(context, argv[1], 0, &view);
     if (!err) err = lm_view_read(view, LM_ALL_FILES, add_up, &sums);
-    if (err) fprintf(stderr, "%s\n", lm_last_error(context).text);
-    else printf("%zu bytes, %zu lines, at most %zu KiB of memory\n", sums.bytes, sums.lines, account.peak / 1024);
+    if (err)
+        fprintf(stderr, "%s\n", lm_last_error(context).text);
+    else
+        printf("%zu bytes, %zu lines, at most %zu KiB of memory\n", sums.bytes, sums.lines,
+               account.peak / 1024);
 
     lm_view_close(view);
     lm_context_free(context);

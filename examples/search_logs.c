@@ -1,5 +1,6 @@
 /*
- * Pack a log, then ask the archive: prints the matching lines with their numbers, and how many there were.
+ * Pack a log, then ask the archive: prints the matching lines with their numbers, and how many
+ * there were.
  *
  *     search_logs LOG ARCHIVE QUERY
  *     search_logs app.log app.lm 'level>=warn |= "timeout"'
@@ -46,7 +47,8 @@ int main(int argc, char **argv)
         job.replace = true;
         err = lm_pack(context, &job, &packed);
         if (!err) {
-            printf("%llu bytes became %llu\n", (unsigned long long)packed.bytes_in, (unsigned long long)packed.bytes_out);
+            printf("%llu bytes became %llu\n", (unsigned long long)packed.bytes_in,
+                   (unsigned long long)packed.bytes_out);
         }
     }
 
@@ -56,7 +58,9 @@ int main(int argc, char **argv)
         question.query = argv[3];
         err = lm_view_search(view, &question, print_hit, NULL, &answer);
     }
-    if (!err) printf("%llu of %llu lines\n", (unsigned long long)answer.matches, (unsigned long long)answer.lines_total);
+    if (!err)
+        printf("%llu of %llu lines\n", (unsigned long long)answer.matches,
+               (unsigned long long)answer.lines_total);
 
     if (err) fprintf(stderr, "%s\n", lm_last_error(context).text);
     lm_view_close(view); /* views before their context */

@@ -1,5 +1,6 @@
 /*
- * What does this log say? Prints the ten most frequent templates of a log or an archive, and the fields of its lines.
+ * What does this log say? Prints the ten most frequent templates of a log or an archive, and the
+ * fields of its lines.
  *
  *     top_templates LOG|ARCHIVE
  */
@@ -38,7 +39,8 @@ int main(int argc, char **argv)
     if (!err) err = lm_view_open(context, argv[1], 0, &view);
     if (!err) err = lm_view_templates(view, LM_TEMPLATES_EXAMPLES, &templates, &count);
     for (size_t i = 0; i < count && i < 10; i++) {
-        printf("%8llu  %.*s\n", (unsigned long long)templates[i].count, (int)templates[i].text.len, templates[i].text.ptr);
+        printf("%8llu  %.*s\n", (unsigned long long)templates[i].count, (int)templates[i].text.len,
+               templates[i].text.ptr);
         printf("          e.g. %.*s\n", (int)templates[i].example.len, templates[i].example.ptr);
     }
 

@@ -1,4 +1,5 @@
-/** Everything of liblogmill: packing (lm.h), reading (lm_view.h), questions (lm_search.h), templates (lm_mine.h). */
+/** Everything of liblogmill: packing (lm.h), reading (lm_view.h), questions (lm_search.h),
+ * templates (lm_mine.h). */
 #ifndef LOGMILL_LOGMILL_H
 #define LOGMILL_LOGMILL_H
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #ifndef LM_VERSION
-#define LM_VERSION "0.1.0"
+#    define LM_VERSION "0.1.0"
 #endif
 
 /* The public codes are the rooms' codes: one list, checked here. */
@@ -99,7 +99,8 @@ uint32_t lm_context_threads(const lm_context *context)
 lm_err api_pool(lm_context *context, uint64_t work_bytes, lm_pool **out)
 {
     *out = context->pool;
-    if (context->pool || context->options.threads == 1 || work_bytes < POOL_WORK_BYTES_MIN) return LM_OK;
+    if (context->pool || context->options.threads == 1 || work_bytes < POOL_WORK_BYTES_MIN)
+        return LM_OK;
     lm_err err = lm_pool_new(context->mem, context->options.threads, &context->pool);
     if (!err) *out = context->pool;
     return err;

@@ -1,13 +1,15 @@
 /**
- * Comparing the templates of two views. Templates are paired by their text; those without a partner are tried as patterns
- * on each other's text, since the same event may have a variable more where more lines were seen.
+ * Comparing the templates of two views. Templates are paired by their text; those without a partner
+ * are tried as patterns on each other's text, since the same event may have a variable more where
+ * more lines were seen.
  */
 #include "api/api_priv.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/** More unpaired templates than this on either side are not tried against each other: the work is their product. */
+/** More unpaired templates than this on either side are not tried against each other: the work is
+ * their product. */
 #define PATTERN_TRIES_MAX 4096u
 
 typedef struct paired {
@@ -33,7 +35,8 @@ static bool is_slot(lm_str s, size_t at)
     return at + 3 <= s.len && memcmp(s.ptr + at, "<*>", 3) == 0;
 }
 
-/** Does text fit pattern, where <*> stands for one byte or more? Two fingers; O(pattern * text) at worst. */
+/** Does text fit pattern, where <*> stands for one byte or more? Two fingers; O(pattern * text) at
+ * worst. */
 static bool pattern_fits(lm_str pattern, lm_str text)
 {
     size_t p = 0, t = 0, slot = SIZE_MAX, slot_text = 0;
@@ -64,7 +67,8 @@ static lm_err side_load(lm_view *view, lm_arena *arena, paired **out, size_t *ou
     paired *side = lm_arena_alloc(arena, count * sizeof *side, _Alignof(paired));
     if (!side) return lm_mem_err();
     for (size_t i = 0; i < count; i++) {
-        side[i] = (paired){.item = &items[i], .hash = lm_hash64(items[i].text.ptr, items[i].text.len)};
+        side[i] =
+            (paired){.item = &items[i], .hash = lm_hash64(items[i].text.ptr, items[i].text.len)};
     }
     qsort(side, count, sizeof *side, paired_compare);
     *out = side;
@@ -82,13 +86,17 @@ static void pair_up(paired *a, paired *b)
 static void pair_by_text(paired *a, size_t a_count, paired *b, size_t b_count)
 {
     for (size_t i = 0, j = 0; i < a_count && j < b_count;) {
-        if (a[i].hash == b[j].hash) pair_up(&a[i++], &b[j++]);
-        else if (a[i].hash < b[j].hash) i++;
-        else j++;
+        if (a[i].hash == b[j].hash)
+            pair_up(&a[i++], &b[j++]);
+        else if (a[i].hash < b[j].hash)
+            i++;
+        else
+            j++;
     }
 }
 
-/** A template that covers several of the other side's is paired with all of them: its share is compared with their sum. */
+/** A template that covers several of the other side's is paired with all of them: its share is
+ * compared with their sum. */
 static void pair_by_pattern(paired *a, size_t a_count, paired *b, size_t b_count)
 {
     if (a_count > PATTERN_TRIES_MAX || b_count > PATTERN_TRIES_MAX) return;
@@ -129,14 +137,16 @@ static double share(uint64_t count, uint64_t lines)
     return lines ? (double)count / (double)lines : 0;
 }
 
-/** Within three standard deviations of a count that was to be expected: five lines instead of two say nothing. */
+/** Within three standard deviations of a count that was to be expected: five lines instead of two
+ * say nothing. */
 static bool is_chance(double count, double expected)
 {
     double off = count - expected;
     return off * off <= 9 * (expected > count ? expected : count);
 }
 
-static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_difference **out, size_t *out_count)
+static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_difference **out,
+                   size_t *out_count)
 {
     lm_arena *arena = &after->diff;
     paired *a = NULL, *b = NULL;
@@ -152,7 +162,8 @@ static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_diff
     pair_by_text(a, a_count, b, b_count);
     pair_by_pattern(a, a_count, b, b_count);
 
-    lm_difference *list = lm_arena_alloc(arena, (a_count + b_count) * sizeof *list, _Alignof(lm_difference));
+    lm_difference *list =
+        lm_arena_alloc(arena, (a_count + b_count) * sizeof *list, _Alignof(lm_difference));
     if (!list) return lm_mem_err();
     for (size_t i = 0; i < a_count; i++) {
         if (a[i].is_paired) continue;
@@ -166,8 +177,10 @@ static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_diff
         }
         double ratio = share(is, after->totals.lines) / share(was, before->totals.lines);
         if (ratio < factor && ratio > 1 / factor) continue;
-        if (is_chance((double)is, share(was, before->totals.lines) * (double)after->totals.lines)) continue;
-        list[count++] = (lm_difference){ratio > 1 ? LM_CHANGE_MORE : LM_CHANGE_LESS, b[i].item->text, was, is, ratio};
+        if (is_chance((double)is, share(was, before->totals.lines) * (double)after->totals.lines))
+            continue;
+        list[count++] = (lm_difference){ratio > 1 ? LM_CHANGE_MORE : LM_CHANGE_LESS,
+                                        b[i].item->text, was, is, ratio};
     }
     qsort(list, count, sizeof *list, difference_compare);
     *out = list;
@@ -175,7 +188,8 @@ static lm_err diff(lm_view *before, lm_view *after, double factor, const lm_diff
     return LM_OK;
 }
 
-lm_err lm_view_diff(lm_view *before, lm_view *after, double factor, const lm_difference **out, size_t *out_count)
+lm_err lm_view_diff(lm_view *before, lm_view *after, double factor, const lm_difference **out,
+                    size_t *out_count)
 {
     LM_ASSERT(before->magic == VIEW_MAGIC && after->magic == VIEW_MAGIC);
     return context_end(after->context, diff(before, after, factor, out, out_count));

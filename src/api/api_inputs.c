@@ -24,7 +24,9 @@ lm_err api_is_archive(const char *path, bool *out)
 }
 
 lm_err lm_inputs_each(lm_context *context, const char *const *paths, size_t path_count,
-                      lm_err (*take)(void *ctx, const char *const *paths, size_t path_count, bool is_archive), void *take_ctx)
+                      lm_err (*take)(void *ctx, const char *const *paths, size_t path_count,
+                                     bool is_archive),
+                      void *take_ctx)
 {
     lm_file_list list = {0};
     lm_err err = lm_file_list_make(context->mem, paths, path_count, &list);
@@ -39,12 +41,13 @@ lm_err lm_inputs_each(lm_context *context, const char *const *paths, size_t path
         if (!err) err = take(take_ctx, (const char *const *)list.paths + i, 1, true);
         run = i + 1;
     }
-    if (!err && run < list.count) err = take(take_ctx, (const char *const *)list.paths + run, list.count - run, false);
+    if (!err && run < list.count)
+        err = take(take_ctx, (const char *const *)list.paths + run, list.count - run, false);
     lm_file_list_fini(&list);
     return context_end(context, err);
 }
 
-/* ---- lines of a log ------------------------------------------------------------------------------------------ */
+/* ---- lines of a log ---- */
 
 typedef struct line_batch {
     lm_str lines[LINES_BATCH];
@@ -52,7 +55,8 @@ typedef struct line_batch {
 } line_batch;
 
 /** Cut text into whole lines and hand them on; what is behind the last '\n' is left. */
-static lm_err lines_take(lm_buf *text, bool is_end, line_batch *batch, api_line_fn take, void *take_ctx)
+static lm_err lines_take(lm_buf *text, bool is_end, line_batch *batch, api_line_fn take,
+                         void *take_ctx)
 {
     size_t at = 0;
     lm_err err = LM_OK;
@@ -100,7 +104,7 @@ lm_err api_each_lines(lm_context *context, const char *path, api_line_fn take, v
     return err;
 }
 
-/* ---- temporary archives of plain logs ------------------------------------------------------------------------ */
+/* ---- temporary archives of plain logs ---- */
 
 lm_err api_spool(lm_context *context, const char *path, const char *copy)
 {
@@ -110,7 +114,8 @@ lm_err api_spool(lm_context *context, const char *path, const char *copy)
     lm_err err = chunk ? lm_source_open(context->mem, path, true, &source) : lm_mem_err();
     if (!err) err = lm_outfile_new(context->mem, copy, &file);
     for (size_t got = 1; !err && got;) {
-        if (api_is_cancelled(context)) err = lm_fail(LM_E_CANCELLED, "stopped while reading '%s'", path);
+        if (api_is_cancelled(context))
+            err = lm_fail(LM_E_CANCELLED, "stopped while reading '%s'", path);
         if (!err) err = lm_source_read(source, chunk, READ_CHUNK_BYTES, &got);
         if (!err && got) err = lm_outfile_write(file, chunk, got);
     }
@@ -138,18 +143,22 @@ static lm_err view_new(lm_context *context, lm_archive *archive, bool is_archive
     return LM_OK;
 }
 
-static lm_err view_of_archive(lm_context *context, const char *path, unsigned flags, bool is_archive, lm_view **out)
+static lm_err view_of_archive(lm_context *context, const char *path, unsigned flags,
+                              bool is_archive, lm_view **out)
 {
     lm_archive *archive = NULL;
     lm_err err = lm_archive_open(context->mem, path, (flags & LM_VIEW_SALVAGE) != 0, &archive);
     if (err) return err;
     err = view_new(context, archive, is_archive, out);
-    if (err) lm_archive_close(archive);
-    else (*out)->is_salvaged = (flags & LM_VIEW_SALVAGE) != 0;
+    if (err)
+        lm_archive_close(archive);
+    else
+        (*out)->is_salvaged = (flags & LM_VIEW_SALVAGE) != 0;
     return err;
 }
 
-static lm_err view_of_logs(lm_context *context, const char *const *paths, size_t count, lm_view **out)
+static lm_err view_of_logs(lm_context *context, const char *const *paths, size_t count,
+                           lm_view **out)
 {
     lm_pack_job job = LM_PACK_JOB_INIT;
     job.level = LM_PACK_FAST;
@@ -188,8 +197,10 @@ static lm_err view_open(lm_context *context, const char *path, unsigned flags, l
     bool is_archive = false;
     lm_err err = api_is_archive(path, &is_archive);
     if (err) return err;
-    if (is_archive || (flags & LM_VIEW_SALVAGE)) return view_of_archive(context, path, flags, true, out);
-    if (flags & LM_VIEW_ARCHIVE_ONLY) return lm_fail(LM_E_CORRUPT, "'%s' is not a logmill archive", path);
+    if (is_archive || (flags & LM_VIEW_SALVAGE))
+        return view_of_archive(context, path, flags, true, out);
+    if (flags & LM_VIEW_ARCHIVE_ONLY)
+        return lm_fail(LM_E_CORRUPT, "'%s' is not a logmill archive", path);
     return view_of_logs(context, &path, 1, out);
 }
 
@@ -199,7 +210,8 @@ lm_err lm_view_open(lm_context *context, const char *path, unsigned flags, lm_vi
     return context_end(context, view_open(context, path, flags, out));
 }
 
-lm_err lm_view_open_logs(lm_context *context, const char *const *paths, size_t path_count, lm_view **out)
+lm_err lm_view_open_logs(lm_context *context, const char *const *paths, size_t path_count,
+                         lm_view **out)
 {
     LM_ASSERT(context->magic == CONTEXT_MAGIC);
     if (path_count == 1) return lm_view_open(context, paths[0], 0, out);

@@ -1,7 +1,8 @@
 /** Templates of bare messages: one file, one message a line. */
 #include "api/api_priv.h"
 
-/** Threads that a steadiness report compares with one; small, since the answer must not depend on it. */
+/** Threads that a steadiness report compares with one; small, since the answer must not depend on
+ * it. */
 #define CONVERGENCE_THREADS 4u
 
 /** Messages in memory, and the shape of each. */
@@ -15,9 +16,12 @@ typedef struct mining {
 static lm_err mining_take(void *ctx, const lm_str *lines, size_t count)
 {
     mining *work = ctx;
-    if (work->count + count > UINT32_MAX) return lm_fail(LM_E_LIMIT, "more than %u messages", UINT32_MAX);
-    lm_err err = lm_vec_grow(work->context->mem, &work->shapes, &work->cap, work->count + count, sizeof *work->shapes);
-    for (size_t i = 0; i < count && !err; i++) err = lm_miner_add(work->miner, lines[i], &work->shapes[work->count + i]);
+    if (work->count + count > UINT32_MAX)
+        return lm_fail(LM_E_LIMIT, "more than %u messages", UINT32_MAX);
+    lm_err err = lm_vec_grow(work->context->mem, &work->shapes, &work->cap, work->count + count,
+                             sizeof *work->shapes);
+    for (size_t i = 0; i < count && !err; i++)
+        err = lm_miner_add(work->miner, lines[i], &work->shapes[work->count + i]);
     if (!err) work->count += count;
     return err;
 }
@@ -36,8 +40,8 @@ static lm_err rules_apply(mining *work, const char *yaml, lm_arena *arena)
     return err ? err : lm_miner_rules_set(work->miner, rules, count);
 }
 
-lm_err lm_messages_assign(lm_context *context, const char *path, const char *template_yaml, lm_assigned_fn take,
-                          void *take_ctx)
+lm_err lm_messages_assign(lm_context *context, const char *path, const char *template_yaml,
+                          lm_assigned_fn take, void *take_ctx)
 {
     LM_ASSERT(context->magic == CONTEXT_MAGIC);
     mining work = {.context = context};
@@ -56,7 +60,7 @@ lm_err lm_messages_assign(lm_context *context, const char *path, const char *tem
     return context_end(context, err);
 }
 
-/* ---- steadiness ---------------------------------------------------------------------------------------------- */
+/* ---- steadiness ---- */
 
 /** All lines of the file as one text, so that it can be dealt out in parts. */
 typedef struct message_list {
@@ -69,7 +73,8 @@ typedef struct message_list {
 static lm_err list_take(void *ctx, const lm_str *lines, size_t count)
 {
     message_list *list = ctx;
-    lm_err err = lm_vec_grow(list->context->mem, &list->ends, &list->cap, list->count + count, sizeof *list->ends);
+    lm_err err = lm_vec_grow(list->context->mem, &list->ends, &list->cap, list->count + count,
+                             sizeof *list->ends);
     for (size_t i = 0; i < count && !err; i++) {
         err = lm_buf_append(&list->text, lines[i].ptr, lines[i].len);
         list->ends[list->count + i] = list->text.len;
@@ -108,13 +113,15 @@ static lm_err part_join(lm_context *context, lm_miner *into, mining_part *part)
     size_t shapes = lm_miner_shape_count(part->miner);
     uint32_t *map = lm_mem_alloc(context->mem, shapes * sizeof *map);
     lm_err err = map ? lm_miner_join(into, part->miner, map) : lm_mem_err();
-    for (size_t i = part->begin; i < part->end && !err; i++) part->shapes[i] = map[part->shapes[i]];
+    for (size_t i = part->begin; i < part->end && !err; i++)
+        part->shapes[i] = map[part->shapes[i]];
     lm_mem_release(context->mem, map, shapes * sizeof *map);
     return err;
 }
 
 /** Mine the list with several threads, a miner each, joined at the end. */
-static lm_err mine_parts(lm_context *context, const message_list *list, lm_miner *into, uint32_t *shapes)
+static lm_err mine_parts(lm_context *context, const message_list *list, lm_miner *into,
+                         uint32_t *shapes)
 {
     mining_part parts[CONVERGENCE_THREADS] = {0};
     lm_pool *pool = NULL;
@@ -127,16 +134,18 @@ static lm_err mine_parts(lm_context *context, const message_list *list, lm_miner
         err = lm_miner_new(context->mem, NULL, &parts[i].miner);
     }
     if (!err) err = lm_pool_for(pool, CONVERGENCE_THREADS, part_run, parts);
-    for (size_t i = 0; i < CONVERGENCE_THREADS && !err; i++) err = part_join(context, into, &parts[i]);
+    for (size_t i = 0; i < CONVERGENCE_THREADS && !err; i++)
+        err = part_join(context, into, &parts[i]);
     if (!err) err = lm_miner_settle(into);
-    for (size_t i = 0; i < CONVERGENCE_THREADS; i++) lm_miner_free(parts[i].miner);
+    for (size_t i = 0; i < CONVERGENCE_THREADS; i++)
+        lm_miner_free(parts[i].miner);
     lm_pool_free(pool);
     return err;
 }
 
 /** Are the groups the same? Each template of one side must meet one of the other, both ways. */
-static lm_err groups_compare(lm_context *context, const mining *one, const lm_miner *other, const uint32_t *other_shapes,
-                             bool *out_same)
+static lm_err groups_compare(lm_context *context, const mining *one, const lm_miner *other,
+                             const uint32_t *other_shapes, bool *out_same)
 {
     size_t a_count = lm_miner_template_count(one->miner), b_count = lm_miner_template_count(other);
     size_t bytes = (a_count + b_count) * sizeof(uint32_t);
@@ -146,7 +155,8 @@ static lm_err groups_compare(lm_context *context, const mining *one, const lm_mi
     uint32_t *of_b = partner + a_count;
     bool is_same = true;
     for (size_t i = 0; i < one->count && is_same; i++) {
-        uint32_t a = lm_miner_template_of(one->miner, one->shapes[i]), b = lm_miner_template_of(other, other_shapes[i]);
+        uint32_t a = lm_miner_template_of(one->miner, one->shapes[i]),
+                 b = lm_miner_template_of(other, other_shapes[i]);
         if (partner[a] == UINT32_MAX) partner[a] = b;
         if (of_b[b] == UINT32_MAX) of_b[b] = a;
         is_same = partner[a] == b && of_b[b] == a;
@@ -156,14 +166,17 @@ static lm_err groups_compare(lm_context *context, const mining *one, const lm_mi
     return LM_OK;
 }
 
-/** Mine the first half, keep each shape's template text as a hash, mine the rest, count what kept its text. */
+/** Mine the first half, keep each shape's template text as a hash, mine the rest, count what kept
+ * its text. */
 static lm_err mine_halves(mining *work, const message_list *list, lm_convergence *out)
 {
     lm_context *context = work->context;
     uint64_t *texts = NULL; /* by shape */
     size_t half = list->count / 2, shapes = 0;
-    lm_err err = lm_vec_grow(context->mem, &work->shapes, &work->cap, list->count, sizeof *work->shapes);
-    for (size_t i = 0; i < half && !err; i++) err = lm_miner_add(work->miner, list_at(list, i), &work->shapes[i]);
+    lm_err err =
+        lm_vec_grow(context->mem, &work->shapes, &work->cap, list->count, sizeof *work->shapes);
+    for (size_t i = 0; i < half && !err; i++)
+        err = lm_miner_add(work->miner, list_at(list, i), &work->shapes[i]);
     if (!err) err = lm_miner_settle(work->miner);
     if (err) return err;
     shapes = lm_miner_shape_count(work->miner);
@@ -173,10 +186,12 @@ static lm_err mine_halves(mining *work, const message_list *list, lm_convergence
         lm_str text = lm_miner_text(work->miner, lm_miner_template_of(work->miner, (uint32_t)i));
         texts[i] = lm_hash64(text.ptr, text.len);
     }
-    for (size_t i = half; i < list->count && !err; i++) err = lm_miner_add(work->miner, list_at(list, i), &work->shapes[i]);
+    for (size_t i = half; i < list->count && !err; i++)
+        err = lm_miner_add(work->miner, list_at(list, i), &work->shapes[i]);
     if (!err) err = lm_miner_settle(work->miner);
     for (size_t i = 0; i < half && !err; i++) {
-        lm_str text = lm_miner_text(work->miner, lm_miner_template_of(work->miner, work->shapes[i]));
+        lm_str text =
+            lm_miner_text(work->miner, lm_miner_template_of(work->miner, work->shapes[i]));
         out->first_half_steady += texts[work->shapes[i]] == lm_hash64(text.ptr, text.len);
     }
     work->count = list->count;
@@ -204,8 +219,10 @@ static lm_err templates_count(const mining *work, uint64_t *out)
 /** The plain way: one miner, message after message. */
 static lm_err mining_all(mining *work, const message_list *list)
 {
-    lm_err err = lm_vec_grow(work->context->mem, &work->shapes, &work->cap, list->count, sizeof *work->shapes);
-    for (size_t i = 0; i < list->count && !err; i++) err = lm_miner_add(work->miner, list_at(list, i), &work->shapes[i]);
+    lm_err err = lm_vec_grow(work->context->mem, &work->shapes, &work->cap, list->count,
+                             sizeof *work->shapes);
+    for (size_t i = 0; i < list->count && !err; i++)
+        err = lm_miner_add(work->miner, list_at(list, i), &work->shapes[i]);
     work->count = list->count;
     return err ? err : lm_miner_settle(work->miner);
 }
@@ -243,8 +260,10 @@ lm_err lm_messages_convergence(lm_context *context, const char *path, lm_converg
     lm_convergence found = {0};
     lm_buf_init(&list.text, context->mem);
     lm_err err = api_each_lines(context, path, list_take, &list);
-    if (!err && list.count == 0) found = (lm_convergence){.threads = CONVERGENCE_THREADS, .threads_agree = true};
-    else if (!err) err = converge(context, &list, &found);
+    if (!err && list.count == 0)
+        found = (lm_convergence){.threads = CONVERGENCE_THREADS, .threads_agree = true};
+    else if (!err)
+        err = converge(context, &list, &found);
     if (!err) *out = found;
     lm_mem_release(context->mem, list.ends, list.cap * sizeof *list.ends);
     lm_buf_fini(&list.text);

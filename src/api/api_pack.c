@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- what the archive room tells, passed on ------------------------------------------------------------------ */
+/* ---- what the archive room tells, passed on ---- */
 
 typedef struct pack_watch {
     lm_context *context;
@@ -26,11 +26,12 @@ static void watch_bad(void *ctx, const char *path, const char *text)
 static void watch_progress(void *ctx, const lm_pack_progress *now)
 {
     lm_context *context = ((pack_watch *)ctx)->context;
-    lm_progress told = {.bytes_done = now->bytes_in, .bytes_total = now->bytes_total, .bytes_out = now->bytes_out};
+    lm_progress told = {
+        .bytes_done = now->bytes_in, .bytes_total = now->bytes_total, .bytes_out = now->bytes_out};
     context->options.progress(context->options.progress_ctx, &told);
 }
 
-/* ---- the list of inputs -------------------------------------------------------------------------------------- */
+/* ---- the list of inputs ---- */
 
 static bool is_same_file(const char *path, const struct stat *other)
 {
@@ -38,7 +39,8 @@ static bool is_same_file(const char *path, const struct stat *other)
     return stat(path, &info) == 0 && info.st_dev == other->st_dev && info.st_ino == other->st_ino;
 }
 
-/** An archive that replaces an old one in a folder that is being packed must not pack the old one. */
+/** An archive that replaces an old one in a folder that is being packed must not pack the old one.
+ */
 static void list_drop_output(lm_file_list *list, const char *output)
 {
     struct stat info;
@@ -55,7 +57,8 @@ static uint64_t list_bytes(const lm_file_list *list)
     uint64_t bytes = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct stat info;
-        bool is_known = strcmp(list->paths[i], "-") != 0 && stat(list->paths[i], &info) == 0 && S_ISREG(info.st_mode);
+        bool is_known = strcmp(list->paths[i], "-") != 0 && stat(list->paths[i], &info) == 0 &&
+                        S_ISREG(info.st_mode);
         bytes += is_known ? (uint64_t)info.st_size : POOL_WORK_BYTES_MIN;
     }
     return bytes;
@@ -67,7 +70,8 @@ static lm_err list_spool(lm_context *context, lm_file_list *list, bool *spooled)
     for (size_t i = 0; i < list->count; i++) {
         char copy[LM_PATH_BYTES_MAX];
         struct stat info;
-        bool is_stream = strcmp(list->paths[i], "-") != 0 && stat(list->paths[i], &info) == 0 && !S_ISREG(info.st_mode);
+        bool is_stream = strcmp(list->paths[i], "-") != 0 && stat(list->paths[i], &info) == 0 &&
+                         !S_ISREG(info.st_mode);
         if (!is_stream) continue;
         lm_err err = lm_temp_make(copy, sizeof copy);
         if (err) return err;
@@ -85,8 +89,8 @@ static lm_err list_spool(lm_context *context, lm_file_list *list, bool *spooled)
     return LM_OK;
 }
 
-lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count, const lm_pack_job *job,
-                      const char *out_path, lm_pack_result *out)
+lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count,
+                      const lm_pack_job *job, const char *out_path, lm_pack_result *out)
 {
     lm_file_list list = {0};
     pack_watch watch = {.context = context};
@@ -119,8 +123,8 @@ lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t coun
         .cancel = context->options.cancel,
     };
     lm_pack_report report = {0};
-    err = lm_archive_pack(context->mem, pool, (const char *const *)list.paths, list.count, &options, out_path,
-                          watch_bad, &watch, &report);
+    err = lm_archive_pack(context->mem, pool, (const char *const *)list.paths, list.count, &options,
+                          out_path, watch_bad, &watch, &report);
     if (err) goto out;
     *out = (lm_pack_result){
         .bytes_in = report.bytes_in,
@@ -162,7 +166,8 @@ lm_err lm_pack(lm_context *context, const lm_pack_job *job, lm_pack_result *out)
     LM_ASSERT(context->magic == CONTEXT_MAGIC);
     lm_pack_result result = {0};
     lm_err err = job_check(job);
-    if (!err) err = api_pack_paths(context, job->inputs, job->input_count, job, job->output, &result);
+    if (!err)
+        err = api_pack_paths(context, job->inputs, job->input_count, job, job->output, &result);
     if (err) return context_end(context, err);
     if (out) *out = result;
     return LM_OK;

@@ -13,7 +13,8 @@
 #define CONTEXT_MAGIC 0x6c6d6378u
 #define VIEW_MAGIC    0x6c6d7677u
 
-/** Less work than this is done by the calling thread alone: starting workers costs more than it gives. */
+/** Less work than this is done by the calling thread alone: starting workers costs more than it
+ * gives. */
 #define POOL_WORK_BYTES_MIN (16u << 20)
 
 struct lm_context {
@@ -29,12 +30,12 @@ struct lm_view {
     uint32_t magic;
     lm_context *context;
     lm_archive *archive;
-    bool is_archive;       /* what the user named was one */
-    bool is_salvaged;      /* opened with LM_VIEW_SALVAGE */
+    bool is_archive;  /* what the user named was one */
+    bool is_salvaged; /* opened with LM_VIEW_SALVAGE */
     lm_view_totals totals;
     lm_arena costs, templates, search, diff; /* each holds what its function handed out last */
-    lm_segment *segment;   /* kept open between neighbouring reads; NULL if none */
-    size_t segment_index;  /* which it is */
+    lm_segment *segment;  /* kept open between neighbouring reads; NULL if none */
+    size_t segment_index; /* which it is */
 };
 
 /** Every public function ends through this: keeps the failure's words in the context. */
@@ -68,9 +69,10 @@ static inline lm_str api_str(const char *s)
 LM_USE lm_err api_is_archive(const char *path, bool *out);
 /** Copy what can be read only once (standard input, a pipe) to the file at `copy`. */
 LM_USE lm_err api_spool(lm_context *context, const char *path, const char *copy);
-/** Pack to a path without asking whether it exists; shared by lm_pack and by views of plain logs. */
-LM_USE lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count, const lm_pack_job *job,
-                             const char *out_path, lm_pack_result *out);
+/** Pack to a path without asking whether it exists; shared by lm_pack and by views of plain logs.
+ */
+LM_USE lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count,
+                             const lm_pack_job *job, const char *out_path, lm_pack_result *out);
 void api_view_sum(lm_view *view);
 /** Segment of the view, opened at most once in a row; owned by the view. */
 LM_USE lm_err api_view_segment(lm_view *view, size_t index, lm_segment **out);
@@ -78,6 +80,7 @@ LM_USE lm_err api_view_segment(lm_view *view, size_t index, lm_segment **out);
 /** Told each line of a file, without its '\n'. */
 typedef lm_err (*api_line_fn)(void *ctx, const lm_str *lines, size_t count);
 /** Read a log (unpacked if it is packed) in batches of lines. */
-LM_USE lm_err api_each_lines(lm_context *context, const char *path, api_line_fn take, void *take_ctx);
+LM_USE lm_err api_each_lines(lm_context *context, const char *path, api_line_fn take,
+                             void *take_ctx);
 
 #endif

@@ -8,11 +8,12 @@ typedef struct field_list {
     size_t cap;
 } field_list;
 
-static lm_err format_tell(lm_context *context, const lm_schema *schema, size_t index, lm_text source,
-                          const lm_schema_job *job, field_list *fields)
+static lm_err format_tell(lm_context *context, const lm_schema *schema, size_t index,
+                          lm_text source, const lm_schema_job *job, field_list *fields)
 {
     lm_schema_format format = lm_schema_format_at(schema, index);
-    lm_err err = lm_vec_grow(context->mem, &fields->items, &fields->cap, format.field_count, sizeof *fields->items);
+    lm_err err = lm_vec_grow(context->mem, &fields->items, &fields->cap, format.field_count,
+                             sizeof *fields->items);
     if (err) return err;
     for (size_t i = 0; i < format.field_count; i++) {
         const lm_schema_field *from = &format.fields[i];
@@ -22,7 +23,8 @@ static lm_err format_tell(lm_context *context, const lm_schema *schema, size_t i
             .detail = api_text(from->detail),
             .count = from->count,
             .distinct = from->distinct,
-            .examples = {api_text(from->examples[0]), api_text(from->examples[1]), api_text(from->examples[2])},
+            .examples = {api_text(from->examples[0]), api_text(from->examples[1]),
+                         api_text(from->examples[2])},
         };
     }
     lm_view_format told = {
@@ -38,14 +40,17 @@ static lm_err format_tell(lm_context *context, const lm_schema *schema, size_t i
     return LM_OK;
 }
 
-static lm_err schema_tell(lm_context *context, const lm_schema *schema, lm_text source, const lm_schema_job *job)
+static lm_err schema_tell(lm_context *context, const lm_schema *schema, lm_text source,
+                          const lm_schema_job *job)
 {
     field_list fields = {0};
     lm_err err = LM_OK;
     size_t formats = lm_schema_format_count(schema);
-    for (size_t i = 0; i < formats && !err; i++) err = format_tell(context, schema, i, source, job, &fields);
+    for (size_t i = 0; i < formats && !err; i++)
+        err = format_tell(context, schema, i, source, job, &fields);
     size_t conflicts = job->conflict ? lm_schema_conflict_count(schema) : 0;
-    for (size_t i = 0; i < conflicts && !err; i++) job->conflict(job->ctx, api_text(lm_schema_conflict_at(schema, i)));
+    for (size_t i = 0; i < conflicts && !err; i++)
+        job->conflict(job->ctx, api_text(lm_schema_conflict_at(schema, i)));
     lm_mem_release(context->mem, fields.items, fields.cap * sizeof *fields.items);
     return err;
 }
@@ -92,7 +97,8 @@ static lm_err schema_take(void *ctx, const char *const *paths, size_t path_count
     schema_work *work = ctx;
     lm_err err = LM_OK;
     for (size_t i = 0; i < path_count && !err; i++) {
-        err = is_archive ? of_archive(work->context, paths[i], work->job) : of_log(work->context, paths[i], work->job);
+        err = is_archive ? of_archive(work->context, paths[i], work->job)
+                         : of_log(work->context, paths[i], work->job);
     }
     return err;
 }
@@ -101,7 +107,8 @@ lm_err lm_schema_of(lm_context *context, const char *path, const lm_schema_job *
 {
     LM_ASSERT(context->magic == CONTEXT_MAGIC);
     if (job->struct_bytes < sizeof *job) {
-        return context_end(context, lm_fail(LM_E_USAGE, "struct_bytes of lm_schema_job is not set"));
+        return context_end(context,
+                           lm_fail(LM_E_USAGE, "struct_bytes of lm_schema_job is not set"));
     }
     schema_work work = {context, job};
     return lm_inputs_each(context, &path, 1, schema_take, &work);

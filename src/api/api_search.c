@@ -2,10 +2,12 @@
  * Searching a view: what lm_search tells, with neighbours, fields, and templates to follow.
  *
  *   lm_search --match--> told() --without context--> hit()
- *                             `--with context--> neighbours before (from the last one told) --> hit --> owed lines after
+ *                             `--with context--> neighbours before (from the last one told) --> hit
+ * --> owed lines after
  *
- * Context: `last` is the last row told, in global order (segment, row). Lines after a match are owed and paid when the
- * next match comes or the search ends, so that no line is told twice and gaps are known.
+ * Context: `last` is the last row told, in global order (segment, row). Lines after a match are
+ * owed and paid when the next match comes or the search ends, so that no line is told twice and
+ * gaps are known.
  */
 #include "api/api_priv.h"
 
@@ -19,16 +21,16 @@ typedef struct searching {
     const lm_question *question;
     bool (*hit)(void *ctx, const lm_hit *hit);
     void *hit_ctx;
-    lm_err err;              /* failure inside a callback */
-    bool is_stopped;         /* the caller said so */
-    uint64_t told;           /* matches told */
-    const uint64_t *follow;  /* bitmap of template ids to let through; NULL: all */
-    uint32_t follow_count;   /* ids in it */
+    lm_err err;             /* failure inside a callback */
+    bool is_stopped;        /* the caller said so */
+    uint64_t told;          /* matches told */
+    const uint64_t *follow; /* bitmap of template ids to let through; NULL: all */
+    uint32_t follow_count;  /* ids in it */
     /* context */
     bool has_last;
-    position last;           /* last row told */
-    uint64_t owed;           /* lines after the last match still to tell */
-    lm_buf text;             /* of a neighbour */
+    position last; /* last row told */
+    uint64_t owed; /* lines after the last match still to tell */
+    lm_buf text;   /* of a neighbour */
     /* fields of a line */
     lm_arena field_arena;
     lm_fields fields;
@@ -36,7 +38,7 @@ typedef struct searching {
     size_t told_fields_cap;
 } searching;
 
-/* ---- one line ------------------------------------------------------------------------------------------------ */
+/* ---- one line ---- */
 
 static lm_err fields_fill(searching *work, size_t segment, lm_str line, lm_hit *hit)
 {
@@ -44,15 +46,17 @@ static lm_err fields_fill(searching *work, size_t segment, lm_str line, lm_hit *
     uint32_t stream = lm_archive_segment_at(view->archive, segment)->stream;
     lm_arena_reset(&work->field_arena);
     work->fields = (lm_fields){.arena = &work->field_arena, .format = -1};
-    lm_err err = lm_schema_parse(lm_archive_stream_schema(view->archive, stream), line, &work->fields);
+    lm_err err =
+        lm_schema_parse(lm_archive_stream_schema(view->archive, stream), line, &work->fields);
     if (!err) {
-        err = lm_vec_grow(view->context->mem, &work->told_fields, &work->told_fields_cap, work->fields.count,
-                          sizeof *work->told_fields);
+        err = lm_vec_grow(view->context->mem, &work->told_fields, &work->told_fields_cap,
+                          work->fields.count, sizeof *work->told_fields);
     }
     if (err) return err;
     for (size_t i = 0; i < work->fields.count; i++) {
         const lm_field *field = &work->fields.items[i];
-        work->told_fields[i] = (lm_hit_field){api_text(field->name), api_text(field->value), lm_type_name(field->type)};
+        work->told_fields[i] = (lm_hit_field){api_text(field->name), api_text(field->value),
+                                              lm_type_name(field->type)};
     }
     hit->fields = work->told_fields;
     hit->field_count = work->fields.count;
@@ -74,7 +78,7 @@ static bool tell(searching *work, position at, lm_str line, lm_hit *hit)
     return false;
 }
 
-/* ---- neighbours ---------------------------------------------------------------------------------------------- */
+/* ---- neighbours ---- */
 
 static uint32_t rows_of(const searching *work, size_t segment)
 {
@@ -142,7 +146,8 @@ static bool tell_neighbour(searching *work, position at, bool follows_gap)
     return tell(work, at, (lm_str){work->text.ptr, len}, &hit);
 }
 
-/** Tell the lines owed after the last match, up to `stop` (NULL: as many as there are in the file). */
+/** Tell the lines owed after the last match, up to `stop` (NULL: as many as there are in the file).
+ */
 static bool pay_owed(searching *work, const position *stop)
 {
     position at = work->last;
@@ -160,13 +165,15 @@ static bool pay_owed(searching *work, const position *stop)
     return !work->err;
 }
 
-/** Tell the lines before a match that were not told yet. *out_gap: were lines left out before the first of them? */
+/** Tell the lines before a match that were not told yet. *out_gap: were lines left out before the
+ * first of them? */
 static bool tell_before(searching *work, position match, bool *out_gap)
 {
     lm_row_place place, before;
     position first = match, at = match;
     work->err = place_of(work, match, &place);
-    for (uint64_t i = 0; !work->err && i < work->question->context_before && step_back(work, &at); i++) {
+    for (uint64_t i = 0; !work->err && i < work->question->context_before && step_back(work, &at);
+         i++) {
         if (work->has_last && !position_is_before(work->last, at)) break;
         work->err = place_of(work, at, &before);
         if (work->err || before.file != place.file) break;
@@ -174,7 +181,8 @@ static bool tell_before(searching *work, position match, bool *out_gap)
     }
     if (work->err) return false;
     position previous = first;
-    bool is_joined = work->has_last && step_back(work, &previous) && !position_is_before(work->last, previous);
+    bool is_joined =
+        work->has_last && step_back(work, &previous) && !position_is_before(work->last, previous);
     bool is_gap = work->has_last && !is_joined;
     while (position_is_before(first, match)) {
         if (!tell_neighbour(work, first, is_gap)) return false;
@@ -185,7 +193,7 @@ static bool tell_before(searching *work, position match, bool *out_gap)
     return true;
 }
 
-/* ---- a match ------------------------------------------------------------------------------------------------- */
+/* ---- a match ---- */
 
 static bool told(void *ctx, const lm_match *match)
 {
@@ -210,11 +218,12 @@ static bool told(void *ctx, const lm_match *match)
     return !work->follow || !question->limit || work->told < question->limit;
 }
 
-/* ---- the search ---------------------------------------------------------------------------------------------- */
+/* ---- the search ---- */
 
 static lm_search_options options_of(const lm_question *question, const lm_context *context)
 {
-    static const unsigned groups[] = {LM_GROUP_NONE, LM_GROUP_TEMPLATE, LM_GROUP_FIELD, LM_GROUP_TIME};
+    static const unsigned groups[] = {LM_GROUP_NONE, LM_GROUP_TEMPLATE, LM_GROUP_FIELD,
+                                      LM_GROUP_TIME};
     lm_search_options options = {
         .time_min = question->since_ns == LM_TIME_NONE ? INT64_MIN : question->since_ns,
         .time_max = question->until_ns == LM_TIME_NONE ? INT64_MAX : question->until_ns,
@@ -240,23 +249,25 @@ static lm_err question_check(const lm_view *view, const lm_question *question)
     if (question->newest_first && has_context) {
         return lm_fail(LM_E_USAGE, "lines around a match are not told newest first");
     }
-    if ((unsigned)question->tally_by > LM_TALLY_TIME) return lm_fail(LM_E_USAGE, "no such grouping");
+    if ((unsigned)question->tally_by > LM_TALLY_TIME)
+        return lm_fail(LM_E_USAGE, "no such grouping");
     if (question->tally_by == LM_TALLY_TIME && question->tally_bucket_ns <= 0) {
         return lm_fail(LM_E_USAGE, "a time bucket must be longer than nothing");
     }
-    if (question->tally_by == LM_TALLY_FIELD && (!question->tally_field || !question->tally_field[0])) {
+    if (question->tally_by == LM_TALLY_FIELD &&
+        (!question->tally_field || !question->tally_field[0])) {
         return lm_fail(LM_E_USAGE, "counting by a field needs its name");
     }
     if (question->template_id >= 0 && (uint64_t)question->template_id >= view->totals.templates) {
-        return lm_fail(LM_E_USAGE, "there is no template %lld: the highest is %lld", (long long)question->template_id,
-                       (long long)view->totals.templates - 1);
+        return lm_fail(LM_E_USAGE, "there is no template %lld: the highest is %lld",
+                       (long long)question->template_id, (long long)view->totals.templates - 1);
     }
     return LM_OK;
 }
 
 /** Which templates do the matches belong to? As a bitmap in the view's search arena. */
-static lm_err follow_find(searching *work, lm_pool *pool, const lm_query *query, lm_search_options options,
-                          uint64_t *out_templates)
+static lm_err follow_find(searching *work, lm_pool *pool, const lm_query *query,
+                          lm_search_options options, uint64_t *out_templates)
 {
     lm_view *view = work->view;
     lm_context *context = view->context;
@@ -264,7 +275,8 @@ static lm_err follow_find(searching *work, lm_pool *pool, const lm_query *query,
     options.group_by = LM_GROUP_TEMPLATE;
     options.limit = 0;
     options.whole_records = false;
-    lm_err err = lm_search(view->archive, pool, query, &options, NULL, NULL, api_note_bad, context, &view->search, &report);
+    lm_err err = lm_search(view->archive, pool, query, &options, NULL, NULL, api_note_bad, context,
+                           &view->search, &report);
     if (err && err != LM_E_CORRUPT) return err;
     size_t words = (size_t)(view->totals.templates / 64 + 1);
     uint64_t *bits = lm_arena_alloc(&view->search, words * sizeof *bits, _Alignof(uint64_t));
@@ -282,11 +294,13 @@ static lm_err follow_find(searching *work, lm_pool *pool, const lm_query *query,
 
 static lm_err tallies_fill(lm_view *view, const lm_search_report *report, lm_answer *answer)
 {
-    lm_tally *tallies = lm_arena_alloc(&view->search, report->group_count * sizeof *tallies, _Alignof(lm_tally));
+    lm_tally *tallies =
+        lm_arena_alloc(&view->search, report->group_count * sizeof *tallies, _Alignof(lm_tally));
     if (!tallies) return lm_mem_err();
     for (size_t i = 0; i < report->group_count; i++) {
         const lm_group_count *group = &report->groups[i];
-        tallies[i] = (lm_tally){api_text(group->key), group->time_ns, group->template_id, group->count};
+        tallies[i] =
+            (lm_tally){api_text(group->key), group->time_ns, group->template_id, group->count};
     }
     answer->tallies = tallies;
     answer->tally_count = report->group_count;
@@ -304,7 +318,8 @@ static lm_err search(searching *work, lm_answer *answer)
     uint64_t followed = 0;
 
     lm_err err = question_check(view, question);
-    if (!err) err = lm_query_parse(context->mem, api_str(question->query ? question->query : ""), &query);
+    if (!err)
+        err = lm_query_parse(context->mem, api_str(question->query ? question->query : ""), &query);
     /* Most searches are over before workers would have started. */
     if (!err && view->totals.raw_bytes >= 16 * (uint64_t)POOL_WORK_BYTES_MIN) {
         err = api_pool(context, view->totals.raw_bytes, &pool);
@@ -321,9 +336,12 @@ static lm_err search(searching *work, lm_answer *answer)
         options.limit = 0; /* counted here: the search does not know what is let through */
         options.count_only = false;
     }
-    err = lm_search(view->archive, pool, query, &options, told, work, api_note_bad, context, &view->search, &report);
-    if (work->err) err = work->err;
-    else if (work->is_stopped && err == LM_E_CANCELLED) err = LM_OK;
+    err = lm_search(view->archive, pool, query, &options, told, work, api_note_bad, context,
+                    &view->search, &report);
+    if (work->err)
+        err = work->err;
+    else if (work->is_stopped && err == LM_E_CANCELLED)
+        err = LM_OK;
     if (!err && !work->is_stopped && !pay_owed(work, NULL)) err = work->err;
     if (err && err != LM_E_CORRUPT) goto out;
     *answer = (lm_answer){
@@ -340,8 +358,8 @@ out:
     return err;
 }
 
-lm_err lm_view_search(lm_view *view, const lm_question *question, bool (*hit)(void *ctx, const lm_hit *hit), void *hit_ctx,
-                      lm_answer *out)
+lm_err lm_view_search(lm_view *view, const lm_question *question,
+                      bool (*hit)(void *ctx, const lm_hit *hit), void *hit_ctx, lm_answer *out)
 {
     LM_ASSERT(view->magic == VIEW_MAGIC);
     lm_context *context = view->context;

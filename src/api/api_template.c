@@ -1,4 +1,5 @@
-/** Templates of a view: counts as stored; examples and trends by one pass over the shape ids and times of the rows. */
+/** Templates of a view: counts as stored; examples and trends by one pass over the shape ids and
+ * times of the rows. */
 #include "api/api_priv.h"
 
 #include <stdlib.h>
@@ -18,8 +19,8 @@ typedef struct surveying {
     size_t count;            /* of ids */
     int64_t low, span;       /* the trend's range; of times, or of row numbers */
     bool by_time;
-    uint64_t rows_before;    /* rows of the segments before */
-    lm_err worst;            /* damage, told already */
+    uint64_t rows_before; /* rows of the segments before */
+    lm_err worst;         /* damage, told already */
 } surveying;
 
 lm_text lm_view_template_text(const lm_view *view, uint32_t id)
@@ -79,7 +80,8 @@ static lm_err segment_survey(surveying *work, size_t index, lm_segment *segment)
     const int64_t *times = NULL;
     if (lm_segment_is_raw(segment)) return LM_OK;
     lm_err err = lm_segment_rows_load(segment, &shape_of_row);
-    if (!err && work->by_time && (work->flags & LM_TEMPLATES_TRENDS)) err = lm_segment_times(segment, &times);
+    if (!err && work->by_time && (work->flags & LM_TEMPLATES_TRENDS))
+        err = lm_segment_times(segment, &times);
     if (err) return err;
 
     const lm_shape *shapes = lm_segment_shapes(segment);
@@ -108,8 +110,10 @@ static lm_err segment_examples(surveying *work, size_t index, lm_segment *segmen
         err = lm_segment_text_of(segment, &work->first[id].row, 1, &text, NULL);
         if (err || !text.len) continue;
         const char *copy = lm_arena_copy(&work->view->templates, text.ptr, text.len - 1);
-        if (!copy) err = lm_mem_err();
-        else work->items[id].example = (lm_text){copy, text.len - 1};
+        if (!copy)
+            err = lm_mem_err();
+        else
+            work->items[id].example = (lm_text){copy, text.len - 1};
     }
     lm_buf_fini(&text);
     return err;
@@ -121,7 +125,8 @@ static lm_err survey(surveying *work)
     size_t segments = lm_archive_segment_count(view->archive);
     for (size_t i = 0; i < segments; i++) {
         lm_segment *segment = NULL;
-        if (api_is_cancelled(view->context)) return lm_fail(LM_E_CANCELLED, "stopped while reading templates");
+        if (api_is_cancelled(view->context))
+            return lm_fail(LM_E_CANCELLED, "stopped while reading templates");
         lm_err err = api_view_segment(view, i, &segment);
         if (!err) err = segment_survey(work, i, segment);
         if (!err && (work->flags & LM_TEMPLATES_EXAMPLES)) err = segment_examples(work, i, segment);
@@ -154,7 +159,8 @@ static void note_bad(void *ctx, const char *text)
 static lm_err templates(surveying *work, size_t *out_count)
 {
     lm_arena *arena = &work->view->templates;
-    work->items = lm_arena_alloc(arena, work->count * sizeof *work->items, _Alignof(lm_view_template));
+    work->items =
+        lm_arena_alloc(arena, work->count * sizeof *work->items, _Alignof(lm_view_template));
     work->first = lm_arena_alloc(arena, work->count * sizeof *work->first, _Alignof(first_row));
     if (!work->items || !work->first) return lm_mem_err();
     if (work->count) memset(work->first, 0, work->count * sizeof *work->first);
@@ -174,7 +180,8 @@ static lm_err templates(surveying *work, size_t *out_count)
     return LM_OK;
 }
 
-lm_err lm_view_templates(lm_view *view, unsigned flags, const lm_view_template **out, size_t *out_count)
+lm_err lm_view_templates(lm_view *view, unsigned flags, const lm_view_template **out,
+                         size_t *out_count)
 {
     LM_ASSERT(view->magic == VIEW_MAGIC);
     const lm_view_totals *totals = &view->totals;
@@ -184,7 +191,8 @@ lm_err lm_view_templates(lm_view *view, unsigned flags, const lm_view_template *
                       .count = lm_archive_template_count(view->archive),
                       .by_time = by_time,
                       .low = by_time ? totals->time_min : 0,
-                      .span = by_time ? totals->time_max - totals->time_min : (int64_t)totals->lines};
+                      .span =
+                          by_time ? totals->time_max - totals->time_min : (int64_t)totals->lines};
     size_t count = 0;
     lm_arena_reset(&view->templates);
     lm_err err = templates(&work, &count);

@@ -4,24 +4,26 @@
 typedef struct unpacking {
     lm_view *view;
     lm_tree *tree;
-    lm_tree_file *file;      /* being written; NULL: none, or this one is skipped */
-    size_t current;          /* its index; SIZE_MAX: none was begun */
+    lm_tree_file *file; /* being written; NULL: none, or this one is skipped */
+    size_t current;     /* its index; SIZE_MAX: none was begun */
     bool replace;
-    bool has_told_names;     /* one note about changed names is enough */
-    uint64_t *begun;         /* bitmap of files that were begun */
+    bool has_told_names; /* one note about changed names is enough */
+    uint64_t *begun;     /* bitmap of files that were begun */
     size_t begun_words;
-    uint64_t *seen;          /* hashes of names written in this call: open addressing, 0 is empty */
-    size_t seen_cap;         /* a power of two */
+    uint64_t *seen;  /* hashes of names written in this call: open addressing, 0 is empty */
+    size_t seen_cap; /* a power of two */
     uint64_t bytes_done;
     lm_unpack_result result;
 } unpacking;
 
-/** Was this name written in this call already? Two names may become one when they are made harmless. */
+/** Was this name written in this call already? Two names may become one when they are made
+ * harmless. */
 static bool name_is_seen(unpacking *work, const char *name)
 {
     uint64_t hash = lm_hash64(name, strlen(name)) | 1;
     size_t at = (size_t)hash & (work->seen_cap - 1);
-    while (work->seen[at] && work->seen[at] != hash) at = (at + 1) & (work->seen_cap - 1);
+    while (work->seen[at] && work->seen[at] != hash)
+        at = (at + 1) & (work->seen_cap - 1);
     bool is_seen = work->seen[at] == hash;
     work->seen[at] = hash;
     return is_seen;
@@ -57,11 +59,13 @@ static lm_err file_begin(unpacking *work, size_t index)
     if (err) return skip(work, lm_err_text());
     if (is_changed && !work->has_told_names) {
         work->has_told_names = true;
-        api_note(work->view->context, LM_NOTE_WARNING, "'%.*s' is written as '%s', and others likewise",
-                 (int)info->name.len, (const char *)info->name.ptr, name);
+        api_note(work->view->context, LM_NOTE_WARNING,
+                 "'%.*s' is written as '%s', and others likewise", (int)info->name.len,
+                 (const char *)info->name.ptr, name);
     }
     if (name_is_seen(work, name)) {
-        (void)lm_fail(LM_E_USAGE, "'%s' is not written again: two files of the archive have that name", name);
+        (void)lm_fail(LM_E_USAGE,
+                      "'%s' is not written again: two files of the archive have that name", name);
         return skip(work, lm_err_text());
     }
     err = lm_tree_file_new(work->tree, name, work->replace, &work->file);
@@ -74,12 +78,14 @@ static bool is_begun(const unpacking *work, size_t index)
     return work->begun[index / 64] >> (index % 64) & 1;
 }
 
-/** Go on to another file. Files come whole, one behind the other; a forged archive may come back to one. */
+/** Go on to another file. Files come whole, one behind the other; a forged archive may come back to
+ * one. */
 static lm_err file_turn(unpacking *work, size_t index)
 {
     lm_err err = file_finish(work);
     if (err) return err;
-    if (is_begun(work, index)) return lm_fail(LM_E_CORRUPT, "the archive gives file %zu in pieces", index);
+    if (is_begun(work, index))
+        return lm_fail(LM_E_CORRUPT, "the archive gives file %zu in pieces", index);
     return file_begin(work, index);
 }
 
@@ -87,7 +93,8 @@ static lm_err file_turn(unpacking *work, size_t index)
 static bool is_lost(const unpacking *work, size_t index)
 {
     const lm_archive_file *info = lm_archive_file_at(work->view->archive, index);
-    return work->view->is_salvaged && info->lines == 0 && lm_str_equal(info->name, LM_STR("unknown"));
+    return work->view->is_salvaged && info->lines == 0 &&
+           lm_str_equal(info->name, LM_STR("unknown"));
 }
 
 /** Files that no bytes came for are empty. */
@@ -125,7 +132,8 @@ static lm_err unpack_prepare(unpacking *work, size_t wanted, const char *folder)
 {
     lm_mem *mem = work->view->context->mem;
     work->seen_cap = 16;
-    while (work->seen_cap < 2 * wanted) work->seen_cap *= 2;
+    while (work->seen_cap < 2 * wanted)
+        work->seen_cap *= 2;
     work->seen = lm_mem_calloc(mem, work->seen_cap, sizeof *work->seen);
     if (!work->seen) return lm_mem_err();
     work->begun_words = lm_archive_file_count(work->view->archive) / 64 + 1;
@@ -147,7 +155,8 @@ static lm_err unpack(unpacking *work, size_t file_index, const char *folder)
     if (!err) err = api_pool(view->context, view->totals.raw_bytes, &pool);
     bool is_damaged = false;
     if (!err) {
-        err = lm_archive_unpack(view->archive, pool, file_index, unpack_sink, work, api_note_bad, view->context);
+        err = lm_archive_unpack(view->archive, pool, file_index, unpack_sink, work, api_note_bad,
+                                view->context);
         is_damaged = err == LM_E_CORRUPT;
     }
     if (!err || is_damaged) {
@@ -163,7 +172,8 @@ static lm_err unpack(unpacking *work, size_t file_index, const char *folder)
     return err;
 }
 
-lm_err lm_view_unpack(lm_view *view, size_t file_index, const char *folder, bool replace, lm_unpack_result *out)
+lm_err lm_view_unpack(lm_view *view, size_t file_index, const char *folder, bool replace,
+                      lm_unpack_result *out)
 {
     LM_ASSERT(view->magic == VIEW_MAGIC);
     LM_ASSERT(file_index == LM_ALL_FILES || file_index < lm_archive_file_count(view->archive));

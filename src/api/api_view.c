@@ -52,7 +52,7 @@ void api_view_sum(lm_view *view)
     view->totals = sum;
 }
 
-/* ---- files and segments -------------------------------------------------------------------------------------- */
+/* ---- files and segments ---- */
 
 size_t lm_view_file_count(const lm_view *view)
 {
@@ -62,11 +62,16 @@ size_t lm_view_file_count(const lm_view *view)
 static const char *packing_name(lm_packing packing)
 {
     switch (packing) {
-    case LM_PACKING_GZIP: return "gzip";
-    case LM_PACKING_ZSTD: return "zstd";
-    case LM_PACKING_XZ: return "xz";
-    case LM_PACKING_BZIP2: return "bzip2";
-    case LM_PACKING_NONE: break;
+    case LM_PACKING_GZIP:
+        return "gzip";
+    case LM_PACKING_ZSTD:
+        return "zstd";
+    case LM_PACKING_XZ:
+        return "xz";
+    case LM_PACKING_BZIP2:
+        return "bzip2";
+    case LM_PACKING_NONE:
+        break;
     }
     return "";
 }
@@ -85,7 +90,8 @@ lm_view_file lm_view_file_at(const lm_view *view, size_t index)
 
 static bool ends_in_part(lm_str name, lm_str part)
 {
-    return lm_str_ends(name, part) && name.len > part.len && name.ptr[name.len - part.len - 1] == '/';
+    return lm_str_ends(name, part) && name.len > part.len &&
+           name.ptr[name.len - part.len - 1] == '/';
 }
 
 lm_err lm_view_file_find(lm_view *view, const char *name, size_t *out_index)
@@ -107,8 +113,9 @@ lm_err lm_view_file_find(lm_view *view, const char *name, size_t *out_index)
         *out_index = found;
         return LM_OK;
     }
-    lm_err err = ending ? lm_fail(LM_E_NOTFOUND, "%zu files end in '%s': give the whole name", ending, name)
-                        : lm_fail(LM_E_NOTFOUND, "there is no file '%s' in the archive", name);
+    lm_err err =
+        ending ? lm_fail(LM_E_NOTFOUND, "%zu files end in '%s': give the whole name", ending, name)
+               : lm_fail(LM_E_NOTFOUND, "there is no file '%s' in the archive", name);
     return context_end(view->context, err);
 }
 
@@ -148,7 +155,7 @@ lm_err api_view_segment(lm_view *view, size_t index, lm_segment **out)
     return LM_OK;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 typedef struct reader_state {
     lm_view *view;
@@ -182,18 +189,21 @@ lm_err lm_view_read(lm_view *view, size_t file_index, lm_bytes_fn take, void *ta
     lm_context *context = view->context;
     bool is_all = file_index == LM_ALL_FILES;
     LM_ASSERT(is_all || file_index < lm_archive_file_count(view->archive));
-    uint64_t bytes = is_all ? view->totals.raw_bytes : lm_archive_file_at(view->archive, file_index)->bytes;
+    uint64_t bytes =
+        is_all ? view->totals.raw_bytes : lm_archive_file_at(view->archive, file_index)->bytes;
     reader_state reading = {.view = view, .take = take, .take_ctx = take_ctx, .bytes_total = bytes};
     lm_pool *pool = NULL;
     lm_err err = api_pool(context, bytes, &pool);
     if (!err) {
-        err = lm_archive_unpack(view->archive, pool, file_index, reading_sink, &reading, api_note_bad, context);
+        err = lm_archive_unpack(view->archive, pool, file_index, reading_sink, &reading,
+                                api_note_bad, context);
     }
     if (reading.is_stopped) return LM_OK;
     return context_end(context, err);
 }
 
-/** First row of the segment that is not before (file, line). Rows are in order of files, and of lines in a file. */
+/** First row of the segment that is not before (file, line). Rows are in order of files, and of
+ * lines in a file. */
 static uint32_t row_from(const lm_segment *segment, size_t file, uint64_t line)
 {
     uint32_t low = 0, high = lm_segment_row_count(segment);
@@ -201,14 +211,17 @@ static uint32_t row_from(const lm_segment *segment, size_t file, uint64_t line)
         uint32_t middle = low + (high - low) / 2;
         lm_row_place place = lm_segment_place(segment, middle);
         bool is_before = place.file < file || (place.file == file && place.line < line);
-        if (is_before) low = middle + 1;
-        else high = middle;
+        if (is_before)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
 
 /** Lines [first, last) of the file that are in one segment, and how many rows they are. */
-static lm_err segment_lines(lm_view *view, size_t index, size_t file, const uint64_t range[2], lm_buf *text, uint32_t *out_rows)
+static lm_err segment_lines(lm_view *view, size_t index, size_t file, const uint64_t range[2],
+                            lm_buf *text, uint32_t *out_rows)
 {
     lm_segment *segment = NULL;
     lm_err err = api_view_segment(view, index, &segment);
@@ -219,7 +232,8 @@ static lm_err segment_lines(lm_view *view, size_t index, size_t file, const uint
     return err;
 }
 
-lm_err lm_view_lines(lm_view *view, size_t file_index, uint64_t first, uint64_t count, lm_bytes_fn take, void *take_ctx)
+lm_err lm_view_lines(lm_view *view, size_t file_index, uint64_t first, uint64_t count,
+                     lm_bytes_fn take, void *take_ctx)
 {
     LM_ASSERT(view->magic == VIEW_MAGIC && file_index < lm_archive_file_count(view->archive));
     lm_context *context = view->context;
@@ -227,7 +241,9 @@ lm_err lm_view_lines(lm_view *view, size_t file_index, uint64_t first, uint64_t 
     if (first == 0) first = 1;
     if (count == 0 || first > file->lines) return LM_OK;
     uint64_t last = count > file->lines - first ? file->lines + 1 : first + count;
-    uint64_t left = last - first; /* rows that did not come yet; segments behind the last of them are not opened */
+    uint64_t left =
+        last -
+        first; /* rows that did not come yet; segments behind the last of them are not opened */
     size_t segments = lm_archive_segment_count(view->archive);
     lm_err worst = LM_OK;
     lm_buf text;
@@ -241,7 +257,8 @@ lm_err lm_view_lines(lm_view *view, size_t file_index, uint64_t first, uint64_t 
         if (err && err != LM_E_CORRUPT) break;
         left -= rows < left ? rows : left;
         if (!left && last > file->lines && file->no_final_newline && text.len) text.len--;
-        if (text.len && !take(take_ctx, file_index, (lm_text){(const char *)text.ptr, text.len})) break;
+        if (text.len && !take(take_ctx, file_index, (lm_text){(const char *)text.ptr, text.len}))
+            break;
     }
     lm_buf_fini(&text);
     return worst;
@@ -256,7 +273,7 @@ lm_err lm_view_verify(lm_view *view)
     return context_end(view->context, err);
 }
 
-/* ---- costs --------------------------------------------------------------------------------------------------- */
+/* ---- costs ---- */
 
 static int cost_compare(const void *a, const void *b)
 {
@@ -264,8 +281,9 @@ static int cost_compare(const void *a, const void *b)
     if (x->stored_bytes != y->stored_bytes) return x->stored_bytes < y->stored_bytes ? 1 : -1;
     if (x->plain_bytes != y->plain_bytes) return x->plain_bytes < y->plain_bytes ? 1 : -1;
     int order = strcmp(x->what, y->what);
-    return order ? order : lm_str_compare((lm_str){(const uint8_t *)x->name.ptr, x->name.len},
-                                          (lm_str){(const uint8_t *)y->name.ptr, y->name.len});
+    return order ? order
+                 : lm_str_compare((lm_str){(const uint8_t *)x->name.ptr, x->name.len},
+                                  (lm_str){(const uint8_t *)y->name.ptr, y->name.len});
 }
 
 lm_err lm_view_costs(lm_view *view, const lm_view_cost **out, size_t *out_count)

@@ -1,6 +1,7 @@
 /**
- * Arguments, by the table: --name value, --name=value, -n value, -nvalue, -abc for flags, -- before operands that begin
- * with '-'. Options and operands may be mixed. Values are checked here, so that commands get what they can use.
+ * Arguments, by the table: --name value, --name=value, -n value, -nvalue, -abc for flags, -- before
+ * operands that begin with '-'. Options and operands may be mixed. Values are checked here, so that
+ * commands get what they can use.
  */
 #include "cli/cli.h"
 
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- values -------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static bool number_read(const char *text, uint64_t *out)
 {
@@ -46,10 +47,20 @@ static bool measure_read(const char *text, const unit *units, size_t unit_count,
 
 static bool size_read(const char *text, uint64_t *out)
 {
-    static const unit units[] = {{"", 1},           {"B", 1},           {"K", 1u << 10},    {"KiB", 1u << 10},
-                                 {"M", 1u << 20},   {"MiB", 1u << 20},  {"G", 1u << 30},    {"GiB", 1u << 30},
-                                 {"T", 1ull << 40}, {"TiB", 1ull << 40}, {"KB", 1000},      {"MB", 1000000},
-                                 {"GB", 1000000000}, {"TB", 1000000000000}};
+    static const unit units[] = {{"", 1},
+                                 {"B", 1},
+                                 {"K", 1u << 10},
+                                 {"KiB", 1u << 10},
+                                 {"M", 1u << 20},
+                                 {"MiB", 1u << 20},
+                                 {"G", 1u << 30},
+                                 {"GiB", 1u << 30},
+                                 {"T", 1ull << 40},
+                                 {"TiB", 1ull << 40},
+                                 {"KB", 1000},
+                                 {"MB", 1000000},
+                                 {"GB", 1000000000},
+                                 {"TB", 1000000000000}};
     return measure_read(text, units, sizeof units / sizeof units[0], out);
 }
 
@@ -65,7 +76,8 @@ bool cli_duration_read(const char *text, int64_t *out_ns)
                                  {"d", 86400000000000},
                                  {"w", 604800000000000}};
     uint64_t value = 0;
-    if (!measure_read(text, units, sizeof units / sizeof units[0], &value) || value == 0) return false;
+    if (!measure_read(text, units, sizeof units / sizeof units[0], &value) || value == 0)
+        return false;
     *out_ns = (int64_t)value;
     return true;
 }
@@ -84,18 +96,29 @@ static bool value_fits(const cli_row *option, const char *text, const char **out
 {
     uint64_t number = 0;
     switch (option->type) {
-    case CLI_NUMBER: *out_wanted = "a number"; return number_read(text, &number);
-    case CLI_SIZE: *out_wanted = "a size like 64MiB"; return size_read(text, &number) && number;
-    case CLI_CHOICE: *out_wanted = option->value; return choice_fits(option->value, text);
-    case CLI_PATH: *out_wanted = "a name"; return text[0] != '\0';
-    case CLI_TIME: *out_wanted = "a time"; return text[0] != '\0';
+    case CLI_NUMBER:
+        *out_wanted = "a number";
+        return number_read(text, &number);
+    case CLI_SIZE:
+        *out_wanted = "a size like 64MiB";
+        return size_read(text, &number) && number;
+    case CLI_CHOICE:
+        *out_wanted = option->value;
+        return choice_fits(option->value, text);
+    case CLI_PATH:
+        *out_wanted = "a name";
+        return text[0] != '\0';
+    case CLI_TIME:
+        *out_wanted = "a time";
+        return text[0] != '\0';
     case CLI_TEXT:
-    case CLI_FLAG: break;
+    case CLI_FLAG:
+        break;
     }
     return true;
 }
 
-/* ---- names that are nearly right ------------------------------------------------------------------------------ */
+/* ---- names that are nearly right ---- */
 
 /** Edits (insert, delete, change, swap of neighbours) from a to b; names are short. */
 static unsigned distance(const char *a, const char *b)
@@ -103,7 +126,8 @@ static unsigned distance(const char *a, const char *b)
     unsigned rows[3][40];
     size_t la = strlen(a), lb = strlen(b);
     if (la >= 40 || lb >= 40) return 99;
-    for (size_t j = 0; j <= lb; j++) rows[0][j] = (unsigned)j;
+    for (size_t j = 0; j <= lb; j++)
+        rows[0][j] = (unsigned)j;
     for (size_t i = 1; i <= la; i++) {
         unsigned *now = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
         now[0] = (unsigned)i;
@@ -119,7 +143,8 @@ static unsigned distance(const char *a, const char *b)
     return rows[la % 3][lb];
 }
 
-/** Is it near enough to be meant? A third of the letters may be wrong; a beginning of four letters is enough. */
+/** Is it near enough to be meant? A third of the letters may be wrong; a beginning of four letters
+ * is enough. */
 static bool is_near(const char *typed, const char *name, unsigned *best)
 {
     size_t len = strlen(typed);
@@ -138,10 +163,11 @@ const char *cli_nearest_command(const char *name)
         if (is_near(name, row->name, &best)) nearest = row->name;
     }
     /* What other programs call it. */
-    static const char *const others[][2] = {{"grep", "search"},   {"find", "search"},    {"query", "search"},
-                                            {"extract", "unpack"}, {"compress", "pack"}, {"decompress", "unpack"},
-                                            {"list", "ls"},        {"test", "verify"},   {"check", "verify"},
-                                            {"less", "cat"},       {"info", "stats"},    {"patterns", "templates"}};
+    static const char *const others[][2] = {
+        {"grep", "search"},    {"find", "search"},   {"query", "search"},
+        {"extract", "unpack"}, {"compress", "pack"}, {"decompress", "unpack"},
+        {"list", "ls"},        {"test", "verify"},   {"check", "verify"},
+        {"less", "cat"},       {"info", "stats"},    {"patterns", "templates"}};
     for (size_t i = 0; !nearest && i < sizeof others / sizeof others[0]; i++) {
         if (strcmp(name, others[i][0]) == 0) nearest = others[i][1];
     }
@@ -158,7 +184,7 @@ static const char *nearest_option(const cli_row *command, const char *name, unsi
     return nearest;
 }
 
-/* ---- parsing ------------------------------------------------------------------------------------------------- */
+/* ---- parsing ---- */
 
 typedef struct parsing {
     cli_args *args;
@@ -191,7 +217,8 @@ static int take_value(parsing *p, size_t index, const char *shown, const char *v
     const char *wanted = "";
     if (!value && p->next < p->argc) value = p->argv[p->next++];
     if (!value) return cli_usage(p->args, "%s needs a value: %s", shown, option->value);
-    if (!value_fits(option, value, &wanted)) return cli_usage(p->args, "%s wants %s, not '%s'", shown, wanted, value);
+    if (!value_fits(option, value, &wanted))
+        return cli_usage(p->args, "%s wants %s, not '%s'", shown, wanted, value);
     p->args->values[index] = value;
     return EXIT_DONE;
 }
@@ -260,7 +287,7 @@ int cli_args_parse(const cli_row *command, int argc, char **argv, cli_args *out)
     return EXIT_DONE;
 }
 
-/* ---- asking -------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 const char *cli_text(const cli_args *args, const char *option)
 {

@@ -1,4 +1,5 @@
-/** logmill cat, head, tail: text of an archive (or of any log, compressed or not) on standard output. */
+/** logmill cat, head, tail: text of an archive (or of any log, compressed or not) on standard
+ * output. */
 #include "cli/cli.h"
 
 static char last_byte = '\n'; /* of the text so far: titles begin on a line of their own */

@@ -13,8 +13,10 @@ static bool is_word_option(const cli_row *option)
 static void put_quoted(const char *text)
 {
     for (const char *p = text; *p; p++) {
-        if (*p == '\'') (void)cli_put_z("'\\''");
-        else (void)cli_put((lm_text){p, 1});
+        if (*p == '\'')
+            (void)cli_put_z("'\\''");
+        else
+            (void)cli_put((lm_text){p, 1});
     }
 }
 
@@ -26,7 +28,7 @@ static void put_choices(const cli_row *option, char between)
     }
 }
 
-/* ---- bash ---------------------------------------------------------------------------------------------------- */
+/* ---- bash ---- */
 
 static void bash_words(const cli_row *command)
 {
@@ -60,25 +62,33 @@ static void bash_values(const cli_row *command)
 static void completion_bash(void)
 {
     (void)cli_put_z("# bash completion of logmill\n_logmill() {\n"
-                    "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}\n"
-                    "    COMPREPLY=()\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W '");
-    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) cli_putf("%s ", row->name);
-    (void)cli_put_z("--help --version' -- \"$word\"))\n        return\n    fi\n    case $command:$before in\n");
-    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) bash_values(row);
+                    "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} "
+                    "command=${COMP_WORDS[1]}\n"
+                    "    COMPREPLY=()\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        "
+                    "COMPREPLY=($(compgen -W '");
+    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row))
+        cli_putf("%s ", row->name);
+    (void)cli_put_z(
+        "--help --version' -- \"$word\"))\n        return\n    fi\n    case $command:$before in\n");
+    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row))
+        bash_values(row);
     (void)cli_put_z("    esac\n    case $word in\n        -*) case $command in\n");
     for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) {
         cli_putf("            %s) COMPREPLY=($(compgen -W '", row->name);
         bash_words(row);
         (void)cli_put_z("' -- \"$word\")) ;;\n");
     }
-    (void)cli_put_z("        esac; return ;;\n    esac\n    case $command in\n        help) COMPREPLY=($(compgen -W 'query ");
-    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) cli_putf("%s ", row->name);
-    (void)cli_put_z("' -- \"$word\")) ;;\n        completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\")) ;;\n"
+    (void)cli_put_z("        esac; return ;;\n    esac\n    case $command in\n        help) "
+                    "COMPREPLY=($(compgen -W 'query ");
+    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row))
+        cli_putf("%s ", row->name);
+    (void)cli_put_z("' -- \"$word\")) ;;\n        completion) COMPREPLY=($(compgen -W 'bash zsh "
+                    "fish' -- \"$word\")) ;;\n"
                     "        *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\n"
                     "complete -o filenames -F _logmill logmill\n");
 }
 
-/* ---- zsh ----------------------------------------------------------------------------------------------------- */
+/* ---- zsh ---- */
 
 /** Help inside [...] of an _arguments specification, inside single quotes. */
 static void zsh_help(const char *text)
@@ -94,8 +104,10 @@ static void zsh_help(const char *text)
 static void zsh_option(const cli_row *row)
 {
     (void)cli_put_z("            ");
-    if (row->letter) cli_putf("'(-%c --%s)'{-%c,--%s}'[", row->letter, row->name, row->letter, row->name);
-    else cli_putf("'--%s[", row->name);
+    if (row->letter)
+        cli_putf("'(-%c --%s)'{-%c,--%s}'[", row->letter, row->name, row->letter, row->name);
+    else
+        cli_putf("'--%s[", row->name);
     zsh_help(row->help);
     (void)cli_put_z("]");
     if (row->type == CLI_CHOICE) {
@@ -118,21 +130,29 @@ static void completion_zsh(void)
         zsh_help(row->help);
         (void)cli_put_z("'\n");
     }
-    (void)cli_put_z("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
-                    "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
+    (void)cli_put_z("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n  "
+                    "      return\n    fi\n"
+                    "    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case "
+                    "$command in\n");
     for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) {
         cli_putf("        %s) _arguments -s \\\n", row->name);
         const cli_row *option;
-        for (size_t i = 0; (option = cli_option_at(row, i)); i++) zsh_option(option);
-        if (strcmp(row->name, "help") == 0) (void)cli_put_z("            '1:command:(query ${commands%%:*})' ;;\n");
-        else if (strcmp(row->name, "completion") == 0) (void)cli_put_z("            '1:shell:(bash zsh fish)' ;;\n");
-        else if (strcmp(row->name, "search") == 0) (void)cli_put_z("            '1:query: ' '*:file:_files' ;;\n");
-        else (void)cli_put_z("            '*:file:_files' ;;\n");
+        for (size_t i = 0; (option = cli_option_at(row, i)); i++)
+            zsh_option(option);
+        if (strcmp(row->name, "help") == 0)
+            (void)cli_put_z("            '1:command:(query ${commands%%:*})' ;;\n");
+        else if (strcmp(row->name, "completion") == 0)
+            (void)cli_put_z("            '1:shell:(bash zsh fish)' ;;\n");
+        else if (strcmp(row->name, "search") == 0)
+            (void)cli_put_z("            '1:query: ' '*:file:_files' ;;\n");
+        else
+            (void)cli_put_z("            '*:file:_files' ;;\n");
     }
-    (void)cli_put_z("    esac\n}\nif [ \"$funcstack[1]\" = _logmill ]; then _logmill \"$@\"; else compdef _logmill logmill; fi\n");
+    (void)cli_put_z("    esac\n}\nif [ \"$funcstack[1]\" = _logmill ]; then _logmill \"$@\"; else "
+                    "compdef _logmill logmill; fi\n");
 }
 
-/* ---- fish ---------------------------------------------------------------------------------------------------- */
+/* ---- fish ---- */
 
 static void completion_fish(void)
 {
@@ -145,7 +165,8 @@ static void completion_fish(void)
     for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) {
         const cli_row *option;
         for (size_t i = 0; (option = cli_option_at(row, i)); i++) {
-            cli_putf("complete -c logmill -n '__fish_seen_subcommand_from %s' -l %s", row->name, option->name);
+            cli_putf("complete -c logmill -n '__fish_seen_subcommand_from %s' -l %s", row->name,
+                     option->name);
             if (option->letter) cli_putf(" -s %c", option->letter);
             if (option->type == CLI_CHOICE) {
                 (void)cli_put_z(" -x -a '");
@@ -161,18 +182,24 @@ static void completion_fish(void)
             (void)cli_put_z("'\n");
         }
     }
-    (void)cli_put_z("complete -c logmill -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n"
-                    "complete -c logmill -n '__fish_seen_subcommand_from help' -f -a 'query");
-    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) cli_putf(" %s", row->name);
+    (void)cli_put_z(
+        "complete -c logmill -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n"
+        "complete -c logmill -n '__fish_seen_subcommand_from help' -f -a 'query");
+    for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row))
+        cli_putf(" %s", row->name);
     (void)cli_put_z("'\n");
 }
 
 bool cli_completion(const char *shell)
 {
-    if (strcmp(shell, "bash") == 0) completion_bash();
-    else if (strcmp(shell, "zsh") == 0) completion_zsh();
-    else if (strcmp(shell, "fish") == 0) completion_fish();
-    else return false;
+    if (strcmp(shell, "bash") == 0)
+        completion_bash();
+    else if (strcmp(shell, "zsh") == 0)
+        completion_zsh();
+    else if (strcmp(shell, "fish") == 0)
+        completion_fish();
+    else
+        return false;
     return true;
 }
 

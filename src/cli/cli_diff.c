@@ -15,10 +15,12 @@ static void put_difference(const lm_difference *d)
 {
     char before[32], after[32], factor[32] = "";
     if (d->change == LM_CHANGE_MORE) (void)snprintf(factor, sizeof factor, "%.3gx", d->factor);
-    if (d->change == LM_CHANGE_LESS) (void)snprintf(factor, sizeof factor, "1/%.3gx", 1 / d->factor);
+    if (d->change == LM_CHANGE_LESS)
+        (void)snprintf(factor, sizeof factor, "1/%.3gx", 1 / d->factor);
     unsigned width = cli_width(), left = 2 + 12 + 4 + 12 + 10 + 2;
-    cli_putf("%s%c%s %12s -> %12s %9s  ", cli_color(kinds[d->change].color), kinds[d->change].sign, cli_color("off"),
-             cli_count(d->count_before, before), cli_count(d->count_after, after), factor);
+    cli_putf("%s%c%s %12s -> %12s %9s  ", cli_color(kinds[d->change].color), kinds[d->change].sign,
+             cli_color("off"), cli_count(d->count_before, before), cli_count(d->count_after, after),
+             factor);
     cli_put_line(d->text, width > left + 40 ? width - left : 0);
     (void)cli_put_z("\n");
 }
@@ -46,13 +48,16 @@ static void put_all(const cli_args *args, const lm_difference *list, size_t coun
         }
         if (is_first) {
             size_t same = 0;
-            while (i + same < count && list[i + same].change == list[i].change) same++;
-            cli_putf("%s%s%s: %s%s\n", i ? "\n" : "", cli_color("bold"), kinds[list[i].change].title, cli_count(same, number),
-                     cli_color("off"));
+            while (i + same < count && list[i + same].change == list[i].change)
+                same++;
+            cli_putf("%s%s%s: %s%s\n", i ? "\n" : "", cli_color("bold"),
+                     kinds[list[i].change].title, cli_count(same, number), cli_color("off"));
             shown = 0;
         }
-        if (!limit || shown < limit) put_difference(&list[i]);
-        else if (shown == limit) (void)cli_put_z("  ... (--limit 0 shows all)\n");
+        if (!limit || shown < limit)
+            put_difference(&list[i]);
+        else if (shown == limit)
+            (void)cli_put_z("  ... (--limit 0 shows all)\n");
         shown++;
     }
 }

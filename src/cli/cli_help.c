@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define HELP_WIDTH 96
+#define HELP_WIDTH  96
 #define HELP_INDENT 30
 
 static const struct {
@@ -32,9 +32,10 @@ static const syntax_row syntax[] = {
 #undef SYNTAX
 };
 
-/* ---- for a terminal ------------------------------------------------------------------------------------------- */
+/* ---- for a terminal ---- */
 
-/** Words of text, broken at the width; the first line begins where the cursor is, at column `column`. */
+/** Words of text, broken at the width; the first line begins where the cursor is, at column
+ * `column`. */
 static void put_wrapped(const char *text, size_t indent, size_t column)
 {
     while (*text) {
@@ -80,7 +81,8 @@ static void put_options(const cli_row *command, bool is_common)
         if (row->kind != CLI_OPTION) continue;
         char letter[8] = "    ";
         if (row->letter) (void)snprintf(letter, sizeof letter, "-%c, ", row->letter);
-        int len = snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name, row->value[0] ? " " : "", row->value);
+        int len = snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name,
+                           row->value[0] ? " " : "", row->value);
         put_pair(left, (size_t)len, row->help, HELP_INDENT);
     }
 }
@@ -97,14 +99,17 @@ static void put_examples(const cli_row *command)
 {
     for (command++; command->kind != CLI_COMMAND && command->kind != CLI_END; command++) {
         if (command->kind != CLI_EXAMPLE) continue;
-        cli_putf("  %s# %s%s\n  %s\n", cli_color("dim"), command->help, cli_color("off"), command->name);
+        cli_putf("  %s# %s%s\n  %s\n", cli_color("dim"), command->help, cli_color("off"),
+                 command->name);
     }
 }
 
 void cli_help_command(const cli_row *command)
 {
-    cli_putf("%slogmill %s%s: %s\n\n", cli_color("bold"), command->name, cli_color("off"), command->help);
-    cli_putf("usage: logmill %s%s%s [options]\n", command->name, command->value[0] ? " " : "", command->value);
+    cli_putf("%slogmill %s%s: %s\n\n", cli_color("bold"), command->name, cli_color("off"),
+             command->help);
+    cli_putf("usage: logmill %s%s%s [options]\n", command->name, command->value[0] ? " " : "",
+             command->value);
     put_title("examples");
     put_examples(command);
     (void)cli_put_z("\n");
@@ -117,15 +122,17 @@ void cli_help_command(const cli_row *command)
     put_options(command, true);
     if (!has_rows(command, CLI_EXITS)) return;
     put_title("exit codes");
-    for (const cli_row *row = command + 1; row->kind != CLI_COMMAND && row->kind != CLI_END; row++) {
+    for (const cli_row *row = command + 1; row->kind != CLI_COMMAND && row->kind != CLI_END;
+         row++) {
         if (row->kind == CLI_EXITS) cli_putf("  %d  %s\n", row->letter, row->help);
     }
 }
 
 void cli_help_all(void)
 {
-    cli_putf("%slogmill%s: packs logs many times smaller, and finds lines in them without unpacking\n",
-             cli_color("bold"), cli_color("off"));
+    cli_putf(
+        "%slogmill%s: packs logs many times smaller, and finds lines in them without unpacking\n",
+        cli_color("bold"), cli_color("off"));
     put_title("examples");
     (void)cli_put_z("  logmill pack app.log nginx/*.log.gz -o logs.lm\n"
                     "  logmill search 'level>=warn |~ \"timeout.*ms\"' logs.lm --since 2h\n"
@@ -135,9 +142,11 @@ void cli_help_all(void)
     for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) {
         put_pair(row->name, strlen(row->name), row->help, 16);
     }
-    (void)cli_put_z("\n'logmill COMMAND --help' shows a command's examples and options, 'logmill help query' how to ask.\n");
+    (void)cli_put_z("\n'logmill COMMAND --help' shows a command's examples and options, 'logmill "
+                    "help query' how to ask.\n");
     put_title("exit codes");
-    for (size_t i = 0; i < sizeof exits / sizeof exits[0]; i++) cli_putf("  %d  %s\n", exits[i].code, exits[i].when);
+    for (size_t i = 0; i < sizeof exits / sizeof exits[0]; i++)
+        cli_putf("  %d  %s\n", exits[i].code, exits[i].when);
 }
 
 void cli_help_query(void)
@@ -154,7 +163,7 @@ void cli_help_query(void)
     }
 }
 
-/* ---- sources of the manual pages ------------------------------------------------------------------------------- */
+/* ---- sources of the manual pages ---- */
 
 /** Text with scdoc's signs escaped. */
 static void scd_put(const char *text)
@@ -219,14 +228,16 @@ void cli_scd_command(const cli_row *command)
     (void)cli_put_z("# OPTIONS OF EVERY COMMAND\n\n");
     scd_options(cli_rows);
     (void)cli_put_z("# EXIT STATUS\n\n*0*\n\tdone\n\n");
-    for (const cli_row *row = command + 1; row->kind != CLI_COMMAND && row->kind != CLI_END; row++) {
+    for (const cli_row *row = command + 1; row->kind != CLI_COMMAND && row->kind != CLI_END;
+         row++) {
         if (row->kind != CLI_EXITS) continue;
         cli_putf("*%d*\n\t", row->letter);
         scd_put(row->help);
         (void)cli_put_z("\n\n");
     }
     (void)cli_put_z("The others are those of *logmill*(1).\n\n# EXAMPLES\n\n");
-    for (const cli_row *row = command + 1; row->kind != CLI_COMMAND && row->kind != CLI_END; row++) {
+    for (const cli_row *row = command + 1; row->kind != CLI_COMMAND && row->kind != CLI_END;
+         row++) {
         if (row->kind != CLI_EXAMPLE) continue;
         scd_put(row->help);
         (void)cli_put_z(":\n\n\t");
@@ -239,10 +250,13 @@ void cli_scd_command(const cli_row *command)
 void cli_scd_all(void)
 {
     scd_title("logmill", 1);
-    (void)cli_put_z("\n# NAME\n\nlogmill - packs logs many times smaller, and finds lines in them without unpacking\n\n"
+    (void)cli_put_z("\n# NAME\n\nlogmill - packs logs many times smaller, and finds lines in them "
+                    "without unpacking\n\n"
                     "# SYNOPSIS\n\n*logmill* COMMAND \\[options\\] \\[files\\]\n\n# DESCRIPTION\n\n"
-                    "Raw log lines go in; structured, searchable, far smaller archives come out. The format of the lines is "
-                    "found out, nothing needs to be configured, and every file comes back byte for byte.\n\n# COMMANDS\n\n");
+                    "Raw log lines go in; structured, searchable, far smaller archives come out. "
+                    "The format of the lines is "
+                    "found out, nothing needs to be configured, and every file comes back byte for "
+                    "byte.\n\n# COMMANDS\n\n");
     for (const cli_row *row = cli_command_first(); row; row = cli_command_next(row)) {
         scd_command_name(row);
         (void)cli_put_z("\n\t");
@@ -257,16 +271,18 @@ void cli_scd_all(void)
         scd_put(exits[i].when);
         (void)cli_put_z("\n\n");
     }
-    (void)cli_put_z("# ENVIRONMENT\n\n*NO\\_COLOR*\n\tno colours, whatever the terminal can show\n\n"
-                    "*TMPDIR*\n\twhere plain logs are packed to while they are searched (/tmp unless set)\n\n"
-                    "# SEE ALSO\n\n*logmill\\-query*(7)\n");
+    (void)cli_put_z(
+        "# ENVIRONMENT\n\n*NO\\_COLOR*\n\tno colours, whatever the terminal can show\n\n"
+        "*TMPDIR*\n\twhere plain logs are packed to while they are searched (/tmp unless set)\n\n"
+        "# SEE ALSO\n\n*logmill\\-query*(7)\n");
 }
 
 void cli_scd_query(void)
 {
     scd_title("logmill-query", 7);
-    (void)cli_put_z("\n# NAME\n\nlogmill-query - how queries are written\n\n# DESCRIPTION\n\n"
-                    "Queries of *logmill\\-search*(1) are the line filters and label filters of LogQL.\n\n");
+    (void)cli_put_z(
+        "\n# NAME\n\nlogmill-query - how queries are written\n\n# DESCRIPTION\n\n"
+        "Queries of *logmill\\-search*(1) are the line filters and label filters of LogQL.\n\n");
     for (size_t i = 0; i < sizeof syntax / sizeof syntax[0]; i++) {
         const syntax_row *row = &syntax[i];
         if (!row->is_section) {
@@ -278,7 +294,8 @@ void cli_scd_query(void)
             continue;
         }
         (void)cli_put_z("# ");
-        for (const char *p = row->left; *p; p++) cli_putf("%c", toupper((unsigned char)*p));
+        for (const char *p = row->left; *p; p++)
+            cli_putf("%c", toupper((unsigned char)*p));
         (void)cli_put_z("\n\n");
         if (!row->right[0]) continue;
         scd_put(row->right);
@@ -287,7 +304,7 @@ void cli_scd_query(void)
     (void)cli_put_z("# SEE ALSO\n\n*logmill\\-search*(1)\n");
 }
 
-/* ---- logmill help ---------------------------------------------------------------------------------------------- */
+/* ---- logmill help ---- */
 
 int cli_help(const cli_args *args)
 {
@@ -295,22 +312,29 @@ int cli_help(const cli_args *args)
     const char *name = args->operand_count ? args->operands[0] : "";
     if (args->operand_count > 1) return cli_usage(args, "help on one command at a time");
     if (!name[0]) {
-        if (is_man) cli_scd_all();
-        else cli_help_all();
+        if (is_man)
+            cli_scd_all();
+        else
+            cli_help_all();
         return EXIT_DONE;
     }
     if (strcmp(name, "query") == 0) {
-        if (is_man) cli_scd_query();
-        else cli_help_query();
+        if (is_man)
+            cli_scd_query();
+        else
+            cli_help_query();
         return EXIT_DONE;
     }
     const cli_row *command = cli_command_find(name);
     if (!command) {
         const char *near = cli_nearest_command(name);
-        if (near) return cli_usage(args, "there is no command '%s': did you mean '%s'?", name, near);
+        if (near)
+            return cli_usage(args, "there is no command '%s': did you mean '%s'?", name, near);
         return cli_usage(args, "there is no command '%s'", name);
     }
-    if (is_man) cli_scd_command(command);
-    else cli_help_command(command);
+    if (is_man)
+        cli_scd_command(command);
+    else
+        cli_help_command(command);
     return EXIT_DONE;
 }

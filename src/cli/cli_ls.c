@@ -20,10 +20,12 @@ static void put_file(const cli_view *at, const lm_view_file *file, bool is_json)
              cli_time(file->mtime_ns, time));
     cli_putf("%s", cli_color("file"));
     cli_put_line(file->name, 0);
-    cli_putf("%s%s%s%s\n", cli_color("off"), file->packing[0] ? " (was " : "", file->packing, file->packing[0] ? ")" : "");
+    cli_putf("%s%s%s%s\n", cli_color("off"), file->packing[0] ? " (was " : "", file->packing,
+             file->packing[0] ? ")" : "");
 }
 
-static void put_segment(const cli_view *at, size_t index, const lm_view_segment *segment, bool is_json)
+static void put_segment(const cli_view *at, size_t index, const lm_view_segment *segment,
+                        bool is_json)
 {
     char bytes[32], raw[32], lines[32], first[32], last[32];
     if (is_json) {
@@ -41,9 +43,10 @@ static void put_segment(const cli_view *at, size_t index, const lm_view_segment 
         cli_json_end();
         return;
     }
-    cli_putf("%7zu %14llu %11s %11s %12s %6u  %-7s  %-19s  %s\n", index, (unsigned long long)segment->position,
-             cli_bytes(segment->bytes, bytes), cli_bytes(segment->raw_bytes, raw), cli_count(segment->lines, lines),
-             segment->stream, segment->level, cli_time(segment->time_min, first), cli_time(segment->time_max, last));
+    cli_putf("%7zu %14llu %11s %11s %12s %6u  %-7s  %-19s  %s\n", index,
+             (unsigned long long)segment->position, cli_bytes(segment->bytes, bytes),
+             cli_bytes(segment->raw_bytes, raw), cli_count(segment->lines, lines), segment->stream,
+             segment->level, cli_time(segment->time_min, first), cli_time(segment->time_max, last));
 }
 
 static int ls_view(void *ctx, const cli_view *at)
@@ -54,10 +57,11 @@ static int ls_view(void *ctx, const cli_view *at)
     if (!is_json && at->index) (void)cli_put_z("\n");
     if (!is_json && !at->is_only) cli_putf("%s%s%s\n", cli_color("file"), at->name, off);
     if (!is_json && is_segments) {
-        cli_putf("%s%7s %14s %11s %11s %12s %6s  %-7s  %-19s  %s%s\n", bold, "segment", "position", "size", "text", "lines",
-                 "stream", "level", "first (UTC)", "last (UTC)", off);
+        cli_putf("%s%7s %14s %11s %11s %12s %6s  %-7s  %-19s  %s%s\n", bold, "segment", "position",
+                 "size", "text", "lines", "stream", "level", "first (UTC)", "last (UTC)", off);
     } else if (!is_json) {
-        cli_putf("%s%12s %14s  %-19s  %s%s\n", bold, "size", "lines", "modified (UTC)", "name", off);
+        cli_putf("%s%12s %14s  %-19s  %s%s\n", bold, "size", "lines", "modified (UTC)", "name",
+                 off);
     }
     size_t count = is_segments ? lm_view_segment_count(at->view) : lm_view_file_count(at->view);
     for (size_t i = 0; i < count && !ferror(stdout); i++) {

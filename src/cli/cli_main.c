@@ -43,8 +43,10 @@ static int run(int argc, char **argv)
     const cli_row *command = cli_command_find(name);
     if (!command) {
         const char *near = cli_nearest_command(name);
-        if (near) cli_say("there is no command '%s': did you mean '%s'?", name, near);
-        else cli_say("there is no command '%s': 'logmill --help' lists them", name);
+        if (near)
+            cli_say("there is no command '%s': did you mean '%s'?", name, near);
+        else
+            cli_say("there is no command '%s': 'logmill --help' lists them", name);
         return EXIT_USAGE;
     }
     int code = cli_args_parse(command, argc - 2 > 0 ? argc - 2 : 0, argv + 2, &args);

@@ -22,9 +22,13 @@ bool cli_out_open(const cli_args *args)
     is_terminal = isatty(STDOUT_FILENO) == 1;
     /* A terminal shows lines as they come; everything else takes large writes. */
     if (!is_terminal) (void)setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
-    const char *wish = cli_text(args, "color"), *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    if (wish && strcmp(wish, "auto") != 0) has_color = strcmp(wish, "always") == 0;
-    else has_color = is_terminal && !(no_color && no_color[0]) && !(term && strcmp(term, "dumb") == 0);
+    const char *wish = cli_text(args, "color"), *no_color = getenv("NO_COLOR"),
+               *term = getenv("TERM");
+    if (wish && strcmp(wish, "auto") != 0)
+        has_color = strcmp(wish, "always") == 0;
+    else
+        has_color =
+            is_terminal && !(no_color && no_color[0]) && !(term && strcmp(term, "dumb") == 0);
     return true;
 }
 
@@ -60,9 +64,10 @@ void cli_putf(const char *fmt, ...)
 
 const char *cli_color(const char *what)
 {
-    static const char *const colors[][2] = {{"file", "\033[35m"}, {"line", "\033[32m"}, {"match", "\033[1;31m"},
-                                            {"dim", "\033[2m"},   {"bold", "\033[1m"},  {"good", "\033[32m"},
-                                            {"bad", "\033[31m"},  {"slot", "\033[36m"}, {"off", "\033[0m"}};
+    static const char *const colors[][2] = {
+        {"file", "\033[35m"}, {"line", "\033[32m"}, {"match", "\033[1;31m"},
+        {"dim", "\033[2m"},   {"bold", "\033[1m"},  {"good", "\033[32m"},
+        {"bad", "\033[31m"},  {"slot", "\033[36m"}, {"off", "\033[0m"}};
     if (!has_color) return "";
     for (size_t i = 0; i < sizeof colors / sizeof colors[0]; i++) {
         if (strcmp(colors[i][0], what) == 0) return colors[i][1];
@@ -77,7 +82,7 @@ unsigned cli_width(void)
     return size.ws_col;
 }
 
-/* ---- numbers for people --------------------------------------------------------------------------------------- */
+/* ---- numbers for people ---- */
 
 const char *cli_bytes(uint64_t bytes, char *dst)
 {
@@ -148,19 +153,24 @@ const char *cli_time_iso(int64_t ns, char *dst)
 const char *cli_share(uint64_t part, uint64_t whole, char *dst)
 {
     double share = whole ? 100.0 * (double)part / (double)whole : 0;
-    if (part && share < 0.05) (void)snprintf(dst, 32, "<0.1 %%");
-    else (void)snprintf(dst, 32, "%.1f %%", share);
+    if (part && share < 0.05)
+        (void)snprintf(dst, 32, "<0.1 %%");
+    else
+        (void)snprintf(dst, 32, "%.1f %%", share);
     return dst;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 /** Length of the UTF-8 character at p, or 0 if it is none. */
 static size_t utf8_len(const char *ptr, size_t len)
 {
     const unsigned char *p = (const unsigned char *)ptr;
-    size_t want = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-                  : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t want = p[0] < 0x80                   ? 1
+                  : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                  : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                  : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                : 0;
     if (!want || want > len) return 0;
     for (size_t i = 1; i < want; i++) {
         if ((p[i] & 0xc0) != 0x80) return 0;
@@ -194,7 +204,7 @@ void cli_put_line(lm_text text, unsigned width)
     }
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static void json_string(lm_text value, bool *out_invalid)
 {
@@ -236,7 +246,8 @@ static void json_base64(lm_text value)
         uint32_t bits = (uint32_t)(unsigned char)value.ptr[at] << 16;
         if (left > 1) bits |= (uint32_t)(unsigned char)value.ptr[at + 1] << 8;
         if (left > 2) bits |= (uint32_t)(unsigned char)value.ptr[at + 2];
-        const char group[4] = {digits[bits >> 18], digits[bits >> 12 & 63], left > 1 ? digits[bits >> 6 & 63] : '=',
+        const char group[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+                               left > 1 ? digits[bits >> 6 & 63] : '=',
                                left > 2 ? digits[bits & 63] : '='};
         (void)cli_put((lm_text){group, 4});
     }
@@ -285,8 +296,10 @@ void cli_json_number(const char *key, uint64_t value)
 void cli_json_real(const char *key, double value)
 {
     json_key(key);
-    if (value > 1e300) (void)cli_put_z("null");
-    else cli_putf("%.6g", value);
+    if (value > 1e300)
+        (void)cli_put_z("null");
+    else
+        cli_putf("%.6g", value);
 }
 
 void cli_json_bool(const char *key, bool value)

@@ -32,12 +32,15 @@ static void summary_words(const lm_pack_result *result, const char *output)
     char files[32], lines[32], in[32], out[32], templates[32];
     char ratio[48] = "";
     if (result->bytes_in > result->bytes_out) {
-        (void)snprintf(ratio, sizeof ratio, " (%.1f times smaller)", (double)result->bytes_in / (double)result->bytes_out);
+        (void)snprintf(ratio, sizeof ratio, " (%.1f times smaller)",
+                       (double)result->bytes_in / (double)result->bytes_out);
     }
     cli_progress_clear();
-    (void)fprintf(stderr, "%s: %s file%s, %s lines, %s -> %s%s, %s templates\n", output, cli_count(result->files, files),
-                  result->files == 1 ? "" : "s", cli_count(result->lines, lines), cli_bytes(result->bytes_in, in),
-                  cli_bytes(result->bytes_out, out), ratio, cli_count(result->templates, templates));
+    (void)fprintf(stderr, "%s: %s file%s, %s lines, %s -> %s%s, %s templates\n", output,
+                  cli_count(result->files, files), result->files == 1 ? "" : "s",
+                  cli_count(result->lines, lines), cli_bytes(result->bytes_in, in),
+                  cli_bytes(result->bytes_out, out), ratio,
+                  cli_count(result->templates, templates));
 }
 
 /** Send a packed file to standard output, and take its name away. */
@@ -86,7 +89,8 @@ static int inputs_check(const cli_args *args, const char *output)
         return cli_usage(args, "an archive is not written to a terminal");
     }
     struct stat info;
-    if (strcmp(output, "-") != 0 && !cli_flag(args, "force") && stat(output, &info) == 0 && S_ISREG(info.st_mode)) {
+    if (strcmp(output, "-") != 0 && !cli_flag(args, "force") && stat(output, &info) == 0 &&
+        S_ISREG(info.st_mode)) {
         return cli_usage(args, "'%s' already exists: --force replaces it", output);
     }
     return EXIT_DONE;
@@ -122,8 +126,10 @@ int cli_pack(const cli_args *args)
     if (to_stdout && err) (void)unlink(temporary);
     if (to_stdout && !err) code = send_out(temporary);
     if (!err && result.files_bad) code = EXIT_IO; /* each was named */
-    if (!err && cli_flag(args, "json") && !to_stdout) summary_json(&result, output);
-    else if (!err && !cli_flag(args, "quiet")) summary_words(&result, to_stdout ? "standard output" : output);
+    if (!err && cli_flag(args, "json") && !to_stdout)
+        summary_json(&result, output);
+    else if (!err && !cli_flag(args, "quiet"))
+        summary_words(&result, to_stdout ? "standard output" : output);
     lm_context_free(context);
     return code;
 }

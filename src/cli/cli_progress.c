@@ -1,11 +1,12 @@
-/** One line on the terminal that tells how far long work is: bytes, rate, ratio so far, time left. */
+/** One line on the terminal that tells how far long work is: bytes, rate, ratio so far, time left.
+ */
 #include "cli/cli.h"
 
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SHOW_AFTER_NS 500000000  /* short work shows nothing */
+#define SHOW_AFTER_NS 500000000 /* short work shows nothing */
 #define SHOW_EVERY_NS 100000000
 
 static struct {
@@ -54,7 +55,8 @@ void cli_progress_told(void *ctx, const lm_progress *now)
     }
     (void)fprintf(stderr, "  %s/s", cli_bytes((uint64_t)per_second, rate));
     if (now->bytes_out && now->bytes_out < now->bytes_done) {
-        (void)fprintf(stderr, "  %.1f times smaller", (double)now->bytes_done / (double)now->bytes_out);
+        (void)fprintf(stderr, "  %.1f times smaller",
+                      (double)now->bytes_done / (double)now->bytes_out);
     }
     if (now->bytes_total > now->bytes_done && per_second > 0) {
         unsigned left = (unsigned)((double)(now->bytes_total - now->bytes_done) / per_second) + 1;

@@ -10,17 +10,19 @@
 
 static volatile int is_interrupted; /* the signal that came; 0: none */
 
-/* ---- words --------------------------------------------------------------------------------------------------- */
+/* ---- words ---- */
 
 static void put_words(char *text, const char *hint)
 {
-    (void)fflush(stdout); /* data that came before the words is shown before them; failures are seen by cli_finish */
+    (void)fflush(stdout); /* data that came before the words is shown before them; failures are seen
+                             by cli_finish */
     cli_progress_clear();
     for (char *p = text; *p; p++) {
         /* Names may hold anything; a terminal must not obey it. */
         if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = '?';
     }
-    (void)fprintf(stderr, "logmill: %s%s\n", text, hint); /* nobody is left to be told if this fails */
+    (void)fprintf(stderr, "logmill: %s%s\n", text,
+                  hint); /* nobody is left to be told if this fails */
 }
 
 void cli_say(const char *fmt, ...)
@@ -41,7 +43,8 @@ int cli_usage(const cli_args *args, const char *fmt, ...)
     (void)vsnprintf(text, sizeof text, fmt, list);
     va_end(list);
     /* A suggestion needs no pointer to the help beside it. */
-    if (!strstr(text, "did you mean")) (void)snprintf(hint, sizeof hint, " (see 'logmill %s --help')", args->command->name);
+    if (!strstr(text, "did you mean"))
+        (void)snprintf(hint, sizeof hint, " (see 'logmill %s --help')", args->command->name);
     put_words(text, hint);
     return EXIT_USAGE;
 }
@@ -49,13 +52,18 @@ int cli_usage(const cli_args *args, const char *fmt, ...)
 int cli_exit_of(lm_err err)
 {
     switch (err) {
-    case LM_ERR_NONE: return EXIT_DONE;
-    case LM_ERR_USAGE: return EXIT_USAGE;
+    case LM_ERR_NONE:
+        return EXIT_DONE;
+    case LM_ERR_USAGE:
+        return EXIT_USAGE;
     case LM_ERR_UNSUPPORTED:
-    case LM_ERR_CORRUPT: return EXIT_DATA;
+    case LM_ERR_CORRUPT:
+        return EXIT_DATA;
     case LM_ERR_NOMEM:
-    case LM_ERR_LIMIT: return EXIT_LIMIT;
-    default: return EXIT_IO;
+    case LM_ERR_LIMIT:
+        return EXIT_LIMIT;
+    default:
+        return EXIT_IO;
     }
 }
 
@@ -103,7 +111,7 @@ int cli_finish(int code)
     return EXIT_IO;
 }
 
-/* ---- Ctrl-C -------------------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---- */
 
 static void interrupted(int signal_number)
 {
@@ -113,11 +121,13 @@ static void interrupted(int signal_number)
 static void signals_open(void)
 {
     /* The second Ctrl-C ends the program at once. */
-    struct sigaction action = {.sa_handler = interrupted, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    struct sigaction action = {.sa_handler = interrupted,
+                               .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGHUP, &action, NULL);
-    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, said and cleaned up */
+    (void)signal(SIGXFSZ,
+                 SIG_IGN); /* a file that may not grow is a failed write, said and cleaned up */
 }
 
 void cli_end_if_cancelled(void)
@@ -127,7 +137,7 @@ void cli_end_if_cancelled(void)
     (void)raise(is_interrupted);
 }
 
-/* ---- the context --------------------------------------------------------------------------------------------- */
+/* ---- the context ---- */
 
 static void noted(void *ctx, lm_note_level level, const char *text)
 {
@@ -169,9 +179,12 @@ bool cli_config_read(const char *path, unsigned slot, const char **out)
     size_t len = fread(buffers[slot], 1, CLI_CONFIG_MAX + 1, file);
     bool has_failed = ferror(file) != 0;
     (void)fclose(file); /* only read from */
-    if (has_failed) cli_say("cannot read '%s'", path);
-    else if (len > CLI_CONFIG_MAX) cli_say("'%s' is larger than %u bytes", path, CLI_CONFIG_MAX);
-    else if (memchr(buffers[slot], 0, len)) cli_say("'%s' is not text", path);
+    if (has_failed)
+        cli_say("cannot read '%s'", path);
+    else if (len > CLI_CONFIG_MAX)
+        cli_say("'%s' is larger than %u bytes", path, CLI_CONFIG_MAX);
+    else if (memchr(buffers[slot], 0, len))
+        cli_say("'%s' is not text", path);
     else {
         buffers[slot][len] = '\0';
         *out = buffers[slot];

@@ -17,7 +17,8 @@ static void put_format_json(const lm_view_format *format)
     cli_json_text("format", format->name);
     cli_json_text("pattern", format->pattern);
     cli_json_number("lines", format->lines);
-    cli_json_real("share", format->lines_total ? (double)format->lines / (double)format->lines_total : 0);
+    cli_json_real("share",
+                  format->lines_total ? (double)format->lines / (double)format->lines_total : 0);
     cli_json_open("fields", '[');
     for (size_t i = 0; i < format->field_count; i++) {
         const lm_view_field *field = &format->fields[i];
@@ -28,7 +29,8 @@ static void put_format_json(const lm_view_format *format)
         cli_json_number("count", field->count);
         cli_json_number("distinct", field->distinct);
         cli_json_open("examples", '[');
-        for (size_t k = 0; k < 3 && field->examples[k].len; k++) cli_json_text(NULL, field->examples[k]);
+        for (size_t k = 0; k < 3 && field->examples[k].len; k++)
+            cli_json_text(NULL, field->examples[k]);
         cli_json_close(']');
         cli_json_close('}');
     }
@@ -43,8 +45,8 @@ static void put_field(const lm_view_field *field, int name_width)
     int pad = name_width - (int)field->name.len;
     (void)cli_put_z("  ");
     cli_put_line(field->name, 0);
-    cli_putf("%*s  %-9s %11s %11s  ", pad > 0 ? pad : 0, "", field->type, cli_count(field->count, count),
-             cli_count(field->distinct, distinct));
+    cli_putf("%*s  %-9s %11s %11s  ", pad > 0 ? pad : 0, "", field->type,
+             cli_count(field->count, count), cli_count(field->distinct, distinct));
     if (field->detail.len) {
         cli_put_line(field->detail, 60);
         (void)cli_put_z("  ");
@@ -65,7 +67,8 @@ static void put_format_words(showing *show, const lm_view_format *format)
     if (strcmp(source, show->source) != 0) {
         char total[32];
         if (show->has_shown) (void)cli_put_z("\n");
-        cli_putf("%s%s%s: %s lines\n", cli_color("file"), source, off, cli_count(format->lines_total, total));
+        cli_putf("%s%s%s: %s lines\n", cli_color("file"), source, off,
+                 cli_count(format->lines_total, total));
         (void)snprintf(show->source, sizeof show->source, "%s", source);
     }
     cli_putf("\n%s%.*s%s: %s lines, %s\n", bold, (int)format->name.len, format->name.ptr, off,
@@ -81,10 +84,11 @@ static void put_format_words(showing *show, const lm_view_format *format)
         if (len > width && len <= 40) width = len;
     }
     if (format->field_count) {
-        cli_putf("  %s%-*s  %-9s %11s %11s  %s%s\n", cli_color("dim"), width, "field", "type", "values", "distinct",
-                 "examples", off);
+        cli_putf("  %s%-*s  %-9s %11s %11s  %s%s\n", cli_color("dim"), width, "field", "type",
+                 "values", "distinct", "examples", off);
     }
-    for (size_t i = 0; i < format->field_count; i++) put_field(&format->fields[i], width);
+    for (size_t i = 0; i < format->field_count; i++)
+        put_field(&format->fields[i], width);
     show->has_shown = true;
 }
 
@@ -92,8 +96,10 @@ static void put_format(void *ctx, const lm_view_format *format)
 {
     showing *show = ctx;
     show->has_format = true;
-    if (show->is_json) put_format_json(format);
-    else put_format_words(show, format);
+    if (show->is_json)
+        put_format_json(format);
+    else
+        put_format_words(show, format);
 }
 
 static void put_conflict(void *ctx, lm_text sentence)

@@ -7,12 +7,12 @@
 #include <time.h>
 
 #define NEEDLE_COUNT_MAX 8
-#define TALLY_COUNT_MAX  16384u         /* groups kept when several archives are counted together */
-#define TALLY_TEXT_MAX   (4u << 20)     /* bytes of their keys */
+#define TALLY_COUNT_MAX  16384u     /* groups kept when several archives are counted together */
+#define TALLY_TEXT_MAX   (4u << 20) /* bytes of their keys */
 
 typedef struct searching {
     const cli_args *args;
-    const char *query;                  /* in the language */
+    const char *query; /* in the language */
     lm_question question;
     lm_text needles[NEEDLE_COUNT_MAX];
     size_t needle_count;
@@ -22,7 +22,7 @@ typedef struct searching {
     bool is_json;
 } searching;
 
-/* ---- a line -------------------------------------------------------------------------------------------------- */
+/* ---- a line ---- */
 
 static lm_text file_name(const searching *work, const lm_hit *hit)
 {
@@ -44,7 +44,8 @@ static void put_coloured(const searching *work, lm_text line)
         size_t len = 0;
         for (size_t i = 0; i < work->needle_count; i++) {
             const lm_text *needle = &work->needles[i];
-            bool fits = needle->len <= line.len - at && memcmp(line.ptr + at, needle->ptr, needle->len) == 0;
+            bool fits = needle->len <= line.len - at &&
+                        memcmp(line.ptr + at, needle->ptr, needle->len) == 0;
             if (fits && needle->len > len) len = needle->len;
         }
         if (!len) {
@@ -73,14 +74,17 @@ static void put_words(searching *work, const lm_hit *hit)
 {
     char sign = hit->is_context ? '-' : ':', number[24];
     if (hit->follows_gap && work->lines_told) (void)cli_put_z("--\n");
-    if (work->show_archive) put_part("file", (lm_text){work->at->name, strlen(work->at->name)}, sign);
+    if (work->show_archive)
+        put_part("file", (lm_text){work->at->name, strlen(work->at->name)}, sign);
     if (work->show_file) put_part("file", file_name(work, hit), sign);
     if (work->show_line) {
         int len = snprintf(number, sizeof number, "%llu", (unsigned long long)hit->line);
         put_part("line", (lm_text){number, (size_t)len}, sign);
     }
-    if (hit->is_context) (void)cli_put(hit->text);
-    else put_coloured(work, hit->text);
+    if (hit->is_context)
+        (void)cli_put(hit->text);
+    else
+        put_coloured(work, hit->text);
     (void)cli_put_z("\n");
 }
 
@@ -100,7 +104,8 @@ static void put_json(const searching *work, const lm_hit *hit)
     cli_json_open("fields", '{');
     char key[256];
     for (size_t i = 0; i < hit->field_count; i++) {
-        (void)snprintf(key, sizeof key, "%.*s", (int)hit->fields[i].name.len, hit->fields[i].name.ptr);
+        (void)snprintf(key, sizeof key, "%.*s", (int)hit->fields[i].name.len,
+                       hit->fields[i].name.ptr);
         cli_json_text(key, hit->fields[i].value);
     }
     cli_json_close('}');
@@ -110,13 +115,15 @@ static void put_json(const searching *work, const lm_hit *hit)
 static bool put_hit(void *ctx, const lm_hit *hit)
 {
     searching *work = ctx;
-    if (work->is_json) put_json(work, hit);
-    else put_words(work, hit);
+    if (work->is_json)
+        put_json(work, hit);
+    else
+        put_words(work, hit);
     work->lines_told++;
     return !ferror(stdout);
 }
 
-/* ---- counting by group ---------------------------------------------------------------------------------------- */
+/* ---- counting by group ---- */
 
 static struct {
     lm_tally items[TALLY_COUNT_MAX];
@@ -128,7 +135,8 @@ static struct {
 
 static bool tally_is_same(const lm_tally *a, const lm_tally *b)
 {
-    return a->time_ns == b->time_ns && a->key.len == b->key.len && (!a->key.len || !memcmp(a->key.ptr, b->key.ptr, a->key.len));
+    return a->time_ns == b->time_ns && a->key.len == b->key.len &&
+           (!a->key.len || !memcmp(a->key.ptr, b->key.ptr, a->key.len));
 }
 
 /** Groups of one more archive. */
@@ -172,21 +180,27 @@ static void put_tallies(const searching *work, const lm_tally *tallies, size_t c
         if (work->is_json) {
             cli_json_begin();
             cli_json_number("count", tally->count);
-            if (by == LM_TALLY_TEMPLATE && work->at->is_only) cli_json_number("id", tally->template_id);
-            if (by == LM_TALLY_TIME) cli_json_time("time", tally->time_ns);
-            else cli_json_text(keys[by], tally->key);
+            if (by == LM_TALLY_TEMPLATE && work->at->is_only)
+                cli_json_number("id", tally->template_id);
+            if (by == LM_TALLY_TIME)
+                cli_json_time("time", tally->time_ns);
+            else
+                cli_json_text(keys[by], tally->key);
             cli_json_end();
             continue;
         }
         cli_putf("%8llu  ", (unsigned long long)tally->count);
-        if (by == LM_TALLY_TIME) (void)cli_put_z(has_time ? cli_time(tally->time_ns, text) : "(no time)");
-        else if (!tally->key.len) (void)cli_put_z("(none)");
-        else cli_put_line(tally->key, 0);
+        if (by == LM_TALLY_TIME)
+            (void)cli_put_z(has_time ? cli_time(tally->time_ns, text) : "(no time)");
+        else if (!tally->key.len)
+            (void)cli_put_z("(none)");
+        else
+            cli_put_line(tally->key, 0);
         (void)cli_put_z("\n");
     }
 }
 
-/* ---- one view ------------------------------------------------------------------------------------------------ */
+/* ---- one view ---- */
 
 static int search_view(void *ctx, const cli_view *at)
 {
@@ -210,11 +224,12 @@ static int search_view(void *ctx, const cli_view *at)
     lm_err err = lm_view_search(at->view, &question, put_hit, work, &answer);
     work->matches += answer.matches;
     if (question.tally_by && at->is_only) put_tallies(work, answer.tallies, answer.tally_count);
-    for (size_t i = 0; question.tally_by && !at->is_only && i < answer.tally_count; i++) tally_merge(&answer.tallies[i]);
+    for (size_t i = 0; question.tally_by && !at->is_only && i < answer.tally_count; i++)
+        tally_merge(&answer.tallies[i]);
     return err ? cli_fail(at->context, err, work->query) : EXIT_DONE;
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 static bool group_read(const char *text, lm_question *question)
 {
@@ -275,11 +290,15 @@ static int question_make(const cli_args *args, searching *work)
     question->want_fields = work->is_json;
     question->count_only = cli_flag(args, "count");
     uint64_t id = cli_number(args, "template", 0);
-    if (cli_flag(args, "template")) question->template_id = id > INT64_MAX ? INT64_MAX : (int64_t)id;
-    if (cli_flag(args, "limit") && !question->limit) return cli_usage(args, "-m 0 asks for nothing");
-    if (group && cli_flag(args, "count")) return cli_usage(args, "--count and --count-by exclude each other");
+    if (cli_flag(args, "template"))
+        question->template_id = id > INT64_MAX ? INT64_MAX : (int64_t)id;
+    if (cli_flag(args, "limit") && !question->limit)
+        return cli_usage(args, "-m 0 asks for nothing");
+    if (group && cli_flag(args, "count"))
+        return cli_usage(args, "--count and --count-by exclude each other");
     if (group && !group_read(group, question)) {
-        return cli_usage(args, "--count-by wants template, a field's name, or a time like 1m, not '%s'", group);
+        return cli_usage(
+            args, "--count-by wants template, a field's name, or a time like 1m, not '%s'", group);
     }
     if (question->newest_first && (question->context_after || question->context_before)) {
         return cli_usage(args, "--newest-first goes without lines around a match");
@@ -290,7 +309,10 @@ static int question_make(const cli_args *args, searching *work)
 int cli_search(const cli_args *args)
 {
     static char query[CLI_TEXT_MAX];
-    searching work = {.args = args, .query = query, .question = LM_QUESTION_INIT, .is_json = cli_flag(args, "json")};
+    searching work = {.args = args,
+                      .query = query,
+                      .question = LM_QUESTION_INIT,
+                      .is_json = cli_flag(args, "json")};
     if (args->operand_count == 0) return cli_usage(args, "what to search for?");
     const char *trouble = cli_query_make(args, args->operands[0], query, sizeof query);
     if (trouble) return cli_usage(args, "%s", trouble);
@@ -305,7 +327,8 @@ int cli_search(const cli_args *args)
         work.at = &merged_at;
         qsort(merged.items, merged.count, sizeof merged.items[0], tally_compare);
         put_tallies(&work, merged.items, merged.count);
-        if (merged.is_full) cli_say("there are more groups: only the first %u were counted", TALLY_COUNT_MAX);
+        if (merged.is_full)
+            cli_say("there are more groups: only the first %u were counted", TALLY_COUNT_MAX);
     }
     if (work.question.count_only && work.is_json) {
         cli_json_begin();

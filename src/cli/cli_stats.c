@@ -29,14 +29,17 @@ static const char *encoding_of(const lm_view_cost *cost)
     return cost->encoding[0] ? cost->encoding : "(none)";
 }
 
-static size_t sum_up(const lm_view_cost *costs, size_t count, const char *(*name_of)(const lm_view_cost *), part_sum *sums)
+static size_t sum_up(const lm_view_cost *costs, size_t count,
+                     const char *(*name_of)(const lm_view_cost *), part_sum *sums)
 {
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         const char *name = name_of(&costs[i]);
         size_t at = 0;
-        while (at < used && strcmp(sums[at].name, name) != 0) at++;
-        if (at == SUM_COUNT_MAX) at--; /* more kinds than anybody wants to read: the last one takes them */
+        while (at < used && strcmp(sums[at].name, name) != 0)
+            at++;
+        if (at == SUM_COUNT_MAX)
+            at--; /* more kinds than anybody wants to read: the last one takes them */
         if (at == used) sums[used++] = (part_sum){.name = name};
         sums[at].parts++;
         sums[at].values += costs[i].values;
@@ -47,17 +50,20 @@ static size_t sum_up(const lm_view_cost *costs, size_t count, const char *(*name
     return used;
 }
 
-static void put_sums(const char *title, const part_sum *sums, size_t count, uint64_t archive_bytes, bool has_values)
+static void put_sums(const char *title, const part_sum *sums, size_t count, uint64_t archive_bytes,
+                     bool has_values)
 {
     char plain[32], stored[32], share[32], saved[32], parts[32];
-    cli_putf("\n%s%-22s %9s %12s %12s %9s%s%s\n", cli_color("bold"), title, "parts", "plain", "stored", "share",
-             has_values ? "       saved" : "", cli_color("off"));
+    cli_putf("\n%s%-22s %9s %12s %12s %9s%s%s\n", cli_color("bold"), title, "parts", "plain",
+             "stored", "share", has_values ? "       saved" : "", cli_color("off"));
     for (size_t i = 0; i < count; i++) {
         const part_sum *sum = &sums[i];
-        cli_putf("%-22s %9s %12s %12s %9s", sum->name, cli_count(sum->parts, parts), cli_bytes(sum->plain_bytes, plain),
-                 cli_bytes(sum->stored_bytes, stored), cli_share(sum->stored_bytes, archive_bytes, share));
+        cli_putf("%-22s %9s %12s %12s %9s", sum->name, cli_count(sum->parts, parts),
+                 cli_bytes(sum->plain_bytes, plain), cli_bytes(sum->stored_bytes, stored),
+                 cli_share(sum->stored_bytes, archive_bytes, share));
         if (has_values) {
-            uint64_t less = sum->plain_bytes > sum->stored_bytes ? sum->plain_bytes - sum->stored_bytes : 0;
+            uint64_t less =
+                sum->plain_bytes > sum->stored_bytes ? sum->plain_bytes - sum->stored_bytes : 0;
             cli_putf(" %11s", cli_bytes(less, saved));
         }
         (void)cli_put_z("\n");
@@ -68,12 +74,14 @@ static void put_parts(const lm_view_cost *costs, size_t shown, size_t count, uin
 {
     char values[32], plain[32], stored[32], share[32];
     unsigned width = cli_width(), left = 86;
-    cli_putf("\n%s%-14s %6s %11s %12s %12s %9s  %-13s %s%s\n", cli_color("bold"), "largest parts", "stream", "values", "plain",
-             "stored", "share", "encoding", "behind", cli_color("off"));
+    cli_putf("\n%s%-14s %6s %11s %12s %12s %9s  %-13s %s%s\n", cli_color("bold"), "largest parts",
+             "stream", "values", "plain", "stored", "share", "encoding", "behind",
+             cli_color("off"));
     for (size_t i = 0; i < shown; i++) {
         const lm_view_cost *cost = &costs[i];
-        cli_putf("%-14s %6u %11s %12s %12s %9s  %-13s ", cost->what, cost->stream, cli_count(cost->values, values),
-                 cli_bytes(cost->plain_bytes, plain), cli_bytes(cost->stored_bytes, stored),
+        cli_putf("%-14s %6u %11s %12s %12s %9s  %-13s ", cost->what, cost->stream,
+                 cli_count(cost->values, values), cli_bytes(cost->plain_bytes, plain),
+                 cli_bytes(cost->stored_bytes, stored),
                  cli_share(cost->stored_bytes, archive_bytes, share), cost->encoding);
         cli_put_line(cost->name, width > left + 20 ? width - left : 60);
         (void)cli_put_z("\n");
@@ -83,25 +91,33 @@ static void put_parts(const lm_view_cost *costs, size_t shown, size_t count, uin
 
 static void put_totals(const cli_view *at, const lm_view_totals *sum)
 {
-    char raw[32], size[32], files[32], lines[32], segments[32], streams[32], templates[32], first[32], last[32];
+    char raw[32], size[32], files[32], lines[32], segments[32], streams[32], templates[32],
+        first[32], last[32];
     cli_putf("%s%s%s\n", cli_color("file"), at->name, cli_color("off"));
-    cli_putf("  %-12s %s in %s file%s, %s lines\n", "text", cli_bytes(sum->raw_bytes, raw), cli_count(sum->files, files),
-             sum->files == 1 ? "" : "s", cli_count(sum->lines, lines));
-    cli_putf("  %-12s %s: %s%.2f times smaller%s%s\n", "archive", cli_bytes(sum->archive_bytes, size), cli_color("bold"),
-             sum->archive_bytes ? (double)sum->raw_bytes / (double)sum->archive_bytes : 0, cli_color("off"),
+    cli_putf("  %-12s %s in %s file%s, %s lines\n", "text", cli_bytes(sum->raw_bytes, raw),
+             cli_count(sum->files, files), sum->files == 1 ? "" : "s",
+             cli_count(sum->lines, lines));
+    cli_putf("  %-12s %s: %s%.2f times smaller%s%s\n", "archive",
+             cli_bytes(sum->archive_bytes, size), cli_color("bold"),
+             sum->archive_bytes ? (double)sum->raw_bytes / (double)sum->archive_bytes : 0,
+             cli_color("off"),
              at->is_archive ? "" : " (a plain log, packed with --level fast for this)");
-    cli_putf("  %-12s %s segments, %s streams, %s templates\n", "made of", cli_count(sum->segments, segments),
-             cli_count(sum->streams, streams), cli_count(sum->templates, templates));
-    cli_putf("  %-12s %s to %s\n", "times (UTC)", cli_time(sum->time_min, first), cli_time(sum->time_max, last));
+    cli_putf("  %-12s %s segments, %s streams, %s templates\n", "made of",
+             cli_count(sum->segments, segments), cli_count(sum->streams, streams),
+             cli_count(sum->templates, templates));
+    cli_putf("  %-12s %s to %s\n", "times (UTC)", cli_time(sum->time_min, first),
+             cli_time(sum->time_max, last));
 }
 
-static void put_json(const cli_view *at, const lm_view_totals *sum, const lm_view_cost *costs, size_t count)
+static void put_json(const cli_view *at, const lm_view_totals *sum, const lm_view_cost *costs,
+                     size_t count)
 {
     cli_json_begin();
     cli_json_z("archive", at->name);
     cli_json_number("raw_bytes", sum->raw_bytes);
     cli_json_number("archive_bytes", sum->archive_bytes);
-    cli_json_real("ratio", sum->archive_bytes ? (double)sum->raw_bytes / (double)sum->archive_bytes : 0);
+    cli_json_real("ratio",
+                  sum->archive_bytes ? (double)sum->raw_bytes / (double)sum->archive_bytes : 0);
     cli_json_number("files", sum->files);
     cli_json_number("lines", sum->lines);
     cli_json_number("segments", sum->segments);

@@ -6,9 +6,10 @@
 
 const cli_row cli_rows[] = {
 #define COMMAND(name, value, help, text) {CLI_COMMAND, name, 0, CLI_FLAG, value, help, text},
-#define OPTION(name, letter, type, value, help) {CLI_OPTION, name, letter, CLI_##type, value, help, ""},
+#define OPTION(name, letter, type, value, help)                                                    \
+    {CLI_OPTION, name, letter, CLI_##type, value, help, ""},
 #define EXAMPLE(line, help) {CLI_EXAMPLE, line, 0, CLI_FLAG, "", help, ""},
-#define EXITS(code, help) {CLI_EXITS, "", code, CLI_FLAG, "", help, ""},
+#define EXITS(code, help)   {CLI_EXITS, "", code, CLI_FLAG, "", help, ""},
 #include "cli/commands.def"
 #undef COMMAND
 #undef OPTION

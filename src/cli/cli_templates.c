@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- the list ------------------------------------------------------------------------------------------------ */
+/* ---- the list ---- */
 
 static void put_trend(const uint64_t *trend)
 {
@@ -42,10 +42,12 @@ static void put_words(const lm_view_template *item, uint64_t lines, bool has_exa
 {
     char count[32], share[32], first[32], last[32];
     const char *dim = cli_color("dim"), *off = cli_color("off");
-    unsigned width = cli_width(), left = 12 + 9 + 2 + LM_TREND_BUCKETS + 2 + 19 + 2 + 19 + 2 + 6 + 2;
+    unsigned width = cli_width(),
+             left = 12 + 9 + 2 + LM_TREND_BUCKETS + 2 + 19 + 2 + 19 + 2 + 6 + 2;
     cli_putf("%12s %8s  ", cli_count(item->count, count), cli_share(item->count, lines, share));
     put_trend(item->trend);
-    cli_putf("  %-19s  %-19s  %6u  ", cli_time(item->first_ns, first), cli_time(item->last_ns, last), item->id);
+    cli_putf("  %-19s  %-19s  %6u  ", cli_time(item->first_ns, first),
+             cli_time(item->last_ns, last), item->id);
     if (item->name.len) {
         cli_putf("%s", cli_color("bold"));
         cli_put_line(item->name, 0);
@@ -72,7 +74,8 @@ static void put_json(const cli_view *at, const lm_view_template *item, uint64_t 
     cli_json_time("last", item->last_ns);
     if (item->example.ptr) cli_json_text("example", item->example);
     cli_json_open("trend", '[');
-    for (size_t i = 0; i < LM_TREND_BUCKETS; i++) cli_json_number(NULL, item->trend[i]);
+    for (size_t i = 0; i < LM_TREND_BUCKETS; i++)
+        cli_json_number(NULL, item->trend[i]);
     cli_json_close(']');
     cli_json_end();
 }
@@ -94,13 +97,16 @@ static int list_view(void *ctx, const cli_view *at)
     if (!is_json) {
         if (at->index) (void)cli_put_z("\n");
         if (!at->is_only) cli_putf("%s%s%s\n", cli_color("file"), at->name, cli_color("off"));
-        cli_putf("%s%12s %8s  %-*s  %-19s  %-19s  %6s  %s%s\n", cli_color("bold"), "lines", "share", LM_TREND_BUCKETS,
-                 "trend", "first seen (UTC)", "last seen (UTC)", "id", "template", cli_color("off"));
+        cli_putf("%s%12s %8s  %-*s  %-19s  %-19s  %6s  %s%s\n", cli_color("bold"), "lines", "share",
+                 LM_TREND_BUCKETS, "trend", "first seen (UTC)", "last seen (UTC)", "id", "template",
+                 cli_color("off"));
     }
     for (size_t i = 0; i < shown && !ferror(stdout); i++) {
         const lm_view_template *item = &items[cli_flag(args, "rare") ? count - 1 - i : i];
-        if (is_json) put_json(at, item, lines);
-        else put_words(item, lines, has_example);
+        if (is_json)
+            put_json(at, item, lines);
+        else
+            put_words(item, lines, has_example);
     }
     if (!is_json && !cli_flag(args, "quiet") && shown < count) {
         cli_say("%s of %s templates shown", cli_count(shown, shown_text), cli_count(count, text));
@@ -108,7 +114,7 @@ static int list_view(void *ctx, const cli_view *at)
     return err ? cli_exit_of(err) : EXIT_DONE;
 }
 
-/* ---- bare messages -------------------------------------------------------------------------------------------- */
+/* ---- bare messages ---- */
 
 static bool put_assigned(void *ctx, uint32_t id, lm_text text)
 {
@@ -116,9 +122,11 @@ static bool put_assigned(void *ctx, uint32_t id, lm_text text)
     char *p = number + sizeof number;
     (void)ctx;
     *--p = '\t';
-    do *--p = (char)('0' + id % 10);
+    do
+        *--p = (char)('0' + id % 10);
     while (id /= 10);
-    return cli_put((lm_text){p, (size_t)(number + sizeof number - p)}) && cli_put(text) && cli_put((lm_text){"\n", 1});
+    return cli_put((lm_text){p, (size_t)(number + sizeof number - p)}) && cli_put(text) &&
+           cli_put((lm_text){"\n", 1});
 }
 
 static int assign(const cli_args *args, const char *path)
@@ -142,7 +150,8 @@ static int convergence(const cli_args *args, const char *path)
     int code = err ? cli_fail(context, err, NULL) : EXIT_DONE;
     lm_context_free(context);
     if (err) return code;
-    double steady = found.first_half ? (double)found.first_half_steady / (double)found.first_half : 1;
+    double steady =
+        found.first_half ? (double)found.first_half_steady / (double)found.first_half : 1;
     if (cli_flag(args, "json")) {
         cli_json_begin();
         cli_json_number("messages", found.messages);
@@ -156,9 +165,12 @@ static int convergence(const cli_args *args, const char *path)
     } else {
         cli_putf("messages                  %llu\n", (unsigned long long)found.messages);
         cli_putf("templates                 %llu\n", (unsigned long long)found.templates);
-        cli_putf("same groups, 1 and %-4u   %s\n", found.threads, found.threads_agree ? "yes" : "no");
-        cli_putf("first half steady         %.4f (%llu of %llu lines keep their template's text to the end)\n", steady,
-                 (unsigned long long)found.first_half_steady, (unsigned long long)found.first_half);
+        cli_putf("same groups, 1 and %-4u   %s\n", found.threads,
+                 found.threads_agree ? "yes" : "no");
+        cli_putf("first half steady         %.4f (%llu of %llu lines keep their template's text to "
+                 "the end)\n",
+                 steady, (unsigned long long)found.first_half_steady,
+                 (unsigned long long)found.first_half);
     }
     return found.threads_agree ? EXIT_DONE : EXIT_NO;
 }
@@ -166,14 +178,18 @@ static int convergence(const cli_args *args, const char *path)
 int cli_templates(const cli_args *args)
 {
     const char *assigned = cli_text(args, "assign"), *converged = cli_text(args, "convergence");
-    if (assigned && converged) return cli_usage(args, "--assign and --convergence exclude each other");
+    if (assigned && converged)
+        return cli_usage(args, "--assign and --convergence exclude each other");
     if ((assigned || converged) && args->operand_count) {
-        return cli_usage(args, "%s takes one file: what is '%s'?", assigned ? "--assign" : "--convergence",
-                         args->operands[0]);
+        return cli_usage(args, "%s takes one file: what is '%s'?",
+                         assigned ? "--assign" : "--convergence", args->operands[0]);
     }
     if (assigned) return assign(args, assigned);
     if (converged) return convergence(args, converged);
-    if (cli_flag(args, "messages")) return cli_usage(args, "--messages goes with --assign FILE or --convergence FILE");
-    if (cli_flag(args, "rules")) return cli_usage(args, "--rules goes with --assign FILE; for archives see 'pack --templates'");
+    if (cli_flag(args, "messages"))
+        return cli_usage(args, "--messages goes with --assign FILE or --convergence FILE");
+    if (cli_flag(args, "rules"))
+        return cli_usage(args,
+                         "--rules goes with --assign FILE; for archives see 'pack --templates'");
     return cli_each_view(args, 0, 0, list_view, (void *)(uintptr_t)args);
 }

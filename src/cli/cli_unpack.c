@@ -20,8 +20,10 @@ typedef struct unpacking {
 static lm_err unpack_one(unpacking *work, size_t file_index)
 {
     lm_unpack_result result = {0};
-    if (cli_flag(work->args, "stdout")) return lm_view_read(work->view, file_index, put_bytes, NULL);
-    lm_err err = lm_view_unpack(work->view, file_index, work->folder, cli_flag(work->args, "force"), &result);
+    if (cli_flag(work->args, "stdout"))
+        return lm_view_read(work->view, file_index, put_bytes, NULL);
+    lm_err err = lm_view_unpack(work->view, file_index, work->folder, cli_flag(work->args, "force"),
+                                &result);
     work->sum.files += result.files;
     work->sum.bytes += result.bytes;
     work->sum.files_skipped += result.files_skipped;
@@ -55,11 +57,13 @@ int cli_unpack(const cli_args *args)
     int code = EXIT_DONE;
     lm_err err = lm_view_open(context, args->operands[0], flags, &work.view);
     if (!err) err = unpack_all(&work);
-    if (err) code = cli_fail(context, err, NULL);
-    else if (work.sum.files_skipped) code = EXIT_IO; /* each was named */
+    if (err)
+        code = cli_fail(context, err, NULL);
+    else if (work.sum.files_skipped)
+        code = EXIT_IO; /* each was named */
     if (work.sum.files_skipped && !cli_flag(args, "force")) {
-        cli_say("%llu file%s not written (--force replaces files that exist)", (unsigned long long)work.sum.files_skipped,
-                work.sum.files_skipped == 1 ? "" : "s");
+        cli_say("%llu file%s not written (--force replaces files that exist)",
+                (unsigned long long)work.sum.files_skipped, work.sum.files_skipped == 1 ? "" : "s");
     }
     if (!cli_flag(args, "quiet") && !cli_flag(args, "stdout") && work.sum.files) {
         char files[32], bytes[32];

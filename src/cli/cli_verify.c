@@ -39,8 +39,8 @@ static int verify_one(const cli_args *args, lm_context *context, const char *pat
         if (listed || !was_archive) return EXIT_DATA;
         if (lm_view_open(context, path, LM_VIEW_SALVAGE, &view) == LM_ERR_NONE) {
             lm_view_totals sum = lm_view_sum(view);
-            cli_say("%llu segments with %llu lines can be read with --salvage", (unsigned long long)sum.segments,
-                    (unsigned long long)sum.lines);
+            cli_say("%llu segments with %llu lines can be read with --salvage",
+                    (unsigned long long)sum.segments, (unsigned long long)sum.lines);
             lm_view_close(view);
         }
         return EXIT_NO;

@@ -1,4 +1,5 @@
-/** The operands of a command, one view after the other: archives by themselves, runs of plain logs together. */
+/** The operands of a command, one view after the other: archives by themselves, runs of plain logs
+ * together. */
 #include "cli/cli.h"
 
 #include <string.h>
@@ -66,14 +67,20 @@ static lm_err each_operand(each *all, const char *path)
     return LM_ERR_NONE;
 }
 
-int cli_each_view(const cli_args *args, int first, unsigned flags, int (*work)(void *ctx, const cli_view *at), void *ctx)
+int cli_each_view(const cli_args *args, int first, unsigned flags,
+                  int (*work)(void *ctx, const cli_view *at), void *ctx)
 {
     int count = args->operand_count - first;
     if (count <= 0 && isatty(STDIN_FILENO)) return cli_usage(args, "which archive or log?");
     lm_context *context = cli_context_new(args);
     if (!context) return EXIT_LIMIT;
     bool is_only = count <= 0 || (count == 1 && !is_folder(args->operands[first]));
-    each all = {.context = context, .flags = flags, .work = work, .ctx = ctx, .is_only = is_only, .worst = EXIT_DONE};
+    each all = {.context = context,
+                .flags = flags,
+                .work = work,
+                .ctx = ctx,
+                .is_only = is_only,
+                .worst = EXIT_DONE};
     lm_err err = LM_ERR_NONE;
     for (int i = 0; i < (count > 0 ? count : 1) && err != LM_ERR_CANCELLED; i++) {
         err = each_operand(&all, count > 0 ? args->operands[first + i] : "-");

@@ -1,14 +1,15 @@
-/** What the tests of the library share: files in a folder of their own, and a log whose lines are known. */
+/** What the tests of the library share: files in a folder of their own, and a log whose lines are
+ * known. */
 #ifndef API_HELPER_H
 #define API_HELPER_H
 
 #include <logmill/logmill.h>
 
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,15 +55,24 @@ static inline size_t helper_log(char *text, size_t cap, unsigned count, uint64_t
     static const char *const levels[] = {"INFO", "INFO", "INFO", "WARN", "ERROR"};
     size_t len = 0;
     for (unsigned i = 0; i < count; i++) {
-        unsigned r = (unsigned)(helper_random(&seed) % 100000), second = i % 60, minute = i / 60 % 60, hour = i / 3600;
+        unsigned r = (unsigned)(helper_random(&seed) % 100000), second = i % 60,
+                 minute = i / 60 % 60, hour = i / 3600;
         const char *level = levels[r % 5];
-        int n = snprintf(text + len, cap - len, "2026-11-20 %02u:%02u:%02u %s ", hour, minute, second, level);
+        int n = snprintf(text + len, cap - len, "2026-11-20 %02u:%02u:%02u %s ", hour, minute,
+                         second, level);
         assert_true(n > 0 && (size_t)n < cap - len);
         len += (size_t)n;
         switch (r % 3) {
-        case 0: n = snprintf(text + len, cap - len, "request %u took %u ms\n", r, r % 977); break;
-        case 1: n = snprintf(text + len, cap - len, "session %08x of user%u closed\n", r * 2654435761u, r % 9); break;
-        default: n = snprintf(text + len, cap - len, "queue %u is full\n", r % 7); break;
+        case 0:
+            n = snprintf(text + len, cap - len, "request %u took %u ms\n", r, r % 977);
+            break;
+        case 1:
+            n = snprintf(text + len, cap - len, "session %08x of user%u closed\n", r * 2654435761u,
+                         r % 9);
+            break;
+        default:
+            n = snprintf(text + len, cap - len, "queue %u is full\n", r % 7);
+            break;
         }
         assert_true(n > 0 && (size_t)n < cap - len);
         len += (size_t)n;
@@ -70,8 +80,8 @@ static inline size_t helper_log(char *text, size_t cap, unsigned count, uint64_t
     return len;
 }
 
-static inline void helper_pack(lm_context *context, const char *const *inputs, size_t count, const char *output,
-                               uint64_t segment_bytes)
+static inline void helper_pack(lm_context *context, const char *const *inputs, size_t count,
+                               const char *output, uint64_t segment_bytes)
 {
     lm_pack_job job = LM_PACK_JOB_INIT;
     job.inputs = inputs;

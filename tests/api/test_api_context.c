@@ -38,7 +38,8 @@ static void test_versions(void **state)
     assert_int_equal(lm_abi_version(), LM_ABI_VERSION);
     assert_non_null(lm_version());
     size_t facts = 0;
-    while (lm_build_fact(facts)) facts++;
+    while (lm_build_fact(facts))
+        facts++;
     assert_in_range(facts, 5, 50);
 }
 
@@ -127,7 +128,9 @@ static lm_err whole_life(lm_context *context)
     lm_err err = lm_pack(context, &job, NULL);
     if (!err) err = lm_view_open(context, "life.lm", 0, &view);
     if (!err) err = lm_view_search(view, &question, NULL, NULL, NULL);
-    if (!err) err = lm_view_templates(view, LM_TEMPLATES_EXAMPLES | LM_TEMPLATES_TRENDS, &templates, &count);
+    if (!err)
+        err = lm_view_templates(view, LM_TEMPLATES_EXAMPLES | LM_TEMPLATES_TRENDS, &templates,
+                                &count);
     if (!err) err = lm_view_unpack(view, LM_ALL_FILES, "life", true, NULL);
     if (!err) err = lm_schema_of(context, "life.log", &schema);
     lm_view_close(view);
@@ -150,7 +153,8 @@ static void test_all_memory_comes_back(void **state)
     helper_leave(folder);
 }
 
-/** Each allocation fails once in some run: an error comes back, nothing leaks, no half archive stays. */
+/** Each allocation fails once in some run: an error comes back, nothing leaks, no half archive
+ * stays. */
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -170,7 +174,8 @@ static void test_every_allocation_may_fail(void **state)
         context = context_of(&a);
         if (context) {
             lm_err err = whole_life(context);
-            if (err && err != LM_ERR_NOMEM) fail_msg("allocation %zu: error %d: %s", n, err, lm_last_error(context).text);
+            if (err && err != LM_ERR_NOMEM)
+                fail_msg("allocation %zu: error %d: %s", n, err, lm_last_error(context).text);
             lm_context_free(context);
         }
         if (a.used) fail_msg("allocation %zu: %zu bytes did not come back", n, a.used);

@@ -1,4 +1,5 @@
-/** Views against a naive reading of the same text: lines, searches with neighbours, files, templates, differences. */
+/** Views against a naive reading of the same text: lines, searches with neighbours, files,
+ * templates, differences. */
 #include "api_helper.h"
 
 #include <fcntl.h>
@@ -11,7 +12,7 @@ static char text_a[400000], text_b[400000];
 typedef struct fixture {
     char folder[64];
     lm_context *context;
-    lm_view *view;              /* a.log (no final newline), sub/b.log, empty.log */
+    lm_view *view;                /* a.log (no final newline), sub/b.log, empty.log */
     const char *lines[LINES + 1]; /* of a.log */
     size_t ends[LINES];           /* length of each */
 } fixture;
@@ -20,7 +21,8 @@ static fixture fix;
 
 static int setup(void **state)
 {
-    size_t len_a = helper_log(text_a, sizeof text_a, LINES, 11), len_b = helper_log(text_b, sizeof text_b, 500, 12);
+    size_t len_a = helper_log(text_a, sizeof text_a, LINES, 11),
+           len_b = helper_log(text_b, sizeof text_b, 500, 12);
     static const char *const inputs[] = {"a.log", "sub", "empty.log"};
     helper_enter(fix.folder);
     assert_int_equal(mkdir("sub", 0755), 0);
@@ -29,7 +31,8 @@ static int setup(void **state)
     helper_write("empty.log", "", 0);
     assert_int_equal(lm_context_new(NULL, &fix.context), LM_ERR_NONE);
     helper_pack(fix.context, inputs, 3, "view.lm", 16384); /* many segments */
-    assert_int_equal(lm_view_open(fix.context, "view.lm", LM_VIEW_ARCHIVE_ONLY, &fix.view), LM_ERR_NONE);
+    assert_int_equal(lm_view_open(fix.context, "view.lm", LM_VIEW_ARCHIVE_ONLY, &fix.view),
+                     LM_ERR_NONE);
     size_t at = 0;
     for (unsigned i = 0; i < LINES; i++) {
         fix.lines[i] = text_a + at;
@@ -56,7 +59,7 @@ static size_t file_index(const char *name)
     return index;
 }
 
-/* ---- files and text ------------------------------------------------------------------------------------------ */
+/* ---- files and text ---- */
 
 static void test_files(void **state)
 {
@@ -65,7 +68,8 @@ static void test_files(void **state)
     assert_int_equal(lm_view_file_count(fix.view), 3);
     lm_view_file file = lm_view_file_at(fix.view, file_index("a.log"));
     assert_int_equal(file.lines, LINES);
-    assert_int_equal(lm_view_file_at(fix.view, file_index("b.log")).lines, 500); /* by the end of its name */
+    assert_int_equal(lm_view_file_at(fix.view, file_index("b.log")).lines,
+                     500); /* by the end of its name */
     assert_int_equal(lm_view_file_at(fix.view, file_index("empty.log")).bytes, 0);
     assert_int_equal(lm_view_file_find(fix.view, "log", &index), LM_ERR_NOTFOUND);
     assert_int_equal(lm_view_file_find(fix.view, ".log", &index), LM_ERR_NOTFOUND);
@@ -106,7 +110,8 @@ static void test_lines_in_any_range(void **state)
         memset(&got, 0, sizeof got);
         assert_int_equal(lm_view_lines(fix.view, file, first, count, collect, &got), LM_ERR_NONE);
         size_t begin = first <= LINES ? (size_t)(fix.lines[first - 1] - text_a) : 0, end = begin;
-        for (uint64_t k = first; k <= LINES && k - first < count; k++) end += fix.ends[k - 1] + (k < LINES);
+        for (uint64_t k = first; k <= LINES && k - first < count; k++)
+            end += fix.ends[k - 1] + (k < LINES);
         assert_int_equal(got.len, end - begin);
         assert_memory_equal(got.bytes, text_a + begin, end - begin);
     }
@@ -125,7 +130,7 @@ static void test_read_and_stop(void **state)
     assert_int_equal(got.calls, 1);
 }
 
-/* ---- search -------------------------------------------------------------------------------------------------- */
+/* ---- search ---- */
 
 typedef struct told_line {
     uint64_t line;
@@ -162,8 +167,10 @@ static size_t naive_search(const char *needle, uint64_t before, uint64_t after, 
     uint64_t last = 0; /* line told last, from 1 */
     for (unsigned i = 0; i < LINES; i++) {
         bool is_match = line_holds(i, needle), is_near = false;
-        for (uint64_t k = 1; k <= before && i + k < LINES && !is_near; k++) is_near = line_holds((unsigned)(i + k), needle);
-        for (uint64_t k = 1; k <= after && k <= i && !is_near; k++) is_near = line_holds((unsigned)(i - k), needle);
+        for (uint64_t k = 1; k <= before && i + k < LINES && !is_near; k++)
+            is_near = line_holds((unsigned)(i + k), needle);
+        for (uint64_t k = 1; k <= after && k <= i && !is_near; k++)
+            is_near = line_holds((unsigned)(i - k), needle);
         if (!is_match && !is_near) continue;
         out[count++] = (told_line){i + 1, !is_match, last && last != i && (before || after)};
         last = i + 1;
@@ -175,7 +182,8 @@ static void test_search_with_neighbours(void **state)
 {
     (void)state;
     static told_line wanted[LINES];
-    static const char *const needles[] = {"queue 3", "ERROR", "took 12", "user7", "request 99", "WARN session", "2026", "nowhere"};
+    static const char *const needles[] = {"queue 3",    "ERROR",        "took 12", "user7",
+                                          "request 99", "WARN session", "2026",    "nowhere"};
     uint64_t seed = SEED;
     for (size_t n = 0; n < sizeof needles / sizeof needles[0]; n++) {
         for (int turn = 0; turn < 6; turn++) {
@@ -187,8 +195,10 @@ static void test_search_with_neighbours(void **state)
             question.context_before = turn ? helper_random(&seed) % 4 : 0;
             question.context_after = turn ? helper_random(&seed) % 4 : 0;
             told.count = told.stop_after = 0;
-            assert_int_equal(lm_view_search(fix.view, &question, tell, &told, &answer), LM_ERR_NONE);
-            size_t count = naive_search(needles[n], question.context_before, question.context_after, wanted);
+            assert_int_equal(lm_view_search(fix.view, &question, tell, &told, &answer),
+                             LM_ERR_NONE);
+            size_t count =
+                naive_search(needles[n], question.context_before, question.context_after, wanted);
             assert_int_equal(told.count, count);
             for (size_t i = 0; i < count; i++) {
                 assert_int_equal(told.items[i].line, wanted[i].line);
@@ -237,7 +247,8 @@ static void test_search_options(void **state)
     assert_int_equal(lm_view_search(fix.view, &question, NULL, NULL, NULL), LM_ERR_USAGE);
     question.template_id = -1;
     question.tally_by = LM_TALLY_TIME;
-    assert_int_equal(lm_view_search(fix.view, &question, NULL, NULL, NULL), LM_ERR_USAGE); /* no bucket */
+    assert_int_equal(lm_view_search(fix.view, &question, NULL, NULL, NULL),
+                     LM_ERR_USAGE); /* no bucket */
     question.struct_bytes = 4;
     assert_int_equal(lm_view_search(fix.view, &question, NULL, NULL, NULL), LM_ERR_USAGE);
 }
@@ -255,7 +266,8 @@ static void test_tallies_add_up(void **state)
         question.tally_field = "level";
         question.tally_bucket_ns = 60000000000;
         assert_int_equal(lm_view_search(fix.view, &question, NULL, NULL, &answer), LM_ERR_NONE);
-        for (size_t i = 0; i < answer.tally_count; i++) sum += answer.tallies[i].count;
+        for (size_t i = 0; i < answer.tally_count; i++)
+            sum += answer.tallies[i].count;
         assert_true(answer.tally_count > 0);
         assert_int_equal(sum, answer.matches);
     }
@@ -276,9 +288,11 @@ static void test_follow_templates(void **state)
     lm_answer plain, followed, all;
     uint64_t plain_ids = 0, followed_ids = 0;
     question.query = "queue 3 is full";
-    assert_int_equal(lm_view_search(fix.view, &question, check_template, &plain_ids, &plain), LM_ERR_NONE);
+    assert_int_equal(lm_view_search(fix.view, &question, check_template, &plain_ids, &plain),
+                     LM_ERR_NONE);
     question.follow_templates = true;
-    assert_int_equal(lm_view_search(fix.view, &question, check_template, &followed_ids, &followed), LM_ERR_NONE);
+    assert_int_equal(lm_view_search(fix.view, &question, check_template, &followed_ids, &followed),
+                     LM_ERR_NONE);
     assert_int_equal(plain_ids, followed_ids);
     assert_true(followed.matches > plain.matches);
     uint64_t sum = 0;
@@ -296,7 +310,8 @@ static bool check_fields(void *ctx, const lm_hit *hit)
 {
     bool has_level = false;
     for (size_t i = 0; i < hit->field_count; i++) {
-        has_level |= hit->fields[i].name.len == 5 && memcmp(hit->fields[i].name.ptr, "level", 5) == 0;
+        has_level |=
+            hit->fields[i].name.len == 5 && memcmp(hit->fields[i].name.ptr, "level", 5) == 0;
         assert_true(hit->fields[i].value.ptr >= hit->text.ptr);
     }
     assert_true(has_level);
@@ -316,7 +331,7 @@ static void test_fields(void **state)
     assert_true(hits > 0);
 }
 
-/* ---- templates, differences, plain logs ------------------------------------------------------------------------ */
+/* ---- templates, differences, plain logs ---- */
 
 static void test_templates(void **state)
 {
@@ -324,10 +339,13 @@ static void test_templates(void **state)
     const lm_view_template *items;
     size_t count;
     uint64_t lines = 0;
-    assert_int_equal(lm_view_templates(fix.view, LM_TEMPLATES_EXAMPLES | LM_TEMPLATES_TRENDS, &items, &count), LM_ERR_NONE);
+    assert_int_equal(
+        lm_view_templates(fix.view, LM_TEMPLATES_EXAMPLES | LM_TEMPLATES_TRENDS, &items, &count),
+        LM_ERR_NONE);
     for (size_t i = 0; i < count; i++) {
         uint64_t trend = 0;
-        for (size_t k = 0; k < LM_TREND_BUCKETS; k++) trend += items[i].trend[k];
+        for (size_t k = 0; k < LM_TREND_BUCKETS; k++)
+            trend += items[i].trend[k];
         assert_int_equal(trend, items[i].count);
         assert_true(items[i].example.len > 0);
         assert_true(items[i].first_ns <= items[i].last_ns);
@@ -349,7 +367,8 @@ static void test_diff(void **state)
     static char more[500000];
     size_t len = helper_log(more, sizeof more, 2000, 11);
     helper_write("before.log", more, len);
-    int n = snprintf(more + len, sizeof more - len, "2026-11-20 23:00:00 ERROR reactor is out of water\n");
+    int n = snprintf(more + len, sizeof more - len,
+                     "2026-11-20 23:00:00 ERROR reactor is out of water\n");
     helper_write("after.log", more, len + (size_t)n);
     assert_int_equal(lm_view_open(fix.context, "before.log", 0, &before), LM_ERR_NONE);
     assert_int_equal(lm_view_open(fix.context, "after.log", 0, &after), LM_ERR_NONE);
@@ -383,7 +402,7 @@ static void test_inputs(void **state)
     assert_int_equal(lm_inputs_each(fix.context, missing, 2, sort_out, words), LM_ERR_NOTFOUND);
 }
 
-/* ---- unpacking ----------------------------------------------------------------------------------------------- */
+/* ---- unpacking ---- */
 
 static void test_unpack_goes_through_no_link(void **state)
 {

@@ -1,9 +1,9 @@
 /** Writing below a folder: what foreign names become, and what they cannot reach. */
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "base/base.h"
 
@@ -52,6 +52,7 @@ static void test_names(void **state)
         {"...", "...", false},
         {"..a/b..", "..a/b..", false},
     };
+
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char name[64];
@@ -104,8 +105,9 @@ static void test_files(void **state)
     assert_file("out/deep/a/b/c.log", "one");
     assert_int_equal(write_file(tree, "a/b/c.log", true, "three"), LM_OK);
     assert_file("out/deep/a/b/c.log", "three");
-    assert_int_equal(write_file(tree, "a/b", true, "x"), LM_E_USAGE);           /* a folder */
-    assert_int_equal(write_file(tree, "a/b/c.log/d", true, "x"), LM_E_USAGE);   /* a file is no folder */
+    assert_int_equal(write_file(tree, "a/b", true, "x"), LM_E_USAGE); /* a folder */
+    assert_int_equal(write_file(tree, "a/b/c.log/d", true, "x"),
+                     LM_E_USAGE); /* a file is no folder */
 
     /* One that is not committed leaves nothing. */
     lm_tree_file *file = NULL;

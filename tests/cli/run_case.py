@@ -3,10 +3,11 @@
 
 usage: run_case.py CASE.sh
 
-The script runs with 'sh -u' in an empty folder, with the program as `logmill` (a function) and sample logs in $DATA.
-CASE.stdout.exact is its standard output, byte for byte; CASE.stderr.glob has one fnmatch pattern a line for its standard
-error, where a line '...' stands for any lines. A missing file means: nothing may be written. A script that exits with 77 is
-left out, and says why. With LOGMILL_CASES_WRITE=1 the .stdout.exact file is written instead of compared.
+The script runs with 'sh -u' in an empty folder, with the program as `logmill` (a function) and sample
+logs in $DATA. CASE.stdout.exact is its standard output, byte for byte; CASE.stderr.glob has one fnmatch
+pattern a line for its standard error, where a line '...' stands for any lines. A missing file means:
+nothing may be written. A script that exits with 77 is left out, and says why. With LOGMILL_CASES_WRITE=1
+the .stdout.exact file is written instead of compared.
 """
 import fnmatch
 import os
@@ -69,7 +70,8 @@ def main():
         bad.append("standard output differs:\n--- wanted\n%s\n--- got\n%s" % (wanted.decode(errors="replace"),
                                                                          done.stdout.decode(errors="replace")))
     if not globs_fit(globs, stderr):
-        bad.append("standard error differs:\n--- wanted (globs)\n%s\n--- got\n%s" % ("\n".join(globs), "\n".join(stderr)))
+        bad.append("standard error differs:\n--- wanted (globs)\n%s\n--- got\n%s"
+                   % ("\n".join(globs), "\n".join(stderr)))
     if left:
         bad.append(f"temporary files were left: {left}")
     print("\n".join(bad) or "ok")

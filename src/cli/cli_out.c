@@ -39,6 +39,7 @@ bool cli_out_is_terminal(void)
 
 bool cli_put(lm_text text)
 {
+    if (text.len == 0) return true; /* an empty text may be NULL */
     if (fwrite_unlocked(text.ptr, 1, text.len, stdout) == text.len) return true;
     if (!first_errno) first_errno = errno;
     return false;

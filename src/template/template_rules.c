@@ -16,8 +16,28 @@
 
 enum { PIN_STEPS_MAX = 20000 };
 
+/* Does merging lead from that text back to it? */
+static bool is_circle(const lm_miner_rule *rules, size_t count, size_t start)
+{
+    lm_str at = rules[start].value;
+    for (size_t step = 0; step <= count; step++) {
+        size_t next = 0;
+        if (lm_str_equal(at, rules[start].pattern)) return true;
+        while (next < count && (rules[next].kind != LM_RULE_MERGE || !lm_str_equal(rules[next].pattern, at))) next++;
+        if (next == count) return false;
+        at = rules[next].value;
+    }
+    return true;
+}
+
 lm_err lm_miner_rules_set(lm_miner *m, const lm_miner_rule *rules, size_t count)
 {
+    for (size_t i = 0; i < count; i++) {
+        if (rules[i].kind == LM_RULE_MERGE && is_circle(rules, count, i)) {
+            return lm_fail(LM_E_USAGE, "rules merge '%.*s' into itself", (int)rules[i].pattern.len,
+                           (const char *)rules[i].pattern.ptr);
+        }
+    }
     lm_miner_rule *copy = lm_mem_calloc(m->mem, count, sizeof *copy);
     if (!copy) return lm_mem_err();
     for (size_t i = 0; i < count; i++) {
@@ -175,13 +195,8 @@ static lm_err apply_split(lm_miner *m, const lm_miner_rule *rule)
 static lm_err apply_merge(lm_miner *m, const lm_miner_rule *rule)
 {
     uint32_t id = 0;
-    if (lm_str_equal(rule->pattern, rule->value)) return LM_OK;
     lm_err err = decree(m, rule->value, &id);
     if (err) return err;
-    if (lm_str_equal(m->templates[lm_miner_forward(m, id)].text, rule->pattern)) {
-        return lm_fail(LM_E_USAGE, "rules merge '%.*s' into itself", (int)rule->pattern.len,
-                       (const char *)rule->pattern.ptr);
-    }
     for (uint32_t i = 0; i < m->template_count; i++) {
         template_row *row = &m->templates[i];
         bool is_either = lm_str_equal(row->text, rule->pattern) ||

@@ -257,7 +257,10 @@ static lm_err unite_texts(settle *s)
     return LM_OK;
 }
 
-/* A node keeps the smallest id its groups had; an id that two nodes had stays with the first. */
+/* Owner of an id whose groups have gone different ways: the id stays what it was, for the rows that carry it. */
+#define RETIRED (UINT32_MAX - 1)
+
+/* A node keeps the smallest id that all belonged to it before. */
 static void claim_ids(settle *s, uint32_t *owner)
 {
     const lm_miner *m = s->miner;
@@ -266,9 +269,12 @@ static void claim_ids(settle *s, uint32_t *owner)
         uint32_t had = m->groups[i].template_id, root = settle_root(s, i);
         if (had == NO_INDEX || had == m->rest_template) continue;
         if (owner[had] == NO_INDEX) owner[had] = root;
-        node *n = &s->nodes[root];
-        if (owner[had] == root && (n->template_id == NO_INDEX || had < n->template_id))
-            n->template_id = had;
+        else if (owner[had] != root) owner[had] = RETIRED;
+    }
+    for (uint32_t id = 0; id < m->template_count; id++) {
+        if (owner[id] == NO_INDEX || owner[id] == RETIRED) continue;
+        node *n = &s->nodes[owner[id]];
+        if (n->template_id == NO_INDEX) n->template_id = id;
     }
 }
 

@@ -165,7 +165,7 @@ static uint8_t *copy_run(const uint8_t *src, size_t len, const uint8_t *src_end,
 {
     if ((size_t)(src_end - src) >= len + 32) {
         for (size_t i = 0; i < len; i += 32) memcpy(dst + i, src + i, 32);
-    } else {
+    } else if (len) {
         memcpy(dst, src, len);
     }
     return dst + len;

@@ -8,12 +8,13 @@
  *   how they differ                eth0, eth1: only in their number
  *   what else is in the slot       a variable among the words
  *   do the words travel            three of them stand behind the same word in another bucket too: names do
- *                                  (cyrus, news and test behind "user" in more than one message)
+ *                                  (cyrus, news and test behind "user" in more than one message); asked only when
+ *                                  nothing else is left to do
  */
 #include "template/template_settle.h"
 
 enum {
-    ROUNDS_MAX = 12,
+    ROUNDS_MAX = 16,
     WORDS_NEEDED = 5,         /* among three constants and more */
     WORDS_NEEDED_FIRST = 12,  /* at the begin of the line */
     WORDS_NEEDED_UPPER = 8,   /* in capitals */
@@ -42,8 +43,9 @@ typedef struct member {
 } member;
 
 typedef struct pair { /* a word and the word before its slot */
-    uint64_t key;
-    uint32_t count; /* buckets */
+    uint64_t key;   /* 0: free */
+    uint32_t count; /* buckets of this round */
+    bool is_value;  /* in a slot that was found to be a variable */
 } pair;
 
 typedef struct slots {
@@ -57,7 +59,8 @@ typedef struct slots {
     member *members;
     size_t member_count, member_cap;
     pair *pairs;
-    size_t pair_slots;
+    size_t pair_slots, pair_count;
+    bool is_travel_round; /* only when all else is done: until then the words around are not what they will be */
 } slots;
 
 static uint64_t hole_key(const settle *s, const node *n, size_t p)
@@ -187,27 +190,47 @@ static pair *pair_at(const slots *t, uint64_t key)
         if (t->pairs[at].key == key || t->pairs[at].key == 0) return &t->pairs[at];
 }
 
-/* How many words of each bucket stand behind the same word in another bucket too. */
+static lm_err pairs_reserve(slots *t, size_t extra)
+{
+    lm_mem *mem = t->s->miner->mem;
+    slots bigger = {.pair_slots = t->pair_slots ? t->pair_slots : 64};
+    if (t->pair_slots && (t->pair_count + extra) * 2 <= t->pair_slots) return LM_OK;
+    while (bigger.pair_slots < (t->pair_count + extra) * 2) bigger.pair_slots *= 2;
+    bigger.pairs = lm_mem_calloc(mem, bigger.pair_slots, sizeof(pair));
+    if (!bigger.pairs) return lm_mem_err();
+    for (size_t i = 0; i < t->pair_slots; i++)
+        if (t->pairs[i].key) *pair_at(&bigger, t->pairs[i].key) = t->pairs[i];
+    lm_mem_release(mem, t->pairs, t->pair_slots * sizeof(pair));
+    t->pairs = bigger.pairs;
+    t->pair_slots = bigger.pair_slots;
+    return LM_OK;
+}
+
+static pair *pair_of_member(slots *t, const member *m)
+{
+    const node *n = &t->s->nodes[m->node];
+    uint64_t key = pair_key(t->s, n, n->words[m->word]);
+    if (key == 0) return NULL;
+    pair *p = pair_at(t, key);
+    t->pair_count += p->key == 0;
+    p->key = key;
+    return p;
+}
+
+/* How many words of each bucket are known as values behind the same word, or stand behind it in another bucket too. */
 static lm_err count_travellers(slots *t)
 {
-    settle *s = t->s;
-    t->pair_slots = 64;
-    while (t->pair_slots < t->member_count * 2) t->pair_slots *= 2;
-    t->pairs = lm_mem_calloc(s->miner->mem, t->pair_slots, sizeof *t->pairs);
-    if (!t->pairs) return lm_mem_err();
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < t->member_count; i++) {
-            const node *n = &s->nodes[t->members[i].node];
-            uint64_t key = pair_key(s, n, n->words[t->members[i].word]);
-            if (key == 0) continue;
-            pair *p = pair_at(t, key);
-            p->key = key;
-            if (pass == 0) p->count++;
-            else t->kept[t->members[i].bucket].travellers += p->count >= 2;
-        }
+    lm_err err = pairs_reserve(t, t->member_count);
+    if (err) return err;
+    for (size_t i = 0; i < t->pair_slots; i++) t->pairs[i].count = 0;
+    for (size_t i = 0; i < t->member_count; i++) {
+        pair *p = pair_of_member(t, &t->members[i]);
+        if (p) p->count++;
     }
-    lm_mem_release(s->miner->mem, t->pairs, t->pair_slots * sizeof *t->pairs);
-    t->pairs = NULL;
+    for (size_t i = 0; i < t->member_count; i++) {
+        const pair *p = pair_of_member(t, &t->members[i]);
+        if (p) t->kept[t->members[i].bucket].travellers += p->is_value || p->count >= 2;
+    }
     return LM_OK;
 }
 
@@ -267,13 +290,15 @@ static lm_err one_round(slots *t, bool *out_changed)
         lm_err err = keep_buckets(t, word);
         if (err) return err;
     }
-    lm_err err = count_travellers(t);
+    lm_err err = t->is_travel_round ? count_travellers(t) : pairs_reserve(t, t->member_count);
     if (err) return err;
     for (size_t i = 0; i < t->member_count; i++) {
         const member *m = &t->members[i];
         if (!is_variable_slot(s, &t->kept[m->bucket])) continue;
         s->nodes[m->node].marks |= 1ull << m->word;
         is_changed = true;
+        pair *p = pair_of_member(t, m);
+        if (p) p->is_value = true;
     }
     *out_changed = is_changed;
     return is_changed ? widen_marked(s) : LM_OK;
@@ -291,11 +316,16 @@ lm_err settle_slots(settle *s)
     t.shared = lm_mem_alloc(mem, place_count / 8);
     t.where = lm_mem_alloc(mem, s->node_count * sizeof *t.where);
     if (!t.table || !t.shared || !t.where) err = lm_mem_err();
-    for (int round = 0; round < ROUNDS_MAX && !err && is_changed; round++) err = one_round(&t, &is_changed);
+    for (int round = 0; round < ROUNDS_MAX && !err; round++) {
+        err = one_round(&t, &is_changed);
+        if (!is_changed && t.is_travel_round) break;
+        t.is_travel_round = !is_changed;
+    }
     lm_mem_release(mem, t.table, place_count * sizeof *t.table);
     lm_mem_release(mem, t.shared, place_count / 8);
     lm_mem_release(mem, t.where, s->node_count * sizeof *t.where);
     lm_mem_release(mem, t.kept, t.kept_cap * sizeof *t.kept);
+    lm_mem_release(mem, t.pairs, t.pair_slots * sizeof *t.pairs);
     lm_mem_release(mem, t.members, t.member_cap * sizeof *t.members);
     return err;
 }

@@ -23,10 +23,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (has_pattern) (void)!lm_joiner_configure(joiner, lines[0]); /* most are no pattern */
     LM_ASSERT(lm_joiner_learn(joiner, NULL, lines, count) == LM_OK);
     uint8_t first[LINES_MAX];
-    for (size_t i = 0; i < count; i++) first[i] = lm_joiner_continues(joiner, lines[i]);
+    for (size_t i = 0; i < count; i++)
+        first[i] = lm_joiner_continues(joiner, lines[i]);
     LM_ASSERT(!first[0]);
     lm_joiner_reset(joiner);
-    for (size_t i = 0; i < count; i++) LM_ASSERT(lm_joiner_continues(joiner, lines[i]) == first[i]);
+    for (size_t i = 0; i < count; i++)
+        LM_ASSERT(lm_joiner_continues(joiner, lines[i]) == first[i]);
     lm_joiner_free(joiner);
     LM_ASSERT(lm_mem_used(mem) == 0);
     lm_mem_free(mem);

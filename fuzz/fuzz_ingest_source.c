@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         err = lm_source_read(source, dst, cap, &n);
         if (!err) total += n;
     }
-    if (source && !err && lm_source_packing(source) == LM_PACKING_NONE && n == 0) LM_ASSERT(total == size);
+    if (source && !err && lm_source_packing(source) == LM_PACKING_NONE && n == 0)
+        LM_ASSERT(total == size);
     lm_source_close(source);
     LM_ASSERT(lm_mem_used(mem) == 0);
     lm_mem_free(mem);

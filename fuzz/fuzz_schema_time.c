@@ -13,8 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         LM_ASSERT(time.len <= size - at);
         LM_ASSERT(lm_time_print(time.layout, time.ticks, text) == time.len);
         LM_ASSERT(memcmp(text, data + at, time.len) == 0);
-        LM_ASSERT(lm_time_parse_as(time.layout, data + at, size - at, &again) && again.ticks == time.ticks);
-        LM_ASSERT(lm_time_parse_plain(time.layout, data + at, size - at, &again) && again.ticks == time.ticks);
+        LM_ASSERT(lm_time_parse_as(time.layout, data + at, size - at, &again) &&
+                  again.ticks == time.ticks);
+        LM_ASSERT(lm_time_parse_plain(time.layout, data + at, size - at, &again) &&
+                  again.ticks == time.ticks);
     }
     if (size >= 10) { /* a layout and ticks from a file that was tampered with */
         uint16_t layout = lm_le16(data);
@@ -24,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)lm_time_parse_as(layout, data + 10, size - 10, &time);
     }
     int64_t ns;
-    (void)!lm_time_parse_user((lm_str){data, size}, INT64_C(1431857103000000000), &ns); /* most texts are no time */
+    (void)!lm_time_parse_user((lm_str){data, size}, INT64_C(1431857103000000000),
+                              &ns); /* most texts are no time */
     return 0;
 }

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define INFILE_MAGIC    0x6e696669u
-#define READ_BYTES_MAX  (1u << 30) /* what one read(2) may be asked for everywhere */
+#define INFILE_MAGIC   0x6e696669u
+#define READ_BYTES_MAX (1u << 30) /* what one read(2) may be asked for everywhere */
 
 struct lm_infile {
     uint32_t magic;
@@ -28,7 +28,8 @@ lm_err lm_infile_open(lm_mem *mem, const char *path, lm_infile **out)
     }
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-        err = lm_fail(LM_E_IO, "cannot read '%s': it is a folder", is_stdin ? "standard input" : path);
+        err = lm_fail(LM_E_IO, "cannot read '%s': it is a folder",
+                      is_stdin ? "standard input" : path);
         goto out;
     }
     const char *shown = is_stdin ? "standard input" : path;
@@ -38,7 +39,8 @@ lm_err lm_infile_open(lm_mem *mem, const char *path, lm_infile **out)
         err = lm_mem_err();
         goto out;
     }
-    *file = (lm_infile){.magic = INFILE_MAGIC, .fd = fd, .mem = mem, .bytes = sizeof *file + path_bytes};
+    *file = (lm_infile){
+        .magic = INFILE_MAGIC, .fd = fd, .mem = mem, .bytes = sizeof *file + path_bytes};
     memcpy(file->path, shown, path_bytes);
     *out = file;
     fd = -1;

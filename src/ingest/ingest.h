@@ -11,7 +11,8 @@
  *
  * Invariants
  *   (1) The bytes handed out, in order, are the bytes of the (unpacked) file.
- *   (2) A read error or a damaged compressed file is reported with path and offset after all good bytes were handed out.
+ *   (2) A read error or a damaged compressed file is reported with path and offset after all good
+ *       bytes were handed out.
  *   (3) Growing files are read with read(2), never mapped.
  */
 #ifndef INGEST_INGEST_H
@@ -20,7 +21,13 @@
 #include "base/base.h"
 #include "schema/schema.h"
 
-typedef enum lm_packing { LM_PACKING_NONE, LM_PACKING_GZIP, LM_PACKING_ZSTD, LM_PACKING_XZ, LM_PACKING_BZIP2 } lm_packing;
+typedef enum lm_packing {
+    LM_PACKING_NONE,
+    LM_PACKING_GZIP,
+    LM_PACKING_ZSTD,
+    LM_PACKING_XZ,
+    LM_PACKING_BZIP2
+} lm_packing;
 
 typedef struct lm_source lm_source;
 /** path "-" is standard input. Detects packing by the first bytes (raw: as is, no detection). */
@@ -31,18 +38,25 @@ lm_packing lm_source_packing(const lm_source *source);
 LM_USE lm_err lm_source_read(lm_source *source, uint8_t *dst, size_t cap, size_t *out_len);
 
 /** All regular files below paths (folders recursively, names sorted, no symlink loops). */
-typedef struct lm_file_list { char **paths; size_t count; lm_arena arena; } lm_file_list;
-LM_USE lm_err lm_file_list_make(lm_mem *mem, const char *const *paths, size_t count, lm_file_list *out);
+typedef struct lm_file_list {
+    char **paths;
+    size_t count;
+    lm_arena arena;
+} lm_file_list;
+
+LM_USE lm_err lm_file_list_make(lm_mem *mem, const char *const *paths, size_t count,
+                                lm_file_list *out);
 void lm_file_list_fini(lm_file_list *list);
 
 /** Which lines start a record. Learned from the first lines of a stream, or given as a regular expression. */
 typedef struct lm_joiner lm_joiner;
 LM_USE lm_err lm_joiner_new(lm_mem *mem, lm_joiner **out);
 void lm_joiner_free(lm_joiner *joiner);
-/** start_pattern: PCRE2 that matches first lines; empty: recognise by itself (stack traces of Java, Python, Go, C#; SQL;
- *  JVM GC; pretty-printed JSON; indentation; streams whose records all begin with a timestamp). LM_E_USAGE. */
+/** start_pattern: PCRE2 that matches first lines; empty: recognise by itself (stack traces of Java, Python, Go, C#;
+ *  SQL; JVM GC; pretty-printed JSON; indentation; streams whose records all begin with a timestamp). LM_E_USAGE. */
 LM_USE lm_err lm_joiner_configure(lm_joiner *joiner, lm_str start_pattern);
-LM_USE lm_err lm_joiner_learn(lm_joiner *joiner, const lm_schema *schema, const lm_str *lines, size_t count);
+LM_USE lm_err lm_joiner_learn(lm_joiner *joiner, const lm_schema *schema, const lm_str *lines,
+                              size_t count);
 /** Does this line continue the record of the lines before? Keeps the state it needs (open braces, a trace going on). */
 bool lm_joiner_continues(lm_joiner *joiner, lm_str line);
 /** Forget the record under way (a new file begins). */

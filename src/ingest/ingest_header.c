@@ -22,9 +22,24 @@ static bool is_alpha(uint8_t c)
 static bool may_begin_behind(uint8_t c)
 {
     switch (c) {
-    case ' ': case '\t': case '[': case '(': case '<': case '>': case '"': case '\'': case '=': case '|': case ';': case ',':
-    case '{': case '-': case '*': return true;
-    default: return false;
+    case ' ':
+    case '\t':
+    case '[':
+    case '(':
+    case '<':
+    case '>':
+    case '"':
+    case '\'':
+    case '=':
+    case '|':
+    case ';':
+    case ',':
+    case '{':
+    case '-':
+    case '*':
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -46,14 +61,18 @@ bool lm_header_has_time(lm_str line, lm_header_hint *hint)
     }
     if (line.len < 6) return false;
     /* klog: a letter for the level, then month and day: I0507 11:59:44.523502 */
-    if (is_upper(line.ptr[0]) && is_digit(line.ptr[1]) && is_digit(line.ptr[4]) && is_time_at(line, 1, hint)) return true;
+    if (is_upper(line.ptr[0]) && is_digit(line.ptr[1]) && is_digit(line.ptr[4]) &&
+        is_time_at(line, 1, hint))
+        return true;
     size_t end = line.len < TIME_OFFSET_MAX ? line.len : TIME_OFFSET_MAX;
     unsigned tries = 0;
     for (size_t i = 0; i + 6 <= end && tries < TRIES_MAX; i++) {
         uint8_t c = line.ptr[i];
         if (i > 0 && !may_begin_behind(line.ptr[i - 1])) continue;
         /* digits, or a month or weekday: one capital, then small letters */
-        if (!is_digit(c) && !(is_upper(c) && is_alpha(line.ptr[i + 1]) && !is_upper(line.ptr[i + 1]))) continue;
+        if (!is_digit(c) &&
+            !(is_upper(c) && is_alpha(line.ptr[i + 1]) && !is_upper(line.ptr[i + 1])))
+            continue;
         tries++;
         if (is_time_at(line, i, hint)) return true;
     }
@@ -62,8 +81,9 @@ bool lm_header_has_time(lm_str line, lm_header_hint *hint)
 
 bool lm_header_has_level(lm_str line)
 {
-    static const char *const words[] = {"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "ERR", "FATAL",
-                                        "CRITICAL", "CRIT", "SEVERE", "ALERT", "EMERG", "CONFIG", "FINE", "VERBOSE"};
+    static const char *const words[] = {"TRACE", "DEBUG", "INFO",   "NOTICE",   "WARN",   "WARNING",
+                                        "ERROR", "ERR",   "FATAL",  "CRITICAL", "CRIT",   "SEVERE",
+                                        "ALERT", "EMERG", "CONFIG", "FINE",     "VERBOSE"};
     size_t at = 0;
     if (line.len > 2 && line.ptr[0] == '<') { /* syslog's priority */
         size_t i = 1;
@@ -81,7 +101,9 @@ bool lm_header_has_level(lm_str line)
     bool is_bracketed = at == 1;
     if (!is_bracketed && !is_upper(line.ptr[1])) return false; /* "Error while ..." is a sentence */
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strlen(words[i]) == len && lm_str_equal_nocase((lm_str){line.ptr + at, len}, lm_str_of(words[i]))) return true;
+        if (strlen(words[i]) == len &&
+            lm_str_equal_nocase((lm_str){line.ptr + at, len}, lm_str_of(words[i])))
+            return true;
     }
     return false;
 }
@@ -95,7 +117,7 @@ bool lm_header_is_json(lm_str line)
     return len >= 2 && line.ptr[0] == '{' && line.ptr[len - 1] == '}';
 }
 
-/* ---- lines of reports --------------------------------------------------------------------------------------------- */
+/* ---- lines of reports ------------------------------------------------------------------------ */
 
 static bool starts(lm_str line, const char *word)
 {
@@ -104,7 +126,8 @@ static bool starts(lm_str line, const char *word)
 
 static lm_str trim_end(lm_str line)
 {
-    while (line.len && (line.ptr[line.len - 1] == ' ' || line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\t')) {
+    while (line.len && (line.ptr[line.len - 1] == ' ' || line.ptr[line.len - 1] == '\r' ||
+                        line.ptr[line.len - 1] == '\t')) {
         line.len--;
     }
     return line;
@@ -117,7 +140,9 @@ static bool starts_with_word(lm_str line, const char *const *words)
     while (len < line.len && len < 12 && is_alpha(line.ptr[len])) {
         len++;
     }
-    if (len < 2 || (len < line.len && (is_digit(line.ptr[len]) || line.ptr[len] == '_' || line.ptr[len] == '.'))) return false;
+    if (len < 2 || (len < line.len &&
+                    (is_digit(line.ptr[len]) || line.ptr[len] == '_' || line.ptr[len] == '.')))
+        return false;
     for (; *words; words++) {
         if (lm_str_equal_nocase((lm_str){line.ptr, len}, lm_str_of(*words))) return true;
     }
@@ -126,7 +151,8 @@ static bool starts_with_word(lm_str line, const char *const *words)
 
 static bool begins_sql(lm_str line)
 {
-    static const char *const verbs[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "WITH", "MERGE", NULL};
+    static const char *const verbs[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE",
+                                        "ALTER",  "WITH",   "MERGE",  NULL};
     if (!starts_with_word(line, verbs)) return false;
     lm_str text = trim_end(line);
     if (text.len == 0 || text.ptr[text.len - 1] == ';') return false;
@@ -134,50 +160,87 @@ static bool begins_sql(lm_str line)
     if (is_upper(line.ptr[1])) return true;
     uint8_t last = text.ptr[text.len - 1];
     if (text.len <= 8 || last == ',' || last == '(') return true;
-    static const char *const seconds[] = {" from ", " into ", " table ", " index ", " view ", " distinct ", " * "};
+    static const char *const seconds[] = {" from ", " into ",     " table ", " index ",
+                                          " view ", " distinct ", " * "};
     for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
         if (lm_str_find(text, lm_str_of(seconds[i])) != SIZE_MAX) return true;
     }
     return false;
 }
 
-/** "java.io.IOException", "app.errors.KeyError: ...": names with dots between, the last one ends in Exception or Error. */
+/** "java.io.IOException", "app.errors.KeyError: ...": names with dots between, the last one ends in Exception or
+ * Error. */
 static bool is_exception(lm_str line)
 {
     size_t len = 0;
-    while (len < line.len && len < 200 && (is_alpha(line.ptr[len]) || is_digit(line.ptr[len]) || strchr("._$", line.ptr[len]))) {
+    while (len < line.len && len < 200 &&
+           (is_alpha(line.ptr[len]) || is_digit(line.ptr[len]) || strchr("._$", line.ptr[len]))) {
         if (line.ptr[len] == 0) break;
         len++;
     }
     if (len < line.len && line.ptr[len] != ':' && line.ptr[len] != '\r') return false;
     lm_str name = {line.ptr, len};
-    return len > 6 && (lm_str_ends(name, LM_STR("Exception")) || lm_str_ends(name, LM_STR("Error")));
+    return len > 6 &&
+           (lm_str_ends(name, LM_STR("Exception")) || lm_str_ends(name, LM_STR("Error")));
 }
 
 static lm_trace_line classify_by_start(lm_str line)
 {
     switch (line.ptr[0]) {
-    case 'C': return starts(line, "Caused by: ") ? LM_TRACE_FRAME : begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
-    case 'S': return starts(line, "Suppressed: ") ? LM_TRACE_FRAME : begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
-    case '.': return starts(line, "... ") && is_digit(line.ptr[4]) ? LM_TRACE_FRAME : LM_TRACE_NONE;
-    case 'a': return starts(line, "at ") && (line.ptr[line.len - 1] == ')' || lm_str_find(line, LM_STR(" in ")) != SIZE_MAX)
-                         ? LM_TRACE_FRAME
-                         : begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
-    case '-': return starts(line, "--- End of ") || starts(line, "---> ") ? LM_TRACE_FRAME : LM_TRACE_NONE;
+    case 'C':
+        return starts(line, "Caused by: ") ? LM_TRACE_FRAME
+               : begins_sql(line)          ? LM_TRACE_SQL
+                                           : LM_TRACE_NONE;
+    case 'S':
+        return starts(line, "Suppressed: ") ? LM_TRACE_FRAME
+               : begins_sql(line)           ? LM_TRACE_SQL
+                                            : LM_TRACE_NONE;
+    case '.':
+        return starts(line, "... ") && is_digit(line.ptr[4]) ? LM_TRACE_FRAME : LM_TRACE_NONE;
+    case 'a':
+        return starts(line, "at ") && (line.ptr[line.len - 1] == ')' ||
+                                       lm_str_find(line, LM_STR(" in ")) != SIZE_MAX)
+                   ? LM_TRACE_FRAME
+               : begins_sql(line) ? LM_TRACE_SQL
+                                  : LM_TRACE_NONE;
+    case '-':
+        return starts(line, "--- End of ") || starts(line, "---> ") ? LM_TRACE_FRAME
+                                                                    : LM_TRACE_NONE;
     case 'T': {
         if (starts(line, "Traceback (most recent call last)")) return LM_TRACE_PYTHON;
-        return starts(line, "The above exception was the direct cause") ? LM_TRACE_PYTHON_AND : LM_TRACE_NONE;
+        return starts(line, "The above exception was the direct cause") ? LM_TRACE_PYTHON_AND
+                                                                        : LM_TRACE_NONE;
     }
-    case 'D': return starts(line, "During handling of the above exception") ? LM_TRACE_PYTHON_AND
-                     : begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
-    case 'p': return starts(line, "panic: ") ? LM_TRACE_GO : LM_TRACE_NONE;
-    case 'f': return starts(line, "fatal error: ") ? LM_TRACE_GO : LM_TRACE_NONE;
-    case 'g': return starts(line, "goroutine ") ? LM_TRACE_GO : LM_TRACE_NONE;
-    case '{': return starts(line, "{Heap before GC") ? LM_TRACE_GC : LM_TRACE_NONE;
-    case '#': return starts(line, "# Time: ") || starts(line, "# User@Host: ") ? LM_TRACE_SQL_HEAD : LM_TRACE_NONE;
-    case 'I': case 'U': case 'A': case 'W': case 'M':
-    case 's': case 'i': case 'u': case 'd': case 'c': case 'w': case 'm': return begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
-    default: return LM_TRACE_NONE;
+    case 'D':
+        return starts(line, "During handling of the above exception") ? LM_TRACE_PYTHON_AND
+               : begins_sql(line)                                     ? LM_TRACE_SQL
+                                                                      : LM_TRACE_NONE;
+    case 'p':
+        return starts(line, "panic: ") ? LM_TRACE_GO : LM_TRACE_NONE;
+    case 'f':
+        return starts(line, "fatal error: ") ? LM_TRACE_GO : LM_TRACE_NONE;
+    case 'g':
+        return starts(line, "goroutine ") ? LM_TRACE_GO : LM_TRACE_NONE;
+    case '{':
+        return starts(line, "{Heap before GC") ? LM_TRACE_GC : LM_TRACE_NONE;
+    case '#':
+        return starts(line, "# Time: ") || starts(line, "# User@Host: ") ? LM_TRACE_SQL_HEAD
+                                                                         : LM_TRACE_NONE;
+    case 'I':
+    case 'U':
+    case 'A':
+    case 'W':
+    case 'M':
+    case 's':
+    case 'i':
+    case 'u':
+    case 'd':
+    case 'c':
+    case 'w':
+    case 'm':
+        return begins_sql(line) ? LM_TRACE_SQL : LM_TRACE_NONE;
+    default:
+        return LM_TRACE_NONE;
     }
 }
 
@@ -193,7 +256,9 @@ bool lm_trace_is_go(lm_str line)
 {
     if (line.len == 0 || line.ptr[0] == '\t') return true;
     if (line.ptr[0] == '[') return starts(line, "[signal ") || starts(line, "[recovered]");
-    if (starts(line, "goroutine ") || starts(line, "created by ") || starts(line, "exit status ") || starts(line, "panic: ")) return true;
+    if (starts(line, "goroutine ") || starts(line, "created by ") || starts(line, "exit status ") ||
+        starts(line, "panic: "))
+        return true;
     /* a call: package.function(arguments), no blank before the bracket */
     lm_str text = trim_end(line);
     if (text.len < 4 || text.ptr[text.len - 1] != ')' || !is_alpha(text.ptr[0])) return false;
@@ -206,10 +271,12 @@ bool lm_trace_is_go(lm_str line)
 
 bool lm_trace_is_sql(lm_str line)
 {
-    static const char *const clauses[] = {"FROM",   "WHERE",  "AND",    "OR",     "ON",    "JOIN",  "LEFT",   "RIGHT", "INNER",
-                                          "OUTER",  "FULL",   "CROSS",  "ORDER",  "GROUP", "HAVING", "LIMIT", "OFFSET", "UNION",
-                                          "VALUES", "SET",    "SELECT", "INTO",   "USING", "RETURNING", "AS", "CASE", "WHEN",
-                                          "THEN",   "ELSE",   "END",    "PRIMARY", "CONSTRAINT", NULL};
+    static const char *const clauses[] = {
+        "FROM",   "WHERE", "AND",       "OR",         "ON",     "JOIN",  "LEFT",
+        "RIGHT",  "INNER", "OUTER",     "FULL",       "CROSS",  "ORDER", "GROUP",
+        "HAVING", "LIMIT", "OFFSET",    "UNION",      "VALUES", "SET",   "SELECT",
+        "INTO",   "USING", "RETURNING", "AS",         "CASE",   "WHEN",  "THEN",
+        "ELSE",   "END",   "PRIMARY",   "CONSTRAINT", NULL};
     if (line.len == 0) return false;
     uint8_t c = line.ptr[0];
     if (c == ' ' || c == '\t' || c == ')' || c == '(' || c == ',') return true;

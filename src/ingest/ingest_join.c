@@ -4,11 +4,12 @@
  * Three ways to tell, in this order:
  *
  *   given     a regular expression matches first lines; every other line continues.
- *   headed    nearly every record begins with a header: a timestamp near the front, or else a level. Learned from the first
- *             lines of the stream. A line without one continues: a stack trace, a statement, a dump, a blank line.
- *   by shape  else lines are judged by themselves and by what is open: indentation, stack traces of Java, C#, Python and
- *             Go, SQL statements, JSON over several lines, heap reports of a JVM. In headed streams this part only keeps
- *             what looks like a header inside of an open JSON object from splitting it.
+ *   headed    nearly every record begins with a header: a timestamp near the front, or else a level. Learned from
+ *             the first lines of the stream. A line without one continues: a stack trace, a statement, a dump, a
+ *             blank line.
+ *   by shape  else lines are judged by themselves and by what is open: indentation, stack traces of Java, C#, Python
+ *             and Go, SQL statements, JSON over several lines, heap reports of a JVM. In headed streams this part only
+ *             keeps what looks like a header inside of an open JSON object from splitting it.
  *
  *     NONE --"{" or a line that ends with it--> JSON --braces closed, or a line that is no JSON--> NONE
  *     NONE --"Traceback"--> PYTHON --first line without indentation--> PYTHON_DONE --"During handling"--> PYTHON
@@ -29,15 +30,24 @@
 
 #define JOINER_MAGIC 0x6e696f6au
 
-typedef enum open_state { OPEN_NONE, OPEN_JSON, OPEN_PYTHON, OPEN_PYTHON_DONE, OPEN_GO, OPEN_SQL, OPEN_GC, OPEN_SQL_HEAD } open_state;
+typedef enum open_state {
+    OPEN_NONE,
+    OPEN_JSON,
+    OPEN_PYTHON,
+    OPEN_PYTHON_DONE,
+    OPEN_GO,
+    OPEN_SQL,
+    OPEN_GC,
+    OPEN_SQL_HEAD
+} open_state;
 
 struct lm_joiner {
     uint32_t magic;
     lm_mem *mem;
     /* learned */
-    bool has_times;        /* records begin with a timestamp near the front */
-    bool has_levels;       /* records begin with a level */
-    bool is_indented;      /* most lines begin with a blank: it says nothing */
+    bool has_times;   /* records begin with a timestamp near the front */
+    bool has_levels;  /* records begin with a level */
+    bool is_indented; /* most lines begin with a blank: it says nothing */
     /* given */
     pcre2_general_context *general;
     pcre2_code *pattern; /* NULL: none */
@@ -45,9 +55,9 @@ struct lm_joiner {
     /* the record under way */
     lm_header_hint hint;
     open_state open;
-    int32_t depth;        /* of braces and brackets, in JSON */
-    uint32_t lines;       /* of the record so far; 0: none began */
-    bool has_statement;   /* SQL_HEAD: a line other than "# ..." came */
+    int32_t depth;      /* of braces and brackets, in JSON */
+    uint32_t lines;     /* of the record so far; 0: none began */
+    bool has_statement; /* SQL_HEAD: a line other than "# ..." came */
 };
 
 lm_err lm_joiner_new(lm_mem *mem, lm_joiner **out)
@@ -99,7 +109,10 @@ lm_err lm_joiner_configure(lm_joiner *j, lm_str start_pattern)
         made.general = pcre2_general_context_create(pattern_alloc, pattern_free, j->mem);
         if (!made.general) return lm_mem_err();
         pcre2_compile_context *compile = pcre2_compile_context_create(made.general);
-        if (compile) made.pattern = pcre2_compile(start_pattern.ptr, start_pattern.len, PCRE2_NEVER_BACKSLASH_C, &code, &at, compile);
+        if (compile) {
+            made.pattern = pcre2_compile(start_pattern.ptr, start_pattern.len,
+                                         PCRE2_NEVER_BACKSLASH_C, &code, &at, compile);
+        }
         pcre2_compile_context_free(compile);
         if (!compile || (!made.pattern && code == PCRE2_ERROR_HEAP_FAILED)) {
             err = lm_mem_err();
@@ -107,12 +120,15 @@ lm_err lm_joiner_configure(lm_joiner *j, lm_str start_pattern)
         }
         if (!made.pattern) {
             char reason[160];
-            (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason); /* cut short is fine */
+            (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)reason,
+                                          sizeof reason); /* cut short is fine */
             err = lm_fail_at(LM_E_USAGE, at, "start pattern '%.*s': %s at character %zu",
-                             (int)(start_pattern.len < 100 ? start_pattern.len : 100), (const char *)start_pattern.ptr, reason, at + 1);
+                             (int)(start_pattern.len < 100 ? start_pattern.len : 100),
+                             (const char *)start_pattern.ptr, reason, at + 1);
             goto out;
         }
-        (void)pcre2_jit_compile(made.pattern, PCRE2_JIT_COMPLETE); /* without it matching is slower, not wrong */
+        (void)pcre2_jit_compile(made.pattern,
+                                PCRE2_JIT_COMPLETE); /* without it matching is slower, not wrong */
         made.match = pcre2_match_data_create(1, made.general);
         if (!made.match) {
             err = lm_mem_err();
@@ -129,7 +145,7 @@ out:
     return err;
 }
 
-/* ---- JSON over several lines ------------------------------------------------------------------------------------- */
+/* ---- JSON over several lines ----------------------------------------------------------------- */
 
 /** How much deeper in braces and brackets the line ends than it begins; strings are skipped. */
 static int32_t json_depth(lm_str line)
@@ -139,8 +155,11 @@ static int32_t json_depth(lm_str line)
     for (size_t i = 0; i < line.len; i++) {
         uint8_t c = line.ptr[i];
         if (in_string) {
-            if (c == '\\') i++;
-            else if (c == '"') in_string = false;
+            if (c == '\\') {
+                i++;
+            } else if (c == '"') {
+                in_string = false;
+            }
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
@@ -157,7 +176,8 @@ static lm_str trim(lm_str line)
     while (line.len && (line.ptr[0] == ' ' || line.ptr[0] == '\t')) {
         line.ptr++, line.len--;
     }
-    while (line.len && (line.ptr[line.len - 1] == ' ' || line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\t')) {
+    while (line.len && (line.ptr[line.len - 1] == ' ' || line.ptr[line.len - 1] == '\r' ||
+                        line.ptr[line.len - 1] == '\t')) {
         line.len--;
     }
     return line;
@@ -169,16 +189,23 @@ static bool is_json_part(lm_str line)
     lm_str text = trim(line);
     if (text.len == 0) return true;
     switch (text.ptr[0]) {
-    case '"': case '{': case '}': case '[': case ']': case '-': return true;
-    default: break;
+    case '"':
+    case '{':
+    case '}':
+    case '[':
+    case ']':
+    case '-':
+        return true;
+    default:
+        break;
     }
     uint8_t last = text.ptr[text.len - 1];
-    bool is_value = (uint8_t)(text.ptr[0] - '0') < 10 || lm_str_starts(text, LM_STR("true")) || lm_str_starts(text, LM_STR("false")) ||
-                    lm_str_starts(text, LM_STR("null"));
+    bool is_value = (uint8_t)(text.ptr[0] - '0') < 10 || lm_str_starts(text, LM_STR("true")) ||
+                    lm_str_starts(text, LM_STR("false")) || lm_str_starts(text, LM_STR("null"));
     return is_value && (last == ',' || text.len < 25);
 }
 
-/** Does the line leave an object or array open? Only a line that ends in an opening bracket or a comma, or is one, counts. */
+/** Does the line leave an object or array open? Only one that ends in an opening bracket or a comma counts. */
 static bool opens_json(lm_str line, int32_t *out_depth)
 {
     size_t len = line.len;
@@ -187,14 +214,15 @@ static bool opens_json(lm_str line, int32_t *out_depth)
     }
     if (len == 0) return false;
     uint8_t last = line.ptr[len - 1];
-    bool may_open = last == '{' || last == '[' || (last == ',' && (line.ptr[0] == '{' || line.ptr[0] == '['));
+    bool may_open =
+        last == '{' || last == '[' || (last == ',' && (line.ptr[0] == '{' || line.ptr[0] == '['));
     if (!may_open || len > 4096) return false;
     int32_t depth = json_depth(line);
     *out_depth = depth;
     return depth > 0;
 }
 
-/* ---- lines -------------------------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static bool is_blank_start(lm_str line)
 {
@@ -214,7 +242,8 @@ static bool has_header(lm_joiner *j, lm_str line)
 static bool continues_open(lm_joiner *j, lm_str line)
 {
     switch (j->open) {
-    case OPEN_NONE: return false;
+    case OPEN_NONE:
+        return false;
     case OPEN_JSON: {
         if (!is_json_part(line)) break;
         int32_t change = json_depth(line);
@@ -264,15 +293,24 @@ static bool continues_open(lm_joiner *j, lm_str line)
 static void open_by(lm_joiner *j, lm_str line, lm_trace_line kind)
 {
     switch (kind) {
-    case LM_TRACE_PYTHON: j->open = OPEN_PYTHON; return;
-    case LM_TRACE_GO: j->open = OPEN_GO; return;
-    case LM_TRACE_GC: j->open = OPEN_GC; return;
-    case LM_TRACE_SQL: j->open = OPEN_SQL; return;
+    case LM_TRACE_PYTHON:
+        j->open = OPEN_PYTHON;
+        return;
+    case LM_TRACE_GO:
+        j->open = OPEN_GO;
+        return;
+    case LM_TRACE_GC:
+        j->open = OPEN_GC;
+        return;
+    case LM_TRACE_SQL:
+        j->open = OPEN_SQL;
+        return;
     case LM_TRACE_SQL_HEAD:
         j->open = OPEN_SQL_HEAD;
         j->has_statement = false;
         return;
-    default: break;
+    default:
+        break;
     }
     if (opens_json(line, &j->depth)) j->open = OPEN_JSON;
 }
@@ -296,7 +334,8 @@ static bool continues(lm_joiner *j, lm_str line)
     }
     if (!j->has_times && !j->has_levels) return continues_by_shape(j, line);
     if (j->open == OPEN_GC) return continues_open(j, line);
-    if (lm_trace_classify(line) == LM_TRACE_GC) { /* times inside of the braces are the events it reports */
+    if (lm_trace_classify(line) ==
+        LM_TRACE_GC) { /* times inside of the braces are the events it reports */
         j->open = OPEN_GC;
         return false;
     }
@@ -305,7 +344,8 @@ static bool continues(lm_joiner *j, lm_str line)
     if (j->open == OPEN_JSON && is_inner && is_json_part(line)) return continues_open(j, line);
     bool is_first = has_header(j, line);
     if (j->open == OPEN_JSON && is_json_part(line)) {
-        bool is_value = line.ptr[0] == '{' && !lm_header_has_time(line, &j->hint); /* an object of an array */
+        bool is_value =
+            line.ptr[0] == '{' && !lm_header_has_time(line, &j->hint); /* an object of an array */
         if (!is_first || is_value) return continues_open(j, line);
     }
     j->open = OPEN_NONE;
@@ -331,7 +371,7 @@ void lm_joiner_reset(lm_joiner *j)
     j->hint = (lm_header_hint){0};
 }
 
-/* ---- learning ----------------------------------------------------------------------------------------------------- */
+/* ---- learning -------------------------------------------------------------------------------- */
 
 typedef struct census {
     size_t times, levels, json; /* lines that begin so */
@@ -379,13 +419,17 @@ lm_err lm_joiner_learn(lm_joiner *j, const lm_schema *schema, const lm_str *line
         filled += lines[i].len > 0;
         indented += is_blank_start(lines[i]);
     }
-    lm_joiner probe = {.magic = JOINER_MAGIC, .mem = j->mem, .is_indented = filled > 0 && indented * 10 > filled * 9};
+    lm_joiner probe = {.magic = JOINER_MAGIC,
+                       .mem = j->mem,
+                       .is_indented = filled > 0 && indented * 10 > filled * 9};
     census c = count_lines(&probe, lines, count);
     j->is_indented = probe.is_indented;
-    /* Headed: a tenth of the lines have a header, and what has none either is rare or comes in blocks behind those that do.
+    /* Headed: a tenth of the lines have a header, and what has none either is rare or comes in blocks behind those
+     *         that do.
      * Where it is neither, several programs write to one stream, and some of them print no time. */
     size_t headed = c.times + c.json, enough = c.filled / 10 + 1;
     j->has_times = c.times >= enough && (c.others <= headed / 4 || c.other_runs <= headed / 10 + 1);
-    j->has_levels = !j->has_times && c.levels >= enough && (c.others <= c.levels / 4 || c.other_runs <= c.levels / 10 + 1);
+    j->has_levels = !j->has_times && c.levels >= enough &&
+                    (c.others <= c.levels / 4 || c.other_runs <= c.levels / 10 + 1);
     return LM_OK;
 }

@@ -1,8 +1,8 @@
 /**
  * Which files a command line means: files as given, folders with everything below them, sorted.
  *
- * A folder that is reached twice on one way down (a link to a folder above) is not entered again. Below folders, sockets,
- * pipes and devices are left out; given by name, a pipe is read like a file.
+ * A folder that is reached twice on one way down (a link to a folder above) is not entered again. Below folders,
+ * sockets, pipes and devices are left out; given by name, a pipe is read like a file.
  */
 #include "ingest/ingest.h"
 
@@ -30,7 +30,8 @@ typedef struct walk {
 static lm_err add(walk *w, const char *path)
 {
     lm_file_list *list = w->list;
-    if (list->count >= LM_FILE_COUNT_MAX) return lm_fail(LM_E_LIMIT, "more than %d files", LM_FILE_COUNT_MAX);
+    if (list->count >= LM_FILE_COUNT_MAX)
+        return lm_fail(LM_E_LIMIT, "more than %d files", LM_FILE_COUNT_MAX);
     lm_err err = lm_vec_grow(w->mem, &list->paths, &w->cap, list->count + 1, sizeof *list->paths);
     if (err) return err;
     char *copy = lm_arena_copy(&list->arena, path, strlen(path));
@@ -45,7 +46,8 @@ static int compare_names(const void *a, const void *b)
 }
 
 /** The names in a folder, sorted bytewise; in arena. */
-static lm_err names_of(walk *w, DIR *folder, lm_arena *arena, char ***out_names, size_t *out_count, size_t *out_cap)
+static lm_err names_of(walk *w, DIR *folder, lm_arena *arena, char ***out_names, size_t *out_count,
+                       size_t *out_cap)
 {
     char **names = NULL;
     size_t count = 0, cap = 0;
@@ -88,8 +90,11 @@ static lm_err walk_path(walk *w, bool is_given)
         return lm_fail_errno("cannot open '%s'", w->path);
     }
     if (S_ISDIR(st.st_mode)) return walk_folder(w, &st);
-    bool is_readable = S_ISREG(st.st_mode) || (is_given && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)));
-    if (!is_readable) return is_given ? lm_fail(LM_E_IO, "cannot read '%s': neither a file nor a folder", w->path) : LM_OK;
+    bool is_readable =
+        S_ISREG(st.st_mode) || (is_given && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)));
+    if (!is_readable)
+        return is_given ? lm_fail(LM_E_IO, "cannot read '%s': neither a file nor a folder", w->path)
+                        : LM_OK;
     return add(w, w->path);
 }
 
@@ -98,7 +103,8 @@ static lm_err walk_folder(walk *w, const struct stat *st)
     for (size_t i = 0; i < w->depth; i++) {
         if (w->way[i].device == st->st_dev && w->way[i].inode == st->st_ino) return LM_OK;
     }
-    if (w->depth == FOLDER_DEPTH_MAX) return lm_fail(LM_E_LIMIT, "'%s' is more than %d folders deep", w->path, FOLDER_DEPTH_MAX);
+    if (w->depth == FOLDER_DEPTH_MAX)
+        return lm_fail(LM_E_LIMIT, "'%s' is more than %d folders deep", w->path, FOLDER_DEPTH_MAX);
 
     char **names = NULL;
     size_t count = 0, cap = 0, len = strlen(w->path);
@@ -148,7 +154,8 @@ lm_err lm_file_list_make(lm_mem *mem, const char *const *paths, size_t count, lm
         if (strcmp(paths[i], "-") == 0) {
             err = add(w, "-");
         } else if (len == 0 || len > LM_PATH_BYTES_MAX) {
-            err = len ? lm_fail(LM_E_LIMIT, "a path of %zu bytes is too long", len) : lm_fail(LM_E_USAGE, "an empty file name");
+            err = len ? lm_fail(LM_E_LIMIT, "a path of %zu bytes is too long", len)
+                      : lm_fail(LM_E_USAGE, "an empty file name");
         } else {
             memcpy(w->path, paths[i], len + 1);
             err = walk_path(w, true);

@@ -46,8 +46,8 @@ bool lm_header_is_json(lm_str line);
 /** What a line is in a report that runs over several lines. */
 typedef enum lm_trace_line {
     LM_TRACE_NONE,
-    LM_TRACE_FRAME,      /* continues whatever is before: "Caused by:", "... 3 more", "at x.y(Z.java:3)" */
-    LM_TRACE_EXCEPTION,  /* "java.io.IOException: ...", "KeyError: ...": begins a report unless a record is before it */
+    LM_TRACE_FRAME, /* continues whatever is before: "Caused by:", "... 3 more", "at x.y(Z.java:3)" */
+    LM_TRACE_EXCEPTION, /* "java.io.IOException: ...", "KeyError: ...": begins a report unless a record is before it */
     LM_TRACE_PYTHON,     /* "Traceback (most recent call last):" */
     LM_TRACE_PYTHON_AND, /* "During handling of the above exception, ..." */
     LM_TRACE_GO,         /* "panic: ...", "fatal error: ...", "goroutine 1 [running]:" */

@@ -14,10 +14,10 @@ struct lm_source {
     void *state;                 /* the decoder's */
     uint8_t *input;              /* INPUT_BYTES */
     size_t input_at, input_len;
-    uint64_t input_offset;       /* in the file, of input[0] */
-    bool is_last;                /* the file's end is in input */
-    bool at_boundary;            /* the file may end where the decoder stands */
-    lm_err_info failure;         /* told once the good bytes before it are handed out; LM_OK: none */
+    uint64_t input_offset; /* in the file, of input[0] */
+    bool is_last;          /* the file's end is in input */
+    bool at_boundary;      /* the file may end where the decoder stands */
+    lm_err_info failure;   /* told once the good bytes before it are handed out; LM_OK: none */
 };
 
 static lm_err refill(lm_source *s)
@@ -37,7 +37,8 @@ static lm_err begin(lm_source *s, bool raw)
 {
     while (!raw && s->input_len < HEAD_BYTES) {
         size_t got = 0;
-        lm_err err = lm_infile_read(s->file, s->input + s->input_len, INPUT_BYTES - s->input_len, &got);
+        lm_err err =
+            lm_infile_read(s->file, s->input + s->input_len, INPUT_BYTES - s->input_len, &got);
         if (err) return err;
         if (got == 0) {
             s->is_last = true;
@@ -49,8 +50,8 @@ static lm_err begin(lm_source *s, bool raw)
     if (s->packing == LM_PACKING_NONE) return LM_OK;
     s->unpacker = lm_unpacker_of(s->packing);
     if (!s->unpacker) {
-        return lm_fail(LM_E_UNSUPPORTED, "'%s' is packed with %s, which this build cannot read", lm_infile_path(s->file),
-                       lm_packing_name(s->packing));
+        return lm_fail(LM_E_UNSUPPORTED, "'%s' is packed with %s, which this build cannot read",
+                       lm_infile_path(s->file), lm_packing_name(s->packing));
     }
     return s->unpacker->open(s->mem, &s->state);
 }
@@ -121,8 +122,8 @@ static lm_err fail_packed(lm_source *s, lm_err err, const char *reason)
     memcpy(kept, reason, len);
     kept[len] = 0;
     uint64_t at = s->input_offset + s->input_at;
-    return lm_fail_at(LM_E_CORRUPT, at, "'%s' is damaged at byte %llu (%s): %s", lm_infile_path(s->file), (unsigned long long)at,
-                      s->unpacker->name, kept);
+    return lm_fail_at(LM_E_CORRUPT, at, "'%s' is damaged at byte %llu (%s): %s",
+                      lm_infile_path(s->file), (unsigned long long)at, s->unpacker->name, kept);
 }
 
 static lm_err read_packed(lm_source *s, uint8_t *dst, size_t cap, size_t *out_len)

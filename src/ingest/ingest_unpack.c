@@ -49,7 +49,7 @@ static void skip_zeros(lm_unpack_io *io)
     }
 }
 
-/* ---- zstd ----------------------------------------------------------------------------------------------------- */
+/* ---- zstd ------------------------------------------------------------------------------------ */
 
 typedef struct zstd_state {
     lm_mem *mem;
@@ -75,7 +75,8 @@ static lm_err zstd_open(lm_mem *mem, void **out_state)
         return lm_mem_err();
     }
     /* no window is too large by itself: memory is limited where it is taken */
-    (void)ZSTD_DCtx_setParameter(z->context, ZSTD_d_windowLogMax, sizeof(size_t) > 4 ? WINDOW_LOG_MAX : 27);
+    (void)ZSTD_DCtx_setParameter(z->context, ZSTD_d_windowLogMax,
+                                 sizeof(size_t) > 4 ? WINDOW_LOG_MAX : 27);
     *out_state = z;
     return LM_OK;
 }
@@ -96,7 +97,9 @@ static lm_err zstd_step(void *state, lm_unpack_io *io)
             return lm_fail(LM_E_CORRUPT, "%s", ZSTD_getErrorName(left));
         }
         z->is_between = left == 0;
-        if (io->dst == io->dst_end || (in.pos == 0 && out.pos == 0) || (io->in == io->in_end && !z->is_between)) break;
+        if (io->dst == io->dst_end || (in.pos == 0 && out.pos == 0) ||
+            (io->in == io->in_end && !z->is_between))
+            break;
     }
     io->at_boundary = z->is_between;
     return LM_OK;
@@ -104,7 +107,7 @@ static lm_err zstd_step(void *state, lm_unpack_io *io)
 
 static const lm_unpacker unpack_zstd = {"zstd", zstd_open, zstd_step, zstd_close};
 
-/* ---- gzip ----------------------------------------------------------------------------------------------------- */
+/* ---- gzip ------------------------------------------------------------------------------------ */
 
 #if LM_HAVE_GZIP
 
@@ -147,7 +150,8 @@ static lm_err gzip_step(void *state, lm_unpack_io *io)
         if (g->is_between) {
             skip_zeros(io);
             if (io->in == io->in_end) break;
-            if (g->any_member) (void)inflateReset(&g->stream); /* fails only for a stream that was never set up */
+            if (g->any_member)
+                (void)inflateReset(&g->stream); /* fails only for a stream that was never set up */
             g->is_between = false;
             g->any_member = true;
         }
@@ -162,7 +166,8 @@ static lm_err gzip_step(void *state, lm_unpack_io *io)
         io->dst = g->stream.next_out;
         if (rc == Z_MEM_ERROR) return lm_mem_err();
         if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
-            return lm_fail(LM_E_CORRUPT, "%s", g->stream.msg ? g->stream.msg : "not what gzip writes");
+            return lm_fail(LM_E_CORRUPT, "%s",
+                           g->stream.msg ? g->stream.msg : "not what gzip writes");
         }
         g->is_between = rc == Z_STREAM_END;
         if (io->dst == io->dst_end || (!g->is_between && !has_moved)) break;
@@ -174,7 +179,7 @@ static lm_err gzip_step(void *state, lm_unpack_io *io)
 static const lm_unpacker unpack_gzip = {"gzip", gzip_open, gzip_step, gzip_close};
 #endif
 
-/* ---- xz ------------------------------------------------------------------------------------------------------- */
+/* ---- xz -------------------------------------------------------------------------------------- */
 
 #if LM_HAVE_XZ
 
@@ -216,10 +221,14 @@ static lm_err xz_open(lm_mem *mem, void **out_state)
 static const char *xz_reason(lzma_ret rc)
 {
     switch (rc) {
-    case LZMA_FORMAT_ERROR: return "not what xz writes";
-    case LZMA_OPTIONS_ERROR: return "made with options that are not known here";
-    case LZMA_DATA_ERROR: return "a checksum does not fit";
-    default: return "it ends in the middle";
+    case LZMA_FORMAT_ERROR:
+        return "not what xz writes";
+    case LZMA_OPTIONS_ERROR:
+        return "made with options that are not known here";
+    case LZMA_DATA_ERROR:
+        return "a checksum does not fit";
+    default:
+        return "it ends in the middle";
     }
 }
 
@@ -235,7 +244,8 @@ static lm_err xz_step(void *state, lm_unpack_io *io)
         io->in = x->stream.next_in;
         io->dst = x->stream.next_out;
         if (rc == LZMA_MEM_ERROR || rc == LZMA_MEMLIMIT_ERROR) return lm_mem_err();
-        if (rc != LZMA_OK && rc != LZMA_STREAM_END && rc != LZMA_BUF_ERROR) return lm_fail(LM_E_CORRUPT, "%s", xz_reason(rc));
+        if (rc != LZMA_OK && rc != LZMA_STREAM_END && rc != LZMA_BUF_ERROR)
+            return lm_fail(LM_E_CORRUPT, "%s", xz_reason(rc));
         x->is_done = rc == LZMA_STREAM_END;
     }
     io->at_boundary = x->is_done;
@@ -245,7 +255,7 @@ static lm_err xz_step(void *state, lm_unpack_io *io)
 static const lm_unpacker unpack_xz = {"xz", xz_open, xz_step, xz_close};
 #endif
 
-/* ---- bzip2 ---------------------------------------------------------------------------------------------------- */
+/* ---- bzip2 ----------------------------------------------------------------------------------- */
 
 #if LM_HAVE_BZIP2
 
@@ -263,7 +273,8 @@ static void *bzip2_alloc(void *mem, int count, int bytes)
 static void bzip2_close(void *state)
 {
     bzip2_state *b = state;
-    if (b->is_open) (void)BZ2_bzDecompressEnd(&b->stream); /* fails only for a stream that is not open */
+    if (b->is_open)
+        (void)BZ2_bzDecompressEnd(&b->stream); /* fails only for a stream that is not open */
     lm_mem_release(b->mem, b, sizeof *b);
 }
 
@@ -283,7 +294,8 @@ static lm_err bzip2_step(void *state, lm_unpack_io *io)
         if (!b->is_open) {
             skip_zeros(io);
             if (io->in == io->in_end) break;
-            b->stream = (bz_stream){.bzalloc = bzip2_alloc, .bzfree = lm_sized_free, .opaque = b->mem};
+            b->stream =
+                (bz_stream){.bzalloc = bzip2_alloc, .bzfree = lm_sized_free, .opaque = b->mem};
             if (BZ2_bzDecompressInit(&b->stream, 0, 0) != BZ_OK) return lm_mem_err();
             b->is_open = true;
         }
@@ -293,12 +305,15 @@ static lm_err bzip2_step(void *state, lm_unpack_io *io)
         b->stream.next_out = (char *)io->dst;
         b->stream.avail_out = room < UINT32_MAX ? (unsigned)room : UINT32_MAX;
         int rc = BZ2_bzDecompress(&b->stream);
-        bool has_moved = b->stream.next_in != (const char *)io->in || b->stream.next_out != (char *)io->dst;
+        bool has_moved =
+            b->stream.next_in != (const char *)io->in || b->stream.next_out != (char *)io->dst;
         io->in = (const uint8_t *)b->stream.next_in;
         io->dst = (uint8_t *)b->stream.next_out;
         if (rc == BZ_MEM_ERROR) return lm_mem_err();
         if (rc != BZ_OK && rc != BZ_STREAM_END) {
-            return lm_fail(LM_E_CORRUPT, "%s", rc == BZ_DATA_ERROR ? "a checksum does not fit" : "not what bzip2 writes");
+            return lm_fail(LM_E_CORRUPT, "%s",
+                           rc == BZ_DATA_ERROR ? "a checksum does not fit"
+                                               : "not what bzip2 writes");
         }
         if (rc == BZ_STREAM_END) {
             (void)BZ2_bzDecompressEnd(&b->stream); /* it was open */
@@ -314,7 +329,7 @@ static lm_err bzip2_step(void *state, lm_unpack_io *io)
 static const lm_unpacker unpack_bzip2 = {"bzip2", bzip2_open, bzip2_step, bzip2_close};
 #endif
 
-/* ---- which --------------------------------------------------------------------------------------------------- */
+/* ---- which ----------------------------------------------------------------------------------- */
 
 static const struct kind {
     const char *name;
@@ -352,15 +367,19 @@ const char *lm_packing_name(lm_packing packing)
 lm_packing lm_packing_detect(const uint8_t *head, size_t len)
 {
     static const uint8_t xz[] = {0xFD, '7', 'z', 'X', 'Z', 0};
-    static const uint8_t bzip2_block[] = {0x31, 0x41, 0x59, 0x26, 0x53, 0x59}, bzip2_end[] = {0x17, 0x72, 0x45, 0x38, 0x50, 0x90};
+    static const uint8_t bzip2_block[] = {0x31, 0x41, 0x59, 0x26, 0x53, 0x59},
+                         bzip2_end[] = {0x17, 0x72, 0x45, 0x38, 0x50, 0x90};
     if (len >= 3 && head[0] == 0x1F && head[1] == 0x8B && head[2] == 8) return LM_PACKING_GZIP;
     if (len >= sizeof xz && memcmp(head, xz, sizeof xz) == 0) return LM_PACKING_XZ;
     if (len >= 4) {
         uint32_t magic = lm_le32(head);
-        if (magic == ZSTD_MAGICNUMBER || (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START) return LM_PACKING_ZSTD;
+        if (magic == ZSTD_MAGICNUMBER ||
+            (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START)
+            return LM_PACKING_ZSTD;
     }
     if (len >= 10 && memcmp(head, "BZh", 3) == 0 && head[3] >= '1' && head[3] <= '9') {
-        if (memcmp(head + 4, bzip2_block, 6) == 0 || memcmp(head + 4, bzip2_end, 6) == 0) return LM_PACKING_BZIP2;
+        if (memcmp(head + 4, bzip2_block, 6) == 0 || memcmp(head + 4, bzip2_end, 6) == 0)
+            return LM_PACKING_BZIP2;
     }
     return LM_PACKING_NONE;
 }

@@ -1,8 +1,9 @@
 /**
  * Timestamps read: text -> ticks. Layouts and their ids: schema_time_priv.h.
  *
- * Reading:  lm_time_parse picks a family by the first bytes (pick_*), then matches the text up to the second (the head),
- *           then the rest (finish). A head of fixed width is at most 24 bytes: three words are compared with the
+ * Reading:  lm_time_parse picks a family by the first bytes (pick_*), then matches the text up to the second
+ *           (the head), then the rest (finish). A head of fixed width is at most 24 bytes: three words are compared with
+ *           the
  *           family's pattern, eight bytes at a time (head_match_fixed). Heads of other widths are interpreted pattern
  *           letter by pattern letter (head_match), which is also the plain twin that tests compare the fast way with.
  *
@@ -48,10 +49,11 @@ static inline int64_t days_of(uint32_t year, uint32_t month, uint32_t day)
     uint32_t y = year + 400 - (month <= 2);
     uint32_t m = month > 2 ? month - 3 : month + 9;
     uint32_t century = y / 100;
-    return (int64_t)(y * 365 + y / 4 - century + century / 4 + (153 * m + 2) / 5 + day - 1) - 719468 - 146097;
+    return (int64_t)(y * 365 + y / 4 - century + century / 4 + (153 * m + 2) / 5 + day - 1) -
+           719468 - 146097;
 }
 
-/* ---- heads -------------------------------------------------------------------------------------------------------- */
+/* ---- heads ----------------------------------------------------------------------------------- */
 
 /** Compare the first f->len bytes with the pattern; digits anywhere a digit must stand. Reads HEAD_BYTES. */
 static inline bool head_match_fixed(const lm_time_family *f, const uint8_t *p)
@@ -97,7 +99,8 @@ static inline bool head_fields_fixed(const lm_time_family *f, const uint8_t *p, 
 }
 
 /** A number of width digits; width 1 means without leading zeros, at most max_digits. NULL: none. */
-static const uint8_t *number_at(const uint8_t *p, uint32_t width, uint32_t max_digits, uint32_t *out)
+static const uint8_t *number_at(const uint8_t *p, uint32_t width, uint32_t max_digits,
+                                uint32_t *out)
 {
     uint32_t value = 0, digits = 0, limit = width > 1 ? width : max_digits;
     while (digits < limit && is_digit(p[digits])) {
@@ -110,7 +113,7 @@ static const uint8_t *number_at(const uint8_t *p, uint32_t width, uint32_t max_d
     return p + digits;
 }
 
-/** Interpret the pattern; the twin of the two above, and the only way for VARIES. The bytes behind the head, or NULL. */
+/** Interpret the pattern; the twin of the two above, and the only way for VARIES. What is behind the head, or NULL. */
 static const uint8_t *head_match(const lm_time_family *f, const uint8_t *p, lm_time_fields *x)
 {
     *x = (lm_time_fields){.year = BASE_YEAR, .month = 1, .day = 1, .weekday = NONE};
@@ -122,18 +125,32 @@ static const uint8_t *head_match(const lm_time_family *f, const uint8_t *p, lm_t
         }
         c += width;
         switch (letter) {
-        case 'Y': p = number_at(p, width, 4, &x->year); break;
+        case 'Y':
+            p = number_at(p, width, 4, &x->year);
+            break;
         case 'y':
             p = number_at(p, width, 2, &x->year);
             x->year += x->year < 70 ? 2000 : 1900;
             break;
-        case 'm': p = number_at(p, width, 2, &x->month); break;
-        case 'M': p = number_at(p, width, 2, &x->minute); break;
-        case 'S': p = number_at(p, width, 2, &x->second); break;
+        case 'm':
+            p = number_at(p, width, 2, &x->month);
+            break;
+        case 'M':
+            p = number_at(p, width, 2, &x->minute);
+            break;
+        case 'S':
+            p = number_at(p, width, 2, &x->second);
+            break;
         case 'H':
-        case 'I': p = number_at(p, width, 2, &x->hour); break;
-        case 'd': p = number_at(p, width, 2, &x->day); break;
-        case 'f': p = number_at(p, width, 3, &x->milli); break;
+        case 'I':
+            p = number_at(p, width, 2, &x->hour);
+            break;
+        case 'd':
+            p = number_at(p, width, 2, &x->day);
+            break;
+        case 'f':
+            p = number_at(p, width, 3, &x->milli);
+            break;
         case 'e':
         case 'h': {
             uint32_t *part = letter == 'e' ? &x->day : &x->hour;
@@ -160,7 +177,7 @@ static const uint8_t *head_match(const lm_time_family *f, const uint8_t *p, lm_t
     return p;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /** Up to nine digits at p; their count, and 10 if there are more. */
 static inline uint32_t fraction_at(const uint8_t *p, uint32_t *out_value)
@@ -172,7 +189,9 @@ static inline uint32_t fraction_at(const uint8_t *p, uint32_t *out_value)
     if (digits == 0) return 0;
     word <<= 64 - 8 * digits;
     word = word * 10 + (word >> 8);
-    word = ((word & 0x000000FF000000FFu) * 0x000F424000000064u + ((word >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >> 32;
+    word = ((word & 0x000000FF000000FFu) * 0x000F424000000064u +
+            ((word >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >>
+           32;
     *out_value = (uint32_t)word;
     if (digits < 8 || !is_digit(p[8])) return digits;
     *out_value = *out_value * 10 + (p[8] & 15u);
@@ -207,8 +226,9 @@ static inline bool may_end_at(const lm_time_family *f, const uint8_t *p)
 }
 
 /** What stands behind the head: fraction, AM or PM, year, zone. Then all is checked and becomes ticks. want is the
- *  fraction's code, or ANY_CODE; it only decides between the ways to see one text (.25 and .250000000 without zeros). */
-static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_id, const uint8_t *text, const uint8_t *p, lm_time_fields *x, lm_time *out)
+ *  fraction's code, or ANY_CODE; it only decides between the ways to see one text (.25 and .250000000 cut). */
+static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_id,
+                          const uint8_t *text, const uint8_t *p, lm_time_fields *x, lm_time *out)
 {
     uint32_t digits = 0, fraction = 0, code = want == TRIMMED_CODE ? TRIMMED_CODE : 0, zone = 0;
     if ((f->flags & FRACTION) && (p[0] == '.' || p[0] == ',') && is_digit(p[1])) {
@@ -220,7 +240,8 @@ static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_
             if (digits > 9) return false;
             code = digits + (p[0] == ',' ? COMMA_CODE : 0);
             p += digits + 1;
-            if (p[-1] != '0' && code <= COMMA_CODE && (want == TRIMMED_CODE || (want == ANY_CODE && digits >= 8))) {
+            if (p[-1] != '0' && code <= COMMA_CODE &&
+                (want == TRIMMED_CODE || (want == ANY_CODE && digits >= 8))) {
                 fraction *= (uint32_t)lm_time_power10[9 - digits];
                 digits = 9;
                 code = TRIMMED_CODE;
@@ -251,7 +272,9 @@ static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_
     }
     if (!may_end_at(f, p)) return false;
 
-    if (x->month - 1 >= 12 || x->day - 1 >= 31 || x->hour >= 24 || x->minute >= 60 || x->second >= 60) return false;
+    if (x->month - 1 >= 12 || x->day - 1 >= 31 || x->hour >= 24 || x->minute >= 60 ||
+        x->second >= 60)
+        return false;
     int64_t days = 0;
     if (f->day != NONE) {
         if (x->day > 28 && x->day > month_days(x->year, x->month)) return false;
@@ -277,7 +300,8 @@ static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_
     return true;
 }
 
-static inline bool parse_family(const lm_time_family *f, uint32_t want, uint32_t want_id, const uint8_t *p, lm_time *out)
+static inline bool parse_family(const lm_time_family *f, uint32_t want, uint32_t want_id,
+                                const uint8_t *p, lm_time *out)
 {
     lm_time_fields x;
     if (f->flags & VARIES) {
@@ -285,7 +309,8 @@ static inline bool parse_family(const lm_time_family *f, uint32_t want, uint32_t
         return end && finish(f, want, want_id, p, end, &x, out);
     }
     x.milli = 0;
-    return head_match_fixed(f, p) && head_fields_fixed(f, p, &x) && finish(f, want, want_id, p, p + f->len, &x, out);
+    return head_match_fixed(f, p) && head_fields_fixed(f, p, &x) &&
+           finish(f, want, want_id, p, p + f->len, &x, out);
 }
 
 /** The rest of lm_time_parse for a family whose head has been seen to fit. */
@@ -308,15 +333,15 @@ static inline bool try_family(const lm_time_family *f, const uint8_t *p, lm_time
 }
 
 /* TRY(a, b, c): the first that fits. */
-#define TRY1(a)      try_family(&lm_time_families[a], p, out)
-#define TRY2(a, ...) (TRY1(a) || TRY1(__VA_ARGS__))
-#define TRY3(a, ...) (TRY1(a) || TRY2(__VA_ARGS__))
-#define TRY4(a, ...) (TRY1(a) || TRY3(__VA_ARGS__))
-#define TRY5(a, ...) (TRY1(a) || TRY4(__VA_ARGS__))
-#define TRY6(a, ...) (TRY1(a) || TRY5(__VA_ARGS__))
-#define TRY7(a, ...) (TRY1(a) || TRY6(__VA_ARGS__))
+#define TRY1(a)                            try_family(&lm_time_families[a], p, out)
+#define TRY2(a, ...)                       (TRY1(a) || TRY1(__VA_ARGS__))
+#define TRY3(a, ...)                       (TRY1(a) || TRY2(__VA_ARGS__))
+#define TRY4(a, ...)                       (TRY1(a) || TRY3(__VA_ARGS__))
+#define TRY5(a, ...)                       (TRY1(a) || TRY4(__VA_ARGS__))
+#define TRY6(a, ...)                       (TRY1(a) || TRY5(__VA_ARGS__))
+#define TRY7(a, ...)                       (TRY1(a) || TRY6(__VA_ARGS__))
 #define TRY_N(a, b, c, d, e, f, g, n, ...) n
-#define TRY(...) TRY_N(__VA_ARGS__, TRY7, TRY6, TRY5, TRY4, TRY3, TRY2, TRY1, 0)(__VA_ARGS__)
+#define TRY(...)                           TRY_N(__VA_ARGS__, TRY7, TRY6, TRY5, TRY4, TRY3, TRY2, TRY1, 0)(__VA_ARGS__)
 
 /** Four digits, then p[4]. */
 static bool pick_year(const uint8_t *p, lm_time *out)
@@ -324,20 +349,30 @@ static bool pick_year(const uint8_t *p, lm_time *out)
     if (p[4] == ' ') return is_digit(p[5]) ? TRY(F_MD) : TRY(F_YEAR_MONTH);
     if (p[4] == '-') {
         switch (p[10]) {
-        case 'T': return TRY(F_ISO_T, F_ISO_T_BARE);
-        case ' ': return TRY(F_ISO, F_ISO_BARE);
-        case '_': return TRY(F_ISO_UNDERSCORE);
-        case '-': return TRY(F_ISO_DASH_DOTS, F_ISO_DASH);
-        case ':': return TRY(F_ISO_COLON);
-        default: return false;
+        case 'T':
+            return TRY(F_ISO_T, F_ISO_T_BARE);
+        case ' ':
+            return TRY(F_ISO, F_ISO_BARE);
+        case '_':
+            return TRY(F_ISO_UNDERSCORE);
+        case '-':
+            return TRY(F_ISO_DASH_DOTS, F_ISO_DASH);
+        case ':':
+            return TRY(F_ISO_COLON);
+        default:
+            return false;
         }
     }
     if (p[4] == '/') {
         switch (p[10]) {
-        case ' ': return TRY(F_SLASH, F_SLASH_BARE);
-        case '-': return TRY(F_SLASH_DASH);
-        case 'T': return TRY(F_SLASH_T);
-        default: return false;
+        case ' ':
+            return TRY(F_SLASH, F_SLASH_BARE);
+        case '-':
+            return TRY(F_SLASH_DASH);
+        case 'T':
+            return TRY(F_SLASH_T);
+        default:
+            return false;
         }
     }
     return p[4] == '.' && (p[10] == ' ' ? TRY(F_DOT) : TRY(F_DOT_DASH));
@@ -347,35 +382,47 @@ static bool pick_year(const uint8_t *p, lm_time *out)
 static bool pick_two(const uint8_t *p, lm_time *out)
 {
     switch (p[2]) {
-    case ':': return p[8] == ' ' || p[8] == '.' || p[8] == ',' ? TRY(F_CLOCK_12, F_CLOCK) : TRY(F_CLOCK);
+    case ':':
+        return p[8] == ' ' || p[8] == '.' || p[8] == ',' ? TRY(F_CLOCK_12, F_CLOCK) : TRY(F_CLOCK);
     case '/':
         if (!is_digit(p[3])) return p[11] == ':' ? TRY(F_CLF) : TRY(F_CLF_BLANK);
         if (p[5] == ' ') return TRY(F_MD_SLASH);
         if (p[5] == '-') return TRY(F_MD_SLASH_DASH);
         if (p[8] == ' ') return TRY(F_YMD2, F_MDY2, F_DMY2);
-        if (p[10] == ' ') return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE);
+        if (p[10] == ' ')
+            return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE);
         return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE);
     case '-':
         if (!is_digit(p[3])) return TRY(F_DAY_DASH_MONTH);
         return p[5] == ' ' ? TRY(F_MD_DASH) : TRY(F_DMY_DASHES);
-    case '.': return p[5] == ' ' ? TRY(F_MD_DOT) : TRY(F_DMY_DOTS);
-    case ' ': return is_alpha(p[3]) && (p[6] == ' ') && (is_digit(p[9]) ? TRY(F_DAY_MONTH) : TRY(F_DAY_MONTH_YEARLESS));
-    default: return false;
+    case '.':
+        return p[5] == ' ' ? TRY(F_MD_DOT) : TRY(F_DMY_DOTS);
+    case ' ':
+        return is_alpha(p[3]) && (p[6] == ' ') &&
+               (is_digit(p[9]) ? TRY(F_DAY_MONTH) : TRY(F_DAY_MONTH_YEARLESS));
+    default:
+        return false;
     }
 }
 
 /** Six digits or more at p. */
 static bool pick_compact(const uint8_t *p, lm_time *out)
 {
-    if (p[6] == ' ') return p[9] == ':' ? TRY(F_YMD2_CLOCK, F_YMD2_CLOCK_BLANK) : TRY(F_YMD2_COMPACT);
+    if (p[6] == ' ')
+        return p[9] == ':' ? TRY(F_YMD2_CLOCK, F_YMD2_CLOCK_BLANK) : TRY(F_YMD2_COMPACT);
     if (!is_digit(p[6]) || !is_digit(p[7])) return false;
     if (p[0] != '1' && p[0] != '2') return false;
     switch (p[8]) {
-    case 'T': return TRY(F_COMPACT_T);
-    case ' ': return TRY(F_COMPACT_BLANK, F_COMPACT_CLOCK);
-    case '_': return TRY(F_COMPACT_UNDERSCORE);
-    case '-': return TRY(F_COMPACT_BARE_CLOCK, F_COMPACT_DASH_CLOCK, F_COMPACT_DASH);
-    default: return ((p[0] == '1' && p[1] == '9') || (p[0] == '2' && p[1] == '0')) && TRY(F_COMPACT);
+    case 'T':
+        return TRY(F_COMPACT_T);
+    case ' ':
+        return TRY(F_COMPACT_BLANK, F_COMPACT_CLOCK);
+    case '_':
+        return TRY(F_COMPACT_UNDERSCORE);
+    case '-':
+        return TRY(F_COMPACT_BARE_CLOCK, F_COMPACT_DASH_CLOCK, F_COMPACT_DASH);
+    default:
+        return ((p[0] == '1' && p[1] == '9') || (p[0] == '2' && p[1] == '0')) && TRY(F_COMPACT);
     }
 }
 
@@ -424,7 +471,8 @@ bool lm_time_parse_as(uint16_t id, const uint8_t *text, size_t len, lm_time *out
 {
     uint8_t window[WINDOW + 16];
     uint32_t at = id < ZONED_BASE ? id : (uint32_t)(id - ZONED_BASE) / ZONES;
-    uint32_t number = id < ZONED_BASE ? at / FRACTION_CODES : lm_time_family_of_slot[at / FRACTION_CODES];
+    uint32_t number =
+        id < ZONED_BASE ? at / FRACTION_CODES : lm_time_family_of_slot[at / FRACTION_CODES];
     if (len < 6 || number >= F_COUNT) return false;
     if (len < WINDOW) {
         memset(window, 0, sizeof window);
@@ -442,5 +490,6 @@ bool lm_time_parse_plain(uint16_t id, const uint8_t *text, size_t len, lm_time *
     memcpy(window, text, len < WINDOW ? len : WINDOW);
     lm_time_fields x;
     const uint8_t *end = head_match(l.family, window, &x);
-    return end && finish(l.family, l.is_trimmed ? TRIMMED_CODE : l.digits, id, window, end, &x, out);
+    return end &&
+           finish(l.family, l.is_trimmed ? TRIMMED_CODE : l.digits, id, window, end, &x, out);
 }

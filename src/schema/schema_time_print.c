@@ -28,17 +28,29 @@ static inline int64_t seconds_of(int64_t ticks, uint32_t digits, uint32_t *out_f
 {
     int64_t seconds;
     switch (digits) {
-    case 0: seconds = ticks; break;
-    case 3: seconds = floor_div(ticks, 1000); break;
-    case 6: seconds = floor_div(ticks, 1000000); break;
-    case 9: seconds = floor_div(ticks, 1000000000); break;
-    default: seconds = floor_div(ticks, lm_time_power10[digits]); break;
+    case 0:
+        seconds = ticks;
+        break;
+    case 3:
+        seconds = floor_div(ticks, 1000);
+        break;
+    case 6:
+        seconds = floor_div(ticks, 1000000);
+        break;
+    case 9:
+        seconds = floor_div(ticks, 1000000000);
+        break;
+    default:
+        seconds = floor_div(ticks, lm_time_power10[digits]);
+        break;
     }
-    *out_fraction = (uint32_t)((uint64_t)ticks - (uint64_t)seconds * (uint64_t)lm_time_power10[digits]);
+    *out_fraction =
+        (uint32_t)((uint64_t)ticks - (uint64_t)seconds * (uint64_t)lm_time_power10[digits]);
     return seconds;
 }
 
-static void fields_of(const lm_time_family *f, int64_t ticks, uint32_t digits, lm_time_fields *x, uint32_t *out_fraction)
+static void fields_of(const lm_time_family *f, int64_t ticks, uint32_t digits, lm_time_fields *x,
+                      uint32_t *out_fraction)
 {
     *out_fraction = 0;
     *x = (lm_time_fields){0};
@@ -63,9 +75,11 @@ static uint32_t hour_of_12(uint32_t hour)
     return (hour + 11) % 12 + 1;
 }
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
-                            "4950515253545556575859606162636465666768697071727374757677787980818283848586878889909192939495"
-                            "96979899";
+static const char pairs[] =
+    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546"
+    "4748"
+    "4950515253545556575859606162636465666768697071727374757677787980818283848586878889909192939495"
+    "96979899";
 
 static inline void put_pair(uint8_t *dst, uint32_t value)
 {
@@ -83,7 +97,8 @@ static inline void put_nine(uint8_t *dst, uint32_t value)
 }
 
 /** dst has HEAD_BYTES. */
-static inline uint8_t *head_put_fixed(const lm_time_family *f, const lm_time_fields *x, uint8_t *dst)
+static inline uint8_t *head_put_fixed(const lm_time_family *f, const lm_time_fields *x,
+                                      uint8_t *dst)
 {
     memcpy(dst, f->text, HEAD_BYTES);
     if (f->year != NONE) {
@@ -131,14 +146,30 @@ static uint8_t *head_put(const lm_time_family *f, const lm_time_fields *x, uint8
         c += width;
         switch (letter) {
         case 'Y':
-        case 'y': dst = put_number(dst, x->year, width); break;
-        case 'm': dst = put_number(dst, x->month, width); break;
-        case 'd': dst = put_number(dst, x->day, width); break;
-        case 'H': dst = put_number(dst, x->hour, width); break;
-        case 'I': dst = put_number(dst, hour_of_12(x->hour), width); break;
-        case 'M': dst = put_number(dst, x->minute, width); break;
-        case 'S': dst = put_number(dst, x->second, width); break;
-        case 'f': dst = put_number(dst, x->milli, width); break;
+        case 'y':
+            dst = put_number(dst, x->year, width);
+            break;
+        case 'm':
+            dst = put_number(dst, x->month, width);
+            break;
+        case 'd':
+            dst = put_number(dst, x->day, width);
+            break;
+        case 'H':
+            dst = put_number(dst, x->hour, width);
+            break;
+        case 'I':
+            dst = put_number(dst, hour_of_12(x->hour), width);
+            break;
+        case 'M':
+            dst = put_number(dst, x->minute, width);
+            break;
+        case 'S':
+            dst = put_number(dst, x->second, width);
+            break;
+        case 'f':
+            dst = put_number(dst, x->milli, width);
+            break;
         case 'b':
             memcpy(dst, lm_time_month_names[x->month - 1], 3);
             dst += 3;

@@ -6,12 +6,12 @@
  *
  *     id <  4096    family * 20 + fraction                              without a zone
  *     id >= 4096    4096 + ((slot - 1) * 20 + fraction) * 256 + zone    with one; slot 1..12
- *     fraction      0 none, 1..9 that many digits behind '.', 10..18 one to nine digits behind ','; 19 nanoseconds behind
- *                   '.' without their trailing zeros, nothing at all for 0 (as Go prints them)
+ *     fraction      0 none, 1..9 that many digits behind '.', 10..18 one to nine digits behind ','; 19 nanoseconds
+ *                   behind '.' without their trailing zeros, nothing at all for 0 (as Go prints them)
  *     zone          1..31 a name, 32 + style * 44 + offset a number; styles: +hh:mm +hhmm " +hhmm" " +hh:mm" +hh
  *
- * Ticks count the layout's smallest unit in local time, as written; lm_time_ns takes the zone off. So the digits printed
- * from the ticks are the digits that were read, whatever the zone.
+ * Ticks count the layout's smallest unit in local time, as written; lm_time_ns takes the zone off. So the digits
+ * printed from the ticks are the digits that were read, whatever the zone.
  */
 #ifndef SCHEMA_TIME_PRIV_H
 #define SCHEMA_TIME_PRIV_H
@@ -19,10 +19,22 @@
 #include "schema/schema_time.h"
 
 enum { FRACTION = 1, AM_PM = 2, YEAR = 4, ZONE_YEAR = 8, VARIES = 16, BARE = 32 };
-enum { FRACTION_CODES = 20, COMMA_CODE = 9, TRIMMED_CODE = 19, ANY_CODE = 20, ZONED_BASE = 4096, ZONES = 256, ZONE_NUMERIC = 32, ZONE_OFFSETS = 44 };
+
+enum {
+    FRACTION_CODES = 20,
+    COMMA_CODE = 9,
+    TRIMMED_CODE = 19,
+    ANY_CODE = 20,
+    ZONED_BASE = 4096,
+    ZONES = 256,
+    ZONE_NUMERIC = 32,
+    ZONE_OFFSETS = 44
+};
+
 enum { HEAD_WORDS = 3, HEAD_BYTES = 24, WINDOW = 64, NONE = 0xFF, BASE_YEAR = 1972, SLOTS = 12 };
 
 typedef enum lm_time_family_id {
+
 #define LM_TIME_FAMILY(name, zoned, flags, pattern) F_##name,
 #include "schema/schema_time.def"
 #undef LM_TIME_FAMILY
@@ -31,15 +43,17 @@ typedef enum lm_time_family_id {
 
 typedef struct lm_time_family {
     const char *pattern;
-    uint64_t text[HEAD_WORDS]; /* '0' where a digit stands, 0 where a name stands, else the byte itself */
-    uint64_t keep[HEAD_WORDS]; /* FF at bytes that are compared */
+    uint64_t text
+        [HEAD_WORDS]; /* '0' where a digit stands, 0 where a name stands, else the byte itself */
+    uint64_t keep[HEAD_WORDS];  /* FF at bytes that are compared */
     uint64_t blank[HEAD_WORDS]; /* 10 where a blank may stand for '0': ' ' | 10 is '0' */
-    uint64_t add[HEAD_WORDS];  /* added to (byte ^ text): sets the high bit unless it is a digit, or equal */
+    uint64_t add
+        [HEAD_WORDS]; /* added to (byte ^ text): sets the high bit unless it is a digit, or equal */
     uint8_t flags, zoned, len;
-    uint8_t year, year2, month, name, day, hour, minute, second, weekday; /* positions in the head, or NONE */
+    uint8_t year, year2, month, name, day, hour, minute, second,
+        weekday; /* positions in the head, or NONE */
     bool blank_day, blank_hour;
 } lm_time_family;
-
 
 extern const lm_time_family lm_time_families[F_COUNT];
 extern const uint8_t lm_time_family_of_slot[SLOTS]; /* the zoned families by slot, less 1 */

@@ -12,7 +12,8 @@ static int64_t scale_clamped(int64_t value, int64_t factor)
 {
     int64_t out;
     if (!__builtin_mul_overflow(value, factor, &out)) return out;
-    return value < 0 ? INT64_MIN + 1 : INT64_MAX - 1; /* the ends themselves mean "unknown" elsewhere */
+    return value < 0 ? INT64_MIN + 1
+                     : INT64_MAX - 1; /* the ends themselves mean "unknown" elsewhere */
 }
 
 static int64_t add_clamped(int64_t a, int64_t b)
@@ -57,7 +58,8 @@ int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns)
     if (!lm_time_layout_has_date(layout)) {
         int64_t clock = ns % DAY_NS;
         if (clock < 0) clock += DAY_NS;
-        int64_t days = (latest_ns - (latest_ns % DAY_NS)) / DAY_NS - (latest_ns < 0 && latest_ns % DAY_NS != 0);
+        int64_t days = (latest_ns - (latest_ns % DAY_NS)) / DAY_NS -
+                       (latest_ns < 0 && latest_ns % DAY_NS != 0);
         ns = add_clamped(days * DAY_NS, clock);
         return ns > latest_ns ? ns - DAY_NS : ns;
     }
@@ -69,7 +71,7 @@ int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns)
     return add_clamped(ns, -(int64_t)lm_time_layout_zone_minutes(layout) * 60 * SECOND_NS);
 }
 
-/* ---- what a user types ---------------------------------------------------------------------------------------------- */
+/* ---- what a user types ----------------------------------------------------------------------- */
 
 typedef struct unit {
     const char *name;
@@ -77,10 +79,24 @@ typedef struct unit {
 } unit;
 
 static const unit units[] = {
-    {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", SECOND_NS}, {"sec", SECOND_NS}, {"second", SECOND_NS},
-    {"m", 60 * SECOND_NS}, {"min", 60 * SECOND_NS}, {"minute", 60 * SECOND_NS}, {"h", 3600 * SECOND_NS},
-    {"hour", 3600 * SECOND_NS}, {"d", DAY_NS}, {"day", DAY_NS}, {"w", 7 * DAY_NS}, {"week", 7 * DAY_NS},
-    {"month", 30 * DAY_NS}, {"y", 365 * DAY_NS}, {"year", 365 * DAY_NS},
+    {"ns", 1},
+    {"us", 1000},
+    {"ms", 1000000},
+    {"s", SECOND_NS},
+    {"sec", SECOND_NS},
+    {"second", SECOND_NS},
+    {"m", 60 * SECOND_NS},
+    {"min", 60 * SECOND_NS},
+    {"minute", 60 * SECOND_NS},
+    {"h", 3600 * SECOND_NS},
+    {"hour", 3600 * SECOND_NS},
+    {"d", DAY_NS},
+    {"day", DAY_NS},
+    {"w", 7 * DAY_NS},
+    {"week", 7 * DAY_NS},
+    {"month", 30 * DAY_NS},
+    {"y", 365 * DAY_NS},
+    {"year", 365 * DAY_NS},
 };
 
 static lm_str trim(lm_str s)
@@ -104,7 +120,8 @@ static const unit *unit_of(lm_str word)
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         lm_str name = lm_str_of(units[i].name);
         if (lm_str_equal_nocase(word, name)) return &units[i];
-        bool has_plural = name.len >= 3 && word.len == name.len + 1 && (word.ptr[name.len] | 0x20) == 's';
+        bool has_plural =
+            name.len >= 3 && word.len == name.len + 1 && (word.ptr[name.len] | 0x20) == 's';
         if (has_plural && lm_str_equal_nocase((lm_str){word.ptr, name.len}, name)) return &units[i];
     }
     return NULL;
@@ -117,7 +134,8 @@ static bool span_of(lm_str s, int64_t *out_ns)
     size_t i = 0;
     bool any = false;
     if (s.len && s.ptr[0] == '-') i++;
-    if (s.len > 4 && lm_str_equal_nocase((lm_str){s.ptr + s.len - 4, 4}, LM_STR(" ago"))) s.len -= 4;
+    if (s.len > 4 && lm_str_equal_nocase((lm_str){s.ptr + s.len - 4, 4}, LM_STR(" ago")))
+        s.len -= 4;
     while (i < s.len) {
         int64_t whole = 0, part = 0, part_scale = 1;
         size_t begin = i;
@@ -141,7 +159,8 @@ static bool span_of(lm_str s, int64_t *out_ns)
         const unit *u = unit_of((lm_str){s.ptr + word, i - word});
         if (!u) return false;
         total = add_clamped(total, scale_clamped(whole, u->ns));
-        total = add_clamped(total, u->ns / part_scale * part + u->ns % part_scale * part / part_scale);
+        total =
+            add_clamped(total, u->ns / part_scale * part + u->ns % part_scale * part / part_scale);
         any = true;
         while (i < s.len && s.ptr[i] == ' ') {
             i++;
@@ -182,7 +201,8 @@ static bool date_of(lm_str s, int64_t now_ns, int64_t *out_ns)
     lm_time time;
     if (s.len == 0 || s.len >= sizeof text) return false;
     if (lm_time_parse(s.ptr, s.len, &time) && time.len == s.len) {
-        *out_ns = lm_time_ns(time.layout, time.ticks, add_clamped(now_ns, -DAY_NS)); /* not in the future */
+        *out_ns = lm_time_ns(time.layout, time.ticks,
+                             add_clamped(now_ns, -DAY_NS)); /* not in the future */
         return true;
     }
     if (s.len == 5 && s.ptr[2] == ':') {
@@ -200,7 +220,9 @@ static bool date_of(lm_str s, int64_t now_ns, int64_t *out_ns)
     }
     if (s.len > 10 && text[10] == 'T') text[10] = ' ';
     bool is_cut_well = s.len == 4 || s.len == 7 || s.len == 10 || s.len == 13 || s.len == 16;
-    if (!is_cut_well || !lm_time_parse(text, sizeof filled - 1, &time) || time.len != sizeof filled - 1) return false;
+    if (!is_cut_well || !lm_time_parse(text, sizeof filled - 1, &time) ||
+        time.len != sizeof filled - 1)
+        return false;
     *out_ns = lm_time_ns(time.layout, time.ticks, now_ns);
     return true;
 }
@@ -218,7 +240,9 @@ lm_err lm_time_parse_user(lm_str given, int64_t now_ns, int64_t *out_ns)
     } else if (span_of(text, &span)) {
         *out_ns = add_clamped(now_ns, -span);
     } else if (!epoch_of(text, out_ns) && !date_of(text, now_ns, out_ns)) {
-        return lm_fail(LM_E_USAGE, "'%.*s' is not a time; write 2h, 15m, yesterday, 2026-11-23, 2026-11-23T13:00 or an epoch",
+        return lm_fail(LM_E_USAGE,
+                       "'%.*s' is not a time; write 2h, 15m, yesterday, 2026-11-23, "
+                       "2026-11-23T13:00 or an epoch",
                        (int)(given.len < 64 ? given.len : 64), (const char *)given.ptr);
     }
     return LM_OK;

@@ -1,8 +1,8 @@
 /**
  * ingest_join.c, ingest_header.c: which lines continue a record.
  *
- * Cases are files tests/ingest/join/NAME.case: '>' before a line that begins a record, '+' before one that continues it.
- * A line "#pattern REGEX" first gives the rule; without one it must be recognised.
+ * Cases are files tests/ingest/join/NAME.case: '>' before a line that begins a record, '+' before one that continues
+ * it. A line "#pattern REGEX" first gives the rule; without one it must be recognised.
  */
 #include "lm_test.h"
 
@@ -43,7 +43,8 @@ static void run_case(const char *path)
         lm_str line = {text.ptr + at, end ? (size_t)(end - text.ptr) - at : text.len - at};
         at += line.len + 1;
         if (lm_str_starts(line, LM_STR("#pattern "))) {
-            assert_int_equal(lm_joiner_configure(joiner, (lm_str){line.ptr + 9, line.len - 9}), LM_OK);
+            assert_int_equal(lm_joiner_configure(joiner, (lm_str){line.ptr + 9, line.len - 9}),
+                             LM_OK);
             continue;
         }
         assert_true(line.len > 0 && count < LINES_MAX);
@@ -55,8 +56,8 @@ static void run_case(const char *path)
         for (size_t i = 0; i < count; i++) {
             bool is_joined = lm_joiner_continues(joiner, lines[i]);
             if (is_joined != (marks[i] == '+')) {
-                fail_msg("%s:%zu: '%.*s' %s", path, i + 1, (int)lines[i].len, (const char *)lines[i].ptr,
-                         is_joined ? "was joined" : "began a record");
+                fail_msg("%s:%zu: '%.*s' %s", path, i + 1, (int)lines[i].len,
+                         (const char *)lines[i].ptr, is_joined ? "was joined" : "began a record");
             }
         }
         lm_joiner_reset(joiner);
@@ -108,7 +109,8 @@ static void records_end_at_the_limit(void **state)
     assert_int_equal(lm_joiner_new(mem, &joiner), LM_OK);
     assert_false(lm_joiner_continues(joiner, LM_STR("a report")));
     size_t began = 0;
-    for (size_t i = 1; i < 3 * LM_RECORD_LINES_MAX; i++) began += !lm_joiner_continues(joiner, LM_STR("  and more of it"));
+    for (size_t i = 1; i < 3 * LM_RECORD_LINES_MAX; i++)
+        began += !lm_joiner_continues(joiner, LM_STR("  and more of it"));
     assert_int_equal(began, 2);
     lm_joiner_free(joiner);
 }
@@ -121,7 +123,8 @@ static void a_wrong_pattern_is_explained(void **state)
     assert_int_equal(lm_joiner_configure(joiner, LM_STR("^\\d{4}-")), LM_OK);
     assert_int_equal(lm_joiner_configure(joiner, LM_STR("^(\\d+")), LM_E_USAGE);
     assert_non_null(strstr(lm_err_text(), "^(\\d+"));
-    assert_false(lm_joiner_continues(joiner, LM_STR("2015-10-18 a"))); /* the rule before still holds */
+    assert_false(
+        lm_joiner_continues(joiner, LM_STR("2015-10-18 a"))); /* the rule before still holds */
     assert_true(lm_joiner_continues(joiner, LM_STR("10-18 b")));
     assert_int_equal(lm_joiner_configure(joiner, LM_STR("")), LM_OK); /* taken back */
     assert_false(lm_joiner_continues(joiner, LM_STR("10-18 b")));
@@ -139,7 +142,8 @@ static void any_bytes_are_lines(void **state)
         size_t len = lm_test_below(&rng, 90);
         uint8_t *line = malloc(len + 1); /* its own piece, so that a read behind it is seen */
         assert_non_null(line);
-        for (size_t i = 0; i < len; i++) line[i] = (uint8_t)bytes[lm_test_below(&rng, sizeof bytes)];
+        for (size_t i = 0; i < len; i++)
+            line[i] = (uint8_t)bytes[lm_test_below(&rng, sizeof bytes)];
         lm_str text = {line, len};
         if (round % 100 == 0) assert_int_equal(lm_joiner_learn(joiner, NULL, &text, 1), LM_OK);
         (void)lm_joiner_continues(joiner, text);

@@ -78,7 +78,8 @@ static void expect(fixture *f, const char *given, const char *const *names, size
     lm_file_list_fini(&list);
 }
 
-static const char *const all[] = {".hidden.log", "B.log", "a/10.log", "a/2.log", "a/deep/x y\n.log", "a.log", "b.log"};
+static const char *const all[] = {".hidden.log",      "B.log", "a/10.log", "a/2.log",
+                                  "a/deep/x y\n.log", "a.log", "b.log"};
 
 static void folders_are_walked_in_the_order_of_names(void **state)
 {

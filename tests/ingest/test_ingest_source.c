@@ -39,8 +39,10 @@ static int setup(void **state)
     lm_test_rng rng = lm_test_rng_make("source");
     for (size_t len = 0; len < TEXT_BYTES;) {
         char line[120];
-        int n = snprintf(line, sizeof line, "2026-11-23 13:%02u:%02u worker-%u took job %llx\n", (unsigned)(len / 9000 % 60), (unsigned)(len / 150 % 60),
-                         (unsigned)lm_test_below(&rng, 8), (unsigned long long)lm_test_random(&rng));
+        int n =
+            snprintf(line, sizeof line, "2026-11-23 13:%02u:%02u worker-%u took job %llx\n",
+                     (unsigned)(len / 9000 % 60), (unsigned)(len / 150 % 60),
+                     (unsigned)lm_test_below(&rng, 8), (unsigned long long)lm_test_random(&rng));
         size_t take = (size_t)n < TEXT_BYTES - len ? (size_t)n : TEXT_BYTES - len;
         memcpy(f->text + len, line, take);
         len += take;
@@ -70,7 +72,8 @@ static void write_file(const char *path, const void *bytes, size_t len)
     assert_int_equal(fclose(file), 0);
 }
 
-/* ---- packing with the libraries themselves ------------------------------------------------------------------------- */
+/* ---- packing with the libraries themselves
+ * ------------------------------------------------------------------------- */
 
 static size_t pack_zstd(const uint8_t *text, size_t len, uint8_t *dst)
 {
@@ -99,7 +102,9 @@ static size_t pack_gzip(const uint8_t *text, size_t len, uint8_t *dst)
 static size_t pack_xz(const uint8_t *text, size_t len, uint8_t *dst)
 {
     size_t n = 0;
-    assert_int_equal(lzma_easy_buffer_encode(0, LZMA_CHECK_CRC64, NULL, text, len, dst, &n, PACKED_CAP), LZMA_OK);
+    assert_int_equal(
+        lzma_easy_buffer_encode(0, LZMA_CHECK_CRC64, NULL, text, len, dst, &n, PACKED_CAP),
+        LZMA_OK);
     return n;
 }
 #endif
@@ -108,7 +113,9 @@ static size_t pack_xz(const uint8_t *text, size_t len, uint8_t *dst)
 static size_t pack_bzip2(const uint8_t *text, size_t len, uint8_t *dst)
 {
     unsigned n = PACKED_CAP;
-    assert_int_equal(BZ2_bzBuffToBuffCompress((char *)dst, &n, (char *)(uintptr_t)text, (unsigned)len, 1, 0, 0), BZ_OK);
+    assert_int_equal(
+        BZ2_bzBuffToBuffCompress((char *)dst, &n, (char *)(uintptr_t)text, (unsigned)len, 1, 0, 0),
+        BZ_OK);
     return n;
 }
 #endif
@@ -173,7 +180,8 @@ static void every_packing_gives_the_bytes_back(void **state)
                 assert_int_equal(len, lens[i]);
                 assert_memory_equal(f->back, f->text, len);
             }
-            assert_int_equal(read_back(f, true, TEXT_BYTES, LM_PACKING_NONE, &len), LM_OK); /* raw: as it is */
+            assert_int_equal(read_back(f, true, TEXT_BYTES, LM_PACKING_NONE, &len),
+                             LM_OK); /* raw: as it is */
             assert_int_equal(len, packed);
             assert_memory_equal(f->back, f->packed, len);
         }
@@ -193,7 +201,8 @@ static void members_behind_one_another_are_one_text(void **state)
         size_t half = TEXT_BYTES / 2 + 1, len;
         size_t first = packers[p].pack(f->text, half, f->packed);
         size_t second = packers[p].pack(f->text, 0, f->packed + first); /* an empty one between */
-        size_t third = packers[p].pack(f->text + half, TEXT_BYTES - half, f->packed + first + second);
+        size_t third =
+            packers[p].pack(f->text + half, TEXT_BYTES - half, f->packed + first + second);
         size_t total = first + second + third;
         write_file(f->path, f->packed, total);
         assert_int_equal(read_back(f, false, 100000, packers[p].packing, &len), LM_OK);
@@ -218,7 +227,9 @@ static void a_cut_file_gives_its_good_bytes_and_says_where_it_ends(void **state)
     for (size_t p = 0; p < PACKERS; p++) {
         size_t packed = packers[p].pack(f->text, TEXT_BYTES, f->packed);
         for (int round = 0; round < 25; round++) {
-            size_t cut = round < 5 ? packed - 1 - (size_t)round : 16 + lm_test_below(&rng, packed - 16), len;
+            size_t cut = round < 5 ? packed - 1 - (size_t)round
+                                   : 16 + lm_test_below(&rng, packed - 16),
+                   len;
             write_file(f->path, f->packed, cut);
             assert_int_equal(read_back(f, false, 65536, packers[p].packing, &len), LM_E_CORRUPT);
             assert_true(len <= TEXT_BYTES);
@@ -319,7 +330,8 @@ static void a_window_larger_than_the_limit_is_refused(void **state)
 {
     fixture *f = *state;
     /* a frame that claims a window of 1 GiB, and content to need it */
-    static const uint8_t frame[] = {0x28, 0xB5, 0x2F, 0xFD, 0x00, 0xA0, 0x01, 0x00, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t frame[] = {0x28, 0xB5, 0x2F, 0xFD, 0x00, 0xA0, 0x01, 0x00, 0x00,
+                                    0,    0,    0,    0,    0,    0,    0,    0,    0};
     write_file(f->path, frame, sizeof frame);
     lm_mem *mem = NULL;
     assert_int_equal(lm_mem_new(NULL, 8u << 20, &mem), LM_OK);
@@ -364,10 +376,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_packing_gives_the_bytes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(members_behind_one_another_are_one_text, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_cut_file_gives_its_good_bytes_and_says_where_it_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_flipped_bit_never_gives_wrong_bytes_unnoticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cut_file_gives_its_good_bytes_and_says_where_it_ends,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_bit_never_gives_wrong_bytes_unnoticed, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(missing_files_and_folders_are_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(small_pieces_and_growing_files_are_read_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(small_pieces_and_growing_files_are_read_whole, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_window_larger_than_the_limit_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(each_failed_allocation_is_reported, setup, teardown),
     };

@@ -13,24 +13,31 @@ static const char *print(uint16_t layout, int64_t ticks)
 }
 
 typedef struct known {
-    const char *text;  /* what is read; "|" marks where the timestamp must end */
-    const char *name;  /* its layout */
-    int64_t utc_ns;    /* with not_after_ns = 2015-06-30 12:00 UTC */
+    const char *text; /* what is read; "|" marks where the timestamp must end */
+    const char *name; /* its layout */
+    int64_t utc_ns;   /* with not_after_ns = 2015-06-30 12:00 UTC */
 } known;
 
-#define SECONDS(s) ((s)*INT64_C(1000000000))
+#define SECONDS(s) ((s) * INT64_C(1000000000))
 #define NOT_AFTER  SECONDS(1435665600)
 
 static const known knowns[] = {
-    {"2015-10-18 18:01:47,978| INFO [main] x", "%Y-%m-%d %H:%M:%S,%3f", SECONDS(1445191307) + 978000000},
+    {"2015-10-18 18:01:47,978| INFO [main] x", "%Y-%m-%d %H:%M:%S,%3f",
+     SECONDS(1445191307) + 978000000},
     {"2015-10-18T18:01:47Z|", "%Y-%m-%dT%H:%M:%SZ", SECONDS(1445191307)},
-    {"2015-10-18T18:01:47.25+02:00| x", "%Y-%m-%dT%H:%M:%S.%2f+02:00", SECONDS(1445191307 - 7200) + 250000000},
-    {"2019-06-18T11:58:58.382+0100| I", "%Y-%m-%dT%H:%M:%S.%3f+0100", SECONDS(1560855538) + 382000000},
-    {"2024-04-16T15:10:44.103611953Z| caller", "%Y-%m-%dT%H:%M:%S.%NfZ", SECONDS(1713280244) + 103611953},
-    {"2024-04-16T15:10:44.10361195Z| caller", "%Y-%m-%dT%H:%M:%S.%NfZ", SECONDS(1713280244) + 103611950},
-    {"2024-04-16T15:10:44.103611950Z| caller", "%Y-%m-%dT%H:%M:%S.%9fZ", SECONDS(1713280244) + 103611950},
+    {"2015-10-18T18:01:47.25+02:00| x", "%Y-%m-%dT%H:%M:%S.%2f+02:00",
+     SECONDS(1445191307 - 7200) + 250000000},
+    {"2019-06-18T11:58:58.382+0100| I", "%Y-%m-%dT%H:%M:%S.%3f+0100",
+     SECONDS(1560855538) + 382000000},
+    {"2024-04-16T15:10:44.103611953Z| caller", "%Y-%m-%dT%H:%M:%S.%NfZ",
+     SECONDS(1713280244) + 103611953},
+    {"2024-04-16T15:10:44.10361195Z| caller", "%Y-%m-%dT%H:%M:%S.%NfZ",
+     SECONDS(1713280244) + 103611950},
+    {"2024-04-16T15:10:44.103611950Z| caller", "%Y-%m-%dT%H:%M:%S.%9fZ",
+     SECONDS(1713280244) + 103611950},
     {"2020-03-11 20:40:43 CET|::@:[12760]:LOG", "%Y-%m-%d %H:%M:%S CET", SECONDS(1583955643)},
-    {"2026-11-23 13:59:18.992 UTC| [19759]", "%Y-%m-%d %H:%M:%S.%3f UTC", SECONDS(1795442358) + 992000000},
+    {"2026-11-23 13:59:18.992 UTC| [19759]", "%Y-%m-%d %H:%M:%S.%3f UTC",
+     SECONDS(1795442358) + 992000000},
     {"2015-05-17 10:05:03-05|", "%Y-%m-%d %H:%M:%S-05", SECONDS(1431875103)},
     {"2015-05-17 10:05:03| -17 items", "%Y-%m-%d %H:%M:%S", SECONDS(1431857103)},
     {"2015/05/17 10:05:03| [notice]", "%Y/%m/%d %H:%M:%S", SECONDS(1431857103)},
@@ -45,7 +52,8 @@ static const known knowns[] = {
     {"Feb 29 00:00:00| only in 2012", "%b %e %H:%M:%S", SECONDS(1330473600)},
     {"Thu Jun 09 06:07:04 2005|] [notice]", "%a %b %d %H:%M:%S %Y", SECONDS(1118297224)},
     {"Thu Jun  9 06:07:04 2005|", "%a %b %e %H:%M:%S %Y", SECONDS(1118297224)},
-    {"Thu Jun 09 06:07:04.123456 2005|]", "%a %b %d %H:%M:%S.%6f %Y", SECONDS(1118297224) + 123456000},
+    {"Thu Jun 09 06:07:04.123456 2005|]", "%a %b %d %H:%M:%S.%6f %Y",
+     SECONDS(1118297224) + 123456000},
     {"Fri Jul 01 08:16:53 PDT 2005|", "%a %b %d %H:%M:%S PDT %Y", SECONDS(1120231013)},
     {"Fri, 07 Jul 2017 05:32:43 GMT|", "%a, %d %b %Y %H:%M:%S GMT", SECONDS(1499405563)},
     {"17/06/09 20:10:40| INFO", "%y/%m/%d %H:%M:%S", SECONDS(1497039040)},
@@ -77,7 +85,8 @@ static void reads_what_programs_write(void **state)
         size_t len = (size_t)(bar - knowns[i].text);
         snprintf(text, sizeof text, "%.*s%s", (int)len, knowns[i].text, bar + 1);
         lm_time time = {0};
-        if (!lm_time_parse((const uint8_t *)text, strlen(text), &time)) fail_msg("not read: %s", text);
+        if (!lm_time_parse((const uint8_t *)text, strlen(text), &time))
+            fail_msg("not read: %s", text);
         assert_string_equal(lm_time_layout_name(time.layout), knowns[i].name);
         if (time.len != len) fail_msg("%s: %u bytes were read", text, time.len);
         assert_memory_equal(print(time.layout, time.ticks), text, len);
@@ -93,19 +102,51 @@ static void leaves_what_is_no_time(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", "1", "10:05", "10:05:", "10:05:0", "24:00:00", "10:60:00", "10:05:60", "1:2:3", "10:05:03:123", "10:05:03:aa:bb:cc",
-        "00:16:3e:5e:6c:00", "10:05:03.1234567891", "10.250.19.102:54106", "192.168.10.30 16:49:06", "2015-02-29 10:00:00",
-        "2015-04-31T10:00:00Z", "2015-13-01 10:00:00", "2015-00-10 10:00:00", "2015-10-18", "0000-01-01 00:00:00",
-        "Fri Jun 09 06:07:04 2005", "Thu Jun 9 06:07:04 2005", "Jun 31 06:06:20", "Jum  9 06:06:20", "Jun  9 6:06:20",
-        "June 9 06:06:20", "1117838570", "1447012860.25", "2015-10-18 18:01:47.978.1", "300-10-18 18:01:47",
-        "2015-10-18  18:01:47", "13:00:00 PM", "999999 999999", "2600-01-01T00:00:00.123456789Z", "abc", "v1.2.3",
+        "",
+        "1",
+        "10:05",
+        "10:05:",
+        "10:05:0",
+        "24:00:00",
+        "10:60:00",
+        "10:05:60",
+        "1:2:3",
+        "10:05:03:123",
+        "10:05:03:aa:bb:cc",
+        "00:16:3e:5e:6c:00",
+        "10:05:03.1234567891",
+        "10.250.19.102:54106",
+        "192.168.10.30 16:49:06",
+        "2015-02-29 10:00:00",
+        "2015-04-31T10:00:00Z",
+        "2015-13-01 10:00:00",
+        "2015-00-10 10:00:00",
+        "2015-10-18",
+        "0000-01-01 00:00:00",
+        "Fri Jun 09 06:07:04 2005",
+        "Thu Jun 9 06:07:04 2005",
+        "Jun 31 06:06:20",
+        "Jum  9 06:06:20",
+        "Jun  9 6:06:20",
+        "June 9 06:06:20",
+        "1117838570",
+        "1447012860.25",
+        "2015-10-18 18:01:47.978.1",
+        "300-10-18 18:01:47",
+        "2015-10-18  18:01:47",
+        "13:00:00 PM",
+        "999999 999999",
+        "2600-01-01T00:00:00.123456789Z",
+        "abc",
+        "v1.2.3",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         lm_time time = {.ticks = 42};
         bool is_time = lm_time_parse((const uint8_t *)texts[i], strlen(texts[i]), &time);
         if (strcmp(texts[i], "13:00:00 PM") == 0) {
             assert_int_equal(time.len, 8); /* the clock of 24 hours, and a word behind it */
-        } else if (strncmp(texts[i], "2600-", 5) == 0 || strcmp(texts[i], "Thu Jun 9 06:07:04 2005") == 0 || !is_time) {
+        } else if (strncmp(texts[i], "2600-", 5) == 0 ||
+                   strcmp(texts[i], "Thu Jun 9 06:07:04 2005") == 0 || !is_time) {
             assert_false(is_time);
             assert_int_equal(time.ticks, 42);
         } else {
@@ -119,7 +160,8 @@ static int64_t ticks_of(lm_test_rng *rng, uint16_t layout)
 {
     int64_t unit = lm_time_layout_ns(layout);
     int64_t per_second = unit >= 1000000000 ? 1 : 1000000000 / unit;
-    int64_t ticks = (int64_t)lm_test_below(rng, 1890000000u) * per_second + (int64_t)lm_test_below(rng, (uint64_t)per_second);
+    int64_t ticks = (int64_t)lm_test_below(rng, 1890000000u) * per_second +
+                    (int64_t)lm_test_below(rng, (uint64_t)per_second);
     if (lm_test_below(rng, 4) == 0) ticks -= ticks % per_second; /* fractions of zeros */
     if (unit > 1000000000) ticks /= 60;
     int64_t day = 86400 * per_second, year = 366 * day;
@@ -139,7 +181,8 @@ static void every_layout_comes_back(void **state)
             uint8_t text[LM_TIME_TEXT_MAX];
             lm_time time;
             assert_int_equal(lm_time_print(id, 12345, text), 0);
-            assert_false(lm_time_parse_as(id, (const uint8_t *)"2015-10-18 18:01:47,978", 23, &time));
+            assert_false(
+                lm_time_parse_as(id, (const uint8_t *)"2015-10-18 18:01:47,978", 23, &time));
             continue;
         }
         layouts++;
@@ -148,13 +191,15 @@ static void every_layout_comes_back(void **state)
             const char *text = print(id, ticks);
             size_t len = strlen(text);
             lm_time time = {0}, plain = {0}, any = {0};
-            if (!lm_time_parse_as(id, (const uint8_t *)text, len, &time)) fail_msg("%s: %s", lm_time_layout_name(id), text);
+            if (!lm_time_parse_as(id, (const uint8_t *)text, len, &time))
+                fail_msg("%s: %s", lm_time_layout_name(id), text);
             assert_int_equal(time.ticks, ticks);
             assert_int_equal(time.len, len);
             assert_true(lm_time_parse_plain(id, (const uint8_t *)text, len, &plain)); /* the twin */
             assert_int_equal(plain.ticks, ticks);
             assert_int_equal(plain.len, len);
-            if (!lm_time_parse((const uint8_t *)text, len, &any)) fail_msg("not recognised: %s", text);
+            if (!lm_time_parse((const uint8_t *)text, len, &any))
+                fail_msg("not recognised: %s", text);
             assert_int_equal(any.len, len);
             char kept[LM_TIME_TEXT_MAX + 1];
             memcpy(kept, text, len + 1);
@@ -178,7 +223,9 @@ static void near_misses_print_back_or_are_left(void **state)
         size_t len = lm_time_print(id, ticks_of(&rng, id), text), at = lm_test_below(&rng, len);
         uint8_t byte = (uint8_t)bytes[lm_test_below(&rng, sizeof bytes - 1)];
         switch (lm_test_below(&rng, 3)) {
-        case 0: text[at] = byte; break;
+        case 0:
+            text[at] = byte;
+            break;
         case 1:
             memmove(text + at + 1, text + at, len - at);
             text[at] = byte;
@@ -215,11 +262,14 @@ static void any_ticks_are_safe_to_print(void **state)
         for (size_t i = 0; i < 12; i++) {
             uint8_t text[LM_TIME_TEXT_MAX + 8];
             memset(text, 0xA5, sizeof text);
-            int64_t ticks = i < 6 ? edges[i] : (int64_t)(lm_test_random(&rng) >> lm_test_below(&rng, 64));
+            int64_t ticks =
+                i < 6 ? edges[i] : (int64_t)(lm_test_random(&rng) >> lm_test_below(&rng, 64));
             size_t len = lm_time_print((uint16_t)layout, ticks, text);
             assert_true(len <= LM_TIME_TEXT_MAX);
-            for (size_t k = LM_TIME_TEXT_MAX; k < sizeof text; k++) assert_int_equal(text[k], 0xA5);
-            (void)lm_time_ns((uint16_t)layout, ticks, edges[i % 6]); /* no overflow, for the sanitizer to see */
+            for (size_t k = LM_TIME_TEXT_MAX; k < sizeof text; k++)
+                assert_int_equal(text[k], 0xA5);
+            (void)lm_time_ns((uint16_t)layout, ticks,
+                             edges[i % 6]); /* no overflow, for the sanitizer to see */
         }
     }
 }
@@ -227,7 +277,8 @@ static void any_ticks_are_safe_to_print(void **state)
 static void slots_agree_with_the_list(void **state)
 {
     (void)state;
-    for (size_t slot = 0; slot < SLOTS; slot++) assert_int_equal(lm_time_families[lm_time_family_of_slot[slot]].zoned, slot + 1);
+    for (size_t slot = 0; slot < SLOTS; slot++)
+        assert_int_equal(lm_time_families[lm_time_family_of_slot[slot]].zoned, slot + 1);
     for (size_t i = 0; i < F_COUNT; i++) {
         const lm_time_family *f = &lm_time_families[i];
         if (f->zoned) assert_int_equal(lm_time_family_of_slot[f->zoned - 1], i);
@@ -245,6 +296,7 @@ static void users_write_times(void **state)
 {
     (void)state;
     int64_t now = SECONDS(1431857103); /* 2015-05-17 10:05:03 */
+
     static const struct {
         const char *text;
         int64_t want;
@@ -275,15 +327,30 @@ static void users_write_times(void **state)
         {"1431857103123", SECONDS(1431857103) + 123000000},
         {"1431857103123456789", INT64_C(1431857103123456789)},
     };
+
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t got = 0;
-        if (lm_time_parse_user(lm_str_of(cases[i].text), now, &got)) fail_msg("%s: %s", cases[i].text, lm_err_text());
-        if (got != cases[i].want) fail_msg("%s: %lld instead of %lld", cases[i].text, (long long)got, (long long)cases[i].want);
+        if (lm_time_parse_user(lm_str_of(cases[i].text), now, &got))
+            fail_msg("%s: %s", cases[i].text, lm_err_text());
+        if (got != cases[i].want)
+            fail_msg("%s: %lld instead of %lld", cases[i].text, (long long)got,
+                     (long long)cases[i].want);
     }
-    static const char *const wrong[] = {"", "soon", "2x", "h", "2015-13", "2015-02-30", "25:00", "--", "1e9", "2015-05-16T", "12345678901234567890123"};
+    static const char *const wrong[] = {"",
+                                        "soon",
+                                        "2x",
+                                        "h",
+                                        "2015-13",
+                                        "2015-02-30",
+                                        "25:00",
+                                        "--",
+                                        "1e9",
+                                        "2015-05-16T",
+                                        "12345678901234567890123"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int64_t got = 77;
-        if (lm_time_parse_user(lm_str_of(wrong[i]), now, &got) != LM_E_USAGE) fail_msg("taken: %s", wrong[i]);
+        if (lm_time_parse_user(lm_str_of(wrong[i]), now, &got) != LM_E_USAGE)
+            fail_msg("taken: %s", wrong[i]);
         assert_int_equal(got, 77);
     }
 }

@@ -2,10 +2,9 @@
  * Timestamps read: text -> ticks. Layouts and their ids: schema_time_priv.h.
  *
  * Reading:  lm_time_parse picks a family by the first bytes (pick_*), then matches the text up to the second
- *           (the head), then the rest (finish). A head of fixed width is at most 24 bytes: three words are compared with
- *           the
- *           family's pattern, eight bytes at a time (head_match_fixed). Heads of other widths are interpreted pattern
- *           letter by pattern letter (head_match), which is also the plain twin that tests compare the fast way with.
+ *           (the head), then the rest (finish). A head of fixed width is at most 24 bytes: three words are compared
+ *           with the family's pattern, eight bytes at a time (head_match_fixed). Heads of other widths are interpreted
+ *           letter by letter (head_match), which is also the plain twin that tests compare the fast way with.
  *
  * Invariants
  *   (1) What parse accepts, print gives back: leading zeros, blanks, weekday and two-digit years are checked, and a

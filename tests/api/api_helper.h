@@ -5,11 +5,12 @@
 
 #include <logmill/logmill.h>
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h> /* wants those above */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,8 +17,10 @@ dump = subprocess.run(["nm", "-D", "--defined-only", library],
                       capture_output=True, text=True, check=True).stdout
 exported = {line.split()[2].split("@")[0] for line in dump.splitlines() if " T " in line or " W " in line}
 bad = []
-for title, a, b in (("in the headers, not in the map", promised, mapped), ("in the map, not in the headers", mapped, promised),
-                    ("in the map, not exported", mapped, exported), ("exported, not in the map", exported, mapped)):
+for title, a, b in (("in the headers, not in the map", promised, mapped),
+                    ("in the map, not in the headers", mapped, promised),
+                    ("in the map, not exported", mapped, exported),
+                    ("exported, not in the map", exported, mapped)):
     if a - b:
         bad.append(f"{title}: {' '.join(sorted(a - b))}")
 print("\n".join(bad) or f"{len(promised)} symbols agree")

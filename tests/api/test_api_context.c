@@ -168,7 +168,7 @@ static void test_every_allocation_may_fail(void **state)
     lm_context_free(context);
     size_t calls = a.calls;
     /* All of the first ones, then a sample: the run is the same up to the failure. */
-    for (size_t n = 1; n <= calls; n += n < 300 ? 1 : 1 + calls / 400) {
+    for (size_t n = 1; n <= calls; n += n < 150 ? 1 : 1 + calls / 150) {
         a = (account){.fail_at = n};
         (void)remove("life.lm");
         context = context_of(&a);

@@ -1,9 +1,10 @@
 /** Writing below a folder: what foreign names become, and what they cannot reach. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h> /* wants those above */
 
 #include "base/base.h"
 

@@ -132,7 +132,10 @@ static lm_err search_engine(search *s, lm_engine engine)
     uint32_t format;
     lm_err err = lm_engine_add(s->schema, engine, &format);
     if (err) return err;
-    if (explain(s, format) == 0) s->schema->format_count--; /* looked like it, but was not */
+    if (explain(s, format) == 0) { /* looked like it, but was not */
+        s->schema->format_count--;
+        s->schema->path_count--; /* its root */
+    }
     return LM_OK;
 }
 

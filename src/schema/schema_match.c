@@ -9,7 +9,8 @@
 typedef struct walk {
     lm_parse *parse;
     const lm_format *format;
-    const uint8_t *end;   /* of the record */
+    const uint8_t *begin; /* of the record */
+    const uint8_t *end;
     const uint8_t *line;  /* end of its first line */
 } walk;
 
@@ -129,10 +130,10 @@ static const uint8_t *take_one_of(const lm_node *node, const uint8_t *p, const u
     for (size_t begin = 0; begin < words.len;) {
         const uint8_t *comma = memchr(words.ptr + begin, ',', words.len - begin);
         size_t n = comma ? (size_t)(comma - words.ptr) - begin : words.len - begin;
-        bool fits = n && (size_t)(end - p) >= n && memcmp(p, words.ptr + begin, n) == 0;
-        const uint8_t *q = p + n;
-        bool whole = q == end || !lm_is_alpha(*q) || !lm_is_alpha(q[-1]);
-        if (fits && (whole || n == 1) && (q == end || !lm_is_digit(*q) || n == 1)) return q;
+        if (n && (size_t)(end - p) >= n && memcmp(p, words.ptr + begin, n) == 0) {
+            const uint8_t *q = p + n; /* a letter may stand before anything, a word must end */
+            if (n == 1 || q == end || !(lm_is_alpha(*q) || lm_is_digit(*q))) return q;
+        }
         begin += n + 1;
     }
     return NULL;
@@ -259,7 +260,8 @@ static const uint8_t *walk_nodes(walk *w, uint32_t begin, uint32_t end, const ui
         case LM_NODE_BLANK:
         case LM_NODE_BLANK0:
             while (p < w->line && lm_is_blank(*p)) p++;
-            if (p == q && node->kind == LM_NODE_BLANK && p < w->line) return NULL;
+            /* a blank that the node before has taken counts: padding on both sides of one blank */
+            if (p == q && node->kind == LM_NODE_BLANK && p < w->line && !(p > w->begin && lm_is_blank(p[-1]))) return NULL;
             break;
         case LM_NODE_FIELD:
             q = take(w, node, p);
@@ -283,7 +285,7 @@ bool lm_match_line(lm_parse *parse, const lm_format *format, lm_str line)
 {
     const uint8_t *end = line.ptr + line.len;
     const uint8_t *newline = line.len ? memchr(line.ptr, '\n', line.len) : NULL;
-    walk w = {.parse = parse, .format = format, .end = end, .line = newline ? newline : end};
+    walk w = {.parse = parse, .format = format, .begin = line.ptr, .end = end, .line = newline ? newline : end};
     const uint8_t *p = walk_nodes(&w, 0, format->node_count, line.ptr);
     if (!p) return false;
     while (p < end && (lm_is_blank(*p) || *p == '\r')) p++;

@@ -127,24 +127,24 @@ static bool try_format(lm_parse *parse, const lm_format *format, lm_str line)
 
 static void take_apart(lm_parse *parse, size_t item, uint32_t field)
 {
-    const lm_info *info = &parse->schema->fields[field];
+    const lm_info info = parse->schema->fields[field]; /* a copy: learning may move the fields */
     lm_str value = parse->fields->items[item].value;
     parse->container = (uint32_t)item + 1;
-    if (info->inner & LM_INNER_JSON) {
+    if (info.inner & LM_INNER_JSON) {
         size_t at = lm_json_find(value, 0);
         for (int tries = 0; at != SIZE_MAX && tries < 2; tries++) {
-            if (lm_json_line(parse, info->inner_root, lm_str_cut(value, at, value.len))) return;
+            if (lm_json_line(parse, info.inner_root, lm_str_cut(value, at, value.len))) return;
             at = lm_json_find(value, at + 1);
         }
     }
-    if (info->inner & LM_INNER_FORMAT) {
+    if (info.inner & LM_INNER_FORMAT) {
         lm_parse_mark mark = lm_parse_mark_take(parse);
-        if (lm_match_line(parse, &parse->schema->formats[info->inner_format], value)) return;
+        if (lm_match_line(parse, &parse->schema->formats[info.inner_format], value)) return;
         lm_parse_mark_restore(parse, &mark);
     }
-    if (info->inner & LM_INNER_CEF) (void)lm_cef_pairs(parse, info->inner_root, value); /* none is fine */
+    if (info.inner & LM_INNER_CEF) (void)lm_cef_pairs(parse, info.inner_root, value); /* none is fine */
     parse->in_tail = true;
-    if (info->inner & LM_INNER_KV) (void)lm_kv_tail(parse, info->inner_root, value); /* none is fine */
+    if (info.inner & LM_INNER_KV) (void)lm_kv_tail(parse, info.inner_root, value); /* none is fine */
     parse->in_tail = false;
 }
 

@@ -364,6 +364,7 @@ lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin 
 {
     lm_format format = {.engine = LM_ENGINE_TREE, .origin = (uint8_t)origin, .root = NO_INDEX, .weight = 5};
     reader r = {.schema = schema, .prefix = prefix, .first_field = schema->field_count};
+    size_t path_count = schema->path_count;
     lm_err err = lm_schema_copy(schema, pattern, &format.pattern);
     if (!err) err = lm_schema_copy(schema, name, &format.name);
     if (err) return err;
@@ -380,6 +381,7 @@ lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin 
     if (err) {
         schema->format_count--; /* as if it had not been there; its arena bytes stay until the schema goes */
         schema->field_count = r.first_field;
+        schema->path_count = path_count; /* roots only */
         goto out;
     }
     memcpy(nodes, r.nodes, r.count * sizeof *nodes);

@@ -28,7 +28,7 @@ enum {
     INNER_MAX = 8,           /* fields of one line that are taken apart again */
     PATH_INDEX_MAX = 16,     /* array elements with a name of their own */
     SAMPLE_LINES_MAX = 1024, /* lines that fit nothing, kept to find formats in */
-    SAMPLE_LINE_BYTES = 65536,
+    SAMPLE_LINE_BYTES = 1 << 20,
     SAMPLE_BYTES = 4 << 20,
     COLUMNS_MAX = 512,       /* cells of one CSV row that get a name */
     CONFLICTS_MAX = 64,

@@ -105,7 +105,7 @@ static size_t ipv6_len(const uint8_t *p, size_t len)
             if (run == 1) groups++;
         } else if (p[at] == ':') {
             if (at + 1 < len && p[at + 1] == ':') {
-                if (gap) return 0;
+                if (gap || (at + 2 < len && p[at + 2] == ':')) return 0;
                 gap = true;
                 at++;
             } else if (at == 0 || at + 1 >= len || !lm_is_hex(p[at + 1])) {

@@ -167,8 +167,9 @@ static lm_err read_format(config *c, yaml_node_t *node)
         }
         if (!known) err = wrong(k, "a format has no key", key);
     }
+    if (err) return err;
     if (!text && !named) return wrong(node, "a format needs one of 'pattern', 'nginx', 'apache', 'log4j', 'python', 'postgres' or", LM_STR("format"));
-    if (!err && fields) err = read_fields(c, fields); /* before the tree, which asks for given types */
+    if (fields) err = read_fields(c, fields); /* before the tree, which asks for given types */
     if (!err && text) err = add_format(c, text, dialect, name);
     if (!err && named) err = add_named(c, named);
     return err;
@@ -212,7 +213,7 @@ lm_err lm_schema_configure(lm_schema *schema, lm_str yaml)
 {
     config c = {.schema = schema};
     yaml_parser_t parser;
-    size_t formats = schema->format_count, fields = schema->field_count, given = schema->given_count;
+    size_t formats = schema->format_count, fields = schema->field_count, given = schema->given_count, paths = schema->path_count;
     if (yaml.len > LM_YAML_BYTES_MAX) return lm_fail(LM_E_LIMIT, "configuration is longer than %d bytes", LM_YAML_BYTES_MAX);
     if (!yaml_parser_initialize(&parser)) return lm_fail(LM_E_NOMEM, "out of memory");
     yaml_parser_set_input_string(&parser, yaml.ptr ? yaml.ptr : (const uint8_t *)"", yaml.len);
@@ -225,10 +226,11 @@ lm_err lm_schema_configure(lm_schema *schema, lm_str yaml)
         return err;
     }
     lm_err err = read_root(&c);
-    if (err) { /* all or nothing; roots of paths stay unused */
+    if (err) { /* all or nothing; of paths only roots were made */
         schema->format_count = formats;
         schema->field_count = fields;
         schema->given_count = given;
+        schema->path_count = paths;
     } else {
         apply_types(schema, given);
         err = lm_schema_refresh(schema);

@@ -4,8 +4,6 @@
  * the pool, then put them one behind the other and write the directory. The plan depends on the columns only, so the bytes
  * do not depend on threads. docs/format/columns.md has the bytes. */
 
-enum { FRAME_BYTES_MAX = 1 << 16 }; /* plain bytes in one frame: bounds what decoding one small column costs */
-
 /** A block to be written: one large column, or the members of a frame. */
 typedef struct plan_block {
     const lm_column **members;
@@ -42,17 +40,47 @@ static lm_err plan_add_block(plan *p, uint8_t kind, size_t *out)
     return LM_OK;
 }
 
-static lm_err plan_build(plan *p, const lm_column *columns, size_t count)
+static bool is_mostly_digits(const uint8_t *s, size_t len)
+{
+    size_t digits = 0;
+    for (size_t i = 0; i < len; i++) digits += s[i] <= '9'; /* and what stands between numbers */
+    return digits > len - len / 4;
+}
+
+/** Texts share a frame, for the names that come back in many of them. Kept apart are texts in which nothing repeats, for
+ *  their own model, and raw values that are numbers. Judged from a piece of the text. */
+static lm_err text_is_apart(codec_enc *enc, const lm_column *c, bool *out)
+{
+    enum { PIECE = 8192, ENOUGH = 2048 };
+    *out = false;
+    if (c->type != LM_COLUMN_BYTES || c->count < ENOUGH) return LM_OK;
+    size_t len = c->count < PIECE ? c->count : PIECE;
+    const uint8_t *piece = c->bytes + (c->count - len) / 2;
+    if (c->role == LM_ROLE_RAW) *out = is_mostly_digits(piece, len);
+    if (c->role != LM_ROLE_TEXT) return LM_OK;
+    lm_buf trial;
+    lm_buf_init(&trial, enc->mem);
+    bool done;
+    lm_err err = codec_zstd_put(enc, piece, len, 1, len, &trial, &done);
+    *out = !err && (!done || trial.len > len * 5 / 8);
+    lm_buf_fini(&trial);
+    return err;
+}
+
+static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_enc *enc)
 {
     size_t open[CODEC_FRAME_KINDS];
     for (size_t k = 0; k < CODEC_FRAME_KINDS; k++) open[k] = SIZE_MAX;
     for (size_t i = 0; i < count; i++) {
         const lm_column *c = &columns[i];
         size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
-        bool small = codec_column_is_small(c);
-        unsigned kind = small ? 1 + codec_frame_kind(c) : 0;
+        bool small = codec_column_is_small(c), is_apart = false;
+        lm_err apart_err = small && p->level != LM_LEVEL_FAST ? text_is_apart(enc, c, &is_apart) : LM_OK;
+        if (apart_err) return apart_err;
+        unsigned kind = small ? 1 + codec_frame_kind(c, is_apart) : 0;
         if (small) at = open[kind];
-        if (at == SIZE_MAX || p->blocks[at].plain_bytes + bytes > FRAME_BYTES_MAX) {
+        size_t frame_max = c->type == LM_COLUMN_BYTES ? CODEC_FRAME_TEXT : CODEC_FRAME_VALUES;
+        if (at == SIZE_MAX || p->blocks[at].plain_bytes + bytes > frame_max) {
             lm_err err = plan_add_block(p, (uint8_t)kind, &at);
             if (err) return err;
             if (small) open[kind] = at;
@@ -69,8 +97,8 @@ static lm_err plan_build(plan *p, const lm_column *columns, size_t count)
 }
 
 /* What a byte costs at a zstd level, in ns, about; and what all bytes of text may cost for each plain byte of the segment
- * (log text is about twice that long, so this is half of what a default pack may spend on a byte of it). */
-enum { NS_LEVEL_9 = 18, NS_LEVEL_12 = 45, NS_LEVEL_15 = 140, NS_BUDGET = 22 };
+ * (log text is about twice that long, so this is half of what a default pack may spend on a byte of it), and what is granted to the smallest segment. */
+enum { NS_LEVEL_9 = 18, NS_LEVEL_12 = 45, NS_LEVEL_15 = 140, NS_BUDGET = 22, NS_ALWAYS = 8000000 };
 
 /** Short texts come first in the spending of time: a byte saved there costs least. */
 static void plan_levels(plan *p)
@@ -84,7 +112,7 @@ static void plan_levels(plan *p)
         text += is_text ? b->plain_bytes : 0;
     }
     if (p->level != LM_LEVEL_DEFAULT) return;
-    uint64_t budget = (uint64_t)plain * NS_BUDGET, spent = (uint64_t)text * NS_LEVEL_9;
+    uint64_t budget = NS_ALWAYS + (uint64_t)plain * NS_BUDGET, spent = (uint64_t)text * NS_LEVEL_9;
     for (size_t limit = 4096; limit < SIZE_MAX / 2 && spent < budget; limit *= 2) { /* by size, small ones first */
         for (size_t i = 0; i < p->count; i++) {
             plan_block *b = &p->blocks[i];
@@ -212,8 +240,10 @@ static lm_err put_directory(const plan *p, const lm_column *columns, size_t coun
         if (p->blocks[i].kind) err = lm_buf_varint(&plain, p->blocks[i].count);
     }
     for (size_t i = 0; i < count && !err; i++) {
-        unsigned small = p->blocks[p->block_of[i]].kind != 0;
-        err = lm_buf_u8(&plain, (uint8_t)((unsigned)columns[i].type | (unsigned)columns[i].role << 3 | small << 7));
+        uint8_t kind = p->blocks[p->block_of[i]].kind;
+        bool is_apart = kind && kind != 1 + codec_frame_kind(&columns[i], false);
+        unsigned type = is_apart ? (unsigned)CODEC_TYPE_APART : (unsigned)columns[i].type;
+        err = lm_buf_u8(&plain, (uint8_t)(type | (unsigned)columns[i].role << 3 | (kind ? 128u : 0u)));
     }
     uint32_t group = 0;
     for (size_t i = 0; i < count && !err; i++) {
@@ -269,7 +299,10 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     if (err) return err;
     p.block_of = lm_mem_calloc(mem, count, sizeof *p.block_of);
     if (!p.block_of) return lm_mem_err();
-    err = plan_build(&p, columns, count);
+    codec_enc enc;
+    codec_enc_init(&enc, mem, level);
+    err = plan_build(&p, columns, count, &enc);
+    codec_enc_fini(&enc);
     if (!err) err = plan_groups(&p);
     if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     if (!err) plan_levels(&p);

@@ -10,7 +10,7 @@ enum frame_mode { FRAME_CONST = 0, FRAME_VALUES = 1, FRAME_DELTA = 2, FRAME_MODE
 
 bool codec_column_is_small(const lm_column *column)
 {
-    return codec_column_plain_bytes(column) <= 4096;
+    return codec_column_plain_bytes(column) <= (column->type == LM_COLUMN_BYTES ? CODEC_SMALL_TEXT : CODEC_SMALL_VALUES);
 }
 
 size_t codec_column_plain_bytes(const lm_column *column)
@@ -21,13 +21,15 @@ size_t codec_column_plain_bytes(const lm_column *column)
 }
 
 /** Small columns that look alike share frames. */
-unsigned codec_frame_kind(const lm_column *c)
+unsigned codec_frame_kind(const lm_column *c, bool is_apart)
 {
     switch (c->type) {
     case LM_COLUMN_INT: return c->role == LM_ROLE_TIME ? 1 : c->role == LM_ROLE_ADDRESS ? 2 : 3;
     case LM_COLUMN_ID: return c->role == LM_ROLE_CLASS ? 4 : 5;
     case LM_COLUMN_WIDE: return 6;
-    case LM_COLUMN_BYTES: return c->role == LM_ROLE_SHAPE_TEXT ? 8 : 7;
+    case LM_COLUMN_BYTES: 
+        if (c->role == LM_ROLE_NONE) return 8;
+        return !is_apart ? 7 : c->role == LM_ROLE_RAW ? 10 : 9;
     }
     return 0;
 }

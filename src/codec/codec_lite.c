@@ -4,6 +4,7 @@
  *   ids     ranked guesses: the id that followed the last three ids, the last two, the last one (two guesses). Each guess is
  *           one yes/no; how sure its table has been so far is the context. When all are wrong: is it the next new id? Else the
  *           id's bits, high first, in the context of the bits so far and of the id before.
+ *   bytes   eight bits, high first, in the context of the place in the string.
  *   words   the number of bits, as a tree, in the context of the sizes of the two words before; then the bits below the
  *           leading one: the first few modelled by size and prefix, the rest plain.
  */
@@ -60,8 +61,13 @@ ALWAYS_INLINE unsigned lite_code(range_coder *rc, bool decodes, const uint16_t *
 
 enum { WORD_PREFIX = 6 }; /* bits below the leading one that are modelled */
 
-/* slots: sizes [65 contexts of the size before][8 of the one before that][128 nodes], then [65 sizes][64 prefixes] */
-enum { WORD_SIZES = 65 * 8 * 128, WORD_SLOTS = WORD_SIZES + 65 * 64 };
+/* slots: prefixes [65 sizes][64], then sizes [1 << tree: the size before][8: the one before that][1 << tree nodes] */
+enum { WORD_PREFIXES = 65 * 64, WORD_OLDER = 8 };
+
+static size_t word_slots(unsigned tree)
+{
+    return WORD_PREFIXES + ((size_t)WORD_OLDER << (2 * tree));
+}
 
 ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, unsigned tree)
 {
@@ -70,14 +76,14 @@ ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, 
     unsigned size1 = 0, size2 = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t w = decodes ? 0 : s[i];
-        slot *sizes = m->slots + (size1 * 8 + (size2 < 7 ? size2 : 7)) * 128;
+        slot *sizes = m->slots + WORD_PREFIXES + ((size_t)(size1 * WORD_OLDER + (size2 < 7 ? size2 : 7)) << tree);
         unsigned size = size_of(w), node = 1;
         for (unsigned b = tree; b-- > 0;) node = node << 1 | lite_code(&rc, decodes, rate_of, &sizes[node], size >> b & 1);
         size = node - (1u << tree);
         if (size > 64) size = 64; /* only in damaged bytes */
         unsigned left = size ? size - 1 : 0;
         uint64_t value = size ? 1 : 0;
-        slot *prefix = m->slots + WORD_SIZES + size * 64;
+        slot *prefix = m->slots + size * 64;
         for (unsigned b = 0; b < WORD_PREFIX && left; b++) {
             left--;
             value = value << 1 | lite_code(&rc, decodes, rate_of, &prefix[value], (unsigned)(w >> left) & 1);
@@ -86,6 +92,27 @@ ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, 
         if (decodes) s[i] = value;
         size2 = size1;
         size1 = size;
+    }
+    m->rc = rc;
+}
+
+/* ---- bytes ---- */
+
+enum { COLUMNS = 32, BYTE_SLOTS = COLUMNS * 256 };
+
+/** Random names of one length: each place in the string has its own distribution, and nothing else helps. */
+ALWAYS_INLINE void lite_bytes(lite *m, bool decodes, uint8_t *s, size_t count)
+{
+    range_coder rc = m->rc;
+    const uint16_t *rate_of = m->rate_of;
+    unsigned column = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned byte = decodes ? 0 : s[i], node = 1;
+        slot *tree = m->slots + column * 256;
+        for (int b = 7; b >= 0; b--) node = node << 1 | lite_code(&rc, decodes, rate_of, &tree[node], byte >> b & 1);
+        byte = node & 255;
+        if (decodes) s[i] = (uint8_t)byte;
+        column = byte == '\n' ? 0 : column + (column < COLUMNS - 1);
     }
     m->rc = rc;
 }
@@ -255,7 +282,7 @@ out:
 static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tree, lm_buf *out, lm_str in)
 {
     lite m;
-    lm_err err = lite_init(&m, mem, WORD_SLOTS);
+    lm_err err = lite_init(&m, mem, word_slots(tree));
     if (err) return err;
     if (out) range_init_encoder(&m.rc, out);
     else range_init_decoder(&m.rc, in);
@@ -297,6 +324,30 @@ lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, u
     bool fits = (way == WAY_TREE1 && bits <= TREE1_BITS_MAX) || (way == WAY_TREE2 && bits <= TREE2_BITS_MAX);
     if (!fits) return codec_damaged("a column of ids has an unknown model");
     return run_tree(mem, way, ids, count, bits, NULL, in);
+}
+
+static lm_err run_bytes(lm_mem *mem, uint8_t *bytes, size_t count, lm_buf *out, lm_str in)
+{
+    lite m;
+    lm_err err = lite_init(&m, mem, BYTE_SLOTS);
+    if (err) return err;
+    if (out) range_init_encoder(&m.rc, out);
+    else range_init_decoder(&m.rc, in);
+    if (out) lite_bytes(&m, false, bytes, count);
+    else lite_bytes(&m, true, bytes, count);
+    if (out) err = range_finish(&m.rc);
+    lite_fini(&m);
+    return err;
+}
+
+lm_err codec_lite_put_bytes(lm_mem *mem, const uint8_t *bytes, size_t count, lm_buf *out)
+{
+    return run_bytes(mem, (uint8_t *)(uintptr_t)bytes, count, out, (lm_str){0});
+}
+
+lm_err codec_lite_get_bytes(lm_mem *mem, lm_str in, uint8_t *bytes, size_t count)
+{
+    return run_bytes(mem, bytes, count, NULL, in);
 }
 
 /* Words carry the depth of their size tree in front. */

@@ -79,10 +79,13 @@ static lm_err read_columns(lm_columns *c, lm_reader *in)
 {
     for (size_t i = 0; i < c->count; i++) {
         unsigned byte = lm_reader_u8(in);
-        c->columns[i].type = (lm_column_type)(byte & 7);
+        unsigned type = byte & 7;
+        bool is_apart = type == CODEC_TYPE_APART && byte >> 7;
+        if (is_apart) type = LM_COLUMN_BYTES;
+        if (type < LM_COLUMN_INT || type > LM_COLUMN_BYTES) return codec_damaged("a column has an unknown type");
+        c->columns[i].type = (lm_column_type)type;
         c->columns[i].role = (lm_column_role)(byte >> 3 & 15);
-        c->member_of[i] = byte >> 7; /* small; becomes the place below */
-        if ((byte & 7) < LM_COLUMN_INT || (byte & 7) > LM_COLUMN_BYTES) return codec_damaged("a column has an unknown type");
+        c->member_of[i] = byte >> 7 ? 1 + codec_frame_kind(&c->columns[i], is_apart) : 0; /* becomes the place below */
         if ((byte >> 3 & 15) > LM_ROLE_RAW) c->columns[i].role = LM_ROLE_NONE; /* a hint from a later version */
     }
     int64_t group = 0;
@@ -124,7 +127,7 @@ static lm_err assign_blocks(lm_columns *c)
     uint32_t used[CODEC_FRAME_KINDS + 1] = {0};
     for (size_t k = 0; k <= CODEC_FRAME_KINDS; k++) at[k] = next_block(c, 0, (uint8_t)k);
     for (size_t i = 0; i < c->count; i++) {
-        unsigned kind = c->member_of[i] ? 1 + codec_frame_kind(&c->columns[i]) : 0;
+        unsigned kind = c->member_of[i];
         while (at[kind] < c->block_count && used[kind] == c->blocks[at[kind]].count) {
             at[kind] = next_block(c, at[kind] + 1, (uint8_t)kind);
             used[kind] = 0;

@@ -71,6 +71,8 @@ LM_USE lm_err codec_model_get(lm_mem *mem, codec_model model, lm_str in, void *s
 LM_USE lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out);
 /** As codec_model_get for ids. */
 LM_USE lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, uint32_t alphabet);
+LM_USE lm_err codec_lite_put_bytes(lm_mem *mem, const uint8_t *bytes, size_t count, lm_buf *out);
+LM_USE lm_err codec_lite_get_bytes(lm_mem *mem, lm_str in, uint8_t *bytes, size_t count);
 LM_USE lm_err codec_lite_put_words(lm_mem *mem, const uint64_t *words, size_t count, lm_buf *out);
 LM_USE lm_err codec_lite_get_words(lm_mem *mem, lm_str in, uint64_t *words, size_t count);
 
@@ -131,8 +133,19 @@ LM_USE lm_err codec_derive_get(codec_dec *dec, lm_reader *in, codec_derive kind,
 
 /** One kind of small columns shares frames: the models see like after like. */
 enum { CODEC_FRAME_KINDS = 16 };
+/** In a directory: BYTES in a frame apart from the other texts. */
+enum { CODEC_TYPE_APART = 5 };
+/** Plain bytes of a column that goes to a frame, and of a whole frame (decoding one column decodes its frame). Texts share
+ *  more: the same names come back in many columns. */
+enum {
+    CODEC_SMALL_VALUES = 4096,
+    CODEC_SMALL_TEXT = 262144,
+    CODEC_FRAME_VALUES = 65536,
+    CODEC_FRAME_TEXT = 1048576
+};
 bool codec_column_is_small(const lm_column *column);
-unsigned codec_frame_kind(const lm_column *column);
+/** is_apart: a text unlike the others (random names, numbers); columns of other types ignore it. */
+unsigned codec_frame_kind(const lm_column *column, bool is_apart);
 size_t codec_column_plain_bytes(const lm_column *column);
 LM_USE lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out);
 /** Fills out[i] with arrays of columns[i].count values, allocated in arena. */

@@ -1,12 +1,12 @@
 #include "codec/codec_priv.h"
 
 /* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then the data. */
-enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2, METHOD_MODEL = 3 };
+enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2, METHOD_MODEL = 3, METHOD_LITE = 4 };
 
 lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out, bool *smaller)
 {
-    /* What the next level may save at best, measured on log columns: from level 1 a third, from level 9 an eighth. */
-    static const struct { int level; unsigned hope_percent; } steps[] = {{1, 67}, {9, 88}, {15, 100}};
+    /* What the next level may save at best, measured on log columns: from level 1 a third, from level 9 little. */
+    static const struct { int level; unsigned hope_percent; } steps[] = {{1, 67}, {9, 94}, {15, 100}};
     int was = enc->zstd_level;
     size_t last = enc->is_trial ? 1 : 3, best_len = SIZE_MAX;
     lm_buf best, now;
@@ -17,13 +17,14 @@ lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t lim
         now.len = 0;
         enc->zstd_level = enc->level == LM_LEVEL_MAX && steps[i].level == 15 ? 19 : steps[i].level;
         err = put(enc, ctx, &now);
+        bool stalls = i > 0 && now.len > best_len - best_len / 32; /* as much as a level may be expected to give */
         if (!err && now.len < best_len) {
             lm_buf swap = best;
             best = now;
             now = swap;
             best_len = best.len;
         }
-        if (best_len * steps[i].hope_percent / 100 >= limit) break;
+        if (stalls || best_len * steps[i].hope_percent / 100 >= limit) break;
     }
     enc->zstd_level = was;
     *smaller = !err && best_len < limit;
@@ -44,6 +45,33 @@ static lm_err put_raw(const uint8_t *src, size_t len, lm_buf *out)
     return err ? err : lm_buf_append(out, src, len);
 }
 
+/** The smallest form so far. */
+typedef struct best_form {
+    uint8_t method;
+    lm_buf data;
+} best_form;
+
+/** Write with a model and keep it if that is smaller. */
+static lm_err try_model(codec_enc *enc, const uint8_t *src, size_t len, uint8_t method, best_form *best)
+{
+    lm_buf data;
+    lm_buf_init(&data, enc->mem);
+    lm_err err = lm_buf_varint(&data, len); /* nothing else in its bytes would tell a wrong length */
+    if (!err) {
+        err = method == METHOD_LITE ? codec_lite_put_bytes(enc->mem, src, len, &data)
+                                    : codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
+    }
+    size_t slower = method == METHOD_LITE ? len / enc->values_a_byte : 0;
+    size_t now = best->method == METHOD_RAW ? len - 2 : best->data.len;
+    if (!err && data.len + slower < now) {
+        lm_buf swap = best->data;
+        *best = (best_form){method, data};
+        data = swap;
+    }
+    lm_buf_fini(&data);
+    return err;
+}
+
 lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out)
 {
     if (len == 0) return LM_OK;
@@ -53,35 +81,22 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     }
     if (len < 16) return put_raw(src, len, out);
 
-    lm_buf data;
-    lm_buf_init(&data, enc->mem);
+    best_form best = {.method = METHOD_RAW};
+    lm_buf_init(&best.data, enc->mem);
     bool done = false;
-    lm_err err = codec_zstd_put(enc, src, len, enc->zstd_level, len - 3, &data, &done);
-    if (err) goto out;
-    uint8_t method = done ? METHOD_ZSTD : METHOD_RAW;
-    if (enc->level == LM_LEVEL_MAX && !enc->is_trial) {
-        size_t zstd_len = data.len;
-        err = lm_buf_varint(&data, len); /* nothing else in its bytes would tell a wrong length */
-        if (!err) err = codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
-        if (err) goto out;
-        size_t model_len = data.len - zstd_len, best = done ? zstd_len : len - 2;
-        if (model_len < best) {
-            memmove(data.ptr, data.ptr + zstd_len, model_len);
-            data.len = model_len;
-            method = METHOD_MODEL;
-        } else {
-            data.len = zstd_len;
-        }
-    }
-    if (method == METHOD_RAW) {
+    lm_err err = codec_zstd_put(enc, src, len, enc->zstd_level, len - 3, &best.data, &done);
+    if (done) best.method = METHOD_ZSTD;
+    bool resists = !done || best.data.len > len / 2; /* nothing repeats: only the letters' odds are left */
+    if (!err && enc->level == LM_LEVEL_DEFAULT && !enc->is_trial && resists) err = try_model(enc, src, len, METHOD_LITE, &best);
+    if (!err && enc->level == LM_LEVEL_MAX && !enc->is_trial) err = try_model(enc, src, len, METHOD_MODEL, &best);
+    if (!err && best.method == METHOD_RAW) {
         err = put_raw(src, len, out);
-        goto out;
+    } else if (!err) {
+        err = lm_buf_u8(out, best.method);
+        if (!err) err = lm_buf_varint(out, best.data.len);
+        if (!err) err = lm_buf_append(out, best.data.ptr, best.data.len);
     }
-    err = lm_buf_u8(out, method);
-    if (!err) err = lm_buf_varint(out, data.len);
-    if (!err) err = lm_buf_append(out, data.ptr, data.len);
-out:
-    lm_buf_fini(&data);
+    lm_buf_fini(&best.data);
     return err;
 }
 
@@ -105,10 +120,11 @@ lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
     lm_str data = lm_reader_bytes(in, (size_t)stored);
     if (in->failed) return codec_damaged("a stream is cut short");
     if (method == METHOD_ZSTD) return codec_zstd_get(dec, data, dst, len);
-    if (method == METHOD_MODEL) {
+    if (method == METHOD_MODEL || method == METHOD_LITE) {
         lm_reader inner = lm_reader_of(data.ptr, data.len);
         if (lm_reader_varint(&inner) != len) return codec_damaged("a stream has another length");
         data = lm_reader_bytes(&inner, lm_reader_left(&inner));
+        if (method == METHOD_LITE) return codec_lite_get_bytes(dec->mem, data, dst, len);
         return codec_model_get(dec->mem, CODEC_MODEL_BYTES, data, dst, len, 0);
     }
     return codec_damaged("a stream has an unknown method");

@@ -2,11 +2,11 @@
  * Settling: from groups (shapes with one soft key) to templates. Only keys are looked at, never lines.
  *
  * Each group starts as one node. Then, until nothing changes:
- *   slots    nodes equal but for one word: when the words there are many enough to be values, that word becomes a
+ *   slots    (template_slot.c) nodes equal but for one word: when the words there are many enough to be values, that word becomes a
  *            variable in all of them and they fall together
  * and once:
- *   similar  (template_similar.c) nodes that differ in a few words of many, found by SimHash and LSH
- *   absorb   (template_similar.c) a node that is another one with values in its variables joins it
+ *   similar  (template_simhash.c) nodes that differ in a few words of many, found by SimHash and LSH
+ *   absorb   (template_absorb.c) a node that is another one with values in its variables joins it
  *
  * Every step decides on the state before it and on content only (hashes of bytes, never indices or order of arrival),
  * so the outcome is a function of the set of shapes. Ids are given afterwards: a node takes the smallest id its
@@ -331,6 +331,7 @@ lm_err lm_miner_settle(lm_miner *m)
     }
     err = nodes_of_groups(&s);
     if (!err) err = settle_slots(&s);
+    if (!err) err = settle_similar(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);
     if (!err) err = write_texts(&s);

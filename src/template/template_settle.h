@@ -67,7 +67,13 @@ enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one 
 /** Nodes that are equal but for one word, where that word is a value, become one; until nothing changes. */
 LM_USE lm_err settle_slots(settle *s);
 
-/* ---- template_similar.c ---- */
+/* ---- template_simhash.c ---- */
+/** Nodes that differ in several words at once, each of them a value, become one. */
+LM_USE lm_err settle_similar(settle *s);
+bool settle_is_key_name(const settle *s, const node *n, size_t p);
+size_t settle_words_needed(uint16_t all_flags, size_t constants);
+
+/* ---- template_absorb.c ---- */
 /** Nodes that are another node with values in its variables join it. */
 LM_USE lm_err settle_absorb(settle *s);
 LM_USE lm_err settle_join(settle *s, node *into, node *other);

@@ -244,22 +244,32 @@ static size_t constants_but(const settle *s, const node *n, size_t p)
     return count;
 }
 
+/* Is the word at p the name of a key, before '='? */
+bool settle_is_key_name(const settle *s, const node *n, size_t p)
+{
+    size_t next = p + 1;
+    while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK) next++;
+    return next < n->count && settle_byte(s, n->tokens[next]) == '=';
+}
+
+size_t settle_words_needed(uint16_t all_flags, size_t constants)
+{
+    if (all_flags & TOKEN_UPPER) return WORDS_NEEDED_UPPER;
+    return WORDS_NEEDED + (constants < 3 ? 3 - constants : 0);
+}
+
 static bool is_variable_slot(const settle *s, const bucket *b)
 {
     const node *n = &s->nodes[b->first];
-    size_t p = b->position, next = p + 1;
+    size_t p = b->position;
     size_t constants = constants_but(s, n, p);
-    if (constants == 0) return false;
-    while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK) next++;
-    if (next < n->count && settle_byte(s, n->tokens[next]) == '=') return false; /* names of keys */
+    if (constants == 0 || settle_is_key_name(s, n, p)) return false;
     bool is_first = before_slot(s, n, p) < 0;
     if (b->any & TOKEN_WILD) return !is_first || b->count >= WORDS_NEEDED_FIRST;
     if (b->stem) return true;
     if (is_first) return b->count >= WORDS_NEEDED_FIRST;
-    if (b->all & TOKEN_UPPER) return b->count >= WORDS_NEEDED_UPPER;
-    if (b->travellers >= TRAVELLERS_NEEDED) return true;
-    size_t needed = WORDS_NEEDED + (constants < 3 ? 3 - constants : 0);
-    return b->count >= needed;
+    if (!(b->all & TOKEN_UPPER) && b->travellers >= TRAVELLERS_NEEDED) return true;
+    return b->count >= settle_words_needed(b->all, constants);
 }
 
 static lm_err widen_marked(settle *s)

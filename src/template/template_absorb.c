@@ -1,7 +1,5 @@
 /**
- * Nodes that belong together though more than one word tells them apart.
- *
- * absorb: B joins A when A's constants stand in B in order and what B has for A's variables looks like values. The
+ * Absorbing: B joins A when A's constants stand in B in order and what B has for A's variables looks like values. The
  * candidates of B are the nodes that begin with the same word (and end with the same word, or with a variable).
  */
 #include "template/template_settle.h"

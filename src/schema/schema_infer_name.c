@@ -209,13 +209,19 @@ static bool has_named(const infer *f, const char *name)
     return false;
 }
 
-static const char *number_name(const infer *f)
+/* Process numbers have some digits; flags and counts have one. */
+static bool is_process(lm_str s)
+{
+    return s.len >= 2 && s.len <= 10 && s.ptr[0] != '-';
+}
+
+static const char *number_name(const infer *f, bool in_brackets)
 {
     if (!f->has_time && !f->has_level) return "id";
     const column *previous = &f->columns[f->column_count - 1];
     if (previous->name && strcmp(previous->name, "source") == 0) return "line";
     if (previous->is_key || (f->column_count > 1 && previous[-1].is_key)) return "id";
-    if (!has_named(f, "pid")) return "pid";
+    if (!has_named(f, "pid")) return most(f, is_process, in_brackets, 50) ? "pid" : "number";
     return has_named(f, "tid") ? "number" : "tid";
 }
 
@@ -250,7 +256,7 @@ void lm_infer_describe(infer *f, column *c)
         c->name = "timestamp";
         break;
     case ITEM_LEVEL: c->name = "level"; break;
-    case ITEM_INT: c->name = number_name(f); break;
+    case ITEM_INT: c->name = number_name(f, false); break;
     case ITEM_NUMBER: c->name = "number"; break;
     case ITEM_IP: c->name = "client"; break;
     case ITEM_ID: c->name = "id"; break;
@@ -264,7 +270,7 @@ void lm_infer_describe(infer *f, column *c)
         break;
     case ITEM_BRACKET:
         describe_bracket(f, c);
-        if (c->content == CONTENT_INT) c->name = number_name(f);
+        if (c->content == CONTENT_INT) c->name = number_name(f, true);
         else if (c->content == CONTENT_TEXT)
             c->name = most(f, is_request, true, 50)   ? "request_id"
                       : most(f, is_address, true, 80) ? "client"

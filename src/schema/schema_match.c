@@ -12,6 +12,7 @@ typedef struct walk {
     const uint8_t *begin; /* of the record */
     const uint8_t *end;
     const uint8_t *line;  /* end of its first line */
+    unsigned depth;       /* of choices */
 } walk;
 
 static const uint8_t *find_text(const uint8_t *p, const uint8_t *end, lm_str text)
@@ -233,15 +234,28 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
 
 static const uint8_t *walk_nodes(walk *w, uint32_t begin, uint32_t end, const uint8_t *p);
 
+/* At the end of a line, before an empty message; or where the node before took it: padding on both sides of one blank. An
+ * optional part must be there to be taken. */
+static bool blank_may_lack(const walk *w, const uint8_t *p)
+{
+    if (p == w->line) return w->depth == 0;
+    return p > w->begin && lm_is_blank(p[-1]);
+}
+
 static const uint8_t *walk_choice(walk *w, uint32_t choice, const uint8_t *p)
 {
     const lm_node *nodes = w->format->nodes;
     lm_parse_mark mark = lm_parse_mark_take(w->parse);
+    w->depth++;
     for (uint32_t alt = choice + 1; alt < nodes[choice].next; alt = nodes[alt].next) {
         const uint8_t *q = walk_nodes(w, alt + 1, nodes[alt].next, p);
-        if (q) return q;
+        if (q) {
+            w->depth--;
+            return q;
+        }
         lm_parse_mark_restore(w->parse, &mark);
     }
+    w->depth--;
     return NULL;
 }
 
@@ -260,8 +274,7 @@ static const uint8_t *walk_nodes(walk *w, uint32_t begin, uint32_t end, const ui
         case LM_NODE_BLANK:
         case LM_NODE_BLANK0:
             while (p < w->line && lm_is_blank(*p)) p++;
-            /* a blank that the node before has taken counts: padding on both sides of one blank */
-            if (p == q && node->kind == LM_NODE_BLANK && p < w->line && !(p > w->begin && lm_is_blank(p[-1]))) return NULL;
+            if (p == q && node->kind == LM_NODE_BLANK && !blank_may_lack(w, p)) return NULL;
             break;
         case LM_NODE_FIELD:
             q = take(w, node, p);

@@ -13,10 +13,9 @@ void lm_parse_begin(lm_parse *parse, const lm_schema *schema, lm_fields *fields)
     fields->format = fields->timestamp = fields->level = fields->message = -1;
 }
 
-static bool room(lm_parse *parse)
+static bool grow(lm_parse *parse)
 {
     lm_fields *fields = parse->fields;
-    if (fields->count < fields->cap) return true;
     if (fields->count >= LM_FIELD_COUNT_MAX || parse->err) return false;
     size_t cap = fields->cap ? fields->cap * 2 : 32;
     lm_field *items = lm_arena_alloc(fields->arena, cap * sizeof *items, _Alignof(lm_field));
@@ -28,6 +27,19 @@ static bool room(lm_parse *parse)
     fields->items = items;
     fields->cap = cap;
     return true;
+}
+
+static inline bool room(lm_parse *parse)
+{
+    return parse->fields->count < parse->fields->cap || grow(parse);
+}
+
+/* lm_value_is_null, but most values are seen to be none by their first byte. */
+static inline bool is_null(lm_str value)
+{
+    if (value.len == 0) return true;
+    uint8_t c = value.ptr[0];
+    return value.len <= 7 && (c == '-' || c == 'n' || c == 'N' || c == '(' || c == '<') && lm_value_is_null(value);
 }
 
 /* Could this value be what a weakly named field claims to be? */
@@ -65,7 +77,7 @@ void lm_parse_emit(lm_parse *parse, uint32_t field, lm_str value)
     if (!room(parse)) return;
     const lm_info *info = &parse->schema->fields[field];
     size_t at = parse->fields->count++;
-    lm_type type = value.len <= 7 && lm_value_is_null(value) ? LM_TYPE_NULL : (lm_type)info->type;
+    lm_type type = is_null(value) ? LM_TYPE_NULL : (lm_type)info->type;
     parse->fields->items[at] = (lm_field){info->name, value, type};
     if (info->role) claim(parse, info, value, (int)at);
     if (parse->ids) parse->ids[at] = field;

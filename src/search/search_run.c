@@ -108,7 +108,8 @@ static lm_err job_eval(search *s, job *j)
     lm_err err = LM_OK;
     bool raw = lm_segment_is_raw(exec->segment);
     if (!raw) err = lm_segment_rows_load(exec->segment, &exec->shape_of_row);
-    if (!err && (s->query->needs_fields || s->options->whole_records)) err = lm_segment_continuations(exec->segment, &exec->continues);
+    bool needs_records = s->query->needs_fields || s->options->whole_records || s->options->group_by == LM_GROUP_FIELD;
+    if (!err && needs_records) err = lm_segment_continuations(exec->segment, &exec->continues);
     if (!err) err = care_make(exec, care);
     if (err) return err;
     if (raw) {

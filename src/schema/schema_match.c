@@ -248,6 +248,8 @@ static const uint8_t *walk_choice(walk *w, uint32_t choice, const uint8_t *p)
     lm_parse_mark mark = lm_parse_mark_take(w->parse);
     w->depth++;
     for (uint32_t alt = choice + 1; alt < nodes[choice].next; alt = nodes[alt].next) {
+        bool told = p < w->line && !(p > w->begin && lm_is_blank(p[-1])); /* its first byte tells */
+        if (told && !lm_set_has(nodes[alt].stops, *p)) continue;
         const uint8_t *q = walk_nodes(w, alt + 1, nodes[alt].next, p);
         if (q) {
             w->depth--;

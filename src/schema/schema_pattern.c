@@ -306,6 +306,7 @@ static void follow_pass(lm_node *nodes, uint32_t begin, uint32_t end, uint64_t f
                 uint64_t set[4];
                 memcpy(set, follow, sizeof set);
                 follow_pass(nodes, alt + 1, nodes[alt].next, set);
+                memcpy(nodes[alt].stops, set, sizeof set);
                 for (int w = 0; w < 4; w++) own[w] |= set[w];
             }
         }

@@ -99,7 +99,7 @@ typedef struct lm_node {
     uint32_t next;     /* CHOICE, ALT */
     lm_str text;       /* TEXT: itself; FIELD: the literal text behind it */
     lm_str words;      /* FIELD, ONE_OF: the words, commas between */
-    uint64_t stops[4]; /* FIELD: set of bytes that may follow */
+    uint64_t stops[4]; /* FIELD: set of bytes that may follow; ALT: that it may begin with */
 } lm_node;
 
 typedef enum lm_engine { LM_ENGINE_TREE, LM_ENGINE_JSON, LM_ENGINE_LOGFMT, LM_ENGINE_ROW } lm_engine;

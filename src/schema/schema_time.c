@@ -66,6 +66,12 @@ static inline bool head_match_fixed(const lm_time_family *f, const uint8_t *p)
     return (bad & 0x8080808080808080u) == 0;
 }
 
+/** May c stand where a blank replaces a leading zero? The pattern has let ' ' to ')' and the digits pass. */
+static inline bool is_blank_or_nonzero(uint8_t c)
+{
+    return c == ' ' || c > '0';
+}
+
 static inline bool head_fields_fixed(const lm_time_family *f, const uint8_t *p, lm_time_fields *x)
 {
     x->weekday = NONE;
@@ -79,7 +85,7 @@ static inline bool head_fields_fixed(const lm_time_family *f, const uint8_t *p, 
     }
     if (f->day != NONE) {
         x->day = two(p + f->day);
-        if (f->blank_day && p[f->day] == '0') return false;
+        if (f->blank_day && !is_blank_or_nonzero(p[f->day])) return false;
         if (f->name != NONE) {
             x->month = month_of(p + f->name) + 1;
         } else {
@@ -91,7 +97,7 @@ static inline bool head_fields_fixed(const lm_time_family *f, const uint8_t *p, 
         }
     }
     x->hour = two(p + f->hour);
-    if (f->blank_hour && p[f->hour] == '0') return false;
+    if (f->blank_hour && !is_blank_or_nonzero(p[f->hour])) return false;
     x->minute = two(p + f->minute);
     x->second = f->second != NONE ? two(p + f->second) : 0;
     return true;

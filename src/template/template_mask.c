@@ -37,7 +37,7 @@ static uint8_t class_of(uint8_t c)
         ['0'...'9'] = IS_DIGIT | IS_PATH | IS_HOST,
         ['a'...'z'] = IS_ALPHA | IS_PATH | IS_HOST, ['A'...'Z'] = IS_ALPHA | IS_PATH | IS_HOST,
         [0x80 ... 0xff] = IS_ALPHA | IS_PATH,
-        ['_'] = IS_PATH, ['-'] = IS_PATH | IS_HOST, ['.'] = IS_PATH, ['+'] = IS_PATH,
+        ['_'] = IS_PATH, ['*'] = IS_PATH, ['-'] = IS_PATH | IS_HOST, ['.'] = IS_PATH, ['+'] = IS_PATH,
         ['@'] = IS_PATH, ['%'] = IS_PATH, ['~'] = IS_PATH, ['$'] = IS_PATH, ['#'] = IS_PATH,
         ['&'] = IS_PATH, ['!'] = IS_PATH,
     };
@@ -264,7 +264,6 @@ static size_t match_path(const cursor *c, const uint8_t *p)
     if (segments == 0) return 0;
     q = last;
     if (is_slash(at(c, q))) q++;
-    if (at(c, q) == '*') q++;
     if (at(c, q) == '?' && is_kind(at(c, q + 1), IS_PATH)) { /* a query behind it */
         while (q < c->end && !is_kind(*q, IS_URL_END)) q++;
     }
@@ -378,11 +377,17 @@ static bool is_variable_part(const uint8_t *p, size_t len, bool is_alone)
     return mark != MARK_PAIR || letters <= 2;
 }
 
-/* Of a word's parts more are variables than constants, or every part between slashes has a variable. */
+/* Of a word's parts more are variables than constants, or every part between slashes has a variable, or it is a
+ * host's name (three parts and more, not written like a class of a program) with a variable among them. */
 static bool is_mostly_variable(const uint8_t *p, size_t len)
 {
-    size_t wild = 0, constant = 0, slashes = 0, plain_sides = 0;
+    size_t wild = 0, constant = 0, slashes = 0, plain_sides = 0, dots = 0, humps = 0;
     bool has_wild_side = false;
+    if (p[0] == '@') return false; /* an address in memory keeps its sign */
+    for (size_t i = 1; i + 1 < len; i++) {
+        dots += p[i] == '.';
+        humps += p[i] == '$' || (p[i] >= 'A' && p[i] <= 'Z' && p[i - 1] >= 'a' && p[i - 1] <= 'z');
+    }
     for (size_t i = 0; i <= len;) {
         size_t start = i;
         bool has_mark = false;
@@ -398,7 +403,7 @@ static bool is_mostly_variable(const uint8_t *p, size_t len)
         }
         i++;
     }
-    return wild > constant || (slashes && plain_sides == 0);
+    return wild > constant || (slashes && plain_sides == 0) || (wild && dots >= 2 && !humps);
 }
 
 /* Masks the parts of a word that holds a digit or a mark into dst; returns the bytes written. */
@@ -413,6 +418,8 @@ static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
         size_t start = i;
         while (i < len && !is_joint(p[i])) i++;
         if (i > start && is_variable_part(p + start, i - start, i - start == len)) {
+            bool has_sign = used >= 2 && dst[used - 1] == '-' && is_joint(dst[used - 2]); /* id_-12 */
+            used -= has_sign;
             dst[used++] = MARK_WILD;
         } else {
             memcpy(dst + used, p + start, i - start);
@@ -507,6 +514,7 @@ uint32_t template_token_flags(const uint8_t *p, size_t len)
     if (len == 1) {
         if (is_kind(p[0], IS_BLANK)) return TOKEN_BLANK;
         if (p[0] == MARK_WILD) return TOKEN_WILD;
+        if (p[0] == MARK_UNIT) return TOKEN_UNIT | TOKEN_PART;
         if (!is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return TOKEN_PUNCT;
     }
     word_facts stem = {0, ~0u};

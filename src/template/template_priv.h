@@ -20,6 +20,7 @@ enum {
     MARK_PAIR = 0x02,   /* behind letters: exactly two digits */
     MARK_MIXED = 0x03,  /* letters and digits mixed: hex, ids */
     MARK_WILD = 0x04,   /* in tokens: a variable */
+    MARK_UNIT = 0x05,   /* in what shapes agree on: a unit that varies */
 };
 
 enum {
@@ -238,8 +239,15 @@ static inline uint64_t template_token_hash(const uint8_t *ptr, size_t len)
     return len == 1 ? lm_hash_u64(0x100u + ptr[0]) : lm_hash64(ptr, len);
 }
 
-/* The wild token and the blank are always tokens 0 and 1. */
-enum { TOKEN_ID_WILD = 0, TOKEN_ID_BLANK = 1 };
+/* The wild token, the blank and the varying unit are always tokens 0, 1 and 2. */
+enum { TOKEN_ID_WILD = 0, TOKEN_ID_BLANK = 1, TOKEN_ID_UNIT = 2 };
+
+/* What two tokens in one place agree on: themselves, that it is a unit, or nothing. */
+static inline uint32_t template_agree(const lm_miner *m, uint32_t a, uint32_t b)
+{
+    if (a == b) return a;
+    return (m->kinds[a].flags & m->kinds[b].flags & TOKEN_UNIT) ? TOKEN_ID_UNIT : TOKEN_ID_WILD;
+}
 
 static inline bool template_is_word(uint32_t flags)
 {

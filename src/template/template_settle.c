@@ -76,7 +76,7 @@ lm_err settle_join(settle *s, node *into, node *other)
     lm_err err = settle_own_agree(s, into);
     if (err) return err;
     for (size_t i = 0; i < into->agree_count; i++)
-        if (into->agree[i] != other->agree[i]) into->agree[i] = TOKEN_ID_WILD;
+        into->agree[i] = template_agree(s->miner, into->agree[i], other->agree[i]);
     return LM_OK;
 }
 

@@ -28,6 +28,7 @@ typedef struct bucket {
     uint32_t travellers;
     uint16_t all, any; /* flags every word has, some word has */
     uint16_t position;
+    bool has_low;      /* a word ends in 0 or 1: counting begins there */
 } bucket;
 
 typedef struct hole { /* a place in the table of one word number: nodes equal but for that word */
@@ -82,6 +83,13 @@ static uint64_t stem_of(const settle *s, uint32_t id)
     const token *t = &s->miner->tokens[id];
     if (!(s->miner->kinds[id].flags & TOKEN_ENUM)) return 0;
     return lm_hash64(s->miner->token_bytes.ptr + t->offset, t->len - 1u) | 1;
+}
+
+static bool has_low_number(const settle *s, uint32_t id)
+{
+    const token *t = &s->miner->tokens[id];
+    uint8_t last = s->miner->token_bytes.ptr[t->offset + t->len - 1];
+    return last == '0' || last == '1';
 }
 
 /* The word before the slot, blanks and opening quotes and brackets skipped; -1: the line's begin. */
@@ -169,6 +177,7 @@ static lm_err keep_buckets(slots *t, size_t word)
         b->all &= flags;
         b->any |= flags;
         b->stem = b->stem == stem ? stem : 0;
+        b->has_low |= has_low_number(s, n->tokens[p]);
         t->members[t->member_count++] = (member){(uint32_t)i, h->bucket - 1, (uint16_t)word};
     }
     return LM_OK;
@@ -266,7 +275,7 @@ static bool is_variable_slot(const settle *s, const bucket *b)
     if (constants == 0 || settle_is_key_name(s, n, p)) return false;
     bool is_first = before_slot(s, n, p) < 0;
     if (b->any & TOKEN_WILD) return !is_first || b->count >= WORDS_NEEDED_FIRST;
-    if (b->stem) return true;
+    if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
     if (is_first) return b->count >= WORDS_NEEDED_FIRST;
     if (!(b->all & TOKEN_UPPER) && b->travellers >= TRAVELLERS_NEEDED) return true;
     return b->count >= settle_words_needed(b->all, constants);

@@ -199,10 +199,9 @@ static void project(const uint32_t *agree, const soft_key *key, uint32_t *out)
     }
 }
 
-static void join_tokens(uint32_t *into, const uint32_t *other, size_t count)
+static void join_tokens(const lm_miner *m, uint32_t *into, const uint32_t *other, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (into[i] != other[i]) into[i] = TOKEN_ID_WILD;
+    for (size_t i = 0; i < count; i++) into[i] = template_agree(m, into[i], other[i]);
 }
 
 /* One more shape of a group: what all its shapes agree on shrinks. The result does not depend on the order. */
@@ -219,7 +218,7 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
             m->group_token_count += s->count;
             g->agree_first = first;
         }
-        join_tokens(m->group_tokens + g->agree_first, tokens, s->count);
+        join_tokens(m, m->group_tokens + g->agree_first, tokens, s->count);
         return LM_OK;
     }
     uint32_t mine[MESSAGE_TOKENS_MAX * 2];
@@ -239,7 +238,7 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
         g->agree_count = (uint16_t)key->count;
         g->alignment = 0;
     }
-    join_tokens(m->group_tokens + g->agree_first, mine, key->count);
+    join_tokens(m, m->group_tokens + g->agree_first, mine, key->count);
     return LM_OK;
 }
 
@@ -407,7 +406,7 @@ lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
 
 lm_err template_table_init(lm_miner *m)
 {
-    static const uint8_t wild = MARK_WILD, blank = ' ';
+    static const uint8_t wild = MARK_WILD, blank = ' ', unit = MARK_UNIT;
     uint32_t id = 0;
     lm_err err = template_token_intern(m, &wild, 1, TOKEN_WILD, &id);
     if (err) return err;
@@ -415,6 +414,9 @@ lm_err template_table_init(lm_miner *m)
     err = template_token_intern(m, &blank, 1, TOKEN_BLANK, &id);
     if (err) return err;
     LM_ASSERT(id == TOKEN_ID_BLANK);
+    err = template_token_intern(m, &unit, 1, TOKEN_UNIT | TOKEN_PART, &id);
+    if (err) return err;
+    LM_ASSERT(id == TOKEN_ID_UNIT);
     return LM_OK;
 }
 

@@ -6,14 +6,14 @@
 
 static bool is_mark(uint8_t c)
 {
-    return c >= MARK_NUMBER && c <= MARK_WILD;
+    return c >= MARK_NUMBER && c <= MARK_UNIT;
 }
 
 /* Where words end for the notation: finer than the tokens of mining. */
 static bool is_joint(uint8_t c)
 {
     static const bool table[256] = {
-        [0] = true, [5] = true, [6] = true, [7] = true, [8 ... ' '] = true,
+        [0] = true, [6] = true, [7] = true, [8 ... ' '] = true,
         [','] = true, ['!'] = true, [';'] = true, [':'] = true, ['='] = true, ['|'] = true, ['"'] = true,
         ['['] = true, [']'] = true, ['\''] = true, ['('] = true, [')'] = true, ['{'] = true, ['}'] = true,
         ['.'] = true, ['-'] = true, ['+'] = true, ['@'] = true, ['#'] = true, ['$'] = true, ['%'] = true,
@@ -40,6 +40,12 @@ static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
     const lm_miner *m = s->miner;
     for (size_t i = 0; i < n->agree_count; i++) {
         const token *t = &m->tokens[n->agree[i]];
+        bool is_quantity = n->agree[i] == TOKEN_ID_UNIT && i >= 2 && n->agree[i - 1] == TOKEN_ID_BLANK &&
+                           n->agree[i - 2] == TOKEN_ID_WILD;
+        if (is_quantity) { /* a number and its unit that varies are one variable */
+            out->len--;
+            continue;
+        }
         if (settle_is_variable(s, n, i)) t = &m->tokens[TOKEN_ID_WILD];
         lm_err err = lm_buf_append(out, m->token_bytes.ptr + t->offset, t->len);
         if (err) return err;

@@ -465,7 +465,7 @@ static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_
         cut = work->text_len; /* longer than any line may be: its parts are rows without '\n' */
     }
     if (cut > begin) {
-        lm_span span = {.file = file, .first_line = *line, .flags = *flags, .bytes = cut - begin};
+        lm_span span = {.file = file, .first_line = *line, .flags = *flags, .bytes = cut - begin, .not_after_ns = pk->files[file].mtime_ns};
         *line += lm_scan_count_newlines(text + begin, cut - begin);
         *flags = 0;
         if (!last) {
@@ -490,7 +490,7 @@ static lm_err end_file(packer *pk, uint32_t file, size_t file_begin, uint64_t li
 {
     lm_seg_work *work = &pk->slots[pk->filled];
     if (work->text_len == file_begin) return LM_OK;
-    lm_span span = {.file = file, .first_line = line, .flags = flags};
+    lm_span span = {.file = file, .first_line = line, .flags = flags, .not_after_ns = pk->files[file].mtime_ns};
     if (work->text[work->text_len - 1] != '\n') {
         lm_err err = slot_reserve(pk, work, work->text_len + 1);
         if (err) return err;
@@ -592,7 +592,6 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
         if (pk->file_streams[i] != stream) continue;
         if (is_first) err = stream_joiners(pk, stream, pk->paths[i]);
         is_first = false;
-        for (size_t k = 0; k < pk->slot_count; k++) pk->slots[k].not_after_ns = pk->files[i].mtime_ns;
         if (!err) err = pack_file(pk, i);
     }
     return err ? err : close_stream(pk);
@@ -624,7 +623,7 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     lm_buf_init(&stored, pk->mem);
     lm_err err = lm_meta_texts_write(meta, &plain);
     lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len < LM_TEXTS_LIKE_MAX ? pk->first_shapes.len : LM_TEXTS_LIKE_MAX};
-    if (!err) err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len}, &stored);
+    if (!err) err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
     void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
     if (!err && !copy) err = lm_mem_err();
     if (!err) {

@@ -351,6 +351,31 @@ static bool has_digit(const uint8_t *p, size_t len)
     return false;
 }
 
+/** In `GET /a/b/7?q=x HTTP/1.1` the '/' of the path become events: its words vary freely and would multiply the shapes. */
+static void note_request_path(parser *ps, size_t begin, size_t end)
+{
+    const uint8_t *t = ps->text;
+    size_t at = begin;
+    while (at < end && at - begin < 8 && t[at] >= 'A' && t[at] <= 'Z') at++;
+    if (at - begin < 3 || at + 1 >= end || t[at] != ' ' || t[at + 1] != '/') return;
+    for (at++; at < end && t[at] != ' ' && t[at] != '?'; at++) {
+        if (t[at] == '/') ps->events[(at - ps->base) >> 6] |= UINT64_C(1) << ((at - ps->base) & 63);
+    }
+}
+
+/** `/` of a request's path: a part of it without digits is a text variable. Returns where to go on. */
+static size_t scan_slash(parser *ps, size_t at, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    size_t begin = at + 1, end = begin;
+    for (; end < line_end && t[end] != '/' && t[end] != ' ' && t[end] != '?' && t[end] != '"' && t[end] > 0x08; end++) {
+        if (is_digit(t[end])) return begin;
+    }
+    if (end == begin || end == line_end || end - begin > TEXT_VALUE_MAX) return begin;
+    ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
+    return end;
+}
+
 /** `"` at `at`: a JSON string, key="...", or a quotation of its own. Returns where to go on. */
 static size_t scan_quote(parser *ps, size_t at, size_t from, size_t line_begin, size_t line_end)
 {
@@ -374,6 +399,7 @@ static size_t scan_quote(parser *ps, size_t at, size_t from, size_t line_begin, 
     }
     if (!is_whole) {
         ps->quote_closes = end;
+        note_request_path(ps, begin, end);
         return begin;
     }
     ps->vars[ps->var_count++] = (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
@@ -427,6 +453,8 @@ static bool find_variables(parser *ps, size_t line_begin, size_t line_end)
             go_on = scan_token(ps, at, from, line_begin, line_end);
         } else if (c == '"') {
             go_on = scan_quote(ps, at, from, line_begin, line_end);
+        } else if (c == '/') {
+            go_on = scan_slash(ps, at, line_end);
         } else if (c == '=') {
             go_on = scan_equals(ps, at, line_begin, line_end);
         } else {

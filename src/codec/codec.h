@@ -100,9 +100,9 @@ LM_USE lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *o
 /** raw_len must be what went in; LM_E_CORRUPT otherwise. dst has raw_len bytes. */
 LM_USE lm_err lm_bytes_decode(lm_mem *mem, lm_str src, uint8_t *dst, size_t raw_len);
 
-/** Text that resembles prefix, which the reader will have: small metadata in the words of larger data. zstd at its highest
- *  level with prefix as its window; for at most a few MB. */
-LM_USE lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_buf *out);
+/** Text that resembles prefix, which the reader will have: small metadata in the words of larger data. zstd with
+ *  prefix as its window; for at most a few MB. */
+LM_USE lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_level level, lm_buf *out);
 /** prefix must be the same bytes. dst has raw_len bytes. LM_E_CORRUPT. */
 LM_USE lm_err lm_bytes_decode_like(lm_mem *mem, lm_str prefix, lm_str src, uint8_t *dst, size_t raw_len);
 

@@ -116,7 +116,7 @@ lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len)
 
 /* ---- bytes that resemble others the reader has at hand ---- */
 
-enum { LIKE_LEVEL = 19, LIKE_WINDOW_MIN = 10, LIKE_WINDOW_MAX = 27 };
+enum { LIKE_FAST = 3, LIKE_DEFAULT = 12, LIKE_MAX = 19, LIKE_WINDOW_MIN = 10, LIKE_WINDOW_MAX = 27 };
 
 static int like_window(size_t len)
 {
@@ -125,14 +125,14 @@ static int like_window(size_t len)
     return log;
 }
 
-lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_buf *out)
+lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_level level, lm_buf *out)
 {
     ZSTD_CCtx *zstd = ZSTD_createCCtx_advanced(zstd_memory(mem));
     if (!zstd) return lm_mem_err();
     size_t bound = ZSTD_compressBound(src.len), got = 0;
     lm_err err = lm_buf_reserve(out, bound);
     if (!err) {
-        ZSTD_compressionParameters chosen = ZSTD_getCParams(LIKE_LEVEL, src.len, prefix.len);
+        ZSTD_compressionParameters chosen = ZSTD_getCParams(level == LM_LEVEL_FAST ? LIKE_FAST : level == LM_LEVEL_DEFAULT ? LIKE_DEFAULT : LIKE_MAX, src.len, prefix.len);
         chosen.windowLog = (unsigned)like_window(prefix.len + src.len);
         (void)ZSTD_CCtx_setCParams(zstd, chosen); /* zstd's own choice but for the window: cannot fail */
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 0);

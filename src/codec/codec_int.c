@@ -2,16 +2,17 @@
 
 /* Node of integers: mode (1 byte), parameters, words or children. All arithmetic wraps at 64 bits, so every mode is exact
  * for every input. */
-enum mode { MODE_CONST = 0, MODE_PLAIN = 1, MODE_DELTA = 2, MODE_DELTA2 = 3, MODE_DICT = 4, MODE_COUNT = 5 };
+enum mode { MODE_CONST = 0, MODE_PLAIN = 1, MODE_DELTA = 2, MODE_DELTA2 = 3, MODE_DICT = 4, MODE_RUNS = 5, MODE_SCALED = 6, MODE_COUNT = 7 };
 
-static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2", "dict"};
+static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2", "dict", "rle", "scaled"};
 
 /** Values looked at when modes are compared. */
 static size_t sample_count(lm_level level, size_t count)
 {
     size_t most = level == LM_LEVEL_FAST ? 2048 : level == LM_LEVEL_DEFAULT ? 8192 : 65536;
-    size_t share = level == LM_LEVEL_MAX ? count : count / 8;
-    if (share < 1024) share = 1024;
+    size_t share = level == LM_LEVEL_MAX ? count : level == LM_LEVEL_DEFAULT ? count / 8 : count / 16;
+    size_t least = level == LM_LEVEL_FAST ? 512 : 1024;
+    if (share < least) share = least;
     if (share > most) share = most;
     return share < count ? share : count;
 }
@@ -108,10 +109,77 @@ out:
     return err;
 }
 
+static size_t count_runs(const int64_t *values, size_t count)
+{
+    size_t runs = 1;
+    for (size_t i = 1; i < count; i++) runs += values[i] != values[i - 1];
+    return runs;
+}
+
+/** Values of the runs, and their lengths less one. */
+static lm_err put_runs(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out, bool *fits)
+{
+    size_t runs = count_runs(values, count), at = 0;
+    *fits = runs <= count / 4;
+    if (!*fits) return LM_OK;
+    int64_t *each = lm_mem_calloc(enc->mem, runs, sizeof *each);
+    uint64_t *lengths = lm_mem_calloc(enc->mem, runs, sizeof *lengths);
+    lm_err err = each && lengths ? LM_OK : lm_mem_err();
+    for (size_t i = 0; i < count && !err; i++) {
+        if (i && values[i] == values[i - 1]) lengths[at - 1]++;
+        else each[at++] = values[i];
+    }
+    if (!err) err = lm_buf_u8(out, MODE_RUNS);
+    if (!err) err = lm_buf_varint(out, runs);
+    if (!err) err = codec_ints_put(enc, each, runs, depth + 1, out);
+    if (!err) err = codec_words_put(enc, lengths, runs, out);
+    lm_mem_release(enc->mem, lengths, runs * sizeof *lengths);
+    lm_mem_release(enc->mem, each, runs * sizeof *each);
+    return err;
+}
+
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    while (b) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/** What all values have in common is taken out: value = first + divisor * (value of the child). */
+static lm_err put_scaled(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out, bool *fits)
+{
+    uint64_t divisor = 0;
+    for (size_t i = 1; i < count && divisor != 1; i++) {
+        int64_t far;
+        if (__builtin_sub_overflow(values[i], values[0], &far) || far == INT64_MIN) divisor = 1;
+        else divisor = common_divisor(divisor, (uint64_t)(far < 0 ? -far : far));
+    }
+    *fits = divisor > 1;
+    if (!*fits) return LM_OK;
+    int64_t *scaled = lm_mem_calloc(enc->mem, count, sizeof *scaled);
+    if (!scaled) return lm_mem_err();
+    int64_t step = (int64_t)divisor, first = values[0] % step; /* the common rest: small values stay small */
+    bool is_rest = true;
+    for (size_t i = 0; i < count && is_rest; i++) is_rest = values[i] % step == first; /* not where signs differ */
+    if (!is_rest) first = values[0];
+    for (size_t i = 0; i < count; i++) scaled[i] = is_rest ? values[i] / step : (values[i] - first) / step;
+    lm_err err = lm_buf_u8(out, MODE_SCALED);
+    if (!err) err = lm_buf_varint(out, lm_zigzag(first));
+    if (!err) err = lm_buf_varint(out, divisor);
+    if (!err) err = codec_ints_put(enc, scaled, count, depth + 1, out);
+    lm_mem_release(enc->mem, scaled, count * sizeof *scaled);
+    return err;
+}
+
 static lm_err put_as(codec_enc *enc, const int64_t *values, size_t count, enum mode mode, unsigned depth, lm_buf *out, bool *fits)
 {
     *fits = true;
     if (mode == MODE_DICT) return put_dict(enc, values, count, depth, out, fits);
+    if (mode == MODE_RUNS) return put_runs(enc, values, count, depth, out, fits);
+    if (mode == MODE_SCALED) return put_scaled(enc, values, count, depth, out, fits);
     return put_numeric(enc, values, count, mode, out);
 }
 
@@ -134,7 +202,7 @@ static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, u
     lm_err err = LM_OK;
     enc->is_trial = true;
     for (enum mode mode = MODE_PLAIN; mode < MODE_COUNT && !err; mode++) {
-        if (mode == MODE_DICT && (depth + 2 >= CODEC_DEPTH_MAX || count < 16)) continue;
+        if (mode >= MODE_DICT && (depth > 2 || count < 16)) continue; /* they hold integers themselves */
         bool fits;
         trial.len = 0;
         err = put_as(enc, from, sample, mode, depth, &trial, &fits);
@@ -213,6 +281,38 @@ out:
     return err;
 }
 
+static lm_err get_runs(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth)
+{
+    size_t runs = (size_t)lm_reader_varint_max(in, count), at = 0;
+    if (in->failed || runs == 0) return codec_damaged("a number of runs is impossible");
+    int64_t *each = lm_mem_calloc(dec->mem, runs, sizeof *each);
+    if (!each) return lm_mem_err();
+    uint64_t *lengths = lm_mem_calloc(dec->mem, runs, sizeof *lengths);
+    lm_err err = lengths ? LM_OK : lm_mem_err();
+    if (!err) err = codec_ints_get(dec, in, each, runs, depth + 1);
+    if (!err) err = codec_words_get(dec, in, lengths, runs);
+    for (size_t r = 0; r < runs && !err; r++) {
+        if (lengths[r] >= count - at) {
+            err = codec_damaged("runs are longer than their column");
+            break;
+        }
+        for (uint64_t i = 0; i <= lengths[r]; i++) dst[at++] = each[r];
+    }
+    if (!err && at != count) err = codec_damaged("runs are shorter than their column");
+    lm_mem_release(dec->mem, lengths, runs * sizeof *lengths);
+    lm_mem_release(dec->mem, each, runs * sizeof *each);
+    return err;
+}
+
+static lm_err get_scaled(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth)
+{
+    uint64_t first = (uint64_t)lm_unzigzag(lm_reader_varint(in)), divisor = lm_reader_varint(in);
+    if (in->failed) return codec_damaged("a scale is cut short");
+    lm_err err = codec_ints_get(dec, in, dst, count, depth + 1);
+    for (size_t i = 0; i < count && !err; i++) dst[i] = (int64_t)(first + divisor * (uint64_t)dst[i]);
+    return err;
+}
+
 lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth)
 {
     if (count == 0) return LM_OK;
@@ -232,6 +332,10 @@ lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count,
         return get_numeric(dec, in, dst, count, (enum mode)mode);
     case MODE_DICT:
         return get_dict(dec, in, dst, count, depth);
+    case MODE_RUNS:
+        return get_runs(dec, in, dst, count, depth);
+    case MODE_SCALED:
+        return get_scaled(dec, in, dst, count, depth);
     default:
         return codec_damaged("a column of numbers has an unknown encoding");
     }

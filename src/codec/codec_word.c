@@ -1,9 +1,14 @@
 #include "codec/codec_priv.h"
 
-/* Words by form. LITE, MODEL: codec_lite.c, codec_model.c. PLANES + n: n byte planes, low byte first. TOKENS: one byte a word (the word itself below ESCAPE, else
- * ESCAPE - 1 + its length), and a second stream with the bytes of the long ones behind the varint of its length. ZERO: nothing follows. */
-enum { FORM_ZERO = 0, FORM_PLANES = 1, FORM_TOKENS = 16, FORM_MODEL = 17, FORM_LITE = 18 };
-enum { ESCAPE = 240 };
+/* Words by form:
+ *   ZERO        all are 0; nothing follows
+ *   PLANES + n  n + 1 byte planes, low byte first, a stream each
+ *   TOKENS      a stream of one byte a word: the word itself below ESCAPE, else ESCAPE - 1 + n for n more bytes; then the
+ *               number of these bytes (varint) and a stream of them: the word less ESCAPE, high byte first
+ *   MODEL, LITE length (varint) and bytes of codec_model.c or codec_lite.c
+ *   BITS + n    n bits a word, low bits first */
+enum { FORM_ZERO = 0, FORM_PLANES = 1, FORM_TOKENS = 16, FORM_MODEL = 17, FORM_LITE = 18, FORM_BITS = 64 };
+enum { ESCAPE = 240, BITS_MAX = 56 };
 
 static unsigned bytes_of(uint64_t word)
 {
@@ -72,6 +77,31 @@ typedef struct run {
     size_t count;
 } run;
 
+static unsigned bits_of(uint64_t word)
+{
+    return word ? 64u - (unsigned)__builtin_clzll(word) : 0;
+}
+
+static lm_err put_bits(const uint64_t *words, size_t count, unsigned bits, lm_buf *out)
+{
+    lm_err err = lm_buf_u8(out, (uint8_t)(FORM_BITS + bits));
+    if (!err) err = lm_buf_reserve(out, count / 8 * bits + 16 + bits);
+    if (err) return err;
+    uint64_t held = 0;
+    unsigned have = 0;
+    for (size_t i = 0; i < count; i++) {
+        held |= words[i] << have;
+        have += bits;
+        while (have >= 8) {
+            out->ptr[out->len++] = (uint8_t)held;
+            held >>= 8;
+            have -= 8;
+        }
+    }
+    if (have) out->ptr[out->len++] = (uint8_t)held;
+    return LM_OK;
+}
+
 static lm_err put_bytewise(codec_enc *enc, const void *ctx, lm_buf *out)
 {
     const run *r = ctx;
@@ -85,8 +115,13 @@ static lm_err put_bytewise(codec_enc *enc, const void *ctx, lm_buf *out)
     }
     if (all == 0) return lm_buf_u8(out, FORM_ZERO);
     unsigned planes = bytes_of(all);
-    if (planes > 1 && large < count - count / 4) return put_tokens(enc, words, count, out);
-    return put_planes(enc, words, count, planes, out);
+    size_t start = out->len;
+    bool mostly_small = planes > 1 && large < count - count / 4;
+    lm_err err = mostly_small ? put_tokens(enc, words, count, out) : put_planes(enc, words, count, planes, out);
+    unsigned bits = bits_of(all);
+    if (err || bits > BITS_MAX || count / 8 * bits + bits >= out->len - start) return err;
+    out->len = start; /* nothing but their range is known of these words */
+    return put_bits(words, count, bits, out);
 }
 
 lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
@@ -160,6 +195,22 @@ out:
     return err;
 }
 
+static lm_err get_bits(lm_reader *in, uint64_t *dst, size_t count, unsigned bits)
+{
+    lm_str data = lm_reader_bytes(in, (size_t)(((uint64_t)count * bits + 7) / 8));
+    if (in->failed) return codec_damaged("a run of numbers is cut short");
+    uint64_t held = 0, mask = ((uint64_t)1 << bits) - 1;
+    unsigned have = 0;
+    const uint8_t *p = data.ptr;
+    for (size_t i = 0; i < count; i++) {
+        for (; have < bits; have += 8) held |= (uint64_t)*p++ << have;
+        dst[i] = held & mask;
+        held >>= bits;
+        have -= bits;
+    }
+    return LM_OK;
+}
+
 lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count)
 {
     if (count == 0) return LM_OK;
@@ -171,6 +222,7 @@ lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t coun
     }
     if (form < FORM_PLANES + 8) return get_planes(dec, in, dst, count, form - FORM_PLANES + 1u);
     if (form == FORM_TOKENS) return get_tokens(dec, in, dst, count);
+    if (form > FORM_BITS && form <= FORM_BITS + BITS_MAX) return get_bits(in, dst, count, form - FORM_BITS);
     if (form == FORM_MODEL || form == FORM_LITE) {
         size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
         lm_str data = lm_reader_bytes(in, len);

@@ -213,6 +213,7 @@ typedef struct lm_span {
     uint64_t first_line; /* from 1 */
     uint8_t flags;
     uint64_t bytes;      /* of text in the segment; not stored */
+    int64_t not_after_ns; /* its file's time: timestamps without a year are not after it; not stored */
 } lm_span;
 
 /** Everything the end of an archive tells, as the writer has it. */
@@ -273,7 +274,6 @@ typedef struct lm_seg_work {
     const lm_schema *schema;
     const lm_pack_options *options;
     lm_pool *pool;         /* for the codec; NULL when segments run side by side */
-    int64_t not_after_ns;  /* for year-less timestamps */
     /* made by lm_seg_encode */
     lm_parsed *parsed;     /* NULL for a raw segment */
     lm_slice *messages;    /* message of each shape's sample: offset in text */
@@ -291,5 +291,7 @@ void lm_seg_reset(lm_seg_work *work);
 
 /** Nanoseconds of a time value; INT64_MIN when the number cannot be a time. */
 int64_t lm_value_time_ns(uint32_t vclass, int64_t number, int64_t not_after_ns);
+/** The same of a value that is kept as text. */
+int64_t lm_text_time_ns(lm_str text, int64_t not_after_ns);
 
 #endif

@@ -165,21 +165,39 @@ int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
     return v >= INT64_C(100000000000000000) ? v : INT64_MIN;
 }
 
+int64_t lm_text_time_ns(lm_str text, int64_t not_after_ns)
+{
+    lm_time time;
+    if (lm_time_parse(text.ptr, text.len, &time) && time.len == text.len) return lm_time_ns(time.layout, time.ticks, not_after_ns);
+    lm_token_value token;
+    lm_token_classify(text.ptr, text.len, &token);
+    return lm_value_time_ns(token.vclass, token.number, not_after_ns);
+}
+
+static int64_t role_time_ns(const lm_seg_work *work, const lm_role *role, uint32_t at, int64_t not_after_ns)
+{
+    uint32_t vclass = role->classes ? role->classes[at] : role->uniform;
+    if (vclass != LM_VC_STR) return lm_value_time_ns(vclass, role->numbers[at], not_after_ns);
+    lm_slice slice = role->texts[role->numbers[at]];
+    return lm_text_time_ns((lm_str){work->text + slice.offset, slice.len}, not_after_ns);
+}
+
 /** First and last time of the segment. A time belongs to the rows behind it too, so only rows that have one matter. */
 static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
 {
     const lm_parsed *parsed = work->parsed;
     uint32_t *cursors = lm_mem_calloc(work->mem, parsed->role_count, sizeof *cursors);
     if (!cursors) return lm_mem_err();
-    for (size_t r = 0; r < parsed->row_count; r++) {
+    size_t span = 0, span_row = 0;
+    for (size_t r = 0; r < parsed->row_count; r++, span_row++) {
+        for (; span_row >= work->spans[span].rows; span_row = 0) span++;
         uint32_t shape = parsed->shape_of_row[r];
         const lm_shape_entry *entry = &parsed->shapes.items[shape];
         const uint32_t *roles = parsed->shapes.var_roles + entry->first_var;
         for (uint32_t v = 0; v < entry->var_count; v++) {
             uint32_t at = cursors[roles[v]]++;
             if (v + 1 != marks[shape].time_var) continue;
-            const lm_role *role = &parsed->roles[roles[v]];
-            int64_t ns = lm_value_time_ns(role->classes ? role->classes[at] : role->uniform, role->numbers[at], work->not_after_ns);
+            int64_t ns = role_time_ns(work, &parsed->roles[roles[v]], at, work->spans[span].not_after_ns);
             if (ns == INT64_MIN) continue;
             if (ns < work->time_min) work->time_min = ns;
             if (ns > work->time_max) work->time_max = ns;

@@ -1,0 +1,442 @@
+/* What search is told of a segment agrees with the text of its rows: pieces and values give the text, stamps hold for every
+ * value, filters never deny what is there, times and records fit, templates count every row, places are right. */
+#include "archive_test.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+typedef struct subject {
+    char folder[256];
+    lm_mem *mem;
+    lm_archive *archive;
+    lm_segment *segment; /* at hand */
+    const uint32_t *shape_of_row;
+    lm_buf text;
+    size_t *ends;
+} subject;
+
+static void subject_open(subject *s, const text *inputs, const int64_t *mtimes, size_t count, const lm_pack_options *options)
+{
+    char names[8][300], out[300];
+    const char *paths[8];
+    *s = (subject){.mem = NULL};
+    lm_test_folder_make(s->folder);
+    assert_int_equal(lm_mem_new(NULL, 0, &s->mem), LM_OK);
+    assert_true(count <= 8);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(names[i], sizeof names[i], "%s/%zu.log", s->folder, i);
+        file_write(names[i], inputs[i].ptr, inputs[i].len);
+        if (mtimes) {
+            struct timespec times[2] = {{.tv_sec = mtimes[i]}, {.tv_sec = mtimes[i]}};
+            assert_int_equal(utimensat(AT_FDCWD, names[i], times, 0), 0);
+        }
+        paths[i] = names[i];
+    }
+    snprintf(out, sizeof out, "%s/a.lm", s->folder);
+    lm_pack_report report;
+    if (lm_archive_pack(s->mem, NULL, paths, count, options, out, tell_pack_trouble, NULL, &report)) fail_msg("pack: %s", lm_err_text());
+    if (lm_archive_open(s->mem, out, false, &s->archive)) fail_msg("open: %s", lm_err_text());
+    lm_buf_init(&s->text, s->mem);
+}
+
+static void segment_open(subject *s, size_t index)
+{
+    if (lm_segment_open(s->archive, index, &s->segment)) fail_msg("segment: %s", lm_err_text());
+    uint32_t rows = lm_segment_row_count(s->segment);
+    s->text.len = 0;
+    s->ends = calloc(rows + 1, sizeof *s->ends);
+    assert_non_null(s->ends);
+    assert_int_equal(lm_segment_text(s->segment, 0, rows, &s->text, s->ends), LM_OK);
+    if (!lm_segment_is_raw(s->segment)) assert_int_equal(lm_segment_rows_load(s->segment, &s->shape_of_row), LM_OK);
+}
+
+static void segment_close(subject *s)
+{
+    lm_segment_close(s->segment);
+    free(s->ends);
+}
+
+static void subject_close(subject *s)
+{
+    lm_buf_fini(&s->text);
+    lm_archive_close(s->archive);
+    assert_int_equal(lm_mem_used(s->mem), 0);
+    lm_mem_free(s->mem);
+    lm_test_folder_remove(s->folder);
+}
+
+static lm_str row_text(const subject *s, uint32_t row)
+{
+    size_t begin = row ? s->ends[row - 1] : 0;
+    return (lm_str){s->text.ptr + begin, s->ends[row] - begin - 1};
+}
+
+/* ---- the checks -------------------------------------------------------------------------------------------------- */
+
+/* Join the pieces of every row by hand. */
+static void check_pieces(subject *s)
+{
+    size_t columns = lm_segment_column_count(s->segment);
+    uint32_t *cursors = calloc(columns + 1, sizeof *cursors);
+    uint32_t *rows_of = calloc(lm_segment_shape_count(s->segment) + 1, sizeof *rows_of);
+    text line = {NULL, 0, 0};
+    assert_non_null(cursors);
+    assert_non_null(rows_of);
+    for (uint32_t r = 0; r < lm_segment_row_count(s->segment); r++) {
+        assert_true(s->shape_of_row[r] < lm_segment_shape_count(s->segment));
+        const lm_shape *shape = &lm_segment_shapes(s->segment)[s->shape_of_row[r]];
+        rows_of[s->shape_of_row[r]]++;
+        line.len = 0;
+        for (uint32_t p = 0; p < shape->piece_count; p++) {
+            const lm_piece *piece = &shape->pieces[p];
+            uint8_t room[LM_VALUE_ROOM];
+            lm_str part = piece->text;
+            if (piece->column >= 0) {
+                const lm_values *values;
+                assert_int_equal(lm_segment_values(s->segment, (size_t)piece->column, &values), LM_OK);
+                assert_true(cursors[piece->column] < lm_values_count(values));
+                part = lm_values_text(values, cursors[piece->column]++, room);
+            }
+            assert_true(part.len > 0); /* no piece and no variable is empty */
+            text_put(&line, part.ptr, part.len);
+        }
+        lm_str expected = row_text(s, r);
+        assert_int_equal(line.len, expected.len);
+        if (line.len) assert_memory_equal(line.ptr, expected.ptr, expected.len);
+    }
+    for (size_t c = 0; c < columns; c++) {
+        const lm_values *values;
+        assert_int_equal(lm_segment_values(s->segment, c, &values), LM_OK);
+        assert_int_equal(lm_values_count(values), cursors[c]);
+        assert_int_equal(lm_segment_stamp(s->segment, c).count, cursors[c]);
+    }
+    for (size_t k = 0; k < lm_segment_shape_count(s->segment); k++) assert_int_equal(lm_segment_shapes(s->segment)[k].rows, rows_of[k]);
+    text_free(&line);
+    free(cursors);
+    free(rows_of);
+}
+
+static uint8_t chars_of(uint8_t c)
+{
+    if (c >= '0' && c <= '9') return LM_CHARS_DIGIT;
+    if (c >= 'a' && c <= 'f') return LM_CHARS_HEX_LOWER;
+    if (c >= 'A' && c <= 'F') return LM_CHARS_HEX_UPPER;
+    if (c >= 'g' && c <= 'z') return LM_CHARS_LOWER;
+    if (c >= 'G' && c <= 'Z') return LM_CHARS_UPPER;
+    return c == '.' ? LM_CHARS_DOT : c == '-' || c == ':' ? LM_CHARS_DASH_COLON : LM_CHARS_OTHER;
+}
+
+static void check_value(const subject *s, size_t column, const lm_value_stamp *stamp, lm_str value, lm_test_rng *rng)
+{
+    uint8_t chars = 0;
+    for (size_t i = 0; i < value.len; i++) chars |= chars_of(value.ptr[i]);
+    if (value.len < stamp->len_min || value.len > stamp->len_max) {
+        fail_msg("'%.*s' is not of %u to %u bytes", (int)value.len, (const char *)value.ptr, stamp->len_min, stamp->len_max);
+    }
+    if (chars & ~stamp->classes) fail_msg("'%.*s' has characters %x not in %x", (int)value.len, (const char *)value.ptr, chars, stamp->classes);
+    size_t begin = lm_test_below(rng, value.len), len = 1 + lm_test_below(rng, value.len - begin);
+    lm_str part = {value.ptr + begin, len};
+    unsigned where = (begin == 0 ? (unsigned)LM_AT_BEGIN : 0) | (begin + len == value.len ? (unsigned)LM_AT_END : 0);
+    unsigned less = where & (unsigned)lm_test_below(rng, 4); /* any weaker demand holds as well */
+    if (!lm_segment_column_may_contain(s->segment, column, part) || !lm_segment_column_may(s->segment, column, part, where) ||
+        !lm_segment_column_may(s->segment, column, part, less)) {
+        fail_msg("'%.*s' of '%.*s' is denied", (int)len, (const char *)part.ptr, (int)value.len, (const char *)value.ptr);
+    }
+}
+
+static void check_columns(subject *s, lm_test_rng *rng)
+{
+    lm_str pool = {NULL, 0};
+    assert_int_equal(lm_segment_pool(s->segment, &pool), LM_OK);
+    for (size_t c = 0; c < lm_segment_column_count(s->segment); c++) {
+        const lm_values *values;
+        const int64_t *ints = NULL;
+        const lm_str *texts = NULL, *column_texts = NULL;
+        uint32_t text_count = 0, column_text_count = 0;
+        const uint32_t *index = NULL;
+        uint8_t room[LM_VALUE_ROOM], other[LM_VALUE_ROOM];
+        uint16_t layout;
+        lm_value_stamp stamp = lm_segment_stamp(s->segment, c);
+        assert_int_equal(lm_segment_values(s->segment, c, &values), LM_OK);
+        bool has_ints = lm_values_ints(values, &ints);
+        bool has_dictionary = lm_values_dictionary(values, &texts, &text_count, &index);
+        bool has_texts = lm_segment_column_texts(s->segment, c, &column_texts, &column_text_count);
+        bool is_time = lm_segment_column_is_time(s->segment, c, &layout);
+        assert_true(!stamp.is_numeric || has_ints);
+        if (has_dictionary) assert_true(has_texts && column_text_count == text_count);
+        for (uint32_t i = 0; i < lm_values_count(values); i++) {
+            lm_str value = lm_values_text(values, i, room);
+            if (lm_segment_column_is_pooled(s->segment, c)) assert_int_not_equal(lm_str_find(pool, value), SIZE_MAX);
+            check_value(s, c, &stamp, value, rng);
+            if (has_ints) {
+                int n = snprintf((char *)other, sizeof other, "%lld", (long long)ints[i]);
+                assert_true(lm_str_equal((lm_str){other, (size_t)n}, value));
+                if (stamp.is_numeric) assert_true(ints[i] >= stamp.min && ints[i] <= stamp.max);
+            }
+            if (has_dictionary) assert_true(index[i] < text_count && lm_str_equal(texts[index[i]], value));
+            if (is_time) {
+                lm_time time;
+                assert_true(lm_time_parse(value.ptr, value.len, &time) && time.len == value.len && time.layout == layout);
+            }
+        }
+    }
+}
+
+static void check_times(subject *s, size_t index)
+{
+    const lm_archive_segment *info = lm_archive_segment_at(s->archive, index);
+    const int64_t *times;
+    const uint64_t *continues;
+    assert_int_equal(lm_segment_times(s->segment, &times), LM_OK);
+    assert_int_equal(lm_segment_continuations(s->segment, &continues), LM_OK);
+    lm_row_place before = {UINT32_MAX, 0};
+    for (uint32_t r = 0; r < lm_segment_row_count(s->segment); r++) {
+        lm_row_place place = lm_segment_place(s->segment, r);
+        assert_true(place.file < lm_archive_file_count(s->archive) && place.line >= 1);
+        assert_true(place.line <= lm_archive_file_at(s->archive, place.file)->lines);
+        if (place.file == before.file) assert_int_equal(place.line, before.line + 1);
+        bool is_continued = continues && continues[r >> 6] >> (r & 63) & 1;
+        if (is_continued) assert_true(r > 0 && place.file == before.file);
+        if (is_continued) assert_int_equal(times[r], times[r - 1]);
+        if (times[r] != INT64_MIN && (times[r] < info->time_min || times[r] > info->time_max)) {
+            lm_str line = row_text(s, r);
+            fail_msg("the time of '%.*s' is outside of its segment's", (int)line.len, (const char *)line.ptr);
+        }
+        before = place;
+    }
+}
+
+/* Any rows, in any order of calls, have the text they have when all are rendered. */
+static void check_rendering(subject *s, lm_test_rng *rng)
+{
+    uint32_t rows = lm_segment_row_count(s->segment);
+    lm_buf out;
+    size_t ends[64];
+    lm_buf_init(&out, s->mem);
+    for (unsigned i = 0; i < 40; i++) {
+        uint32_t begin = below(rng, rows), end = begin + below(rng, rows - begin < 64 ? rows - begin + 1 : 64);
+        out.len = 0;
+        assert_int_equal(lm_segment_text(s->segment, begin, end, &out, ends), LM_OK);
+        size_t from = begin ? s->ends[begin - 1] : 0, to = end ? s->ends[end - 1] : 0;
+        assert_int_equal(out.len, end > begin ? to - from : 0);
+        if (out.len) assert_memory_equal(out.ptr, s->text.ptr + from, out.len);
+        for (uint32_t r = begin; r < end; r++) assert_int_equal(ends[r - begin], s->ends[r] - from);
+    }
+    uint32_t chosen[64];
+    size_t count = 0;
+    for (uint32_t r = below(rng, 5); r < rows && count < 64; r += 1 + below(rng, rows / 20 + 1)) chosen[count++] = r;
+    out.len = 0;
+    assert_int_equal(lm_segment_text_of(s->segment, chosen, count, &out, ends), LM_OK);
+    for (size_t i = 0; i < count; i++) {
+        size_t begin = i ? ends[i - 1] : 0;
+        assert_true(lm_str_equal((lm_str){out.ptr + begin, ends[i] - begin - 1}, row_text(s, chosen[i])));
+    }
+    lm_buf_fini(&out);
+}
+
+static void check_marks(subject *s)
+{
+    for (size_t k = 0; k < lm_segment_shape_count(s->segment); k++) {
+        const lm_shape *shape = &lm_segment_shapes(s->segment)[k];
+        assert_true(shape->time_piece < (int32_t)shape->piece_count && shape->level_piece < (int32_t)shape->piece_count);
+        if (shape->time_piece >= 0) assert_true(shape->pieces[shape->time_piece].column >= 0);
+        if (shape->level_piece >= 0) assert_true(shape->pieces[shape->level_piece].column >= 0);
+        assert_true(shape->template_id < lm_archive_template_count(s->archive));
+        assert_int_equal(lm_archive_template_forward(s->archive, shape->template_id), shape->template_id);
+    }
+}
+
+static void check_archive(subject *s, lm_test_rng *rng)
+{
+    uint64_t rows = 0, counted = 0, raw_rows = 0, bytes = 0;
+    for (size_t i = 0; i < lm_archive_segment_count(s->archive); i++) {
+        segment_open(s, i);
+        rows += lm_segment_row_count(s->segment);
+        bytes += s->text.len;
+        assert_int_equal(lm_archive_segment_at(s->archive, i)->raw_bytes, s->text.len);
+        assert_int_equal(lm_archive_segment_at(s->archive, i)->rows, lm_segment_row_count(s->segment));
+        check_times(s, i);
+        check_rendering(s, rng);
+        if (lm_segment_is_raw(s->segment)) {
+            raw_rows += lm_segment_row_count(s->segment);
+        } else {
+            check_pieces(s);
+            check_columns(s, rng);
+            check_marks(s);
+        }
+        segment_close(s);
+    }
+    uint64_t lines = 0, file_bytes = 0;
+    for (size_t i = 0; i < lm_archive_file_count(s->archive); i++) {
+        const lm_archive_file *file = lm_archive_file_at(s->archive, i);
+        lines += file->lines;
+        file_bytes += file->bytes + file->no_final_newline;
+    }
+    assert_int_equal(lines, rows);
+    assert_int_equal(file_bytes, bytes);
+    assert_int_equal(lm_archive_templates_count(s->archive, NULL, NULL), LM_OK);
+    for (size_t i = 0; i < lm_archive_template_count(s->archive); i++) {
+        const lm_archive_template *t = lm_archive_template_at(s->archive, i);
+        assert_true(t->text.len > 0);
+        if (t->forward != i) assert_int_equal(t->count, 0);
+        counted += t->count;
+    }
+    assert_int_equal(counted + raw_rows, rows);
+}
+
+/* ---- the tests ------------------------------------------------------------------------------------------------------- */
+
+static void test_segments_of_logs(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("segments of logs");
+    for (unsigned kind = 0; kind <= LOG_KINDS; kind++) {
+        for (unsigned way = 0; way < 3; way++) {
+            text input = {NULL, 0, 0};
+            subject s;
+            put_log(&input, &rng, kind, way == 2 ? 3000 : 300);
+            lm_pack_options options = {.level = way ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST, .segment_bytes = way == 0 ? 8000 : 0};
+            subject_open(&s, &input, NULL, 1, &options);
+            check_archive(&s, &rng);
+            subject_close(&s);
+            text_free(&input);
+        }
+    }
+}
+
+static void test_random_values(void **state)
+{
+    static const char *const kinds[] = {"0123456789", "0123456789.", "0123456789abcdef", "0123456789ABCDEF", "-0123456789", "0123456789abcdefg", "01", "0123456789.-:"};
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("random values");
+    for (unsigned round = 0; round < 60; round++) {
+        text input = {NULL, 0, 0};
+        subject s;
+        unsigned a = below(&rng, 8), b = below(&rng, 8), len_max = 1 + below(&rng, 20);
+        for (unsigned i = 0; i < 200; i++) {
+            const char *alphabet = kinds[below(&rng, 6) ? a : b];
+            put(&input, "value=");
+            for (unsigned n = 1 + below(&rng, len_max); n > 0; n--) text_put(&input, &alphabet[below(&rng, (unsigned)strlen(alphabet))], 1);
+            put(&input, " rest %u.%u\n", below(&rng, 3), below(&rng, 1000));
+        }
+        subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_FAST});
+        check_archive(&s, &rng);
+        subject_close(&s);
+        text_free(&input);
+    }
+}
+
+/* Many distinct texts: such a column has a filter of 3-grams. */
+static void test_filters(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("filters");
+    text input = {NULL, 0, 0};
+    subject s;
+    for (unsigned i = 0; i < 6000; i++) {
+        put(&input, "host=");
+        for (unsigned n = 6 + below(&rng, 12); n > 0; n--) put(&input, "%c", 'g' + (int)below(&rng, 12));
+        put(&input, " ok %u\n", i);
+    }
+    subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_FAST});
+    check_archive(&s, &rng);
+    assert_int_equal(lm_segment_open(s.archive, 0, &s.segment), LM_OK);
+    unsigned denied = 0;
+    for (size_t c = 0; c < lm_segment_column_count(s.segment); c++) {
+        denied += lm_segment_stamp(s.segment, c).has_dictionary && !lm_segment_column_may_contain(s.segment, c, LM_STR("uvwxyz"));
+    }
+    assert_true(denied > 0); /* letters that no value has */
+    lm_segment_close(s.segment);
+    subject_close(&s);
+    text_free(&input);
+}
+
+/* Timestamps without a year take it from their own file's date, also where files share a segment. */
+static void test_times_without_a_year(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("times without a year");
+    text inputs[3] = {{NULL, 0, 0}};
+    const int64_t mtimes[3] = {1400000000, 1750000000, 1500000000};
+    subject s;
+    for (unsigned i = 0; i < 3; i++) put_log(&inputs[i], &rng, LOG_SYSLOG, 40);
+    subject_open(&s, inputs, mtimes, 3, &(lm_pack_options){.level = LM_LEVEL_FAST});
+    check_archive(&s, &rng);
+    segment_open(&s, 0);
+    const int64_t *times;
+    assert_int_equal(lm_segment_times(s.segment, &times), LM_OK);
+    for (uint32_t r = 0; r < lm_segment_row_count(s.segment); r++) {
+        int64_t mtime = mtimes[lm_segment_place(s.segment, r).file] * 1000000000;
+        assert_true(times[r] != INT64_MIN);
+        assert_true(times[r] <= mtime + INT64_C(2) * 86400 * 1000000000 && times[r] > mtime - INT64_C(367) * 86400 * 1000000000);
+    }
+    segment_close(&s);
+    subject_close(&s);
+    for (unsigned i = 0; i < 3; i++) text_free(&inputs[i]);
+}
+
+/* A timestamp may be inside a quoted text that is one value. */
+static void test_quoted_times(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("quoted times");
+    text input = {NULL, 0, 0};
+    subject s;
+    for (unsigned i = 0; i < 500; i++) {
+        put(&input, "time=\"2026-11-23 13:%02u:%02u\" level=%s msg=\"done after %u ms\" epoch=%u.%03u\n", i / 60 % 60, i / 50 * 7 % 60, i % 3 ? "info" : "warn",
+            below(&rng, 1000), 1764000000 + i, below(&rng, 1000));
+    }
+    subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
+    check_archive(&s, &rng);
+    subject_close(&s);
+    text_free(&input);
+}
+
+static void test_several_files_in_small_segments(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("several files");
+    text inputs[6] = {{NULL, 0, 0}};
+    subject s;
+    for (unsigned i = 0; i < 6; i++) put_log(&inputs[i], &rng, i % 2 ? LOG_APP : LOG_KINDS, 50 * i);
+    inputs[3].len--;
+    subject_open(&s, inputs, NULL, 6, &(lm_pack_options){.level = LM_LEVEL_FAST, .segment_bytes = 5000});
+    check_archive(&s, &rng);
+    subject_close(&s);
+    for (unsigned i = 0; i < 6; i++) text_free(&inputs[i]);
+}
+
+static void test_costs_name_every_byte(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("costs");
+    text input = {NULL, 0, 0};
+    subject s;
+    put_log(&input, &rng, LOG_KINDS, 2000);
+    subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT, .segment_bytes = 60000});
+    lm_arena arena;
+    lm_archive_cost *costs = NULL;
+    size_t count = 0;
+    uint64_t stored = 0;
+    lm_arena_init(&arena, s.mem);
+    assert_int_equal(lm_archive_costs(s.archive, &arena, &costs, &count), LM_OK);
+    for (size_t i = 0; i < count; i++) stored += costs[i].stored_bytes;
+    assert_in_range(stored, lm_archive_bytes(s.archive) - 64 * count, lm_archive_bytes(s.archive)); /* shares of frames are rounded down */
+    lm_arena_fini(&arena);
+    subject_close(&s);
+    text_free(&input);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_segments_of_logs),
+        cmocka_unit_test(test_random_values),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_times_without_a_year),
+        cmocka_unit_test(test_quoted_times),
+        cmocka_unit_test(test_several_files_in_small_segments),
+        cmocka_unit_test(test_costs_name_every_byte),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -291,6 +291,7 @@ static bool merge_optional(lm_arena *arena, lm_str longer, lm_str shorter, lm_st
 /* The headers of what is left, one after the other; found in the scratch schema first, so that they can be merged. */
 static lm_err infer_patterns(search *s, lm_str patterns[INFERRED_MAX], size_t *out_count)
 {
+    size_t total = s->schema->sample_count, need = total < 20 ? 1 : total / 20 + 2; /* the rest waits for more of its kind */
     while (*out_count < INFERRED_MAX && s->count && s->scratch->format_count < FORMAT_COUNT_MAX) {
         lm_str pattern = {0}, merged;
         lm_err err = lm_infer_header(&s->arena, s->lines, s->count, false, &pattern);
@@ -299,7 +300,7 @@ static lm_err infer_patterns(search *s, lm_str patterns[INFERRED_MAX], size_t *o
         uint32_t format;
         err = lm_pattern_add(s->scratch, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, (lm_str){0}, &format);
         if (err) return err == LM_E_LIMIT ? LM_OK : err;
-        if (explain_as(s, s->scratch, format) == 0) return LM_OK;
+        if (explain_as(s, s->scratch, format) < need) return LM_OK;
         bool joined = false;
         for (size_t i = 0; i < *out_count && !joined; i++) {
             joined = merge_optional(&s->arena, patterns[i], pattern, &merged) || merge_optional(&s->arena, pattern, patterns[i], &merged);

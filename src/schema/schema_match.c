@@ -198,6 +198,9 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
     case LM_MATCH_TIME_CTIME:
     case LM_MATCH_TIME_SLASHED:
     case LM_MATCH_TIME_MONTHDAY: return time_shape(node->match, p, left) ? take_time(w, node, p, end) : NULL;
+    case LM_MATCH_VERSION:
+        while (q < end && (lm_is_digit(*q) || (q > p && *q == '.'))) q++;
+        return q > p ? q : NULL;
     case LM_MATCH_EPOCH: return lm_epoch_at(p, left, &begin) ? p + begin : NULL;
     case LM_MATCH_ONE_OF: return take_one_of(node, p, end);
     case LM_MATCH_PRI: return take_pri(p, end);

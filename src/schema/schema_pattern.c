@@ -261,6 +261,7 @@ static void first_of_field(const lm_node *node, uint64_t set[4])
             if (i == 0 || node->words.ptr[i - 1] == ',') lm_set_add(set, node->words.ptr[i]);
         }
         break;
+    case LM_MATCH_VERSION:
     case LM_MATCH_EPOCH:
     case LM_MATCH_TIME_ISO:
     case LM_MATCH_TIME_SLASHED:

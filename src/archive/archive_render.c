@@ -77,6 +77,8 @@ static lm_err prepare(lm_segment *segment)
     if (!cursors || !segment->shape_states || !segment->shape_bounds) return lm_mem_err();
     memset(cursors, 0, segment->shapes.role_count * sizeof *cursors);
     memset(segment->shape_states, SHAPE_UNKNOWN, n);
+    segment->programs = lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_program));
+    if (!segment->programs) return lm_mem_err();
     segment->cursors = cursors;
     segment->next_row = 0;
     return LM_OK;
@@ -91,54 +93,165 @@ static size_t longest_text(const lm_values *values)
     return longest;
 }
 
+/* ---- a shape as a program ------------------------------------------------------------------------------------------------- */
+
+/** A column of which all values are one number is constant text: it is neither decoded nor counted. */
+static bool is_constant(const lm_role_view *role)
+{
+    return role->format.class_count == 1 && role->stored.stamp.is_numeric && role->stored.stamp.min == role->stored.stamp.max;
+}
+
+static lm_err ready_role(lm_segment *segment, int32_t column)
+{
+    lm_role_view *role = &segment->roles[column];
+    const lm_values *values = role->values;
+    lm_err err = role->failed ? role->failed : lm_segment_values(segment, (size_t)column, &values);
+    if (!err && values->count != role->count) {
+        err = lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': segment %zu: a column has %u values for %u places", segment->archive->path,
+                         segment->index, values->count, role->count);
+    }
+    if (err) {
+        role->failed = err;
+        return err;
+    }
+    if (!role->text_max) role->text_max = longest_text(values);
+    return LM_OK;
+}
+
+/** How values of a column are put; a time's printer keeps its last text. */
+static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
+{
+    const lm_values *values = segment->roles[column].values;
+    *op = (lm_render_op){.kind = LM_PUT_OTHER, .values = values, .cursor = &segment->cursors[column]};
+    if (values->classes) return LM_OK;
+    if (values->uniform == LM_VC_STR_UNIQUE) op->kind = LM_PUT_UNIQUE;
+    else if (values->index) op->kind = LM_PUT_INDEX;
+    else if (values->numbers && values->uniform == LM_VC_INT) op->kind = LM_PUT_INT;
+    else if (values->numbers) op->kind = LM_PUT_NUMBER;
+    if (values->uniform < LM_VC_TIME || !values->numbers) return LM_OK;
+    lm_role_view *role = &segment->roles[column];
+    if (!role->time_printer) {
+        role->time_printer = lm_arena_alloc(&segment->arena, sizeof *role->time_printer, _Alignof(lm_time_printer));
+        if (!role->time_printer) return lm_mem_err();
+        lm_time_printer_init(role->time_printer, (uint16_t)(values->uniform - LM_VC_TIME));
+    }
+    op->time = role->time_printer;
+    op->kind = LM_PUT_TIME;
+    return LM_OK;
+}
+
+/** The pieces of a shape, neighbouring constants joined. Texts are followed by 16 readable bytes. */
+static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_bytes)
+{
+    const lm_shape *view = &segment->views[shape];
+    lm_render_op *ops = lm_arena_alloc(&segment->arena, (view->piece_count + 1u) * sizeof *ops, _Alignof(lm_render_op));
+    uint8_t *text = lm_arena_alloc(&segment->arena, text_bytes + 17, 1);
+    if (!ops || !text) return lm_mem_err();
+    uint32_t count = 0;
+    lm_render_op join = {.kind = LM_PUT_TEXT, .text = text};
+    for (uint32_t p = 0; p <= view->piece_count; p++) {
+        bool is_end = p == view->piece_count;
+        int32_t column = is_end ? -1 : view->pieces[p].column;
+        if (is_end) {
+            text[join.len++] = '\n';
+        } else if (column < 0) {
+            memcpy(text + join.len, view->pieces[p].text.ptr, view->pieces[p].text.len);
+            join.len += (uint32_t)view->pieces[p].text.len;
+        } else if (is_constant(&segment->roles[column])) {
+            join.len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min, NULL, text + join.len);
+        }
+        if (!is_end && (column < 0 || is_constant(&segment->roles[column]))) continue;
+        if (join.len) {
+            ops[count++] = join;
+            text += join.len;
+            join = (lm_render_op){.kind = LM_PUT_TEXT, .text = text};
+        }
+        lm_err err = is_end ? LM_OK : ready_op(segment, column, &ops[count]);
+        if (err) return err;
+        count += !is_end;
+    }
+    segment->programs[shape] = (lm_render_program){ops, count};
+    return LM_OK;
+}
+
 /** Decode what a shape needs, at its first row; how long may its rows be? LM_E_CORRUPT marks the shape. */
 static lm_err ready_shape(lm_segment *segment, uint32_t shape)
 {
     const lm_shape *view = &segment->views[shape];
-    size_t bound = 32; /* short constant texts are copied 16 bytes at a time */
+    size_t bound = 32, text_bytes = 1; /* short constant texts are copied 16 bytes at a time */
     for (uint32_t p = 0; p < view->piece_count; p++) {
-        if (view->pieces[p].column < 0) {
-            bound += view->pieces[p].text.len;
-            continue;
+        int32_t column = view->pieces[p].column;
+        if (column < 0) {
+            text_bytes += view->pieces[p].text.len;
+        } else if (is_constant(&segment->roles[column])) {
+            text_bytes += LM_VALUE_TEXT_MAX;
+        } else {
+            lm_err err = ready_role(segment, column);
+            if (err) {
+                segment->shape_states[shape] = SHAPE_DAMAGED;
+                return err;
+            }
+            bound += segment->roles[column].text_max;
         }
-        lm_role_view *role = &segment->roles[view->pieces[p].column];
-        const lm_values *values = role->values;
-        lm_err err = role->failed ? role->failed : lm_segment_values(segment, (size_t)view->pieces[p].column, &values);
-        if (!err && values->count != role->count) {
-            err = lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': segment %zu: a column has %u values for %u places", segment->archive->path,
-                             segment->index, values->count, role->count);
-        }
-        if (err) {
-            role->failed = err;
-            segment->shape_states[shape] = SHAPE_DAMAGED;
-            return err;
-        }
-        if (!role->text_max) role->text_max = longest_text(values);
-        bound += role->text_max;
     }
-    segment->shape_bounds[shape] = bound;
+    lm_err err = compile_shape(segment, shape, text_bytes);
+    if (err) return err;
+    segment->shape_bounds[shape] = bound + text_bytes;
     segment->shape_states[shape] = SHAPE_READY;
     return LM_OK;
 }
 
-static inline uint8_t *put_value(uint8_t *at, const lm_values *values, uint32_t i)
+static const char TWO_DIGITS[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566"
+                                 "676869707172737475767778798081828384858687888990919293949596979899";
+
+static inline uint8_t *put_int(uint8_t *at, int64_t value)
 {
-    if (!values->classes && values->index) {
-        lm_str text = values->texts[values->index[i]];
-        memcpy(at, text.ptr, text.len);
-        return at + text.len;
+    uint64_t u = (uint64_t)value;
+    if (value < 0) {
+        *at++ = '-';
+        u = 0 - u;
     }
-    uint8_t printed[LM_VALUE_TEXT_MAX];
-    if (!values->classes && values->numbers) return at + lm_value_print(values->uniform, values->numbers[i], NULL, at);
-    lm_str text = lm_values_text(values, i, printed);
+    if (u < 10) {
+        *at++ = (uint8_t)('0' + u);
+        return at;
+    }
+    uint8_t digits[20];
+    unsigned begin = sizeof digits;
+    for (; u >= 100; u /= 100) {
+        begin -= 2;
+        memcpy(digits + begin, TWO_DIGITS + 2 * (u % 100), 2);
+    }
+    if (u >= 10) {
+        begin -= 2;
+        memcpy(digits + begin, TWO_DIGITS + 2 * u, 2);
+    } else {
+        digits[--begin] = (uint8_t)('0' + u);
+    }
+    memcpy(at, digits + begin, sizeof digits - begin);
+    return at + (sizeof digits - begin);
+}
+
+static inline uint8_t *put_text(uint8_t *at, lm_str text)
+{
     memcpy(at, text.ptr, text.len);
     return at + text.len;
 }
 
-/** Move the cursors over rows [next_row, row) without printing them. */
+static void pass_row(lm_segment *segment, uint32_t shape)
+{
+    const lm_shape_entry *entry = &segment->shapes.items[shape];
+    for (uint32_t v = 0; v < entry->var_count; v++) segment->cursors[segment->shapes.var_roles[entry->first_var + v]]++;
+}
+
+/** Move the cursors over rows [next_row, row) without printing them: one by one, or, for many, by counting shapes. */
 static lm_err skip_rows(lm_segment *segment, uint32_t row)
 {
     size_t n = segment->shapes.count;
+    if (row - segment->next_row <= 64 + n) {
+        for (uint32_t r = segment->next_row; r < row; r++) pass_row(segment, segment->shape_of_row[r]);
+        segment->next_row = row;
+        return LM_OK;
+    }
     uint32_t *counts = lm_mem_calloc(segment->mem, n, sizeof *counts);
     if (!counts) return lm_mem_err();
     for (uint32_t r = segment->next_row; r < row; r++) counts[segment->shape_of_row[r]]++;
@@ -166,24 +279,26 @@ static lm_err seek_row(lm_segment *segment, uint32_t row)
 /** The row at next_row; its shape is ready. */
 static uint8_t *render_row(lm_segment *segment, uint32_t shape, uint8_t *at)
 {
-    const lm_shape *view = &segment->views[shape];
-    const lm_piece *piece = view->pieces;
-    for (uint32_t p = 0; p < view->piece_count; p++, piece++) {
-        if (piece->column < 0) {
-            memcpy(at, piece->text.ptr, piece->text.len);
-            at += piece->text.len;
-        } else {
-            at = put_value(at, segment->roles[piece->column].values, segment->cursors[piece->column]++);
+    const lm_render_op *op = segment->programs[shape].ops;
+    for (const lm_render_op *end = op + segment->programs[shape].count; op < end; op++) {
+        switch (op->kind) {
+        case LM_PUT_TEXT:
+            memcpy(at, op->text, 16);
+            if (op->len > 16) memcpy(at + 16, op->text + 16, op->len - 16);
+            at += op->len;
+            break;
+        case LM_PUT_INDEX: at = put_text(at, op->values->texts[op->values->index[(*op->cursor)++]]); break;
+        case LM_PUT_UNIQUE: at = put_text(at, op->values->texts[(*op->cursor)++]); break;
+        case LM_PUT_INT: at = put_int(at, op->values->numbers[(*op->cursor)++]); break;
+        case LM_PUT_TIME: at = lm_time_printer_put(op->time, op->values->numbers[(*op->cursor)++], at); break;
+        case LM_PUT_NUMBER: at += lm_value_print(op->values->uniform, op->values->numbers[(*op->cursor)++], NULL, at); break;
+        default: {
+            uint8_t printed[LM_VALUE_TEXT_MAX];
+            at = put_text(at, lm_values_text(op->values, (*op->cursor)++, printed));
+        }
         }
     }
-    *at++ = '\n';
     return at;
-}
-
-static void pass_row(lm_segment *segment, uint32_t shape)
-{
-    const lm_shape_entry *entry = &segment->shapes.items[shape];
-    for (uint32_t v = 0; v < entry->var_count; v++) segment->cursors[segment->shapes.var_roles[entry->first_var + v]]++;
 }
 
 lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost)
@@ -232,18 +347,12 @@ lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_
 
 /* ---- times, records, places -------------------------------------------------------------------------------------------------- */
 
-static int64_t value_time(const lm_segment *segment, const lm_values *values, uint32_t i, int64_t not_after_ns)
+static int64_t value_time(const lm_values *values, uint32_t i, int64_t not_after_ns)
 {
-    (void)segment;
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (lm_vclass_key(vclass) != LM_KEY_STR) return values->numbers ? lm_value_time_ns(vclass, values->numbers[i], not_after_ns) : INT64_MIN;
     uint8_t printed[LM_VALUE_TEXT_MAX];
-    lm_str text = lm_values_text(values, i, printed);
-    lm_time time;
-    if (lm_time_parse(text.ptr, text.len, &time) && time.len == text.len) return lm_time_ns(time.layout, time.ticks, not_after_ns);
-    lm_token_value token;
-    lm_token_classify(text.ptr, text.len, &token);
-    return lm_value_time_ns(token.vclass, token.number, not_after_ns);
+    return lm_text_time_ns(lm_values_text(values, i, printed), not_after_ns);
 }
 
 lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
@@ -291,7 +400,7 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
                 }
                 uint32_t file = segment->head.spans[span].span.file;
                 int64_t not_after = file < segment->archive->meta.file_count ? segment->archive->meta.files[file].mtime_ns : INT64_MAX;
-                int64_t ns = value_time(segment, values, at, not_after);
+                int64_t ns = value_time(values, at, not_after);
                 if (ns != INT64_MIN) now = ns;
             }
         }

@@ -28,6 +28,34 @@ struct lm_values {
     const uint8_t *wide;     /* uniform wide class: bytes of all values */
 };
 
+/** Prints times of one layout. Times of one second differ in their fraction only: the text is kept and patched. */
+typedef struct lm_time_printer {
+    uint16_t layout;
+    bool can_patch;
+    uint8_t digits, fraction_at;   /* of the fraction */
+    size_t len;                    /* 0: nothing kept */
+    int64_t second, per_second;    /* ticks a second */
+    uint8_t text[LM_VALUE_TEXT_MAX];
+} lm_time_printer;
+void lm_time_printer_init(lm_time_printer *printer, uint16_t layout);
+/** at has LM_VALUE_TEXT_MAX bytes; returns the end of the text. */
+uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *at);
+
+/** A shape as the renderer runs it. */
+typedef enum lm_render_kind { LM_PUT_TEXT, LM_PUT_INDEX, LM_PUT_UNIQUE, LM_PUT_INT, LM_PUT_TIME, LM_PUT_NUMBER, LM_PUT_OTHER } lm_render_kind;
+typedef struct lm_render_op {
+    lm_render_kind kind;
+    uint32_t len;                  /* TEXT */
+    const uint8_t *text;           /* TEXT: 16 bytes can be read whatever len is */
+    const lm_values *values;       /* the others */
+    uint32_t *cursor;
+    lm_time_printer *time;         /* TIME */
+} lm_render_op;
+typedef struct lm_render_program {
+    const lm_render_op *ops;
+    uint32_t count;
+} lm_render_program;
+
 typedef struct lm_role_view {
     lm_role_format format;
     lm_stored_stamp stored;
@@ -35,6 +63,7 @@ typedef struct lm_role_view {
     lm_err failed;          /* decoding was tried and failed */
     uint32_t count;         /* values; known after rows are loaded */
     size_t text_max;        /* longest text of a value; 0 not yet known */
+    lm_time_printer *time_printer; /* NULL until needed */
     lm_str *texts;          /* of a uniform column of strings; NULL until decoded */
     uint32_t text_count;
     uint32_t pool_first;    /* pool role: first line of the pool; known after rows are loaded */
@@ -73,6 +102,7 @@ struct lm_segment {
     /* rendering goes forward: one cursor a role */
     uint32_t *cursors;
     uint32_t next_row;
+    lm_render_program *programs; /* by shape, those that are ready */
     uint8_t *shape_states;     /* 0 not yet looked at, 1 its columns are decoded, 2 one of them is damaged */
     size_t *shape_bounds;      /* upper bound of a row's text */
 };

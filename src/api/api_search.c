@@ -232,6 +232,7 @@ static lm_search_options options_of(const lm_question *question, const lm_contex
         .limit = question->limit,
         .template_id = question->template_id,
         .backwards = question->newest_first,
+        .skip_times = question->skip_times,
         .group_field = api_str(question->tally_field),
         .group_bucket_ns = question->tally_bucket_ns,
         .cancel = context->options.cancel,

@@ -288,6 +288,7 @@ static int question_make(const cli_args *args, searching *work)
     question->newest_first = cli_flag(args, "newest-first");
     question->follow_templates = cli_flag(args, "follow-template");
     question->want_fields = work->is_json;
+    question->skip_times = !work->is_json;
     question->count_only = cli_flag(args, "count");
     uint64_t id = cli_number(args, "template", 0);
     if (cli_flag(args, "template"))

@@ -51,6 +51,7 @@ typedef struct lm_search_options {
     uint64_t limit;              /* 0: all */
     int64_t template_id;         /* only rows of this template; -1: all */
     bool backwards;              /* newest first: segments and rows from the end */
+    bool skip_times;             /* lm_match.time_ns is not wanted and may stay unknown */
     enum { LM_GROUP_NONE, LM_GROUP_TEMPLATE, LM_GROUP_FIELD, LM_GROUP_TIME } group_by;
     lm_str group_field;          /* LM_GROUP_FIELD */
     int64_t group_bucket_ns;     /* LM_GROUP_TIME */

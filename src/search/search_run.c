@@ -207,7 +207,7 @@ static lm_err job_tell(search *s, job *j)
 {
     const int64_t *times = NULL;
     bool any = !j->ahead_is_all;
-    lm_err err = lm_segment_times(j->exec.segment, &times);
+    lm_err err = s->options->skip_times ? LM_OK : lm_segment_times(j->exec.segment, &times);
     if (err == LM_E_CORRUPT) {
         times = NULL;
         err = LM_OK;

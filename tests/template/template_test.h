@@ -2,7 +2,7 @@
 #ifndef TESTS_TEMPLATE_TEMPLATE_TEST_H
 #define TESTS_TEMPLATE_TEMPLATE_TEST_H
 
-#include "support/lm_test.h"
+#include "lm_test.h"
 #include "template/template.h"
 
 typedef struct lines {

@@ -1,4 +1,5 @@
-/** Learns from a file's lines, then parses them all: one JSON line with formats, fields and speed. -v: for people. */
+/** Learns from a file's lines, then parses them all: one JSON line with formats, fields and speed.
+ * -v: for people. */
 #include "schema/schema.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,14 +31,18 @@ static void show(const lm_schema *schema, const uint64_t *fits, uint64_t total)
 {
     for (size_t i = 0; i < lm_schema_format_count(schema); i++) {
         lm_schema_format f = lm_schema_format_at(schema, i);
-        printf("  [%zu] %.*s  fits %.1f%%  learned %" PRIu64 "\n      %.*s\n", i, (int)f.name.len, (const char *)f.name.ptr,
-               total ? 100.0 * (double)fits[i] / (double)total : 0.0, f.lines, (int)f.pattern.len, (const char *)f.pattern.ptr);
+        printf("  [%zu] %.*s  fits %.1f%%  learned %" PRIu64 "\n      %.*s\n", i, (int)f.name.len,
+               (const char *)f.name.ptr, total ? 100.0 * (double)fits[i] / (double)total : 0.0,
+               f.lines, (int)f.pattern.len, (const char *)f.pattern.ptr);
         for (size_t k = 0; k < f.field_count && k < 60; k++) {
             lm_schema_field field = f.fields[k];
-            printf("      %-28.*s %-9s %8" PRIu64 " /%-7" PRIu64 " {%.*s} e.g. %.*s | %.*s\n", (int)field.name.len,
-                   (const char *)field.name.ptr, lm_type_name(field.type), field.count, field.distinct, (int)field.detail.len,
-                   (const char *)field.detail.ptr, (int)(field.examples[0].len < 60 ? field.examples[0].len : 60),
-                   (const char *)field.examples[0].ptr, (int)(field.examples[1].len < 40 ? field.examples[1].len : 40),
+            printf("      %-28.*s %-9s %8" PRIu64 " /%-7" PRIu64 " {%.*s} e.g. %.*s | %.*s\n",
+                   (int)field.name.len, (const char *)field.name.ptr, lm_type_name(field.type),
+                   field.count, field.distinct, (int)field.detail.len,
+                   (const char *)field.detail.ptr,
+                   (int)(field.examples[0].len < 60 ? field.examples[0].len : 60),
+                   (const char *)field.examples[0].ptr,
+                   (int)(field.examples[1].len < 40 ? field.examples[1].len : 40),
                    (const char *)field.examples[1].ptr);
         }
         if (f.field_count > 60) printf("      ... %zu fields\n", f.field_count);
@@ -53,7 +58,8 @@ static lm_err bench(lm_mem *mem, const char *path, bool verbose)
     text t = {0};
     lm_schema *schema = NULL;
     lm_arena arena;
-    uint64_t best = UINT64_MAX, learn_ns, fits[256] = {0}, times = 0, levels = 0, messages = 0, fitted = 0;
+    uint64_t best = UINT64_MAX, learn_ns, fits[256] = {0}, times = 0, levels = 0, messages = 0,
+             fitted = 0;
     lm_buf_init(&t.bytes, mem);
     lm_arena_init(&arena, mem);
     lm_err err = lm_file_read_all(path, (size_t)1 << 30, &t.bytes);
@@ -83,16 +89,18 @@ static lm_err bench(lm_mem *mem, const char *path, bool verbose)
     err = lm_schema_save(schema, &saved);
     lm_str signature = lm_schema_signature(schema);
     double n = t.count ? (double)t.count : 1.0;
-    printf("{\"bench\":\"schema_parse\",\"input\":\"%s\",\"bytes\":%zu,\"lines\":%zu,\"cpu_ns_min\":%" PRIu64 ",\"mb_s\":%.0f,"
-           "\"learn_ms\":%.1f,\"fit\":%.3f,\"time\":%.3f,\"level\":%.3f,\"message\":%.3f,\"saved_bytes\":%zu,\"signature\":\"%.*s\","
+    printf("{\"bench\":\"schema_parse\",\"input\":\"%s\",\"bytes\":%zu,\"lines\":%zu,\"cpu_ns_"
+           "min\":%" PRIu64 ",\"mb_s\":%.0f,"
+           "\"learn_ms\":%.1f,\"fit\":%.3f,\"time\":%.3f,\"level\":%.3f,\"message\":%.3f,\"saved_"
+           "bytes\":%zu,\"signature\":\"%.*s\","
            "\"formats\":[",
-           path, t.bytes.len, t.count, best, (double)t.bytes.len * 1e3 / (double)(best ? best : 1), (double)learn_ns / 1e6,
-           (double)fitted / n, (double)times / n, (double)levels / n, (double)messages / n, saved.len, (int)signature.len,
-           (const char *)signature.ptr);
+           path, t.bytes.len, t.count, best, (double)t.bytes.len * 1e3 / (double)(best ? best : 1),
+           (double)learn_ns / 1e6, (double)fitted / n, (double)times / n, (double)levels / n,
+           (double)messages / n, saved.len, (int)signature.len, (const char *)signature.ptr);
     for (size_t i = 0; i < lm_schema_format_count(schema); i++) {
         lm_schema_format f = lm_schema_format_at(schema, i);
-        printf("%s{\"name\":\"%.*s\",\"share\":%.3f,\"fields\":%zu}", i ? "," : "", (int)f.name.len, (const char *)f.name.ptr,
-               (double)fits[i] / n, f.field_count);
+        printf("%s{\"name\":\"%.*s\",\"share\":%.3f,\"fields\":%zu}", i ? "," : "", (int)f.name.len,
+               (const char *)f.name.ptr, (double)fits[i] / n, f.field_count);
     }
     printf("]}\n");
     if (verbose) show(schema, fits, t.count);
@@ -110,7 +118,8 @@ int main(int argc, char **argv)
     lm_mem *mem = NULL;
     lm_err err = lm_mem_new(NULL, 0, &mem);
     bool verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-    for (int i = 1 + verbose; i < argc && !err; i++) err = bench(mem, argv[i], verbose);
+    for (int i = 1 + verbose; i < argc && !err; i++)
+        err = bench(mem, argv[i], verbose);
     if (err) fprintf(stderr, "bench_schema_parse: %s\n", lm_err_text());
     lm_mem_free(mem);
     return err ? 1 : 0;

@@ -5,8 +5,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const lines[] = {"{\"a\":{\"b\":[1,2]},\"msg\":\"x=1 y=2\"}", "2026-10-18 18:01:10,978 INFO [main] org.acme.Server: user=7",
-                                        "203.0.113.9 - - [10/Oct/2026:13:55:36 +0200] \"GET / HTTP/1.1\" 200 12 \"-\" \"curl/8\"", "a,b,\"c\"", "k=v l=w", ""};
+    static const char *const lines[] = {
+        "{\"a\":{\"b\":[1,2]},\"msg\":\"x=1 y=2\"}",
+        "2026-10-18 18:01:10,978 INFO [main] org.acme.Server: user=7",
+        "203.0.113.9 - - [10/Oct/2026:13:55:36 +0200] \"GET / HTTP/1.1\" 200 12 \"-\" \"curl/8\"",
+        "a,b,\"c\"",
+        "k=v l=w",
+        ""};
     lm_mem *mem = NULL;
     lm_schema *schema = NULL;
     lm_arena arena;

@@ -1,4 +1,5 @@
-/** Any text as a configuration of formats: refused with a place, or formats that take lines apart. */
+/** Any text as a configuration of formats: refused with a place, or formats that take lines apart.
+ */
 #include "schema/schema.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,7 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lm_err err = lm_schema_configure(schema, (lm_str){data, size});
     LM_ASSERT(!err || err == LM_E_USAGE || err == LM_E_LIMIT || err == LM_E_UNSUPPORTED);
     LM_ASSERT(!err || lm_schema_format_count(schema) == 0);
-    LM_ASSERT(lm_schema_parse(schema, LM_STR("2026-10-18 18:01:10,978 INFO [main] org.acme.Server: a=\"b c\" (x.y)"), &fields) == LM_OK);
+    LM_ASSERT(lm_schema_parse(
+                  schema,
+                  LM_STR("2026-10-18 18:01:10,978 INFO [main] org.acme.Server: a=\"b c\" (x.y)"),
+                  &fields) == LM_OK);
     LM_ASSERT(lm_schema_parse(schema, (lm_str){data, size}, &fields) == LM_OK);
     lm_schema_free(schema);
     lm_arena_fini(&arena);

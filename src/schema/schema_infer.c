@@ -1,14 +1,16 @@
 /**
  * The header that lines share, found by what is constant in kind and position.
  *
- * Every line is read item by item: a time, a severity word, a number, a name, something in brackets, a separator. All lines go
- * forward together, one item a column. A column is taken when nearly all lines have the same kind of item there; where a
- * strong kind (time, level, brackets) is there for a good part of the lines, the others are left for a later round. Columns
- * that by their kind belong to headers are anchors; the header ends behind the last anchor, and the message begins. Once a
- * level or a time was followed by a terminator (`name: `, ` - `), numbers and names are no anchors any more: message texts of
- * one program look alike, too.
+ * Every line is read item by item: a time, a severity word, a number, a name, something in
+ * brackets, a separator. All lines go forward together, one item a column. A column is taken when
+ * nearly all lines have the same kind of item there; where a strong kind (time, level, brackets) is
+ * there for a good part of the lines, the others are left for a later round. Columns that by their
+ * kind belong to headers are anchors; the header ends behind the last anchor, and the message
+ * begins. Once a level or a time was followed by a terminator (`name: `, ` - `), numbers and names
+ * are no anchors any more: message texts of one program look alike, too.
  *
- * The tree is written as pattern text; names come from the kinds (pid, logger, host, ...). Nothing here knows any program.
+ * The tree is written as pattern text; names come from the kinds (pid, logger, host, ...). Nothing
+ * here knows any program.
  */
 #include "schema/schema_infer_priv.h"
 
@@ -23,7 +25,8 @@ static bool is_name_byte(uint8_t c)
     return lm_is_alpha(c) || lm_is_digit(c) || c >= 0x80 || memchr("_.$/@#<>()*-:\\+~%!&", c, 19);
 }
 
-/* Letters, then dots between words: org.example.Class, nova.compute.manager; not a number, a file or a host:port. */
+/* Letters, then dots between words: org.example.Class, nova.compute.manager; not a number, a file
+ * or a host:port. */
 static bool is_dotted(lm_str s)
 {
     size_t dots = 0, letters = 0;
@@ -54,13 +57,17 @@ static item_kind kind_of_run(lm_str run)
         if (value.type == LM_TYPE_DECIMAL) return ITEM_NUMBER;
         return run.len <= 20 ? ITEM_INT : ITEM_NAME;
     case LM_TYPE_UUID:
-    case LM_TYPE_HEX: return run.ptr[0] == '0' && run.len > 1 && run.ptr[1] == 'x' ? ITEM_NAME : ITEM_ID;
+    case LM_TYPE_HEX:
+        return run.ptr[0] == '0' && run.len > 1 && run.ptr[1] == 'x' ? ITEM_NAME : ITEM_ID;
     case LM_TYPE_IPV4:
-    case LM_TYPE_IPV6: return ITEM_IP;
-    default: break;
+    case LM_TYPE_IPV6:
+        return ITEM_IP;
+    default:
+        break;
     }
     size_t ip = lm_ip_len(run.ptr, run.len, &is_v6);
-    if (ip && !is_v6 && ip < run.len && (run.ptr[ip] == ':' || run.ptr[ip] == '/')) return ITEM_NAME; /* with a port */
+    if (ip && !is_v6 && ip < run.len && (run.ptr[ip] == ':' || run.ptr[ip] == '/'))
+        return ITEM_NAME; /* with a port */
     for (size_t i = 0; i < run.len; i++) {
         if (!is_name_byte(run.ptr[i])) return ITEM_OTHER;
     }
@@ -71,8 +78,10 @@ static const uint8_t *bracket_end(const uint8_t *p, const uint8_t *end)
 {
     unsigned depth = 0;
     for (const uint8_t *limit = end - p > 256 ? p + 256 : end; p < limit; p++) {
-        if (*p == '[') depth++;
-        else if (*p == ']' && --depth == 0) return p + 1;
+        if (*p == '[')
+            depth++;
+        else if (*p == ']' && --depth == 0)
+            return p + 1;
     }
     return NULL;
 }
@@ -82,7 +91,8 @@ static bool app_behind(const uint8_t *p, const uint8_t *end, size_t *out_len)
 {
     const uint8_t *q = p + 1;
     if (p >= end || *p != '[') return false;
-    while (q < end && lm_is_digit(*q)) q++;
+    while (q < end && lm_is_digit(*q))
+        q++;
     *out_len = (size_t)(q + 1 - p);
     return q > p + 1 && q < end && *q == ']';
 }
@@ -91,13 +101,18 @@ static bool app_behind(const uint8_t *p, const uint8_t *end, size_t *out_len)
 static item scan_item(lm_str line, size_t at)
 {
     const uint8_t *end = end_of(line), *p = line.ptr + at, *begin = p;
-    while (p < end && lm_is_blank(*p)) p++;
-    item it = {.kind = ITEM_END, .blanks = (uint32_t)(p - begin), .tab = p > begin && p[-1] == '\t', .text = {p, 0}};
+    while (p < end && lm_is_blank(*p))
+        p++;
+    item it = {.kind = ITEM_END,
+               .blanks = (uint32_t)(p - begin),
+               .tab = p > begin && p[-1] == '\t',
+               .text = {p, 0}};
     if (p >= end) return it;
     size_t left = (size_t)(end - p), n;
     lm_time time;
     bool time_like = lm_is_digit(*p) || lm_is_alpha(*p);
-    if (time_like && lm_time_parse(p, left, &time) && (time.len == left || !(lm_is_alpha(p[time.len]) || lm_is_digit(p[time.len])))) {
+    if (time_like && lm_time_parse(p, left, &time) &&
+        (time.len == left || !(lm_is_alpha(p[time.len]) || lm_is_digit(p[time.len])))) {
         it.kind = ITEM_TIME;
         it.layout = time.layout;
         it.text.len = time.len;
@@ -121,7 +136,8 @@ static item scan_item(lm_str line, size_t at)
         it.text.len = n;
     } else {
         const uint8_t *q = p;
-        while (q < end && !lm_is_blank(*q) && !memchr("|[],;\"", *q, 6)) q++;
+        while (q < end && !lm_is_blank(*q) && !memchr("|[],;\"", *q, 6))
+            q++;
         if (q > p + 1 && q[-1] == ':') q--;
         it.text.len = (size_t)(q - p);
         it.kind = q == p ? ITEM_OTHER : kind_of_run(it.text);
@@ -139,8 +155,8 @@ static item scan_item(lm_str line, size_t at)
 
 static bool is_wordish(item_kind kind)
 {
-    return kind == ITEM_INT || kind == ITEM_NUMBER || kind == ITEM_IP || kind == ITEM_ID || kind == ITEM_NAME ||
-           kind == ITEM_DASH || kind == ITEM_EPOCH;
+    return kind == ITEM_INT || kind == ITEM_NUMBER || kind == ITEM_IP || kind == ITEM_ID ||
+           kind == ITEM_NAME || kind == ITEM_DASH || kind == ITEM_EPOCH;
 }
 
 static bool is_splitter(item_kind kind)
@@ -163,7 +179,8 @@ static item_kind choose_kind(const infer *f, const uint32_t counts[ITEM_KINDS], 
     if (best == ITEM_OTHER || counts[best] == 0) return ITEM_OTHER;
     if (counts[best] * 20u >= n * 19) return best;
     if (words * 20 >= n * 19 && !f->terminated) return ITEM_WORD;
-    if (split != ITEM_OTHER && counts[split] >= 3 && counts[split] * 5u >= n && !f->terminated) return split;
+    if (split != ITEM_OTHER && counts[split] >= 3 && counts[split] * 5u >= n && !f->terminated)
+        return split;
     return ITEM_OTHER;
 }
 
@@ -179,7 +196,8 @@ static bool is_key_column(const infer *f)
     bool has_logger = false;
     const column *key = &f->columns[f->column_count - 1];
     if (key->kind != ITEM_NAME || !key->is_constant || !f->has_level || f->count < 4) return false;
-    for (size_t i = 0; i + 1 < f->column_count; i++) has_logger |= f->columns[i].kind == ITEM_NAME;
+    for (size_t i = 0; i + 1 < f->column_count; i++)
+        has_logger |= f->columns[i].kind == ITEM_NAME;
     for (size_t i = 0; i < f->count; i++) {
         item_kind kind = scan_item(f->lines[f->active[i]], f->at[i]).kind;
         ids += kind == ITEM_ID || kind == ITEM_INT || kind == ITEM_IP || kind == ITEM_EPOCH;
@@ -209,8 +227,10 @@ static bool judge(infer *f, column *c)
         f->has_time |= c->inner_time;
         f->has_level |= c->inner_level;
         return true;
-    case ITEM_APP: return !f->terminated;
-    case ITEM_PIPE: return true;
+    case ITEM_APP:
+        return !f->terminated;
+    case ITEM_PIPE:
+        return true;
     case ITEM_DASH:
         if (f->terminated || !(f->has_time || f->has_level) || !many) return false;
         f->terminated = f->has_level && f->has_time;
@@ -222,7 +242,9 @@ static bool judge(infer *f, column *c)
             return true;
         }
         if (f->terminated) return false;
-        if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER || previous->kind == ITEM_BRACKET) return true;
+        if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER ||
+            previous->kind == ITEM_BRACKET)
+            return true;
         f->terminated = c->blank_after * 10 >= c->count * 9 && (f->has_time || f->has_level);
         return f->has_time || f->has_level;
     case ITEM_INT:
@@ -237,7 +259,8 @@ static bool judge(infer *f, column *c)
         if (f->terminated || !in_header || !many || !(f->has_time || f->has_level)) return false;
         return padded || c->tab_after * 10 >= c->count * 9 || (dotted_column(c) && !c->glued_after);
     }
-    default: return false;
+    default:
+        return false;
     }
 }
 
@@ -248,7 +271,8 @@ static bool next_column(infer *f)
     column c = {.blanks_min = UINT32_MAX};
     for (size_t i = 0; i < f->count; i++) {
         f->items[i] = scan_item(f->lines[f->active[i]], f->at[i]);
-        if (f->items[i].kind == ITEM_LEVEL && f->has_level) f->items[i].kind = ITEM_NAME; /* a record has one */
+        if (f->items[i].kind == ITEM_LEVEL && f->has_level)
+            f->items[i].kind = ITEM_NAME; /* a record has one */
         counts[f->items[i].kind]++;
     }
     c.kind = choose_kind(f, counts, f->count);
@@ -287,7 +311,8 @@ static bool cut_header(infer *f)
     size_t end = f->column_count;
     bool time = false, level = false, app = false;
     unsigned pipes = 0;
-    while (end > 0 && !f->columns[end - 1].is_anchor) end--;
+    while (end > 0 && !f->columns[end - 1].is_anchor)
+        end--;
     for (size_t i = 0; i < end; i++) {
         const column *c = &f->columns[i];
         time |= c->kind == ITEM_TIME || c->kind == ITEM_EPOCH || c->inner_time;
@@ -296,11 +321,13 @@ static bool cut_header(infer *f)
         pipes += c->kind == ITEM_PIPE;
     }
     f->column_count = end;
-    bool starts = end && (f->columns[0].kind == ITEM_TIME || f->columns[0].kind == ITEM_EPOCH || f->columns[0].kind == ITEM_LEVEL || f->columns[0].inner_time ||
+    bool starts = end && (f->columns[0].kind == ITEM_TIME || f->columns[0].kind == ITEM_EPOCH ||
+                          f->columns[0].kind == ITEM_LEVEL || f->columns[0].inner_time ||
                           f->columns[0].inner_level);
     if (f->strict) return starts;
     /* A level alone must open the line; so must an app. */
-    return time || pipes >= 2 || (level && starts) || (app && f->columns[0].kind == ITEM_APP && end >= 2);
+    return time || pipes >= 2 || (level && starts) ||
+           (app && f->columns[0].kind == ITEM_APP && end >= 2);
 }
 
 /* Lines that go on with their message at these positions: blanks there? */
@@ -315,7 +342,8 @@ static void message_gap(infer *f, const lm_str *lines, size_t count)
         const uint8_t *p = line.ptr + f->kept_at[i], *end = end_of(line);
         uint32_t n = 0;
         if (p >= end) continue;
-        while (p + n < end && lm_is_blank(p[n])) n++;
+        while (p + n < end && lm_is_blank(p[n]))
+            n++;
         if (n < f->gap_min) f->gap_min = n;
         if (n > f->gap_max) f->gap_max = n;
     }
@@ -329,10 +357,12 @@ static bool logger_tail(const infer *f)
     for (size_t i = 0; i < f->kept_count; i++) {
         lm_str line = f->lines[f->kept[i]];
         const uint8_t *end = end_of(line), *p = end;
-        while (p > line.ptr && (p[-1] == ' ' || p[-1] == '\r')) p--;
+        while (p > line.ptr && (p[-1] == ' ' || p[-1] == '\r'))
+            p--;
         if (p - line.ptr < 6 || p[-1] != ')') continue;
         const uint8_t *q = p - 1;
-        while (q > line.ptr && q[-1] != '(' && !lm_is_blank(q[-1])) q--;
+        while (q > line.ptr && q[-1] != '(' && !lm_is_blank(q[-1]))
+            q--;
         bool open = q - line.ptr >= 2 && q[-1] == '(' && lm_is_blank(q[-2]);
         hits += open && is_dotted((lm_str){q, (size_t)(p - 1 - q)});
     }
@@ -349,7 +379,8 @@ static lm_err infer_alloc(infer *f, lm_arena *arena, size_t count)
     return f->active && f->at && f->kept && f->kept_at && f->items ? LM_OK : lm_mem_err();
 }
 
-lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool is_inner, lm_str *out_pattern)
+lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool is_inner,
+                       lm_str *out_pattern)
 {
     infer *f = lm_arena_alloc(arena, sizeof *f, _Alignof(infer));
     if (!f) return lm_mem_err();
@@ -357,7 +388,8 @@ lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool 
     lm_err err = infer_alloc(f, arena, count);
     if (err) return err;
     for (size_t i = 0; i < count; i++) {
-        bool blank_start = lines[i].len == 0 || lm_is_blank(lines[i].ptr[0]); /* goes on with the line before */
+        bool blank_start =
+            lines[i].len == 0 || lm_is_blank(lines[i].ptr[0]); /* goes on with the line before */
         if (blank_start && !is_inner) continue;
         f->active[f->count] = (uint32_t)i;
         f->at[f->count++] = 0;
@@ -366,7 +398,8 @@ lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool 
     while (f->column_count < COLUMN_MAX && f->count && idle < 6 && next_column(f)) {
         idle++;
         if (!f->columns[f->column_count - 1].is_anchor) continue;
-        if (is_inner && f->count * 4 < begun * 3) { /* all of a field's texts, or nearly, have its header */
+        if (is_inner &&
+            f->count * 4 < begun * 3) { /* all of a field's texts, or nearly, have its header */
             f->column_count = kept_columns;
             break;
         }
@@ -376,7 +409,8 @@ lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool 
         memcpy(f->kept_at, f->at, f->count * sizeof *f->kept_at);
         f->kept_count = f->count;
     }
-    bool enough = is_inner ? f->kept_count * 4 >= begun * 3 : f->kept_count * 20 >= begun || f->kept_count >= 50;
+    bool enough = is_inner ? f->kept_count * 4 >= begun * 3
+                           : f->kept_count * 20 >= begun || f->kept_count >= 50;
     if (!enough || !cut_header(f)) {
         *out_pattern = (lm_str){0};
         return LM_OK;

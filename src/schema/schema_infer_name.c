@@ -1,10 +1,13 @@
-/** Header inference, second half: what stands in brackets, what fields are called, the tree as pattern text. */
+/** Header inference, second half: what stands in brackets, what fields are called, the tree as
+ * pattern text. */
 #include "schema/schema_infer_priv.h"
 
 static lm_str trim(lm_str s)
 {
-    while (s.len && lm_is_blank(s.ptr[0])) s.ptr++, s.len--;
-    while (s.len && lm_is_blank(s.ptr[s.len - 1])) s.len--;
+    while (s.len && lm_is_blank(s.ptr[0]))
+        s.ptr++, s.len--;
+    while (s.len && lm_is_blank(s.ptr[s.len - 1]))
+        s.len--;
     return s;
 }
 
@@ -30,7 +33,8 @@ static bool all_digits(lm_str s)
 static bool is_place(lm_str s)
 {
     size_t at = s.len, colon = 0;
-    while (at > 0 && lm_is_digit(s.ptr[at - 1])) at--;
+    while (at > 0 && lm_is_digit(s.ptr[at - 1]))
+        at--;
     if (at == s.len || at == 0 || s.ptr[at - 1] != '@') return false;
     for (size_t i = 0; i + 1 < at; i++) {
         if (s.ptr[i] == ':') colon = i;
@@ -45,11 +49,14 @@ static content content_of(lm_str raw, lm_time *time)
     if (whole_time(s, time)) return CONTENT_TIME;
     if (s.len && lm_match_level(s.ptr, s.len) == s.len) return CONTENT_LEVEL;
     if (all_digits(s)) return CONTENT_INT;
-    while (word < s.len && !lm_is_blank(s.ptr[word])) word++;
-    if (word && word < s.len && whole_time(trim(lm_str_cut(s, word, s.len)), time)) return CONTENT_WORD_TIME;
+    while (word < s.len && !lm_is_blank(s.ptr[word]))
+        word++;
+    if (word && word < s.len && whole_time(trim(lm_str_cut(s, word, s.len)), time))
+        return CONTENT_WORD_TIME;
     if (is_place(s)) return CONTENT_PLACE;
     size_t digits = 0;
-    while (digits < s.len && lm_is_digit(s.ptr[digits])) digits++;
+    while (digits < s.len && lm_is_digit(s.ptr[digits]))
+        digits++;
     if (digits && digits + 1 < s.len && s.ptr[digits] == ':') return CONTENT_INT_TEXT;
     return CONTENT_TEXT;
 }
@@ -58,11 +65,13 @@ static content content_of(lm_str raw, lm_time *time)
 static lm_str key_of(lm_str s)
 {
     size_t n = 0;
-    while (n < s.len && (lm_is_alpha(s.ptr[n]) || s.ptr[n] == '_')) n++;
+    while (n < s.len && (lm_is_alpha(s.ptr[n]) || s.ptr[n] == '_'))
+        n++;
     if (n < 2 || n >= s.len || n > 24) return (lm_str){0};
     if (s.ptr[n] == ':' || s.ptr[n] == '=') {
         n++;
-        while (n < s.len && s.ptr[n] == ' ') n++;
+        while (n < s.len && s.ptr[n] == ' ')
+            n++;
     } else if (s.ptr[n] == ' ') {
         n++;
     } else {
@@ -87,8 +96,10 @@ static void describe_bracket(infer *f, column *c)
         lm_str raw = inside(&f->items[i]);
         content what = content_of(raw, &time);
         hits[what]++;
-        if (what == CONTENT_TIME || what == CONTENT_WORD_TIME) c->time_rank = time_rank(time.layout);
-        c->padded_inside |= raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]));
+        if (what == CONTENT_TIME || what == CONTENT_WORD_TIME)
+            c->time_rank = time_rank(time.layout);
+        c->padded_inside |=
+            raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]));
         lm_str own = key_of(raw);
         if (i == 0) key = own;
         if (key.len && lm_str_starts(raw, key)) {
@@ -115,16 +126,19 @@ typedef bool (*test_fn)(lm_str text);
 static bool has_upper_only(lm_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (!(s.ptr[i] >= 'A' && s.ptr[i] <= 'Z') && s.ptr[i] != '_' && s.ptr[i] != '-') return false;
+        if (!(s.ptr[i] >= 'A' && s.ptr[i] <= 'Z') && s.ptr[i] != '_' && s.ptr[i] != '-')
+            return false;
     }
     return s.len > 0;
 }
 
 static bool is_file(lm_str s)
 {
-    static const char *const ends[] = {".go", ".py", ".c", ".cc", ".cpp", ".rs", ".js", ".ts", ".java", ".rb", ".php", ".h", ".log"};
+    static const char *const ends[] = {".go", ".py",   ".c",  ".cc",  ".cpp", ".rs", ".js",
+                                       ".ts", ".java", ".rb", ".php", ".h",   ".log"};
     size_t n = s.len;
-    while (n > 0 && lm_is_digit(s.ptr[n - 1])) n--;
+    while (n > 0 && lm_is_digit(s.ptr[n - 1]))
+        n--;
     if (n < s.len && n > 0 && s.ptr[n - 1] == ':') s.len = n - 1;
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         if (lm_str_ends(s, lm_str_of(ends[i]))) return true;
@@ -173,7 +187,8 @@ static bool has_equals(lm_str s)
 
 static bool is_thread(lm_str s)
 {
-    static const char *const words[] = {"main", "hread", "pool", "worker", "Worker", "exec", "nio", "Handler", "handler", "Executor"};
+    static const char *const words[] = {"main", "hread", "pool",    "worker",  "Worker",
+                                        "exec", "nio",   "Handler", "handler", "Executor"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (lm_str_find(s, lm_str_of(words[i])) != SIZE_MAX) return true;
     }
@@ -255,22 +270,36 @@ void lm_infer_describe(infer *f, column *c)
         c->time_rank = 7; /* date and year, no fraction */
         c->name = "timestamp";
         break;
-    case ITEM_LEVEL: c->name = "level"; break;
-    case ITEM_INT: c->name = number_name(f, false); break;
-    case ITEM_NUMBER: c->name = "number"; break;
-    case ITEM_IP: c->name = "client"; break;
-    case ITEM_ID: c->name = "id"; break;
-    case ITEM_APP: c->name = "app"; break;
+    case ITEM_LEVEL:
+        c->name = "level";
+        break;
+    case ITEM_INT:
+        c->name = number_name(f, false);
+        break;
+    case ITEM_NUMBER:
+        c->name = "number";
+        break;
+    case ITEM_IP:
+        c->name = "client";
+        break;
+    case ITEM_ID:
+        c->name = "id";
+        break;
+    case ITEM_APP:
+        c->name = "app";
+        break;
     case ITEM_NAME:
     case ITEM_WORD:
         c->name = word_name(f, c);
         c->literal = f->items[0].text;
         c->is_constant = c->kind == ITEM_NAME;
-        for (size_t i = 1; i < f->count && c->is_constant; i++) c->is_constant = lm_str_equal(f->items[i].text, c->literal);
+        for (size_t i = 1; i < f->count && c->is_constant; i++)
+            c->is_constant = lm_str_equal(f->items[i].text, c->literal);
         break;
     case ITEM_BRACKET:
         describe_bracket(f, c);
-        if (c->content == CONTENT_INT) c->name = number_name(f, true);
+        if (c->content == CONTENT_INT)
+            c->name = number_name(f, true);
         else if (c->content == CONTENT_TEXT)
             c->name = most(f, is_request, true, 50)   ? "request_id"
                       : most(f, is_address, true, 80) ? "client"
@@ -279,9 +308,12 @@ void lm_infer_describe(infer *f, column *c)
                       : has_named(f, "thread")        ? "context"
                       : has_named(f, "logger")        ? "context"
                                                       : "thread";
-        else c->name = NULL;
+        else
+            c->name = NULL;
         break;
-    default: c->literal = f->items[0].text; break;
+    default:
+        c->literal = f->items[0].text;
+        break;
     }
 }
 
@@ -311,7 +343,8 @@ static void put_literal(writer *w, lm_str text)
 static void put_field(writer *w, const char *name, const char *kind)
 {
     unsigned same = 1;
-    for (size_t i = 0; i < w->used_count; i++) same += strcmp(w->used[i], name) == 0;
+    for (size_t i = 0; i < w->used_count; i++)
+        same += strcmp(w->used[i], name) == 0;
     if (w->used_count < sizeof w->used / sizeof w->used[0]) {
         strncpy(w->used[w->used_count], name, sizeof w->used[0] - 1);
         w->used_count++;
@@ -331,8 +364,10 @@ static void put_field(writer *w, const char *name, const char *kind)
 
 static void put_blanks(writer *w, uint32_t min, uint32_t max)
 {
-    if (min > 0) put(w, " ");
-    else if (max > 0) put(w, "% ");
+    if (min > 0)
+        put(w, " ");
+    else if (max > 0)
+        put(w, "% ");
 }
 
 static void put_bracket(writer *w, const column *c, const char *time_name)
@@ -342,14 +377,20 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
     put(w, "[");
     if (c->padded_inside && c->content != CONTENT_TEXT) put(w, "% ");
     switch ((content)c->content) {
-    case CONTENT_TIME: put_field(w, time_name, "time"); break;
+    case CONTENT_TIME:
+        put_field(w, time_name, "time");
+        break;
     case CONTENT_WORD_TIME:
         put_field(w, "source", "word");
         put(w, " ");
         put_field(w, time_name, "time");
         break;
-    case CONTENT_LEVEL: put_field(w, "level", "level"); break;
-    case CONTENT_INT: put_field(w, c->name, "int"); break;
+    case CONTENT_LEVEL:
+        put_field(w, "level", "level");
+        break;
+    case CONTENT_INT:
+        put_field(w, c->name, "int");
+        break;
     case CONTENT_INT_TEXT:
         put_field(w, "pid", "int");
         put(w, ":");
@@ -365,12 +406,16 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
     case CONTENT_KEY:
     case CONTENT_KEY_EMPTY:
         put_literal(w, c->key);
-        for (; n + 1 < sizeof name && n < c->key.len && (lm_is_alpha(c->key.ptr[n]) || c->key.ptr[n] == '_'); n++)
+        for (; n + 1 < sizeof name && n < c->key.len &&
+               (lm_is_alpha(c->key.ptr[n]) || c->key.ptr[n] == '_');
+             n++)
             name[n] = (char)c->key.ptr[n];
         name[n] = 0;
         put_field(w, name, "bracket");
         break;
-    case CONTENT_TEXT: put_field(w, c->name, "bracket"); break;
+    case CONTENT_TEXT:
+        put_field(w, c->name, "bracket");
+        break;
     }
     if (c->padded_inside && c->content != CONTENT_TEXT) put(w, "% ");
     put(w, "]");
@@ -391,34 +436,54 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
         size_t n = 0;
         for (; n + 1 < sizeof name && n < key->literal.len; n++) {
             uint8_t b = key->literal.ptr[n];
-            name[n] = lm_is_alpha(b) || lm_is_digit(b) || b == '_' || b == '.' || b == '-' ? (char)b : '_';
+            name[n] = lm_is_alpha(b) || lm_is_digit(b) || b == '_' || b == '.' || b == '-' ? (char)b
+                                                                                           : '_';
         }
         name[n] = 0;
         put_field(w, name, "word");
         return;
     }
     switch (c->kind) {
-    case ITEM_TIME: put_field(w, time_name, "time"); break;
-    case ITEM_EPOCH: put_field(w, time_name, "epoch"); break;
-    case ITEM_LEVEL: put_field(w, "level", "level"); break;
-    case ITEM_INT: put_field(w, c->name, "int"); break;
-    case ITEM_NUMBER: put_field(w, c->name, "number"); break;
-    case ITEM_IP: put_field(w, c->name, "ip"); break;
+    case ITEM_TIME:
+        put_field(w, time_name, "time");
+        break;
+    case ITEM_EPOCH:
+        put_field(w, time_name, "epoch");
+        break;
+    case ITEM_LEVEL:
+        put_field(w, "level", "level");
+        break;
+    case ITEM_INT:
+        put_field(w, c->name, "int");
+        break;
+    case ITEM_NUMBER:
+        put_field(w, c->name, "number");
+        break;
+    case ITEM_IP:
+        put_field(w, c->name, "ip");
+        break;
     case ITEM_ID:
     case ITEM_NAME:
-    case ITEM_WORD: put_field(w, c->name, "word"); break;
+    case ITEM_WORD:
+        put_field(w, c->name, "word");
+        break;
     case ITEM_APP:
         put_field(w, c->name, "word");
         put(w, "[");
         put_field(w, "pid", "int");
         put(w, "]");
         break;
-    case ITEM_BRACKET: put_bracket(w, c, time_name); break;
-    case ITEM_DASH:
-        if (index == 0) put_field(w, "label", "word"); /* a dash in front stands for "nothing" */
-        else put(w, "-");
+    case ITEM_BRACKET:
+        put_bracket(w, c, time_name);
         break;
-    default: put_literal(w, c->literal);
+    case ITEM_DASH:
+        if (index == 0)
+            put_field(w, "label", "word"); /* a dash in front stands for "nothing" */
+        else
+            put(w, "-");
+        break;
+    default:
+        put_literal(w, c->literal);
     }
 }
 
@@ -431,7 +496,8 @@ lm_err lm_infer_write(infer *f, lm_str *out_pattern)
         if (rank && (best == SIZE_MAX || rank > f->columns[best].time_rank)) best = i;
     }
     lm_buf_init(&w.out, f->arena->mem);
-    for (size_t i = 0; i < f->column_count; i++) put_column(&w, f, i, best);
+    for (size_t i = 0; i < f->column_count; i++)
+        put_column(&w, f, i, best);
     put_blanks(&w, f->gap_min, f->gap_max);
     put(&w, "%m");
     if (f->has_logger_tail) put(&w, " (%c)");

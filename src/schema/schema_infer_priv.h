@@ -1,4 +1,5 @@
-/** Inside header inference: columns being built. schema_infer.c finds them, schema_infer_name.c names and writes them. */
+/** Inside header inference: columns being built. schema_infer.c finds them, schema_infer_name.c
+ * names and writes them. */
 #ifndef SCHEMA_INFER_PRIV_H
 #define SCHEMA_INFER_PRIV_H
 
@@ -7,52 +8,75 @@
 enum { COLUMN_MAX = 24 };
 
 typedef enum item_kind {
-    ITEM_END, ITEM_TIME, ITEM_LEVEL, ITEM_INT, ITEM_NUMBER, ITEM_IP, ITEM_ID, ITEM_NAME, ITEM_APP, ITEM_BRACKET,
-    ITEM_DASH, ITEM_PIPE, ITEM_COLON, ITEM_COMMA, ITEM_EPOCH, ITEM_WORD /* several of these */, ITEM_OTHER, ITEM_KINDS
+    ITEM_END,
+    ITEM_TIME,
+    ITEM_LEVEL,
+    ITEM_INT,
+    ITEM_NUMBER,
+    ITEM_IP,
+    ITEM_ID,
+    ITEM_NAME,
+    ITEM_APP,
+    ITEM_BRACKET,
+    ITEM_DASH,
+    ITEM_PIPE,
+    ITEM_COLON,
+    ITEM_COMMA,
+    ITEM_EPOCH,
+    ITEM_WORD /* several of these */,
+    ITEM_OTHER,
+    ITEM_KINDS
 } item_kind;
 
 /** What stands at one place of one line. */
 typedef struct item {
     item_kind kind;
     lm_str text;
-    uint32_t blanks;  /* before it */
-    uint16_t layout;  /* TIME */
-    bool dotted;      /* NAME: words with dots between */
-    bool tab;         /* a tab before it */
+    uint32_t blanks; /* before it */
+    uint16_t layout; /* TIME */
+    bool dotted;     /* NAME: words with dots between */
+    bool tab;        /* a tab before it */
 } item;
 
 /** What stands inside brackets. */
 typedef enum content {
-    CONTENT_TEXT, CONTENT_TIME, CONTENT_WORD_TIME, CONTENT_LEVEL, CONTENT_INT, CONTENT_INT_TEXT, CONTENT_PLACE,
-    CONTENT_KEY, CONTENT_KEY_EMPTY
+    CONTENT_TEXT,
+    CONTENT_TIME,
+    CONTENT_WORD_TIME,
+    CONTENT_LEVEL,
+    CONTENT_INT,
+    CONTENT_INT_TEXT,
+    CONTENT_PLACE,
+    CONTENT_KEY,
+    CONTENT_KEY_EMPTY
 } content;
 
 /** One column: the same kind of item in (nearly) all lines. */
 typedef struct column {
     item_kind kind;
-    uint32_t count;        /* lines that have it */
+    uint32_t count; /* lines that have it */
     uint32_t dotted, blank_after, glued_after, tab_after, wide_after;
     uint32_t blanks_min, blanks_max; /* before it */
     bool is_anchor;
     bool inner_time, inner_level;
-    bool padded_inside;    /* brackets: blanks around the content */
-    bool is_constant;      /* NAME: the same text in all lines */
-    bool is_key;           /* `key: value`: this is the key */
-    uint8_t content;       /* brackets */
-    uint8_t time_rank;     /* how good a record's time this is */
-    lm_str key;            /* brackets with `key ` in front: that text, separator included */
-    lm_str literal;        /* DASH, PIPE, COLON, COMMA: the byte */
-    const char *name;      /* of the field */
+    bool padded_inside; /* brackets: blanks around the content */
+    bool is_constant;   /* NAME: the same text in all lines */
+    bool is_key;        /* `key: value`: this is the key */
+    uint8_t content;    /* brackets */
+    uint8_t time_rank;  /* how good a record's time this is */
+    lm_str key;         /* brackets with `key ` in front: that text, separator included */
+    lm_str literal;     /* DASH, PIPE, COLON, COMMA: the byte */
+    const char *name;   /* of the field */
 } column;
 
 typedef struct infer {
     const lm_str *lines;
     lm_arena *arena;
-    uint32_t *active;      /* lines that fit so far */
-    size_t *at;            /* where each goes on */
-    item *items;           /* of the column at hand */
+    uint32_t *active; /* lines that fit so far */
+    size_t *at;       /* where each goes on */
+    item *items;      /* of the column at hand */
     size_t count;
-    uint32_t *kept;        /* active and at as of the last anchor */
+    uint32_t *kept; /* active and at as of the last anchor */
     size_t *kept_at;
     size_t kept_count;
     column columns[COLUMN_MAX];

@@ -1,13 +1,15 @@
 /**
  * One line of JSON -> fields with dotted paths.
  *
- * A tokenizer of our own: strict about structure (brackets, commas, colons, literals, numbers), lenient about what stands in
- * strings. Values are slices of the line: quotes taken off, escapes left as they are. Objects become `a.b`, array elements
- * `a[3]`; an empty object or array is a value. The same code reads JSON whose quotes are written "" (a CSV cell) or \" (a
- * string in JSON), see enum lm_quoting.
+ * A tokenizer of our own: strict about structure (brackets, commas, colons, literals, numbers),
+ * lenient about what stands in strings. Values are slices of the line: quotes taken off, escapes
+ * left as they are. Objects become `a.b`, array elements `a[3]`; an empty object or array is a
+ * value. The same code reads JSON whose quotes are written "" (a CSV cell) or \" (a string in
+ * JSON), see enum lm_quoting.
  *
- * Keys are looked up in the schema's trie of paths. Lines of one program have their keys in one order, so the trie remembers
- * which child was seen first and what stood behind each; the guess is compared before anything is hashed.
+ * Keys are looked up in the schema's trie of paths. Lines of one program have their keys in one
+ * order, so the trie remembers which child was seen first and what stood behind each; the guess is
+ * compared before anything is hashed.
  */
 #include "schema/schema_priv.h"
 
@@ -25,7 +27,8 @@ typedef struct place {
 
 static void skip_space(scan *s)
 {
-    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r')) s->p++;
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
+        s->p++;
 }
 
 static size_t quote_len(uint8_t quoting)
@@ -36,9 +39,12 @@ static size_t quote_len(uint8_t quoting)
 static bool at_quote(const scan *s, const uint8_t *p)
 {
     switch (s->quoting) {
-    case LM_QUOTE_CSV: return s->end - p >= 2 && p[0] == '"' && p[1] == '"';
-    case LM_QUOTE_ESCAPED: return s->end - p >= 2 && p[0] == '\\' && p[1] == '"';
-    default: return p < s->end && *p == '"';
+    case LM_QUOTE_CSV:
+        return s->end - p >= 2 && p[0] == '"' && p[1] == '"';
+    case LM_QUOTE_ESCAPED:
+        return s->end - p >= 2 && p[0] == '\\' && p[1] == '"';
+    default:
+        return p < s->end && *p == '"';
     }
 }
 
@@ -50,7 +56,8 @@ static bool take_string(scan *s, lm_str *out)
         const uint8_t *q = memchr(p, '"', (size_t)(s->end - p));
         if (!q) return false;
         const uint8_t *back = q;
-        while (back > p && back[-1] == '\\') back--;
+        while (back > p && back[-1] == '\\')
+            back--;
         size_t slashes = (size_t)(q - back);
         if (s->quoting == LM_QUOTE_PLAIN && slashes % 2 == 0) {
             *out = (lm_str){begin, (size_t)(q - begin)};
@@ -79,8 +86,10 @@ static bool take_literal(scan *s, lm_str *out)
 {
     const uint8_t *p = s->p;
     size_t left = (size_t)(s->end - p), n = 0;
-    if (left >= 4 && (memcmp(p, "true", 4) == 0 || memcmp(p, "null", 4) == 0)) n = 4;
-    else if (left >= 5 && memcmp(p, "false", 5) == 0) n = 5;
+    if (left >= 4 && (memcmp(p, "true", 4) == 0 || memcmp(p, "null", 4) == 0))
+        n = 4;
+    else if (left >= 5 && memcmp(p, "false", 5) == 0)
+        n = 5;
     *out = (lm_str){p, n};
     s->p += n;
     return n != 0;
@@ -91,18 +100,21 @@ static bool take_number(scan *s, lm_str *out)
     const uint8_t *p = s->p, *begin = p;
     if (p < s->end && *p == '-') p++;
     const uint8_t *whole = p;
-    while (p < s->end && lm_is_digit(*p)) p++;
+    while (p < s->end && lm_is_digit(*p))
+        p++;
     if (p == whole) return false;
     if (p < s->end && *p == '.') {
         const uint8_t *part = ++p;
-        while (p < s->end && lm_is_digit(*p)) p++;
+        while (p < s->end && lm_is_digit(*p))
+            p++;
         if (p == part) return false;
     }
     if (p < s->end && (*p | 0x20) == 'e') {
         p++;
         if (p < s->end && (*p == '+' || *p == '-')) p++;
         const uint8_t *power = p;
-        while (p < s->end && lm_is_digit(*p)) p++;
+        while (p < s->end && lm_is_digit(*p))
+            p++;
         if (p == power) return false;
     }
     *out = (lm_str){begin, (size_t)(p - begin)};
@@ -126,10 +138,12 @@ static lm_str join(lm_parse *parse, lm_str prefix, lm_str key, uint32_t index)
     } else {
         uint8_t digits[12];
         size_t count = 0;
-        do digits[count++] = (uint8_t)('0' + index % 10);
+        do
+            digits[count++] = (uint8_t)('0' + index % 10);
         while ((index /= 10) != 0);
         p[n++] = '[';
-        while (count) p[n++] = digits[--count];
+        while (count)
+            p[n++] = digits[--count];
         p[n++] = ']';
     }
     return (lm_str){p, n};
@@ -144,11 +158,15 @@ static place step(scan *s, place where, lm_str key, uint32_t index, uint32_t *pr
     if (where.path != NO_INDEX) {
         const lm_path *paths = schema->paths;
         uint32_t guess = *previous == NO_INDEX ? paths[where.path].child : paths[*previous].sibling;
-        if (guess != NO_INDEX && paths[guess].index == index && lm_str_equal(paths[guess].key, key)) child = guess;
-        else child = lm_schema_path(schema, where.path, key, index, parse->learning, &parse->err);
+        if (guess != NO_INDEX && paths[guess].index == index && lm_str_equal(paths[guess].key, key))
+            child = guess;
+        else
+            child = lm_schema_path(schema, where.path, key, index, parse->learning, &parse->err);
         if (parse->learning && child != NO_INDEX && guess == NO_INDEX) {
-            if (*previous == NO_INDEX) parse->learning->paths[where.path].child = child;
-            else parse->learning->paths[*previous].sibling = child;
+            if (*previous == NO_INDEX)
+                parse->learning->paths[where.path].child = child;
+            else
+                parse->learning->paths[*previous].sibling = child;
         }
     }
     if (child != NO_INDEX) {
@@ -161,8 +179,10 @@ static place step(scan *s, place where, lm_str key, uint32_t index, uint32_t *pr
 
 static void emit(scan *s, place where, lm_str value)
 {
-    if (where.path == NO_INDEX) lm_parse_emit_new(s->parse, where.name, value);
-    else lm_parse_emit_path(s->parse, where.path, value);
+    if (where.path == NO_INDEX)
+        lm_parse_emit_new(s->parse, where.name, value);
+    else
+        lm_parse_emit_path(s->parse, where.path, value);
 }
 
 static bool take_value(scan *s, place where, unsigned depth);
@@ -248,17 +268,21 @@ bool lm_json_line(lm_parse *parse, uint32_t root, lm_str text)
 {
     if (text.len < 2 || text.ptr[0] != '{') return try_as(parse, root, text, LM_QUOTE_PLAIN);
     size_t at = 1;
-    while (at < text.len && lm_is_blank(text.ptr[at])) at++;
+    while (at < text.len && lm_is_blank(text.ptr[at]))
+        at++;
     bool csv = at + 1 < text.len && text.ptr[at] == '"' && text.ptr[at + 1] == '"';
     bool escaped = at + 1 < text.len && text.ptr[at] == '\\' && text.ptr[at + 1] == '"';
     if (escaped) return try_as(parse, root, text, LM_QUOTE_ESCAPED);
-    return (csv && try_as(parse, root, text, LM_QUOTE_CSV)) || try_as(parse, root, text, LM_QUOTE_PLAIN);
+    return (csv && try_as(parse, root, text, LM_QUOTE_CSV)) ||
+           try_as(parse, root, text, LM_QUOTE_PLAIN);
 }
 
 size_t lm_json_find(lm_str text, size_t from)
 {
     size_t end = text.len;
-    while (end > from && (lm_is_blank(text.ptr[end - 1]) || text.ptr[end - 1] == '\r' || text.ptr[end - 1] == '\n')) end--;
+    while (end > from && (lm_is_blank(text.ptr[end - 1]) || text.ptr[end - 1] == '\r' ||
+                          text.ptr[end - 1] == '\n'))
+        end--;
     if (end - from >= 2 && text.ptr[end - 2] == '\\' && text.ptr[end - 1] == 'n') end -= 2;
     if (end < from + 2 || text.ptr[end - 1] != '}') return SIZE_MAX;
     for (size_t at = from; at + 1 < end; at++) {

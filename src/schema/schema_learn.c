@@ -1,15 +1,18 @@
 /**
  * Lines -> formats and statistics.
  *
- *   block of lines --parse, learning--> fits: statistics of their fields
- *                                   --> misfits: kept as a sample
- *   sample --search--> formats: JSON, rows with a header, named formats, logfmt, then headers inferred from what is left
- *                      the sample's lines that fit now are counted
- *   fields --look inside--> JSON, key=value pairs, or a header of its own in a field's text; the block's lines are read again
- *                      for the statistics of the new inner fields alone
+ *   block --parse, learning--> fits: statistics of their fields
+ *                          --> misfits: kept as a sample
  *
- * A search costs about as much as a few hundred parses, so it runs when misfits are new: at first at once, then each time as
- * many have come as were searched before. All of it is a function of the lines and of how they were cut into calls.
+ *   sample --search--> JSON, rows with a header, named formats, logfmt, then inferred headers;
+ *                      the sample's lines that fit now are counted
+ *
+ *   fields --look inside--> JSON, key=value pairs, or a header in a field's text; the block is
+ *                      read again for the statistics of the new inner fields alone
+ *
+ * A search costs about as much as a few hundred parses, so it runs when misfits are new: at first
+ * at once, then each time as many have come as were searched before. All of it is a function of the
+ * lines and of how they were cut into calls.
  */
 #include "schema/schema_priv.h"
 
@@ -17,12 +20,13 @@ enum { BLOCK_LINES = 512, INFERRED_MAX = 12, INNER_ROUNDS = 3 };
 
 typedef struct learner {
     lm_schema *schema;
-    lm_arena arena;    /* fields of the line at hand */
+    lm_arena arena; /* fields of the line at hand */
     lm_fields fields;
     uint32_t *ids;
 } learner;
 
-/* Parse one line and count it. min_field: only fields from there on are counted, and the line itself is not. */
+/* Parse one line and count it. min_field: only fields from there on are counted, and the line
+ * itself is not. */
 static lm_err learn_line(learner *l, lm_str line, uint32_t min_field, bool *out_fits)
 {
     lm_parse parse;
@@ -47,10 +51,11 @@ static lm_err learn_line(learner *l, lm_str line, uint32_t min_field, bool *out_
 static lm_err sample_add(lm_schema *schema, lm_str line)
 {
     schema->misfit_count++;
-    bool full = schema->sample_count == SAMPLE_LINES_MAX || schema->sample_bytes + line.len > SAMPLE_BYTES;
+    bool full =
+        schema->sample_count == SAMPLE_LINES_MAX || schema->sample_bytes + line.len > SAMPLE_BYTES;
     if (full || line.len > SAMPLE_LINE_BYTES) return LM_OK;
-    lm_err err = lm_vec_grow(schema->mem, &schema->sample, &schema->sample_cap, schema->sample_count + 1,
-                             sizeof *schema->sample);
+    lm_err err = lm_vec_grow(schema->mem, &schema->sample, &schema->sample_cap,
+                             schema->sample_count + 1, sizeof *schema->sample);
     if (err) return err;
     uint8_t *p = lm_arena_copy(&schema->sample_arena, line.ptr, line.len);
     if (!p) return lm_mem_err();
@@ -63,10 +68,10 @@ static lm_err sample_add(lm_schema *schema, lm_str line)
 
 typedef struct search {
     lm_schema *schema;
-    lm_schema *scratch;        /* all named formats */
+    lm_schema *scratch; /* all named formats */
     lm_fields fields;
     lm_arena arena;
-    lm_str *lines;             /* of the sample, those that nothing explains yet */
+    lm_str *lines; /* of the sample, those that nothing explains yet */
     size_t count;
     bool found;
 } search;
@@ -78,10 +83,14 @@ static bool fits(search *s, const lm_schema *schema, uint32_t format, lm_str lin
     const lm_format *f = &schema->formats[format];
     if (line.len == 0 || !lm_set_has(f->first, line.ptr[0])) return false;
     switch ((lm_engine)f->engine) {
-    case LM_ENGINE_TREE: return lm_match_line(&parse, f, line);
-    case LM_ENGINE_JSON: return lm_json_line(&parse, f->root, line);
-    case LM_ENGINE_LOGFMT: return lm_logfmt_line(&parse, f->root, line);
-    case LM_ENGINE_ROW: return lm_row_line(&parse, f, line);
+    case LM_ENGINE_TREE:
+        return lm_match_line(&parse, f, line);
+    case LM_ENGINE_JSON:
+        return lm_json_line(&parse, f->root, line);
+    case LM_ENGINE_LOGFMT:
+        return lm_logfmt_line(&parse, f->root, line);
+    case LM_ENGINE_ROW:
+        return lm_row_line(&parse, f, line);
     }
     return false;
 }
@@ -113,7 +122,8 @@ static bool has_engine(const lm_schema *schema, lm_engine engine)
 
 static bool is_object(lm_str line)
 {
-    return line.len >= 2 && line.ptr[0] == '{' && (line.ptr[1] == '"' || line.ptr[1] == ' ' || line.ptr[1] == '}');
+    return line.len >= 2 && line.ptr[0] == '{' &&
+           (line.ptr[1] == '"' || line.ptr[1] == ' ' || line.ptr[1] == '}');
 }
 
 static lm_err search_engine(search *s, lm_engine engine)
@@ -145,22 +155,27 @@ static lm_err search_directives(search *s)
     lm_str names[COLUMNS_MAX];
     for (size_t i = 0; i < s->count; i++) {
         lm_str line = s->lines[i];
-        bool zeek = lm_str_starts(line, LM_STR("#fields")) && line.len > 8 && !lm_is_alpha(line.ptr[7]);
+        bool zeek =
+            lm_str_starts(line, LM_STR("#fields")) && line.len > 8 && !lm_is_alpha(line.ptr[7]);
         bool w3c = lm_str_starts(line, LM_STR("#Fields:"));
         if (!zeek && !w3c) continue;
         lm_str rest = lm_str_cut(line, 8, line.len);
-        while (rest.len && lm_is_blank(rest.ptr[0])) rest.ptr++, rest.len--;
+        while (rest.len && lm_is_blank(rest.ptr[0]))
+            rest.ptr++, rest.len--;
         uint8_t delimiter = zeek ? line.ptr[7] : memchr(rest.ptr, '\t', rest.len) ? '\t' : ' ';
         size_t count = lm_row_cut(rest, delimiter, false, names, COLUMNS_MAX);
-        while (count != SIZE_MAX && count > 1 && names[count - 1].len == 0) count--; /* a blank at the end */
+        while (count != SIZE_MAX && count > 1 && names[count - 1].len == 0)
+            count--; /* a blank at the end */
         if (count == SIZE_MAX || count < 2 || s->schema->format_count == FORMAT_COUNT_MAX) continue;
         bool known = false;
         for (size_t k = 0; k < s->schema->format_count; k++) {
-            known |= s->schema->formats[k].engine == LM_ENGINE_ROW && lm_str_equal(s->schema->formats[k].header, line);
+            known |= s->schema->formats[k].engine == LM_ENGINE_ROW &&
+                     lm_str_equal(s->schema->formats[k].header, line);
         }
         if (known) continue;
         uint32_t format;
-        lm_err err = lm_row_add(s->schema, zeek ? LM_STR("zeek") : LM_STR("w3c"), line, delimiter, w3c, true, names, count, &format);
+        lm_err err = lm_row_add(s->schema, zeek ? LM_STR("zeek") : LM_STR("w3c"), line, delimiter,
+                                w3c, true, names, count, &format);
         if (err == LM_E_LIMIT) continue;
         if (err) return err;
         if (zeek) lm_row_zeek_types(s->schema, format, s->lines, s->count);
@@ -173,7 +188,9 @@ static lm_err search_directives(search *s)
 
 static bool is_column_name(lm_str cell)
 {
-    if (cell.len == 0 || cell.len > 64 || !(lm_is_alpha(cell.ptr[0]) || cell.ptr[0] == '_' || cell.ptr[0] == '@')) return false;
+    if (cell.len == 0 || cell.len > 64 ||
+        !(lm_is_alpha(cell.ptr[0]) || cell.ptr[0] == '_' || cell.ptr[0] == '@'))
+        return false;
     for (size_t i = 0; i < cell.len; i++) {
         uint8_t c = cell.ptr[i];
         if (!lm_is_alpha(c) && !lm_is_digit(c) && !memchr("_-. ()/@#%$", c, 11)) return false;
@@ -187,15 +204,18 @@ static lm_err search_header_row(search *s)
     static const uint8_t delimiters[] = {',', '\t', ';', '|'};
     lm_str names[COLUMNS_MAX], cells[COLUMNS_MAX];
     lm_schema *schema = s->schema;
-    if (schema->line_count > 0 || s->count < 2 || s->lines[0].ptr != schema->sample[0].ptr) return LM_OK;
+    if (schema->line_count > 0 || s->count < 2 || s->lines[0].ptr != schema->sample[0].ptr)
+        return LM_OK;
     for (size_t d = 0; d < sizeof delimiters; d++) {
         lm_str header = s->lines[0];
-        size_t count = lm_row_cut(header, delimiters[d], true, names, COLUMNS_MAX), same = 0, other = 0;
+        size_t count = lm_row_cut(header, delimiters[d], true, names, COLUMNS_MAX), same = 0,
+               other = 0;
         if (count == SIZE_MAX || count < 2) continue;
         bool good = true;
         for (size_t i = 0; i < count && good; i++) {
             good = is_column_name(names[i]);
-            for (size_t k = 0; k < i && good; k++) good = !lm_str_equal(names[i], names[k]);
+            for (size_t k = 0; k < i && good; k++)
+                good = !lm_str_equal(names[i], names[k]);
         }
         for (size_t i = 1; good && i < s->count; i++) {
             same += lm_row_cut(s->lines[i], delimiters[d], true, cells, COLUMNS_MAX) == count;
@@ -203,8 +223,8 @@ static lm_err search_header_row(search *s)
         }
         if (!good || same * 10 < other * 8 || same < 1) continue;
         uint32_t format;
-        lm_err err = lm_row_add(schema, delimiters[d] == '\t' ? LM_STR("tsv") : LM_STR("csv"), header, delimiters[d], true, false,
-                                names, count, &format);
+        lm_err err = lm_row_add(schema, delimiters[d] == '\t' ? LM_STR("tsv") : LM_STR("csv"),
+                                header, delimiters[d], true, false, names, count, &format);
         if (err) return err == LM_E_LIMIT ? LM_OK : err;
         (void)explain(s, format); /* it does: counted above */
         return LM_OK;
@@ -215,7 +235,8 @@ static lm_err search_header_row(search *s)
 static bool has_pattern(const lm_schema *schema, lm_str pattern)
 {
     for (size_t i = 0; i < schema->format_count; i++) {
-        if (!schema->formats[i].is_inner && lm_str_equal(schema->formats[i].pattern, pattern)) return true;
+        if (!schema->formats[i].is_inner && lm_str_equal(schema->formats[i].pattern, pattern))
+            return true;
     }
     return false;
 }
@@ -226,7 +247,8 @@ static lm_err scratch_make(search *s)
     for (size_t i = 0; !err && i < lm_named_count(); i++) {
         const lm_named *named = lm_named_at(i);
         uint32_t format;
-        err = lm_pattern_add(s->scratch, lm_str_of(named->name), lm_str_of(named->pattern), LM_ORIGIN_NAMED, (lm_str){0}, &format);
+        err = lm_pattern_add(s->scratch, lm_str_of(named->name), lm_str_of(named->pattern),
+                             LM_ORIGIN_NAMED, (lm_str){0}, &format);
     }
     return err;
 }
@@ -238,7 +260,8 @@ static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
     for (size_t i = 0; i < s->count; i++) {
         for (uint32_t k = 0; k < lm_named_count(); k++) {
             uint8_t weight = lm_named_at(k)->weight;
-            if (weight < weight_min || weight > weight_max || !fits(s, s->scratch, k, s->lines[i])) continue;
+            if (weight < weight_min || weight > weight_max || !fits(s, s->scratch, k, s->lines[i]))
+                continue;
             hits[k]++;
             break;
         }
@@ -248,9 +271,12 @@ static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
         const lm_named *named = lm_named_at(k);
         size_t need = named->weight >= 9 ? 1 : total < 8 ? 1 : total / 50 + 2;
         lm_str pattern = lm_str_of(named->pattern);
-        if (hits[k] < need || has_pattern(s->schema, pattern) || s->schema->format_count == FORMAT_COUNT_MAX) continue;
+        if (hits[k] < need || has_pattern(s->schema, pattern) ||
+            s->schema->format_count == FORMAT_COUNT_MAX)
+            continue;
         uint32_t format;
-        lm_err err = lm_pattern_add(s->schema, lm_str_of(named->name), pattern, LM_ORIGIN_NAMED, (lm_str){0}, &format);
+        lm_err err = lm_pattern_add(s->schema, lm_str_of(named->name), pattern, LM_ORIGIN_NAMED,
+                                    (lm_str){0}, &format);
         if (err == LM_E_LIMIT) continue;
         if (err) return err;
         s->schema->formats[format].weight = named->weight;
@@ -259,21 +285,27 @@ static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
     return LM_OK;
 }
 
-/* Without the part between, longer is shorter: then that part is optional, and both are one tree. The part must stand in
- * brackets, so that trying it first cannot swallow what is not it. */
+/* Without the part between, longer is shorter: then that part is optional, and both are one tree.
+ * The part must stand in brackets, so that trying it first cannot swallow what is not it. */
 static bool merge_optional(lm_arena *arena, lm_str longer, lm_str shorter, lm_str *out)
 {
     size_t pre = 0;
     if (longer.len <= shorter.len) return false;
-    while (pre < shorter.len && longer.ptr[pre] == shorter.ptr[pre]) pre++;
-    while (pre > 0 && longer.ptr[pre] != '[') pre--;
+    while (pre < shorter.len && longer.ptr[pre] == shorter.ptr[pre])
+        pre++;
+    while (pre > 0 && longer.ptr[pre] != '[')
+        pre--;
     size_t extra = longer.len - shorter.len;
-    lm_str tail = lm_str_cut(shorter, pre, shorter.len), part = lm_str_cut(longer, pre, pre + extra);
-    bool opens = part.ptr[0] == '[' && (pre == 0 || longer.ptr[pre - 1] == ' ' || longer.ptr[pre - 1] == ']');
-    if (!opens || !lm_str_ends(longer, tail) || lm_str_find(part, LM_STR("%(")) != SIZE_MAX) return false;
+    lm_str tail = lm_str_cut(shorter, pre, shorter.len),
+           part = lm_str_cut(longer, pre, pre + extra);
+    bool opens = part.ptr[0] == '[' &&
+                 (pre == 0 || longer.ptr[pre - 1] == ' ' || longer.ptr[pre - 1] == ']');
+    if (!opens || !lm_str_ends(longer, tail) || lm_str_find(part, LM_STR("%(")) != SIZE_MAX)
+        return false;
     int depth = 0;
     for (size_t i = 0; i < part.len; i++) {
-        depth += (part.ptr[i] == '[' || part.ptr[i] == '{') - (part.ptr[i] == ']' || part.ptr[i] == '}');
+        depth +=
+            (part.ptr[i] == '[' || part.ptr[i] == '{') - (part.ptr[i] == ']' || part.ptr[i] == '}');
         if (depth < 0) return false;
     }
     uint8_t *p = depth == 0 ? lm_arena_alloc(arena, longer.len + 8, 1) : NULL;
@@ -288,22 +320,26 @@ static bool merge_optional(lm_arena *arena, lm_str longer, lm_str shorter, lm_st
     return true;
 }
 
-/* The headers of what is left, one after the other; found in the scratch schema first, so that they can be merged. */
+/* The headers of what is left, one after the other; found in the scratch schema first, so that they
+ * can be merged. */
 static lm_err infer_patterns(search *s, lm_str patterns[INFERRED_MAX], size_t *out_count)
 {
-    size_t total = s->schema->sample_count, need = total < 20 ? 1 : total / 20 + 2; /* the rest waits for more of its kind */
+    size_t total = s->schema->sample_count,
+           need = total < 20 ? 1 : total / 20 + 2; /* the rest waits for more of its kind */
     while (*out_count < INFERRED_MAX && s->count && s->scratch->format_count < FORMAT_COUNT_MAX) {
         lm_str pattern = {0}, merged;
         lm_err err = lm_infer_header(&s->arena, s->lines, s->count, false, &pattern);
         if (err) return err;
         if (pattern.len == 0 || has_pattern(s->schema, pattern)) return LM_OK;
         uint32_t format;
-        err = lm_pattern_add(s->scratch, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, (lm_str){0}, &format);
+        err = lm_pattern_add(s->scratch, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED,
+                             (lm_str){0}, &format);
         if (err) return err == LM_E_LIMIT ? LM_OK : err;
         if (explain_as(s, s->scratch, format) < need) return LM_OK;
         bool joined = false;
         for (size_t i = 0; i < *out_count && !joined; i++) {
-            joined = merge_optional(&s->arena, patterns[i], pattern, &merged) || merge_optional(&s->arena, pattern, patterns[i], &merged);
+            joined = merge_optional(&s->arena, patterns[i], pattern, &merged) ||
+                     merge_optional(&s->arena, pattern, patterns[i], &merged);
             if (joined) patterns[i] = merged;
         }
         if (!joined) patterns[(*out_count)++] = pattern;
@@ -318,11 +354,15 @@ static lm_err search_inferred(search *s)
     lm_err err = infer_patterns(s, patterns, &count);
     for (size_t i = 0; i < count && !err; i++) {
         uint32_t format;
-        err = lm_pattern_add(s->schema, LM_STR("inferred"), patterns[i], LM_ORIGIN_INFERRED, (lm_str){0}, &format);
+        err = lm_pattern_add(s->schema, LM_STR("inferred"), patterns[i], LM_ORIGIN_INFERRED,
+                             (lm_str){0}, &format);
         if (err) return err == LM_E_LIMIT ? LM_OK : err;
         /* Richer trees are tried before plainer ones, all of them behind the named formats. */
         uint32_t nodes = s->schema->formats[format].node_count;
-        s->schema->formats[format].weight = (uint8_t)(nodes < 4 ? 1 : nodes < 8 ? 2 : nodes < 14 ? 3 : 4);
+        s->schema->formats[format].weight = (uint8_t)(nodes < 4    ? 1
+                                                      : nodes < 8  ? 2
+                                                      : nodes < 14 ? 3
+                                                                   : 4);
         s->found = true;
     }
     return err;
@@ -381,28 +421,34 @@ static void sample_forget(lm_schema *schema)
 
 static lm_err inner_root(lm_schema *schema, lm_info *info, uint8_t flag)
 {
-    bool is_text = info->role == LM_ROLE_MESSAGE && schema->formats[info->format].engine == LM_ENGINE_TREE;
+    bool is_text =
+        info->role == LM_ROLE_MESSAGE && schema->formats[info->format].engine == LM_ENGINE_TREE;
     if (info->inner_root == NO_INDEX) {
-        lm_err err = lm_schema_root_add(schema, is_text ? (lm_str){0} : info->name, info->format, &info->inner_root);
+        lm_err err = lm_schema_root_add(schema, is_text ? (lm_str){0} : info->name, info->format,
+                                        &info->inner_root);
         if (err) return err;
     }
     info->inner |= flag;
     return LM_OK;
 }
 
-/* Text of the stream's program in an envelope (a JSON key, a CSV cell) may have a header of its own. */
+/* Text of the stream's program in an envelope (a JSON key, a CSV cell) may have a header of its
+ * own. */
 static lm_err inner_header(lm_schema *schema, uint32_t field, lm_arena *arena)
 {
     const lm_info *info = &schema->fields[field];
     const lm_stat *stat = info->stat;
-    bool envelope = schema->formats[info->format].engine != LM_ENGINE_TREE && info->role == LM_ROLE_MESSAGE;
+    bool envelope =
+        schema->formats[info->format].engine != LM_ENGINE_TREE && info->role == LM_ROLE_MESSAGE;
     bool searched = info->inner & (LM_INNER_FORMAT | LM_INNER_JSON);
-    if (!envelope || searched || stat->value_count < 4 || schema->format_count == FORMAT_COUNT_MAX) return LM_OK;
+    if (!envelope || searched || stat->value_count < 4 || schema->format_count == FORMAT_COUNT_MAX)
+        return LM_OK;
     lm_str pattern = {0};
     lm_err err = lm_infer_header(arena, stat->values, stat->value_count, true, &pattern);
     if (err || pattern.len == 0) return err;
     uint32_t format;
-    err = lm_pattern_add(schema, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, info->name, &format);
+    err = lm_pattern_add(schema, LM_STR("inferred"), pattern, LM_ORIGIN_INFERRED, info->name,
+                         &format);
     if (err) return err == LM_E_LIMIT ? LM_OK : err;
     schema->formats[format].is_inner = true;
     schema->fields[field].inner |= LM_INNER_FORMAT;
@@ -418,7 +464,8 @@ static lm_err look_inside(lm_schema *schema, lm_arena *arena, bool *out_new)
         uint8_t before = info->inner;
         const lm_stat *stat = info->stat;
         bool json = stat->json_seen && stat->json_seen * 50 >= stat->count;
-        bool kv = info->role == LM_ROLE_MESSAGE && stat->kv_seen * 4 >= stat->count && stat->kv_seen;
+        bool kv =
+            info->role == LM_ROLE_MESSAGE && stat->kv_seen * 4 >= stat->count && stat->kv_seen;
         lm_err err = LM_OK;
         if (json && !(before & LM_INNER_JSON)) err = inner_root(schema, info, LM_INNER_JSON);
         if (!err && kv && !(before & LM_INNER_KV)) err = inner_root(schema, info, LM_INNER_KV);
@@ -436,7 +483,8 @@ static lm_err learn_inside(learner *l, const lm_str *lines, size_t count)
         uint32_t first = (uint32_t)l->schema->field_count;
         lm_err err = look_inside(l->schema, &l->arena, &is_new);
         if (err || !is_new) return err;
-        for (size_t i = 0; !err && i < count; i++) err = learn_line(l, lines[i], first ? first : 1, &fits_line);
+        for (size_t i = 0; !err && i < count; i++)
+            err = learn_line(l, lines[i], first ? first : 1, &fits_line);
         if (err) return err;
     }
     return LM_OK;

@@ -1,6 +1,7 @@
 /**
- * One line -> fields. The formats are tried in the schema's order; the first that fits takes the line. Fields that hold JSON,
- * key=value pairs or a header of their own are then taken apart again, their parts behind the whole.
+ * One line -> fields. The formats are tried in the schema's order; the first that fits takes the
+ * line. Fields that hold JSON, key=value pairs or a header of their own are then taken apart again,
+ * their parts behind the whole.
  */
 #include "schema/schema_priv.h"
 
@@ -39,17 +40,20 @@ static inline bool is_null(lm_str value)
 {
     if (value.len == 0) return true;
     uint8_t c = value.ptr[0];
-    return value.len <= 7 && (c == '-' || c == 'n' || c == 'N' || c == '(' || c == '<') && lm_value_is_null(value);
+    return value.len <= 7 && (c == '-' || c == 'n' || c == 'N' || c == '(' || c == '<') &&
+           lm_value_is_null(value);
 }
 
 /* Could this value be what a weakly named field claims to be? */
 static bool looks_like(lm_role role, lm_str value)
 {
-    if (role == LM_ROLE_LEVEL) return value.len && value.len <= 12 && lm_severity_parse(value) != LM_SEV_UNKNOWN;
+    if (role == LM_ROLE_LEVEL)
+        return value.len && value.len <= 12 && lm_severity_parse(value) != LM_SEV_UNKNOWN;
     if (role != LM_ROLE_TIME) return true;
     if (value.len < 8 || value.len > LM_TIME_TEXT_MAX) return false;
     size_t digits = 0;
-    for (size_t i = 0; i < value.len; i++) digits += lm_is_digit(value.ptr[i]);
+    for (size_t i = 0; i < value.len; i++)
+        digits += lm_is_digit(value.ptr[i]);
     return digits >= 6;
 }
 
@@ -64,8 +68,10 @@ static void claim(lm_parse *parse, const lm_info *info, lm_str value, int item)
                                         : &parse->fields->message;
     if (parse->container) {
         bool inside_message = role == LM_ROLE_MESSAGE && *slot == (int)parse->container - 1;
-        if (inside_message) *slot = -1; /* the text in the text is the better one */
-        else rank += RANK_INNER;
+        if (inside_message)
+            *slot = -1; /* the text in the text is the better one */
+        else
+            rank += RANK_INNER;
     }
     if (*slot >= 0 && rank >= parse->ranks[role]) return;
     *slot = item;
@@ -113,8 +119,10 @@ void lm_parse_emit_path(lm_parse *parse, uint32_t path_index, lm_str value)
             field = NO_INDEX;
         }
     }
-    if (field == NO_INDEX) lm_parse_emit_new(parse, path->name, value);
-    else lm_parse_emit(parse, field, value);
+    if (field == NO_INDEX)
+        lm_parse_emit_new(parse, path->name, value);
+    else
+        lm_parse_emit(parse, field, value);
 }
 
 void lm_parse_emit_message(lm_parse *parse, lm_str line)
@@ -129,10 +137,14 @@ void lm_parse_emit_message(lm_parse *parse, lm_str line)
 static bool try_format(lm_parse *parse, const lm_format *format, lm_str line)
 {
     switch ((lm_engine)format->engine) {
-    case LM_ENGINE_TREE: return lm_match_line(parse, format, line);
-    case LM_ENGINE_JSON: return lm_json_line(parse, format->root, line);
-    case LM_ENGINE_LOGFMT: return lm_logfmt_line(parse, format->root, line);
-    case LM_ENGINE_ROW: return lm_row_line(parse, format, line);
+    case LM_ENGINE_TREE:
+        return lm_match_line(parse, format, line);
+    case LM_ENGINE_JSON:
+        return lm_json_line(parse, format->root, line);
+    case LM_ENGINE_LOGFMT:
+        return lm_logfmt_line(parse, format->root, line);
+    case LM_ENGINE_ROW:
+        return lm_row_line(parse, format, line);
     }
     return false;
 }
@@ -154,9 +166,11 @@ static void take_apart(lm_parse *parse, size_t item, uint32_t field)
         if (lm_match_line(parse, &parse->schema->formats[info.inner_format], value)) return;
         lm_parse_mark_restore(parse, &mark);
     }
-    if (info.inner & LM_INNER_CEF) (void)lm_cef_pairs(parse, info.inner_root, value); /* none is fine */
+    if (info.inner & LM_INNER_CEF)
+        (void)lm_cef_pairs(parse, info.inner_root, value); /* none is fine */
     parse->in_tail = true;
-    if (info.inner & LM_INNER_KV) (void)lm_kv_tail(parse, info.inner_root, value); /* none is fine */
+    if (info.inner & LM_INNER_KV)
+        (void)lm_kv_tail(parse, info.inner_root, value); /* none is fine */
     parse->in_tail = false;
 }
 
@@ -178,7 +192,8 @@ uint32_t lm_parse_run(lm_parse *parse, lm_str line)
         lm_parse_emit_message(parse, line);
         return found;
     }
-    for (uint32_t i = 0; i < parse->inner_count; i++) take_apart(parse, parse->inner[i], parse->inner_ids[i]);
+    for (uint32_t i = 0; i < parse->inner_count; i++)
+        take_apart(parse, parse->inner[i], parse->inner_ids[i]);
     parse->container = 0;
     return found;
 }

@@ -1,15 +1,16 @@
 /**
  * Pattern text -> format tree.
  *
- *   %t timestamp  %l level  %m message  %p pid  %T thread  %c logger  %h host  %a app     fields everyone has
- *   %{name}  %{name:kind}  %{name:kind/unit}  %{name=word,word}                          any field (schema_kinds.def)
- *   %( a %| b %)      the first alternative that fits; an empty one makes the rest optional
- *   blank             one or more blanks;  `% ` (percent, blank) any number of them
- *   %%                a percent sign; every other byte stands for itself
+ *   %t %l %m %p %T %c %h %a   timestamp, level, message, pid, thread, logger, host, app
+ *   %{name}  %{name:kind}  %{name:kind/unit}  %{name=word,word}   any field (schema_kinds.def)
+ *   %( a %| b %)   the first alternative that fits; an empty one makes the rest optional
+ *   blank          one or more blanks; `% ` (percent, blank) any number of them
+ *   %%             a percent sign; every other byte stands for itself
  *
- * The tree is an array in reading order. A choice is CHOICE ALT body ALT body ...; `next` of an ALT is the ALT after it, or
- * what stands behind the choice. After reading, one pass from the end gives every field what may follow it: literal text
- * if there is just one way on, else a set of bytes. That is where a field of unknown length stops.
+ * The tree is an array in reading order. A choice is CHOICE ALT body ALT body ...; `next` of an ALT
+ * is the ALT after it, or what stands behind the choice. After reading, one pass from the end gives
+ * every field what may follow it: literal text if there is just one way on, else a set of bytes.
+ * That is where a field of unknown length stops.
  */
 #include "schema/schema_priv.h"
 
@@ -17,6 +18,7 @@ static const struct kind {
     const char *name;
     uint8_t match, type;
 } kinds[] = {
+
 #define LM_KIND(name, match, type) {name, LM_MATCH_##match, LM_TYPE_##type},
 #include "schema/schema_kinds.def"
 #undef LM_KIND
@@ -73,7 +75,8 @@ static lm_err inner_name(reader *r, lm_str name, lm_str *out)
 }
 
 /* A name used twice (in two alternatives) is one field. */
-static lm_err add_field(reader *r, lm_str name, uint8_t match, uint8_t type, lm_str unit, lm_str words)
+static lm_err add_field(reader *r, lm_str name, uint8_t match, uint8_t type, lm_str unit,
+                        lm_str words)
 {
     lm_role role = LM_ROLE_NONE;
     uint8_t rank = 0;
@@ -104,19 +107,22 @@ static lm_err add_field(reader *r, lm_str name, uint8_t match, uint8_t type, lm_
             info->inner = match == LM_MATCH_KV ? LM_INNER_KV : LM_INNER_CEF;
         }
     }
-    return push(r, (lm_node){.kind = LM_NODE_FIELD, .match = match, .field = field, .words = words}, NULL);
+    return push(r, (lm_node){.kind = LM_NODE_FIELD, .match = match, .field = field, .words = words},
+                NULL);
 }
 
 static bool name_byte(uint8_t c)
 {
-    return lm_is_alpha(c) || lm_is_digit(c) || c == '_' || c == '.' || c == '-' || c == '@' || c == '$';
+    return lm_is_alpha(c) || lm_is_digit(c) || c == '_' || c == '.' || c == '-' || c == '@' ||
+           c == '$';
 }
 
 /* Behind "%{": name[:kind[/unit]]} */
 static lm_err read_braces(reader *r)
 {
     size_t begin = r->at;
-    while (r->at < r->text.len && name_byte(r->text.ptr[r->at])) r->at++;
+    while (r->at < r->text.len && name_byte(r->text.ptr[r->at]))
+        r->at++;
     lm_str name = lm_str_cut(r->text, begin, r->at), kind = {0}, unit = {0}, words = {0};
     if (name.len == 0) return lm_fail_at(LM_E_USAGE, r->at, "a field needs a name after '%%{'");
     if (r->at < r->text.len && r->text.ptr[r->at] == '=') {
@@ -124,45 +130,54 @@ static lm_err read_braces(reader *r)
         begin = ++r->at;
         if (close) r->at = (size_t)(close - r->text.ptr);
         words = lm_str_cut(r->text, begin, r->at);
-        if (words.len == 0) return lm_fail_at(LM_E_USAGE, r->at, "a list of words must stand behind '='");
+        if (words.len == 0)
+            return lm_fail_at(LM_E_USAGE, r->at, "a list of words must stand behind '='");
     } else if (r->at < r->text.len && r->text.ptr[r->at] == ':') {
         begin = ++r->at;
-        while (r->at < r->text.len && lm_is_alpha(r->text.ptr[r->at])) r->at++;
+        while (r->at < r->text.len && lm_is_alpha(r->text.ptr[r->at]))
+            r->at++;
         kind = lm_str_cut(r->text, begin, r->at);
         if (r->at < r->text.len && r->text.ptr[r->at] == '/') {
             begin = ++r->at;
-            while (r->at < r->text.len && lm_is_alpha(r->text.ptr[r->at])) r->at++;
+            while (r->at < r->text.len && lm_is_alpha(r->text.ptr[r->at]))
+                r->at++;
             unit = lm_str_cut(r->text, begin, r->at);
         }
     }
     if (r->at >= r->text.len || r->text.ptr[r->at] != '}')
-        return lm_fail_at(LM_E_USAGE, r->at, "field '%.*s' is not closed by '}'", (int)name.len, (const char *)name.ptr);
+        return lm_fail_at(LM_E_USAGE, r->at, "field '%.*s' is not closed by '}'", (int)name.len,
+                          (const char *)name.ptr);
     r->at++;
     if (words.len) return add_field(r, name, LM_MATCH_ONE_OF, LM_TYPE_ENUM, unit, words);
     if (kind.len == 0) {
         uint8_t rank;
         bool is_message = lm_role_of(name, &rank) == LM_ROLE_MESSAGE;
-        return add_field(r, name, is_message ? LM_MATCH_LAST : LM_MATCH_AUTO, is_message ? LM_TYPE_TEXT : LM_TYPE_COUNT, unit,
-                         words);
+        return add_field(r, name, is_message ? LM_MATCH_LAST : LM_MATCH_AUTO,
+                         is_message ? LM_TYPE_TEXT : LM_TYPE_COUNT, unit, words);
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (lm_str_equal(kind, lm_str_of(kinds[i].name))) return add_field(r, name, kinds[i].match, kinds[i].type, unit, words);
+        if (lm_str_equal(kind, lm_str_of(kinds[i].name)))
+            return add_field(r, name, kinds[i].match, kinds[i].type, unit, words);
     }
-    return lm_fail_at(LM_E_USAGE, begin, "there is no kind '%.*s' of field", (int)kind.len, (const char *)kind.ptr);
+    return lm_fail_at(LM_E_USAGE, begin, "there is no kind '%.*s' of field", (int)kind.len,
+                      (const char *)kind.ptr);
 }
 
 static lm_err read_letter(reader *r, char letter)
 {
     for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++) {
         if (letters[i].letter == letter)
-            return add_field(r, lm_str_of(letters[i].name), letters[i].match, letters[i].type, (lm_str){0}, (lm_str){0});
+            return add_field(r, lm_str_of(letters[i].name), letters[i].match, letters[i].type,
+                             (lm_str){0}, (lm_str){0});
     }
-    return lm_fail_at(LM_E_USAGE, r->at - 2, "there is no '%%%c' in patterns", letter >= 32 && letter < 127 ? letter : '?');
+    return lm_fail_at(LM_E_USAGE, r->at - 2, "there is no '%%%c' in patterns",
+                      letter >= 32 && letter < 127 ? letter : '?');
 }
 
 static bool at_special(const reader *r, char what)
 {
-    return r->at + 1 < r->text.len && r->text.ptr[r->at] == '%' && r->text.ptr[r->at + 1] == (uint8_t)what;
+    return r->at + 1 < r->text.len && r->text.ptr[r->at] == '%' &&
+           r->text.ptr[r->at + 1] == (uint8_t)what;
 }
 
 static lm_err read_literal(reader *r)
@@ -186,14 +201,16 @@ static lm_err read_choice(reader *r, int depth)
 {
     uint32_t choice = 0, alt = 0;
     if (depth == CHOICE_DEPTH_MAX)
-        return lm_fail_at(LM_E_LIMIT, r->at, "optional parts are nested more than %d deep", CHOICE_DEPTH_MAX);
+        return lm_fail_at(LM_E_LIMIT, r->at, "optional parts are nested more than %d deep",
+                          CHOICE_DEPTH_MAX);
     lm_err err = push(r, (lm_node){.kind = LM_NODE_CHOICE}, &choice);
     while (!err) {
         err = push(r, (lm_node){.kind = LM_NODE_ALT}, &alt);
         if (!err) err = read_sequence(r, depth + 1);
         if (err) break;
         r->nodes[alt].next = r->count;
-        if (r->at >= r->text.len) return lm_fail_at(LM_E_USAGE, r->at, "'%%(' is not closed by '%%)'");
+        if (r->at >= r->text.len)
+            return lm_fail_at(LM_E_USAGE, r->at, "'%%(' is not closed by '%%)'");
         bool more = at_special(r, '|');
         r->at += 2;
         if (more) continue;
@@ -210,7 +227,8 @@ static lm_err read_sequence(reader *r, int depth)
     while (!err && r->at < r->text.len) {
         uint8_t c = r->text.ptr[r->at];
         if (lm_is_blank(c)) {
-            while (r->at < r->text.len && lm_is_blank(r->text.ptr[r->at])) r->at++;
+            while (r->at < r->text.len && lm_is_blank(r->text.ptr[r->at]))
+                r->at++;
             err = push(r, (lm_node){.kind = LM_NODE_BLANK}, NULL);
         } else if (c != '%' || at_special(r, '%')) {
             err = read_literal(r);
@@ -222,10 +240,14 @@ static lm_err read_sequence(reader *r, int depth)
         } else {
             uint8_t letter = r->text.ptr[r->at + 1];
             r->at += 2;
-            if (letter == '(') err = read_choice(r, depth);
-            else if (letter == ' ') err = push(r, (lm_node){.kind = LM_NODE_BLANK0}, NULL);
-            else if (letter == '{') err = read_braces(r);
-            else err = read_letter(r, (char)letter);
+            if (letter == '(')
+                err = read_choice(r, depth);
+            else if (letter == ' ')
+                err = push(r, (lm_node){.kind = LM_NODE_BLANK0}, NULL);
+            else if (letter == '{')
+                err = read_braces(r);
+            else
+                err = read_letter(r, (char)letter);
         }
     }
     return err;
@@ -242,7 +264,8 @@ static void first_of_field(const lm_node *node, uint64_t set[4])
     switch (node->match) {
     case LM_MATCH_INT:
     case LM_MATCH_NUMBER:
-        for (uint8_t c = '0'; c <= '9'; c++) lm_set_add(set, c);
+        for (uint8_t c = '0'; c <= '9'; c++)
+            lm_set_add(set, c);
         lm_set_add(set, '-');
         lm_set_add(set, '+');
         lm_set_add(set, '.');
@@ -252,10 +275,13 @@ static void first_of_field(const lm_node *node, uint64_t set[4])
     case LM_MATCH_POSTGRES:
     case LM_MATCH_TIME_BSD:
     case LM_MATCH_TIME_CTIME:
-        for (uint8_t c = 'A'; c <= 'Z'; c++) lm_set_add(set, c), lm_set_add(set, (uint8_t)(c | 0x20));
+        for (uint8_t c = 'A'; c <= 'Z'; c++)
+            lm_set_add(set, c), lm_set_add(set, (uint8_t)(c | 0x20));
         lm_set_add(set, '<');
         break;
-    case LM_MATCH_PRI: lm_set_add(set, '<'); break;
+    case LM_MATCH_PRI:
+        lm_set_add(set, '<');
+        break;
     case LM_MATCH_ONE_OF:
         for (size_t i = 0; i < node->words.len; i++) {
             if (i == 0 || node->words.ptr[i - 1] == ',') lm_set_add(set, node->words.ptr[i]);
@@ -266,9 +292,12 @@ static void first_of_field(const lm_node *node, uint64_t set[4])
     case LM_MATCH_TIME_ISO:
     case LM_MATCH_TIME_SLASHED:
     case LM_MATCH_TIME_MONTHDAY:
-        for (uint8_t c = '0'; c <= '9'; c++) lm_set_add(set, c);
+        for (uint8_t c = '0'; c <= '9'; c++)
+            lm_set_add(set, c);
         break;
-    default: set_all(set); break;
+    default:
+        set_all(set);
+        break;
     }
 }
 
@@ -278,7 +307,8 @@ static bool set_full(const uint64_t set[4])
 }
 
 /*
- * Fill in stops of nodes [begin, end), given what may follow them; on return follow[] is what they may begin with.
+ * Fill in stops of nodes [begin, end), given what may follow them; on return follow[] is what they
+ * may begin with.
  */
 static void follow_pass(lm_node *nodes, uint32_t begin, uint32_t end, uint64_t follow[4])
 {
@@ -292,8 +322,11 @@ static void follow_pass(lm_node *nodes, uint32_t begin, uint32_t end, uint64_t f
         lm_node *node = &nodes[starts[--count]];
         uint64_t own[4] = {0};
         switch (node->kind) {
-        case LM_NODE_TEXT: lm_set_add(own, node->text.ptr[0]); break;
-        case LM_NODE_BLANK0: memcpy(own, follow, sizeof own); /* fall through */
+        case LM_NODE_TEXT:
+            lm_set_add(own, node->text.ptr[0]);
+            break;
+        case LM_NODE_BLANK0:
+            memcpy(own, follow, sizeof own); /* fall through */
         case LM_NODE_BLANK:
             lm_set_add(own, ' ');
             lm_set_add(own, '\t');
@@ -308,24 +341,30 @@ static void follow_pass(lm_node *nodes, uint32_t begin, uint32_t end, uint64_t f
                 memcpy(set, follow, sizeof set);
                 follow_pass(nodes, alt + 1, nodes[alt].next, set);
                 memcpy(nodes[alt].stops, set, sizeof set);
-                for (int w = 0; w < 4; w++) own[w] |= set[w];
+                for (int w = 0; w < 4; w++)
+                    own[w] |= set[w];
             }
         }
         memcpy(follow, own, sizeof own);
     }
 }
 
-/* Literal text behind node i, blanks as one blank; empty if a choice, a field or the end follows at once. */
+/* Literal text behind node i, blanks as one blank; empty if a choice, a field or the end follows at
+ * once. */
 static lm_err text_behind(reader *r, uint32_t i, uint32_t end, lm_str *out)
 {
     *out = (lm_str){0};
     uint32_t next = i + 1;
-    if (next >= end || (r->nodes[next].kind != LM_NODE_TEXT && r->nodes[next].kind != LM_NODE_BLANK)) return LM_OK;
+    if (next >= end ||
+        (r->nodes[next].kind != LM_NODE_TEXT && r->nodes[next].kind != LM_NODE_BLANK))
+        return LM_OK;
     if (r->nodes[next].kind == LM_NODE_TEXT) {
         *out = r->nodes[next].text;
         return LM_OK;
     }
-    lm_str text = next + 1 < end && r->nodes[next + 1].kind == LM_NODE_TEXT ? r->nodes[next + 1].text : (lm_str){0};
+    lm_str text = next + 1 < end && r->nodes[next + 1].kind == LM_NODE_TEXT
+                      ? r->nodes[next + 1].text
+                      : (lm_str){0};
     uint8_t *p = lm_arena_alloc(&r->schema->arena, text.len + 1, 1);
     if (!p) return lm_mem_err();
     p[0] = ' ';
@@ -349,9 +388,12 @@ static lm_err settle(reader *r)
         bool empty_set = (node->stops[0] | node->stops[1] | node->stops[2] | node->stops[3]) == 0;
         bool blank_next = !is_last && r->nodes[i + 1].kind == LM_NODE_BLANK;
         if (node->match == LM_MATCH_AUTO) {
-            if (is_last || empty_set) node->match = LM_MATCH_REST;
-            else node->match = blank_next || set_full(node->stops) ? LM_MATCH_WORD : LM_MATCH_UNTIL;
-        } else if ((node->match == LM_MATCH_LAST || node->match == LM_MATCH_UNTIL) && (is_last || empty_set)) {
+            if (is_last || empty_set)
+                node->match = LM_MATCH_REST;
+            else
+                node->match = blank_next || set_full(node->stops) ? LM_MATCH_WORD : LM_MATCH_UNTIL;
+        } else if ((node->match == LM_MATCH_LAST || node->match == LM_MATCH_UNTIL) &&
+                   (is_last || empty_set)) {
             node->match = LM_MATCH_REST;
         } else if (node->match == LM_MATCH_LAST && node->text.len == 0) {
             node->match = LM_MATCH_UNTIL;
@@ -361,10 +403,11 @@ static lm_err settle(reader *r)
     return LM_OK;
 }
 
-lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin origin, lm_str prefix,
-                      uint32_t *out_format)
+lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin origin,
+                      lm_str prefix, uint32_t *out_format)
 {
-    lm_format format = {.engine = LM_ENGINE_TREE, .origin = (uint8_t)origin, .root = NO_INDEX, .weight = 5};
+    lm_format format = {
+        .engine = LM_ENGINE_TREE, .origin = (uint8_t)origin, .root = NO_INDEX, .weight = 5};
     reader r = {.schema = schema, .prefix = prefix, .first_field = schema->field_count};
     size_t path_count = schema->path_count;
     lm_err err = lm_schema_copy(schema, pattern, &format.pattern);
@@ -378,10 +421,12 @@ lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin 
     err = read_sequence(&r, 0);
     if (!err && r.count == 0) err = lm_fail_at(LM_E_USAGE, 0, "the pattern is empty");
     if (!err) err = settle(&r);
-    lm_node *nodes = err ? NULL : lm_arena_alloc(&schema->arena, r.count * sizeof *nodes, _Alignof(lm_node));
+    lm_node *nodes =
+        err ? NULL : lm_arena_alloc(&schema->arena, r.count * sizeof *nodes, _Alignof(lm_node));
     if (!err && !nodes) err = lm_mem_err();
     if (err) {
-        schema->format_count--; /* as if it had not been there; its arena bytes stay until the schema goes */
+        schema->format_count--; /* as if it had not been there; its arena bytes stay until the
+                                   schema goes */
         schema->field_count = r.first_field;
         schema->path_count = path_count; /* roots only */
         goto out;

@@ -1,13 +1,19 @@
 /**
  * Inside the schema room: format trees, field knowledge, JSON paths, and who fills them.
  *
- *   schema_pattern   pattern text -> tree            schema_match   tree x line -> fields
- *   schema_json      JSON x line -> fields           schema_row     logfmt, CSV, TSV, Zeek, W3C x line -> fields
- *   schema_value     one value -> its type           schema_stat    values of a field -> what is known of it
- *   schema_infer     lines -> header tree            schema_named   the formats everyone has
- *   schema_learn     lines -> formats, statistics    schema_parse   line x schema -> fields
- *   schema_translate log_format, PatternLayout, ... -> pattern text
- *   schema_yaml      configuration                   schema_save    schema <-> bytes
+ *   schema_pattern    pattern text -> tree
+ *   schema_match      tree, line -> fields
+ *   schema_json       JSON line -> fields
+ *   schema_row        logfmt, CSV, TSV, Zeek, W3C line -> fields
+ *   schema_value      one value -> its type
+ *   schema_stat       values of a field -> what is known of it
+ *   schema_named      the formats everyone has
+ *   schema_infer      lines -> header tree
+ *   schema_learn      lines -> formats, statistics
+ *   schema_parse      line, schema -> fields
+ *   schema_translate  log_format, PatternLayout, ... -> pattern text
+ *   schema_yaml       configuration -> formats
+ *   schema_save       schema <-> bytes
  */
 #ifndef SCHEMA_PRIV_H
 #define SCHEMA_PRIV_H
@@ -15,7 +21,7 @@
 #include "schema/schema.h"
 
 #define SCHEMA_MAGIC 0x4c4d5343u
-#define NO_INDEX UINT32_MAX
+#define NO_INDEX     UINT32_MAX
 
 enum {
     SKETCH_SIZE = 64,        /* smallest hashes kept to count distinct values; exact below */
@@ -30,7 +36,7 @@ enum {
     SAMPLE_LINES_MAX = 1024, /* lines that fit nothing, kept to find formats in */
     SAMPLE_LINE_BYTES = 1 << 20,
     SAMPLE_BYTES = 4 << 20,
-    COLUMNS_MAX = 512,       /* cells of one CSV row that get a name */
+    COLUMNS_MAX = 512, /* cells of one CSV row that get a name */
     CONFLICTS_MAX = 64,
 };
 
@@ -43,35 +49,35 @@ enum { LM_INNER_JSON = 1, LM_INNER_KV = 2, LM_INNER_FORMAT = 4, LM_INNER_CEF = 8
 typedef struct lm_stat {
     uint64_t count;
     uint64_t by_type[LM_TYPE_COUNT];
-    uint64_t distinct_floor;            /* from a saved schema */
-    uint64_t sketch[SKETCH_SIZE];       /* smallest value hashes, ascending */
+    uint64_t distinct_floor;      /* from a saved schema */
+    uint64_t sketch[SKETCH_SIZE]; /* smallest value hashes, ascending */
     uint32_t sketch_count;
     uint32_t len_max;
     uint32_t value_count;
-    lm_str values[STAT_VALUES];         /* first distinct values; the first three are the examples */
-    uint16_t layouts[STAT_LAYOUTS];     /* time layouts, longest text first */
+    lm_str values[STAT_VALUES];     /* first distinct values; the first three are the examples */
+    uint16_t layouts[STAT_LAYOUTS]; /* time layouts, longest text first */
     uint16_t layout_lens[STAT_LAYOUTS];
     uint8_t layout_count;
-    uint8_t unit;                       /* lm_unit of durations and sizes, 0 none or mixed */
-    uint8_t epoch;                      /* times that are numbers: their lm_epoch_at */
+    uint8_t unit;  /* lm_unit of durations and sizes, 0 none or mixed */
+    uint8_t epoch; /* times that are numbers: their lm_epoch_at */
     bool mixed_units;
-    uint64_t json_seen, kv_seen;        /* values that hold JSON, a run of key=value */
-    lm_str odd;                         /* a value that is not of the declared type */
+    uint64_t json_seen, kv_seen; /* values that hold JSON, a run of key=value */
+    lm_str odd;                  /* a value that is not of the declared type */
 } lm_stat;
 
 /** One field of the schema. */
 typedef struct lm_info {
     lm_str name;
-    lm_str unit;                /* known from the format, such as "seconds"; else empty */
+    lm_str unit; /* known from the format, such as "seconds"; else empty */
     lm_stat *stat;
-    uint32_t format;            /* the format it belongs to */
-    uint32_t inner_root;        /* JSON or key=value inside: path root; NO_INDEX none */
-    uint32_t inner_format;      /* text with a header of its own inside; NO_INDEX none */
-    uint8_t declared;           /* lm_type by the tree; LM_TYPE_COUNT: nothing said */
-    uint8_t type;               /* lm_type as things stand */
-    uint8_t role;               /* lm_role */
-    uint8_t rank;               /* of several fields with one role the lowest rank wins */
-    uint8_t inner;              /* LM_INNER_* */
+    uint32_t format;       /* the format it belongs to */
+    uint32_t inner_root;   /* JSON or key=value inside: path root; NO_INDEX none */
+    uint32_t inner_format; /* text with a header of its own inside; NO_INDEX none */
+    uint8_t declared;      /* lm_type by the tree; LM_TYPE_COUNT: nothing said */
+    uint8_t type;          /* lm_type as things stand */
+    uint8_t role;          /* lm_role */
+    uint8_t rank;          /* of several fields with one role the lowest rank wins */
+    uint8_t inner;         /* LM_INNER_* */
 } lm_info;
 
 typedef enum lm_node_kind {
@@ -84,11 +90,35 @@ typedef enum lm_node_kind {
 } lm_node_kind;
 
 typedef enum lm_match {
-    LM_MATCH_AUTO, LM_MATCH_WORD, LM_MATCH_UNTIL, LM_MATCH_LAST, LM_MATCH_REST, LM_MATCH_TIME, LM_MATCH_LEVEL,
-    LM_MATCH_INT, LM_MATCH_NUMBER, LM_MATCH_HEX, LM_MATCH_IP, LM_MATCH_QUOTED, LM_MATCH_BRACKET, LM_MATCH_NAME,
-    LM_MATCH_LETTER, LM_MATCH_KV, LM_MATCH_MARK, LM_MATCH_ONE_OF, LM_MATCH_PRI, LM_MATCH_POSTGRES,
-    LM_MATCH_APACHE_CODE, LM_MATCH_CEF, LM_MATCH_TIME_ISO, LM_MATCH_TIME_BSD, LM_MATCH_TIME_CTIME,
-    LM_MATCH_TIME_SLASHED, LM_MATCH_TIME_MONTHDAY, LM_MATCH_EPOCH, LM_MATCH_VERSION
+    LM_MATCH_AUTO,
+    LM_MATCH_WORD,
+    LM_MATCH_UNTIL,
+    LM_MATCH_LAST,
+    LM_MATCH_REST,
+    LM_MATCH_TIME,
+    LM_MATCH_LEVEL,
+    LM_MATCH_INT,
+    LM_MATCH_NUMBER,
+    LM_MATCH_HEX,
+    LM_MATCH_IP,
+    LM_MATCH_QUOTED,
+    LM_MATCH_BRACKET,
+    LM_MATCH_NAME,
+    LM_MATCH_LETTER,
+    LM_MATCH_KV,
+    LM_MATCH_MARK,
+    LM_MATCH_ONE_OF,
+    LM_MATCH_PRI,
+    LM_MATCH_POSTGRES,
+    LM_MATCH_APACHE_CODE,
+    LM_MATCH_CEF,
+    LM_MATCH_TIME_ISO,
+    LM_MATCH_TIME_BSD,
+    LM_MATCH_TIME_CTIME,
+    LM_MATCH_TIME_SLASHED,
+    LM_MATCH_TIME_MONTHDAY,
+    LM_MATCH_EPOCH,
+    LM_MATCH_VERSION
 } lm_match;
 
 typedef struct lm_node {
@@ -102,41 +132,48 @@ typedef struct lm_node {
     uint64_t stops[4]; /* FIELD: set of bytes that may follow; ALT: that it may begin with */
 } lm_node;
 
-typedef enum lm_engine { LM_ENGINE_TREE, LM_ENGINE_JSON, LM_ENGINE_LOGFMT, LM_ENGINE_ROW } lm_engine;
+typedef enum lm_engine {
+    LM_ENGINE_TREE,
+    LM_ENGINE_JSON,
+    LM_ENGINE_LOGFMT,
+    LM_ENGINE_ROW
+} lm_engine;
+
 typedef enum lm_origin { LM_ORIGIN_GIVEN, LM_ORIGIN_NAMED, LM_ORIGIN_INFERRED } lm_origin;
 
 typedef struct lm_format {
     lm_str name;
-    lm_str pattern;        /* the tree as text */
-    uint8_t engine;        /* lm_engine */
-    uint8_t origin;        /* lm_origin */
-    bool is_inner;         /* of a field's text, never of whole lines */
-    uint8_t weight;        /* how telling a fit is; the more telling format is tried first */
+    lm_str pattern; /* the tree as text */
+    uint8_t engine; /* lm_engine */
+    uint8_t origin; /* lm_origin */
+    bool is_inner;  /* of a field's text, never of whole lines */
+    uint8_t weight; /* how telling a fit is; the more telling format is tried first */
     uint64_t lines;
-    uint64_t first[4];     /* bytes a line of this format may begin with */
-    lm_node *nodes;        /* TREE */
+    uint64_t first[4]; /* bytes a line of this format may begin with */
+    lm_node *nodes;    /* TREE */
     uint32_t node_count;
-    uint32_t root;         /* JSON, LOGFMT: path root */
-    uint32_t *columns;     /* ROW: fields */
+    uint32_t root;     /* JSON, LOGFMT: path root */
+    uint32_t *columns; /* ROW: fields */
     uint32_t column_count;
-    uint32_t cell_count;   /* ROW: cells of a line; one more than columns if date and time are joined */
-    uint32_t joined;       /* ROW: column made of two cells, NO_INDEX none */
-    uint8_t delimiter;     /* ROW */
-    bool is_quoted;        /* ROW: cells may be quoted as in CSV */
-    bool has_directives;   /* ROW: lines that begin with # are not data */
-    lm_str header;         /* ROW: the line that names the columns */
+    uint32_t
+        cell_count;    /* ROW: cells of a line; one more than columns if date and time are joined */
+    uint32_t joined;   /* ROW: column made of two cells, NO_INDEX none */
+    uint8_t delimiter; /* ROW */
+    bool is_quoted;    /* ROW: cells may be quoted as in CSV */
+    bool has_directives; /* ROW: lines that begin with # are not data */
+    lm_str header;       /* ROW: the line that names the columns */
 } lm_format;
 
 /** A node of the trie of JSON keys. */
 typedef struct lm_path {
-    lm_str key;         /* own key; empty for a root or an array element */
-    lm_str name;        /* dotted path */
+    lm_str key;  /* own key; empty for a root or an array element */
+    lm_str name; /* dotted path */
     uint32_t parent;
-    uint32_t index;     /* array element number, NO_INDEX for a key */
-    uint32_t field;     /* NO_INDEX until a value was seen here */
+    uint32_t index; /* array element number, NO_INDEX for a key */
+    uint32_t field; /* NO_INDEX until a value was seen here */
     uint32_t format;
-    uint32_t child;     /* the first child seen: a guess */
-    uint32_t sibling;   /* what came behind it: a guess */
+    uint32_t child;   /* the first child seen: a guess */
+    uint32_t sibling; /* what came behind it: a guess */
 } lm_path;
 
 /** A type that the user gave for every field of this name. */
@@ -148,8 +185,8 @@ typedef struct lm_given {
 struct lm_schema {
     uint32_t magic;
     lm_mem *mem;
-    lm_arena arena;          /* names, trees, statistics: grow only */
-    lm_arena view_arena;     /* what lm_schema_format_at shows; remade by learn */
+    lm_arena arena;      /* names, trees, statistics: grow only */
+    lm_arena view_arena; /* what lm_schema_format_at shows; remade by learn */
     lm_arena sample_arena;
     lm_info *fields;
     size_t field_count, field_cap;
@@ -159,14 +196,14 @@ struct lm_schema {
     size_t order_count;
     lm_path *paths;
     size_t path_count, path_cap;
-    uint32_t *path_slots;    /* open addressing; path index + 1 */
-    size_t path_slot_count;  /* a power of two */
-    lm_str *sample;          /* lines that fitted nothing */
+    uint32_t *path_slots;   /* open addressing; path index + 1 */
+    size_t path_slot_count; /* a power of two */
+    lm_str *sample;         /* lines that fitted nothing */
     size_t sample_count, sample_cap, sample_bytes;
     lm_given *given;
     size_t given_count, given_cap;
     uint64_t line_count;
-    uint64_t next_search;    /* look for formats when this many lines fitted nothing */
+    uint64_t next_search; /* look for formats when this many lines fitted nothing */
     uint64_t misfit_count;
     lm_str *conflicts;
     size_t conflict_count;
@@ -178,16 +215,17 @@ struct lm_schema {
 /** Everything one parse needs. In a learning parse the schema may grow. */
 typedef struct lm_parse {
     const lm_schema *schema;
-    lm_schema *learning;     /* NULL: only parse */
+    lm_schema *learning; /* NULL: only parse */
     lm_fields *fields;
-    uint32_t *ids;           /* learning: schema field of each item, NO_INDEX none; FIELD_COUNT_MAX long */
+    uint32_t *ids; /* learning: schema field of each item, NO_INDEX none; FIELD_COUNT_MAX long */
     size_t inner[INNER_MAX]; /* items to take apart again */
     uint32_t inner_ids[INNER_MAX];
     uint32_t inner_count;
-    uint32_t container;      /* item that is being taken apart again, plus 1; 0: the line itself */
-    bool in_tail;            /* in key=value pairs behind a text, which say nothing about what the message is */
-    uint8_t ranks[4];        /* by role: rank of the one chosen */
-    lm_err err;              /* LM_E_NOMEM */
+    uint32_t container; /* item that is being taken apart again, plus 1; 0: the line itself */
+    bool
+        in_tail; /* in key=value pairs behind a text, which say nothing about what the message is */
+    uint8_t ranks[4]; /* by role: rank of the one chosen */
+    lm_err err;       /* LM_E_NOMEM */
 } lm_parse;
 
 /** What to go back to when an attempt fails. */
@@ -200,8 +238,8 @@ typedef struct lm_parse_mark {
 
 static inline lm_parse_mark lm_parse_mark_take(const lm_parse *parse)
 {
-    lm_parse_mark mark = {parse->fields->count, parse->fields->timestamp, parse->fields->level,
-                          parse->fields->message, parse->inner_count, {0}};
+    lm_parse_mark mark = {parse->fields->count,   parse->fields->timestamp, parse->fields->level,
+                          parse->fields->message, parse->inner_count,       {0}};
     memcpy(mark.ranks, parse->ranks, sizeof mark.ranks);
     return mark;
 }
@@ -226,16 +264,19 @@ typedef struct lm_value {
     uint16_t len;    /* TIME: bytes of it */
     uint8_t unit;    /* DURATION, SIZE: index for lm_unit_name, from 1 */
 } lm_value;
+
 lm_value lm_value_of(lm_str text);
 bool lm_value_is_null(lm_str text);
 const char *lm_unit_name(uint8_t unit);
-bool lm_value_fits(lm_type declared, lm_value value); /* is a value of this kind one of the declared type? */
-size_t lm_ip_len(const uint8_t *text, size_t len, bool *is_v6); /* bytes of an address the text starts with, 0 none */
-/** Epoch by its number of digits: 1 seconds, 2 milli-, 3 micro-, 4 nanoseconds (as lm_epoch_name says); 0: it is none.
- *  *out_len: bytes, a fraction of seconds included. */
+bool lm_value_fits(lm_type declared,
+                   lm_value value); /* is a value of this kind one of the declared type? */
+size_t lm_ip_len(const uint8_t *text, size_t len,
+                 bool *is_v6); /* bytes of an address the text starts with, 0 none */
+/** Epoch by its number of digits: 1 seconds, 2 milli-, 3 micro-, 4 nanoseconds (as lm_epoch_name
+ * says); 0: it is none. *out_len: bytes, a fraction of seconds included. */
 uint8_t lm_epoch_at(const uint8_t *text, size_t len, size_t *out_len);
 const char *lm_epoch_name(uint8_t epoch);
-lm_type lm_type_named(lm_str name);                             /* LM_TYPE_COUNT if there is none */
+lm_type lm_type_named(lm_str name); /* LM_TYPE_COUNT if there is none */
 
 /* ---- schema_stat ---- */
 LM_USE lm_err lm_stat_add(lm_schema *schema, lm_info *info, lm_str value);
@@ -246,19 +287,22 @@ void lm_stat_layout(lm_stat *stat, uint16_t layout, uint16_t len);
 LM_USE lm_err lm_schema_refresh(lm_schema *schema);
 
 /* ---- schema_pattern ---- */
-/** Adds a tree format. prefix names the container of an inner format, else empty. LM_E_USAGE with position. */
-LM_USE lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin origin, lm_str prefix,
-                             uint32_t *out_format);
+/** Adds a tree format. prefix names the container of an inner format, else empty. LM_E_USAGE with
+ * position. */
+LM_USE lm_err lm_pattern_add(lm_schema *schema, lm_str name, lm_str pattern, lm_origin origin,
+                             lm_str prefix, uint32_t *out_format);
 
 /* ---- schema_match ---- */
 bool lm_match_line(lm_parse *parse, const lm_format *format, lm_str line);
-/** Length of the severity word that the text starts with, 0 none. Words of three letters or more. */
+/** Length of the severity word that the text starts with, 0 none. Words of three letters or more.
+ */
 size_t lm_match_level(const uint8_t *text, size_t len);
 
 /* ---- schema_json ---- */
 /** Takes text apart as one JSON object. False: it is none, fields are as before. */
 bool lm_json_line(lm_parse *parse, uint32_t root, lm_str text);
-/** Position of a JSON object that goes to the end of text, SIZE_MAX none. Only looks at how it begins and ends. */
+/** Position of a JSON object that goes to the end of text, SIZE_MAX none. Only looks at how it
+ * begins and ends. */
 size_t lm_json_find(lm_str text, size_t from);
 
 /* ---- schema_row ---- */
@@ -288,17 +332,22 @@ void lm_parse_begin(lm_parse *parse, const lm_schema *schema, lm_fields *fields)
 
 /* ---- schema_learn and the schema's tables ---- */
 LM_USE lm_err lm_schema_copy(lm_schema *schema, lm_str text, lm_str *out);
-LM_USE lm_err lm_schema_field_add(lm_schema *schema, lm_str name, uint32_t format, uint32_t *out_field);
+LM_USE lm_err lm_schema_field_add(lm_schema *schema, lm_str name, uint32_t format,
+                                  uint32_t *out_field);
 /** Role of a field by its name, and how good a claim it has (lower is better). */
 lm_role lm_role_of(lm_str name, uint8_t *out_rank);
-LM_USE lm_err lm_schema_format_add(lm_schema *schema, const lm_format *format, uint32_t *out_format);
-LM_USE lm_err lm_schema_root_add(lm_schema *schema, lm_str prefix, uint32_t format, uint32_t *out_path);
-/** Child of a path by key or (key empty) by index; NO_INDEX if it is not there and add is NULL or full. */
-uint32_t lm_schema_path(const lm_schema *schema, uint32_t parent, lm_str key, uint32_t index, lm_schema *add,
-                        lm_err *err);
+LM_USE lm_err lm_schema_format_add(lm_schema *schema, const lm_format *format,
+                                   uint32_t *out_format);
+LM_USE lm_err lm_schema_root_add(lm_schema *schema, lm_str prefix, uint32_t format,
+                                 uint32_t *out_path);
+/** Child of a path by key or (key empty) by index; NO_INDEX if it is not there and add is NULL or
+ * full. */
+uint32_t lm_schema_path(const lm_schema *schema, uint32_t parent, lm_str key, uint32_t index,
+                        lm_schema *add, lm_err *err);
 void lm_schema_order(lm_schema *schema);
-LM_USE lm_err lm_row_add(lm_schema *schema, lm_str name, lm_str header, uint8_t delimiter, bool is_quoted,
-                         bool has_directives, const lm_str *names, size_t count, uint32_t *out_format);
+LM_USE lm_err lm_row_add(lm_schema *schema, lm_str name, lm_str header, uint8_t delimiter,
+                         bool is_quoted, bool has_directives, const lm_str *names, size_t count,
+                         uint32_t *out_format);
 /** Takes the types from Zeek's "#types" line, if it is among lines. */
 void lm_row_zeek_types(lm_schema *schema, uint32_t format, const lm_str *lines, size_t count);
 LM_USE lm_err lm_engine_add(lm_schema *schema, lm_engine engine, uint32_t *out_format);
@@ -307,19 +356,29 @@ LM_USE lm_err lm_engine_add(lm_schema *schema, lm_engine engine, uint32_t *out_f
 typedef struct lm_named {
     const char *name;
     const char *pattern;
-    uint8_t weight;     /* 9: one line is proof; 5: a few lines; 1: only if nothing else fits */
+    uint8_t weight; /* 9: one line is proof; 5: a few lines; 1: only if nothing else fits */
 } lm_named;
+
 size_t lm_named_count(void);
 const lm_named *lm_named_at(size_t index);
 const lm_named *lm_named_find(lm_str name);
 
 /* ---- schema_infer ---- */
-/** Finds the header that most of these lines share, as pattern text in arena. Empty if they share none. */
-LM_USE lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool is_inner, lm_str *out_pattern);
+/** Finds the header that most of these lines share, as pattern text in arena. Empty if they share
+ * none. */
+LM_USE lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool is_inner,
+                              lm_str *out_pattern);
 
 /* ---- schema_translate ---- */
-typedef enum lm_dialect { LM_DIALECT_PATTERN, LM_DIALECT_NGINX, LM_DIALECT_APACHE, LM_DIALECT_LOG4J, LM_DIALECT_PYTHON,
-                          LM_DIALECT_POSTGRES } lm_dialect;
+typedef enum lm_dialect {
+    LM_DIALECT_PATTERN,
+    LM_DIALECT_NGINX,
+    LM_DIALECT_APACHE,
+    LM_DIALECT_LOG4J,
+    LM_DIALECT_PYTHON,
+    LM_DIALECT_POSTGRES
+} lm_dialect;
+
 /** Pattern text for a format written in another program's notation. LM_E_USAGE with offset. */
 LM_USE lm_err lm_translate(lm_dialect dialect, lm_str text, lm_buf *out);
 

@@ -8,24 +8,16 @@ typedef struct pair {
 
 enum { KEY = 1, BLANK = 2, BRACKET = 4 };
 
-/* KEY: letters, digits and _ . - @ / $. A table, since every byte of a tail of pairs is looked at. */
+/* KEY: letters, digits and _ . - @ / $. A table, since every byte of a tail is looked at. */
 static const uint8_t classes[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    2, 0, 0, 0, 1, 0, 0, 0, 4, 4, 0, 0, 0, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 4, 0, 1,
-    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 4, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    2, 0, 0, 0, 1, 0, 0, 0, 4, 4, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 4, 0, 1,
+    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 4, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 
 static inline bool key_byte(uint8_t c)
@@ -33,14 +25,16 @@ static inline bool key_byte(uint8_t c)
     return classes[c] & KEY;
 }
 
-/* Position of the closing quote of a value whose first byte is at begin; SIZE_MAX if it is not closed. */
+/* Position of the closing quote of a value whose first byte is at begin; SIZE_MAX if it is not
+ * closed. */
 static size_t quote_end(lm_str text, size_t begin)
 {
     for (size_t at = begin; at < text.len;) {
         const uint8_t *hit = memchr(text.ptr + at, '"', text.len - at);
         if (!hit) return SIZE_MAX;
         size_t q = (size_t)(hit - text.ptr), back = q;
-        while (back > begin && text.ptr[back - 1] == '\\') back--;
+        while (back > begin && text.ptr[back - 1] == '\\')
+            back--;
         if ((q - back) % 2 == 0) return q;
         at = q + 1;
     }
@@ -52,8 +46,11 @@ static bool pair_at(lm_str text, size_t at, pair *out)
 {
     size_t begin = at;
     int depth = 0;
-    if (at >= text.len || !(lm_is_alpha(text.ptr[at]) || text.ptr[at] == '_' || text.ptr[at] == '@')) return false;
-    while (at < text.len && key_byte(text.ptr[at])) at++;
+    if (at >= text.len ||
+        !(lm_is_alpha(text.ptr[at]) || text.ptr[at] == '_' || text.ptr[at] == '@'))
+        return false;
+    while (at < text.len && key_byte(text.ptr[at]))
+        at++;
     if (at < text.len && text.ptr[at] == ':') at++; /* key:="value" */
     if (at >= text.len || text.ptr[at] != '=' || at - begin > 128) return false;
     out->key = lm_str_cut(text, begin, at);
@@ -86,7 +83,8 @@ static bool pair_at(lm_str text, size_t at, pair *out)
 
 static size_t skip_blanks(lm_str text, size_t at)
 {
-    while (at < text.len && lm_is_blank(text.ptr[at])) at++;
+    while (at < text.len && lm_is_blank(text.ptr[at]))
+        at++;
     return at;
 }
 
@@ -101,13 +99,16 @@ static lm_str trim_end(lm_str text)
 static void emit_pair(lm_parse *parse, uint32_t root, const pair *p, uint32_t *previous)
 {
     const lm_schema *schema = parse->schema;
-    uint32_t guess = *previous == NO_INDEX ? schema->paths[root].child : schema->paths[*previous].sibling;
+    uint32_t guess =
+        *previous == NO_INDEX ? schema->paths[root].child : schema->paths[*previous].sibling;
     uint32_t path = guess;
     if (guess == NO_INDEX || !lm_str_equal(schema->paths[guess].key, p->key)) {
         path = lm_schema_path(schema, root, p->key, NO_INDEX, parse->learning, &parse->err);
         if (parse->learning && path != NO_INDEX && guess == NO_INDEX) {
-            if (*previous == NO_INDEX) parse->learning->paths[root].child = path;
-            else parse->learning->paths[*previous].sibling = path;
+            if (*previous == NO_INDEX)
+                parse->learning->paths[root].child = path;
+            else
+                parse->learning->paths[*previous].sibling = path;
         }
     }
     if (path == NO_INDEX) {
@@ -142,13 +143,15 @@ static bool may_end_in_pair(lm_str text)
 {
     if (text.len == 0 || text.ptr[text.len - 1] == '"') return text.len != 0;
     const uint8_t *end = text.ptr + text.len, *last = end;
-    while (last > text.ptr && !lm_is_blank(last[-1]) && last[-1] != '"') last--;
+    while (last > text.ptr && !lm_is_blank(last[-1]) && last[-1] != '"')
+        last--;
     return memchr(last, '=', (size_t)(end - last)) != NULL;
 }
 
 static size_t skip_word(lm_str text, size_t at)
 {
-    while (at < text.len && !(classes[text.ptr[at]] & BLANK)) at++;
+    while (at < text.len && !(classes[text.ptr[at]] & BLANK))
+        at++;
     return at;
 }
 
@@ -201,9 +204,11 @@ static size_t next_key(lm_str text, size_t at)
         const uint8_t *hit = memchr(text.ptr + at, '=', text.len - at);
         if (!hit) break;
         size_t equals = (size_t)(hit - text.ptr), begin = equals;
-        while (begin > at && key_byte(text.ptr[begin - 1])) begin--;
+        while (begin > at && key_byte(text.ptr[begin - 1]))
+            begin--;
         bool escaped = equals && text.ptr[equals - 1] == '\\';
-        if (begin < equals && begin > 0 && lm_is_blank(text.ptr[begin - 1]) && !escaped) return begin;
+        if (begin < equals && begin > 0 && lm_is_blank(text.ptr[begin - 1]) && !escaped)
+            return begin;
         at = equals + 1;
     }
     return text.len;
@@ -217,10 +222,12 @@ bool lm_cef_pairs(lm_parse *parse, uint32_t root, lm_str text)
     text = trim_end(text);
     while (at < text.len) {
         size_t equals = at;
-        while (equals < text.len && key_byte(text.ptr[equals])) equals++;
+        while (equals < text.len && key_byte(text.ptr[equals]))
+            equals++;
         if (equals == at || equals >= text.len || text.ptr[equals] != '=') return any;
         size_t next = next_key(text, equals + 1);
-        pair p = {.key = lm_str_cut(text, at, equals), .value = trim_end(lm_str_cut(text, equals + 1, next))};
+        pair p = {.key = lm_str_cut(text, at, equals),
+                  .value = trim_end(lm_str_cut(text, equals + 1, next))};
         emit_pair(parse, root, &p, &previous);
         any = true;
         at = next;
@@ -244,7 +251,8 @@ static size_t cell_quote_end(lm_str line, size_t at)
 size_t lm_row_cut(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells, size_t max)
 {
     size_t count = 0, at = 0;
-    while (line.len && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\n')) line.len--;
+    while (line.len && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\n'))
+        line.len--;
     for (;;) {
         size_t end;
         if (count == max) return SIZE_MAX;
@@ -255,7 +263,8 @@ size_t lm_row_cut(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells,
             end++;
             if (end < line.len && line.ptr[end] != delimiter) return SIZE_MAX;
         } else {
-            const uint8_t *hit = at < line.len ? memchr(line.ptr + at, delimiter, line.len - at) : NULL;
+            const uint8_t *hit =
+                at < line.len ? memchr(line.ptr + at, delimiter, line.len - at) : NULL;
             end = hit ? (size_t)(hit - line.ptr) : line.len;
             cells[count++] = lm_str_cut(line, at, end);
         }
@@ -275,7 +284,8 @@ bool lm_row_line(lm_parse *parse, const lm_format *format, lm_str line)
         lm_parse_emit_message(parse, line);
         return true;
     }
-    size_t count = lm_row_cut(line, format->delimiter, format->is_quoted, cells, format->cell_count + 1u);
+    size_t count =
+        lm_row_cut(line, format->delimiter, format->is_quoted, cells, format->cell_count + 1u);
     if (count != format->cell_count) return false;
     for (size_t i = 0, cell = 0; i < format->column_count; i++, cell++) {
         lm_str value = cells[cell];
@@ -291,9 +301,15 @@ bool lm_row_line(lm_parse *parse, const lm_format *format, lm_str line)
 lm_err lm_row_add(lm_schema *schema, lm_str name, lm_str header, uint8_t delimiter, bool is_quoted,
                   bool has_directives, const lm_str *names, size_t count, uint32_t *out_format)
 {
-    lm_format format = {.engine = LM_ENGINE_ROW, .origin = LM_ORIGIN_NAMED, .root = NO_INDEX, .weight = 8,
-                        .delimiter = delimiter, .is_quoted = is_quoted, .has_directives = has_directives,
-                        .joined = NO_INDEX, .cell_count = (uint32_t)count};
+    lm_format format = {.engine = LM_ENGINE_ROW,
+                        .origin = LM_ORIGIN_NAMED,
+                        .root = NO_INDEX,
+                        .weight = 8,
+                        .delimiter = delimiter,
+                        .is_quoted = is_quoted,
+                        .has_directives = has_directives,
+                        .joined = NO_INDEX,
+                        .cell_count = (uint32_t)count};
     lm_buf pattern;
     lm_buf_init(&pattern, schema->mem);
     lm_err err = lm_schema_copy(schema, name, &format.name);
@@ -307,7 +323,8 @@ lm_err lm_row_add(lm_schema *schema, lm_str name, lm_str header, uint8_t delimit
     if (!err) err = lm_schema_copy(schema, (lm_str){pattern.ptr, pattern.len}, &format.pattern);
     if (err) goto out;
     memset(format.first, 0xff, sizeof format.first);
-    format.columns = lm_arena_alloc(&schema->arena, (count + 1) * sizeof *format.columns, _Alignof(uint32_t));
+    format.columns =
+        lm_arena_alloc(&schema->arena, (count + 1) * sizeof *format.columns, _Alignof(uint32_t));
     if (!format.columns) {
         err = lm_mem_err();
         goto out;
@@ -338,10 +355,15 @@ out:
 
 static lm_type zeek_type(lm_str name)
 {
-    static const struct known { const char *name; lm_type type; } known[] = {
-        {"time", LM_TYPE_TIME}, {"addr", LM_TYPE_IPV4}, {"port", LM_TYPE_INT}, {"count", LM_TYPE_INT}, {"int", LM_TYPE_INT},
-        {"double", LM_TYPE_DECIMAL}, {"interval", LM_TYPE_DURATION}, {"enum", LM_TYPE_ENUM},
+    static const struct known {
+        const char *name;
+        lm_type type;
+    } known[] = {
+        {"time", LM_TYPE_TIME},         {"addr", LM_TYPE_IPV4}, {"port", LM_TYPE_INT},
+        {"count", LM_TYPE_INT},         {"int", LM_TYPE_INT},   {"double", LM_TYPE_DECIMAL},
+        {"interval", LM_TYPE_DURATION}, {"enum", LM_TYPE_ENUM},
     };
+
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (lm_str_equal(name, lm_str_of(known[i].name))) return known[i].type;
     }
@@ -354,7 +376,8 @@ void lm_row_zeek_types(lm_schema *schema, uint32_t format, const lm_str *lines, 
     lm_str cells[COLUMNS_MAX];
     for (size_t i = 0; i < count; i++) {
         if (!lm_str_starts(lines[i], LM_STR("#types")) || lines[i].len < 8) continue;
-        size_t n = lm_row_cut(lm_str_cut(lines[i], 7, lines[i].len), f->delimiter, false, cells, COLUMNS_MAX);
+        size_t n = lm_row_cut(lm_str_cut(lines[i], 7, lines[i].len), f->delimiter, false, cells,
+                              COLUMNS_MAX);
         for (size_t k = 0; n == f->column_count && k < n; k++) {
             lm_info *info = &schema->fields[f->columns[k]];
             if (info->declared != LM_TYPE_COUNT) continue; /* the user gave one */

@@ -1,12 +1,15 @@
 /**
- * A schema as bytes and back (docs/format/schema.md): what parsing needs and the counts, without examples.
+ * A schema as bytes and back (docs/format/schema.md): what parsing needs and the counts, without
+ * examples.
  *
- * Fields are numbered anew when loaded: first those of trees and rows in order of formats, then those of paths in order of
- * paths. The saver writes what it knows of them in that order. Everything read is checked before it is used as an index.
+ * Fields are numbered anew when loaded: first those of trees and rows in order of formats, then
+ * those of paths in order of paths. The saver writes what it knows of them in that order.
+ * Everything read is checked before it is used as an index.
  */
 #include "schema/schema_priv.h"
 
 enum { SAVE_VERSION = 1, NAME_BYTES_MAX = 65536, SAVED_PATHS_MAX = 400 };
+
 static const uint8_t save_magic[4] = {'L', 'M', 'S', 'C'};
 
 /* ---- writing: errors stick to the buffer's writer ---- */
@@ -42,7 +45,8 @@ static void save_format(saver *s, const lm_format *format)
     put_number(s, format->lines);
     put_text(s, format->name);
     put_text(s, format->pattern);
-    if (format->engine == LM_ENGINE_JSON || format->engine == LM_ENGINE_LOGFMT) put_index(s, s->numbers[format->root]);
+    if (format->engine == LM_ENGINE_JSON || format->engine == LM_ENGINE_LOGFMT)
+        put_index(s, s->numbers[format->root]);
     if (format->engine != LM_ENGINE_ROW) return;
     put_text(s, format->header);
     put_number(s, format->delimiter);
@@ -54,7 +58,16 @@ static void save_format(saver *s, const lm_format *format)
 }
 
 /* What a field's record holds beyond type and counts. */
-enum { HAS_NAME = 1, HAS_DECLARED = 2, HAS_ROLE = 4, HAS_INNER = 8, HAS_UNIT = 16, HAS_TYPES = 32, HAS_LAYOUTS = 64, HAS_NOTES = 128 };
+enum {
+    HAS_NAME = 1,
+    HAS_DECLARED = 2,
+    HAS_ROLE = 4,
+    HAS_INNER = 8,
+    HAS_UNIT = 16,
+    HAS_TYPES = 32,
+    HAS_LAYOUTS = 64,
+    HAS_NOTES = 128
+};
 
 static unsigned field_flags(const lm_info *info, bool of_path)
 {
@@ -62,15 +75,17 @@ static unsigned field_flags(const lm_info *info, bool of_path)
     uint8_t rank;
     bool usual_role = lm_role_of(info->name, &rank) == (lm_role)info->role;
     return (of_path ? 0u : HAS_NAME) | (info->declared != LM_TYPE_COUNT ? HAS_DECLARED : 0u) |
-           (usual_role && (!info->role || rank == info->rank) ? 0u : HAS_ROLE) | (info->inner ? HAS_INNER : 0u) |
-           (info->unit.len ? HAS_UNIT : 0u) | (stat->by_type[info->type] == stat->count ? 0u : HAS_TYPES) |
+           (usual_role && (!info->role || rank == info->rank) ? 0u : HAS_ROLE) |
+           (info->inner ? HAS_INNER : 0u) | (info->unit.len ? HAS_UNIT : 0u) |
+           (stat->by_type[info->type] == stat->count ? 0u : HAS_TYPES) |
            (stat->layout_count ? HAS_LAYOUTS : 0u) | (stat->unit || stat->epoch ? HAS_NOTES : 0u);
 }
 
 static void save_types(saver *s, const lm_stat *stat)
 {
     unsigned types = 0;
-    for (unsigned t = 0; t < LM_TYPE_COUNT; t++) types += stat->by_type[t] != 0;
+    for (unsigned t = 0; t < LM_TYPE_COUNT; t++)
+        types += stat->by_type[t] != 0;
     put_number(s, types);
     for (unsigned t = 0; t < LM_TYPE_COUNT; t++) {
         if (stat->by_type[t] == 0) continue;
@@ -98,8 +113,10 @@ static void save_field(saver *s, const lm_info *info, bool of_path)
     }
     if (flags & HAS_UNIT) put_text(s, info->unit);
     put_number(s, lm_stat_distinct(stat));
-    if (flags & HAS_TYPES) save_types(s, stat);
-    else put_number(s, stat->count);
+    if (flags & HAS_TYPES)
+        save_types(s, stat);
+    else
+        put_number(s, stat->count);
     if (flags & HAS_LAYOUTS) {
         put_number(s, stat->layout_count);
         for (unsigned i = 0; i < stat->layout_count; i++) {
@@ -113,11 +130,13 @@ static void save_field(saver *s, const lm_info *info, bool of_path)
     }
 }
 
-/* A root's name and format, or how far back the parent is and the key; whether values were seen here. */
+/* A root's name and format, or how far back the parent is and the key; whether values were seen
+ * here. */
 static void save_path(saver *s, const lm_path *path, uint32_t own)
 {
     uint64_t has_field = path->field != NO_INDEX;
-    put_number(s, (path->parent == NO_INDEX ? 0 : (uint64_t)(own - s->numbers[path->parent])) << 1 | has_field);
+    put_number(s, (path->parent == NO_INDEX ? 0 : (uint64_t)(own - s->numbers[path->parent])) << 1 |
+                      has_field);
     if (path->parent == NO_INDEX) {
         put_number(s, path->format);
         put_text(s, path->name);
@@ -127,14 +146,16 @@ static void save_path(saver *s, const lm_path *path, uint32_t own)
     if (path->index == NO_INDEX) put_text(s, path->key);
 }
 
-/* Paths that most lines of a long stream lack, and all but the first item of an array, are not worth their bytes: parsing
- * gives their values without them. */
+/* Paths that most lines of a long stream lack, and all but the first item of an array, are not
+ * worth their bytes: parsing gives their values without them. */
 static uint32_t number_paths(const lm_schema *schema, uint32_t *numbers)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < schema->path_count; i++) { /* parents come before children */
         const lm_path *path = &schema->paths[i];
-        bool is_repeat = path->parent != NO_INDEX && ((path->index != NO_INDEX && path->index > 0) || i >= SAVED_PATHS_MAX || numbers[path->parent] == NO_INDEX);
+        bool is_repeat =
+            path->parent != NO_INDEX && ((path->index != NO_INDEX && path->index > 0) ||
+                                         i >= SAVED_PATHS_MAX || numbers[path->parent] == NO_INDEX);
         numbers[i] = is_repeat ? NO_INDEX : 0;
     }
     for (size_t i = schema->path_count; i-- > 0;) {
@@ -146,15 +167,18 @@ static uint32_t number_paths(const lm_schema *schema, uint32_t *numbers)
         uint64_t lines = schema->formats[path->format].lines;
         uint64_t seen = path->field == NO_INDEX ? 0 : schema->fields[path->field].stat->count;
         bool inner = path->field != NO_INDEX && schema->fields[path->field].inner;
-        bool kept = path->parent == NO_INDEX || numbers[i] || inner || (seen && (seen > lines / 64 || lines < 200));
+        bool kept = path->parent == NO_INDEX || numbers[i] || inner ||
+                    (seen && (seen > lines / 64 || lines < 200));
         numbers[i] = kept;
         if (kept && path->parent != NO_INDEX) numbers[path->parent] = 1;
     }
-    for (size_t i = 0; i < schema->path_count; i++) numbers[i] = numbers[i] ? count++ : NO_INDEX;
+    for (size_t i = 0; i < schema->path_count; i++)
+        numbers[i] = numbers[i] ? count++ : NO_INDEX;
     return count;
 }
 
-/* Fields of trees and rows stand in the schema in order of their formats' making; those of paths have a path. */
+/* Fields of trees and rows stand in the schema in order of their formats' making; those of paths
+ * have a path. */
 static lm_err save_fields(saver *s, const lm_schema *schema)
 {
     size_t bytes = schema->field_count + 1;
@@ -165,14 +189,17 @@ static lm_err save_fields(saver *s, const lm_schema *schema)
     }
     for (size_t f = 0; f < schema->format_count; f++) {
         uint64_t count = 0;
-        for (size_t i = 0; i < schema->field_count; i++) count += !of_path[i] && schema->fields[i].format == f;
+        for (size_t i = 0; i < schema->field_count; i++)
+            count += !of_path[i] && schema->fields[i].format == f;
         put_number(s, count);
         for (size_t i = 0; i < schema->field_count; i++) {
-            if (!of_path[i] && schema->fields[i].format == f) save_field(s, &schema->fields[i], false);
+            if (!of_path[i] && schema->fields[i].format == f)
+                save_field(s, &schema->fields[i], false);
         }
     }
     for (size_t i = 0; i < schema->path_count; i++) {
-        if (schema->paths[i].field != NO_INDEX && s->numbers[i] != NO_INDEX) save_field(s, &schema->fields[schema->paths[i].field], true);
+        if (schema->paths[i].field != NO_INDEX && s->numbers[i] != NO_INDEX)
+            save_field(s, &schema->fields[schema->paths[i].field], true);
     }
     lm_mem_release(schema->mem, of_path, bytes);
     return s->err;
@@ -197,7 +224,8 @@ lm_err lm_schema_save(const lm_schema *schema, lm_buf *out)
     }
     put_number(&s, schema->format_count);
     put_number(&s, path_count);
-    for (size_t i = 0; i < schema->format_count; i++) save_format(&s, &schema->formats[i]);
+    for (size_t i = 0; i < schema->format_count; i++)
+        save_format(&s, &schema->formats[i]);
     for (size_t i = 0; i < schema->path_count; i++) {
         if (s.numbers[i] != NO_INDEX) save_path(&s, &schema->paths[i], s.numbers[i]);
     }
@@ -212,7 +240,7 @@ lm_err lm_schema_save(const lm_schema *schema, lm_buf *out)
 typedef struct loader {
     lm_reader r;
     lm_schema *schema;
-    size_t path_count;   /* as the bytes say */
+    size_t path_count;    /* as the bytes say */
     uint32_t *last_child; /* of each path, while paths are read */
     size_t format_count;
 } loader;
@@ -248,14 +276,18 @@ static lm_err load_row(loader *l, lm_format *format)
     format->column_count = (uint32_t)lm_reader_varint_max(&l->r, COLUMNS_MAX);
     format->cell_count = (uint32_t)lm_reader_varint_max(&l->r, COLUMNS_MAX);
     format->joined = get_index(l, format->column_count);
-    if (l->r.failed || format->cell_count != format->column_count + (format->joined != NO_INDEX)) return corrupt("row format");
+    if (l->r.failed || format->cell_count != format->column_count + (format->joined != NO_INDEX))
+        return corrupt("row format");
     lm_err err = lm_schema_copy(l->schema, header, &format->header);
     if (err) return err;
     memset(format->first, 0xff, sizeof format->first);
-    format->columns = lm_arena_alloc(&l->schema->arena, (format->column_count + 1u) * sizeof *format->columns, _Alignof(uint32_t));
+    format->columns =
+        lm_arena_alloc(&l->schema->arena, (format->column_count + 1u) * sizeof *format->columns,
+                       _Alignof(uint32_t));
     if (!format->columns) return lm_mem_err();
     for (uint32_t i = 0; i < format->column_count; i++) {
-        lm_err add = lm_schema_field_add(l->schema, (lm_str){0}, (uint32_t)l->schema->format_count, &format->columns[i]);
+        lm_err add = lm_schema_field_add(l->schema, (lm_str){0}, (uint32_t)l->schema->format_count,
+                                         &format->columns[i]);
         if (add) return add;
     }
     return LM_OK;
@@ -274,7 +306,8 @@ static lm_err load_format(loader *l)
     if (l->r.failed) return corrupt("format");
     lm_err err = LM_OK;
     if (format.engine == LM_ENGINE_TREE) {
-        err = lm_pattern_add(l->schema, name, pattern, (lm_origin)format.origin, (lm_str){0}, &index);
+        err =
+            lm_pattern_add(l->schema, name, pattern, (lm_origin)format.origin, (lm_str){0}, &index);
         if (err) return err == LM_E_NOMEM ? err : corrupt("pattern");
         lm_format *added = &l->schema->formats[index];
         added->is_inner = format.is_inner;
@@ -316,8 +349,10 @@ static lm_err load_path(loader *l)
         if (err) return err;
         if (at != own) return corrupt("path"); /* twice the same, or too many */
         format = schema->paths[at].format;
-        if (l->last_child[parent] == NO_INDEX) schema->paths[parent].child = at; /* the guesses, in order of coming */
-        else schema->paths[l->last_child[parent]].sibling = at;
+        if (l->last_child[parent] == NO_INDEX)
+            schema->paths[parent].child = at; /* the guesses, in order of coming */
+        else
+            schema->paths[l->last_child[parent]].sibling = at;
         l->last_child[parent] = at;
     }
     if (!(head & 1)) return LM_OK;
@@ -337,7 +372,8 @@ static lm_err load_paths(loader *l)
     l->last_child = lm_mem_alloc(l->schema->mem, bytes);
     if (!l->last_child) return lm_mem_err();
     memset(l->last_child, 0xff, bytes);
-    for (size_t i = 0; !err && i < l->path_count; i++) err = load_path(l);
+    for (size_t i = 0; !err && i < l->path_count; i++)
+        err = load_path(l);
     lm_mem_release(l->schema->mem, l->last_child, bytes);
     return err;
 }
@@ -350,7 +386,8 @@ static lm_err load_types(loader *l, lm_info *info, bool listed)
         unsigned type = listed ? get_small(l, LM_TYPE_COUNT - 1) : info->type;
         stat->by_type[type] = lm_reader_varint_max(&l->r, UINT64_MAX / 64);
     }
-    for (unsigned t = 0; t < LM_TYPE_COUNT; t++) stat->count += stat->by_type[t];
+    for (unsigned t = 0; t < LM_TYPE_COUNT; t++)
+        stat->count += stat->by_type[t];
     return LM_OK;
 }
 
@@ -406,13 +443,17 @@ static lm_err check_inner(const lm_schema *schema)
         const lm_info *info = &schema->fields[i];
         bool needs_root = info->inner & (LM_INNER_JSON | LM_INNER_KV | LM_INNER_CEF);
         bool needs_format = info->inner & LM_INNER_FORMAT;
-        if (needs_root && (info->inner_root == NO_INDEX || schema->paths[info->inner_root].parent != NO_INDEX)) return corrupt("inner path");
-        if (needs_format && (info->inner_format == NO_INDEX || schema->formats[info->inner_format].engine != LM_ENGINE_TREE))
+        if (needs_root &&
+            (info->inner_root == NO_INDEX || schema->paths[info->inner_root].parent != NO_INDEX))
+            return corrupt("inner path");
+        if (needs_format && (info->inner_format == NO_INDEX ||
+                             schema->formats[info->inner_format].engine != LM_ENGINE_TREE))
             return corrupt("inner format");
     }
     for (size_t i = 0; i < schema->format_count; i++) {
         const lm_format *format = &schema->formats[i];
-        if (format->root != NO_INDEX && schema->paths[format->root].parent != NO_INDEX) return corrupt("path root");
+        if (format->root != NO_INDEX && schema->paths[format->root].parent != NO_INDEX)
+            return corrupt("path root");
     }
     return LM_OK;
 }
@@ -425,7 +466,9 @@ static lm_err load_given(loader *l)
         lm_err err = lm_schema_copy(schema, get_text(l), &given.name);
         if (!err) err = lm_schema_copy(schema, get_text(l), &given.unit);
         given.type = get_small(l, LM_TYPE_COUNT - 1);
-        if (!err) err = lm_vec_grow(schema->mem, &schema->given, &schema->given_cap, schema->given_count + 1, sizeof given);
+        if (!err)
+            err = lm_vec_grow(schema->mem, &schema->given, &schema->given_cap,
+                              schema->given_count + 1, sizeof given);
         if (err) return err;
         schema->given[schema->given_count++] = given;
     }
@@ -440,19 +483,25 @@ static lm_err load_all(loader *l)
         return lm_fail(LM_E_CORRUPT, "these bytes are no saved schema");
     uint64_t version = lm_reader_varint(&l->r);
     if (!l->r.failed && version != SAVE_VERSION)
-        return lm_fail(LM_E_UNSUPPORTED, "saved schema has version %llu, this build reads %d", (unsigned long long)version, SAVE_VERSION);
+        return lm_fail(LM_E_UNSUPPORTED, "saved schema has version %llu, this build reads %d",
+                       (unsigned long long)version, SAVE_VERSION);
     schema->line_count = lm_reader_varint(&l->r);
     schema->misfit_count = lm_reader_varint_max(&l->r, UINT64_MAX / 4);
     schema->next_search = schema->misfit_count + 1;
     lm_err err = load_given(l);
     if (err) return err;
     l->format_count = (size_t)lm_reader_varint_max(&l->r, FORMAT_COUNT_MAX);
-    l->path_count = (size_t)lm_reader_varint_max(&l->r, 2 * LM_FIELD_COUNT_MAX + FORMAT_COUNT_MAX * 4);
+    l->path_count =
+        (size_t)lm_reader_varint_max(&l->r, 2 * LM_FIELD_COUNT_MAX + FORMAT_COUNT_MAX * 4);
     if (l->r.failed) return corrupt("head");
-    for (size_t i = 0; !err && i < l->format_count; i++) err = load_format(l);
-    size_t root_count = schema->path_count; /* made by trees with a key=value tail; the saved ones take their place */
+    for (size_t i = 0; !err && i < l->format_count; i++)
+        err = load_format(l);
+    size_t root_count =
+        schema
+            ->path_count; /* made by trees with a key=value tail; the saved ones take their place */
     schema->path_count = 0;
-    if (root_count && schema->path_slots) memset(schema->path_slots, 0, schema->path_slot_count * sizeof *schema->path_slots);
+    if (root_count && schema->path_slots)
+        memset(schema->path_slots, 0, schema->path_slot_count * sizeof *schema->path_slots);
     size_t plain = schema->field_count, at = 0;
     if (!err) err = load_paths(l);
     for (uint32_t f = 0; !err && f < l->format_count; f++) {
@@ -463,7 +512,8 @@ static lm_err load_all(loader *l)
         }
     }
     if (!err && (l->r.failed || at != plain)) err = corrupt("field list");
-    for (; !err && at < schema->field_count; at++) err = load_field(l, &schema->fields[at]);
+    for (; !err && at < schema->field_count; at++)
+        err = load_field(l, &schema->fields[at]);
     if (!err && (l->r.failed || lm_reader_left(&l->r) != 0)) err = corrupt("end");
     return err ? err : check_inner(schema);
 }

@@ -6,6 +6,7 @@ static const struct word {
     uint8_t len;
     uint8_t severity;
 } words[] = {
+
 #define LM_SEVERITY_WORD(text, severity) {text, sizeof(text) - 1, LM_SEV_##severity},
 #include "schema/schema_severity.def"
 #undef LM_SEVERITY_WORD
@@ -15,28 +16,54 @@ enum { WORD_BYTES_MAX = 13 };
 
 const char *lm_severity_name(lm_severity severity)
 {
-    static const char *const names[] = {"unknown", "trace", "debug", "info", "notice", "warn", "error", "fatal"};
+    static const char *const names[] = {"unknown", "trace", "debug", "info",
+                                        "notice",  "warn",  "error", "fatal"};
     return (unsigned)severity < sizeof names / sizeof names[0] ? names[severity] : names[0];
 }
 
 static lm_severity of_syslog(unsigned priority)
 {
-    static const uint8_t map[8] = {LM_SEV_FATAL, LM_SEV_FATAL, LM_SEV_FATAL,  LM_SEV_ERROR,
-                                   LM_SEV_WARN,  LM_SEV_NOTICE, LM_SEV_INFO, LM_SEV_DEBUG};
+    static const uint8_t map[8] = {LM_SEV_FATAL, LM_SEV_FATAL,  LM_SEV_FATAL, LM_SEV_ERROR,
+                                   LM_SEV_WARN,  LM_SEV_NOTICE, LM_SEV_INFO,  LM_SEV_DEBUG};
     return (lm_severity)map[priority & 7];
 }
 
 static lm_severity of_letter(uint8_t c)
 {
     switch (c) {
-    case 'T': case 't': return LM_SEV_TRACE;
-    case 'D': case 'd': case 'V': case 'v': case '.': case '-': return LM_SEV_DEBUG; /* . - * # are Redis's */
-    case 'I': case 'i': return LM_SEV_INFO;
-    case 'N': case 'n': case '*': return LM_SEV_NOTICE;
-    case 'W': case 'w': case '#': return LM_SEV_WARN;
-    case 'E': case 'e': return LM_SEV_ERROR;
-    case 'F': case 'f': case 'C': case 'c': case 'A': case 'a': return LM_SEV_FATAL;
-    default: return LM_SEV_UNKNOWN;
+    case 'T':
+    case 't':
+        return LM_SEV_TRACE;
+    case 'D':
+    case 'd':
+    case 'V':
+    case 'v':
+    case '.':
+    case '-':
+        return LM_SEV_DEBUG; /* . - * # are Redis's */
+    case 'I':
+    case 'i':
+        return LM_SEV_INFO;
+    case 'N':
+    case 'n':
+    case '*':
+        return LM_SEV_NOTICE;
+    case 'W':
+    case 'w':
+    case '#':
+        return LM_SEV_WARN;
+    case 'E':
+    case 'e':
+        return LM_SEV_ERROR;
+    case 'F':
+    case 'f':
+    case 'C':
+    case 'c':
+    case 'A':
+    case 'a':
+        return LM_SEV_FATAL;
+    default:
+        return LM_SEV_UNKNOWN;
     }
 }
 
@@ -53,7 +80,8 @@ static lm_severity of_word(lm_str text)
 
 lm_severity lm_severity_parse(lm_str text)
 {
-    while (text.len && (lm_is_blank(text.ptr[0]) || text.ptr[0] == '[')) text.ptr++, text.len--;
+    while (text.len && (lm_is_blank(text.ptr[0]) || text.ptr[0] == '['))
+        text.ptr++, text.len--;
     while (text.len > 1 && (lm_is_blank(text.ptr[text.len - 1]) || text.ptr[text.len - 1] == ']' ||
                             text.ptr[text.len - 1] == ':'))
         text.len--;
@@ -67,15 +95,19 @@ lm_severity lm_severity_parse(lm_str text)
         }
         return text.len > 2 && number < 192 ? of_syslog(number) : LM_SEV_UNKNOWN;
     }
-    if (text.len == 2 && text.ptr[0] == 'D' && lm_is_digit(text.ptr[1])) return LM_SEV_DEBUG; /* D1..D5 */
+    if (text.len == 2 && text.ptr[0] == 'D' && lm_is_digit(text.ptr[1]))
+        return LM_SEV_DEBUG; /* D1..D5 */
     return of_word(text);
 }
 
 size_t lm_match_level(const uint8_t *text, size_t len)
 {
     size_t n = 0;
-    while (n < len && n <= WORD_BYTES_MAX && (lm_is_alpha(text[n]) || (n && lm_is_digit(text[n])))) n++;
+    while (n < len && n <= WORD_BYTES_MAX && (lm_is_alpha(text[n]) || (n && lm_is_digit(text[n]))))
+        n++;
     if (n < 3 || n > WORD_BYTES_MAX) return 0;
-    if (n < len && (text[n] == '_' || text[n] == '.' || text[n] == '/' || text[n] == '=' || text[n] >= 0x80)) return 0;
+    if (n < len &&
+        (text[n] == '_' || text[n] == '.' || text[n] == '/' || text[n] == '=' || text[n] >= 0x80))
+        return 0;
     return of_word((lm_str){text, n}) == LM_SEV_UNKNOWN ? 0 : n;
 }

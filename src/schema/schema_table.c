@@ -30,7 +30,8 @@ void lm_schema_free(lm_schema *schema)
     lm_mem_release(mem, schema->path_slots, schema->path_slot_count * sizeof *schema->path_slots);
     lm_mem_release(mem, schema->sample, schema->sample_cap * sizeof *schema->sample);
     lm_mem_release(mem, schema->given, schema->given_cap * sizeof *schema->given);
-    lm_mem_release(mem, schema->conflicts, schema->conflicts ? CONFLICTS_MAX * sizeof *schema->conflicts : 0);
+    lm_mem_release(mem, schema->conflicts,
+                   schema->conflicts ? CONFLICTS_MAX * sizeof *schema->conflicts : 0);
     schema->magic = 0;
     lm_mem_release(mem, schema, sizeof *schema);
 }
@@ -49,11 +50,14 @@ lm_err lm_schema_copy(lm_schema *schema, lm_str text, lm_str *out)
 
 lm_err lm_schema_field_add(lm_schema *schema, lm_str name, uint32_t format, uint32_t *out_field)
 {
-    lm_info info = {.format = format, .inner_root = NO_INDEX, .inner_format = NO_INDEX, .declared = LM_TYPE_COUNT};
+    lm_info info = {.format = format,
+                    .inner_root = NO_INDEX,
+                    .inner_format = NO_INDEX,
+                    .declared = LM_TYPE_COUNT};
     if (schema->field_count == LM_FIELD_COUNT_MAX)
         return lm_fail(LM_E_LIMIT, "schema has more than %d fields", LM_FIELD_COUNT_MAX);
-    lm_err err = lm_vec_grow(schema->mem, &schema->fields, &schema->field_cap, schema->field_count + 1,
-                             sizeof *schema->fields);
+    lm_err err = lm_vec_grow(schema->mem, &schema->fields, &schema->field_cap,
+                             schema->field_count + 1, sizeof *schema->fields);
     if (!err) err = lm_schema_copy(schema, name, &info.name);
     if (err) return err;
     info.stat = lm_arena_alloc(&schema->arena, sizeof *info.stat, _Alignof(lm_stat));
@@ -74,8 +78,8 @@ lm_err lm_schema_format_add(lm_schema *schema, const lm_format *format, uint32_t
 {
     if (schema->format_count == FORMAT_COUNT_MAX)
         return lm_fail(LM_E_LIMIT, "schema has more than %d formats", FORMAT_COUNT_MAX);
-    lm_err err = lm_vec_grow(schema->mem, &schema->formats, &schema->format_cap, schema->format_count + 1,
-                             sizeof *schema->formats);
+    lm_err err = lm_vec_grow(schema->mem, &schema->formats, &schema->format_cap,
+                             schema->format_count + 1, sizeof *schema->formats);
     if (err) return err;
     *out_format = (uint32_t)schema->format_count;
     schema->formats[schema->format_count++] = *format;
@@ -94,7 +98,8 @@ static size_t path_slot(const lm_schema *schema, uint32_t parent, lm_str key, ui
         uint32_t at = schema->path_slots[slot];
         if (at == 0) return slot;
         const lm_path *path = &schema->paths[at - 1];
-        if (path->parent == parent && path->index == index && lm_str_equal(path->key, key)) return slot;
+        if (path->parent == parent && path->index == index && lm_str_equal(path->key, key))
+            return slot;
     }
 }
 
@@ -128,7 +133,11 @@ static lm_err path_push(lm_schema *schema, const lm_path *path, uint32_t *out)
 
 lm_err lm_schema_root_add(lm_schema *schema, lm_str prefix, uint32_t format, uint32_t *out_path)
 {
-    lm_path path = {.parent = NO_INDEX, .index = NO_INDEX, .field = NO_INDEX, .format = format, .child = NO_INDEX,
+    lm_path path = {.parent = NO_INDEX,
+                    .index = NO_INDEX,
+                    .field = NO_INDEX,
+                    .format = format,
+                    .child = NO_INDEX,
                     .sibling = NO_INDEX};
     lm_err err = lm_schema_copy(schema, prefix, &path.name);
     return err ? err : path_push(schema, &path, out_path);
@@ -157,8 +166,8 @@ static lm_err path_name(lm_schema *schema, lm_path *path)
     return LM_OK;
 }
 
-uint32_t lm_schema_path(const lm_schema *schema, uint32_t parent, lm_str key, uint32_t index, lm_schema *add,
-                        lm_err *err)
+uint32_t lm_schema_path(const lm_schema *schema, uint32_t parent, lm_str key, uint32_t index,
+                        lm_schema *add, lm_err *err)
 {
     if (schema->path_slot_count) {
         uint32_t at = schema->path_slots[path_slot(schema, parent, key, index)];
@@ -168,8 +177,13 @@ uint32_t lm_schema_path(const lm_schema *schema, uint32_t parent, lm_str key, ui
     bool full = schema->path_count >= 2 * LM_FIELD_COUNT_MAX || key.len > 256 ||
                 (index != NO_INDEX && index >= PATH_INDEX_MAX);
     if (!add || full || *err) return NO_INDEX;
-    lm_path path = {.key = key, .parent = parent, .index = index, .field = NO_INDEX,
-                    .format = add->paths[parent].format, .child = NO_INDEX, .sibling = NO_INDEX};
+    lm_path path = {.key = key,
+                    .parent = parent,
+                    .index = index,
+                    .field = NO_INDEX,
+                    .format = add->paths[parent].format,
+                    .child = NO_INDEX,
+                    .sibling = NO_INDEX};
     uint32_t at = NO_INDEX;
     *err = path_room(add);
     if (!*err) *err = path_name(add, &path);
@@ -183,6 +197,7 @@ static const struct role {
     const char *name;
     uint8_t role, rank;
 } roles[] = {
+
 #define LM_ROLE_NAME(name, role, rank) {name, LM_ROLE_##role, rank},
 #include "schema/schema_roles.def"
 #undef LM_ROLE_NAME
@@ -192,7 +207,8 @@ static bool ends_with_key(lm_str name, lm_str key)
 {
     if (name.len < key.len) return false;
     lm_str tail = lm_str_cut(name, name.len - key.len, name.len);
-    return lm_str_equal_nocase(tail, key) && (name.len == key.len || name.ptr[name.len - key.len - 1] == '.');
+    return lm_str_equal_nocase(tail, key) &&
+           (name.len == key.len || name.ptr[name.len - key.len - 1] == '.');
 }
 
 /* A key deeper in the object is a weaker claim. */
@@ -228,11 +244,12 @@ void lm_schema_order(lm_schema *schema)
         size_t at = schema->order_count++;
         while (at > 0) {
             const lm_format *other = &schema->formats[schema->order[at - 1]];
-            bool given = format->origin == LM_ORIGIN_GIVEN, other_given = other->origin == LM_ORIGIN_GIVEN;
-            bool before = given != other_given ? given
-                        : given                ? false
-                        : format->weight != other->weight ? format->weight > other->weight
-                                                          : format->lines > other->lines;
+            bool given = format->origin == LM_ORIGIN_GIVEN,
+                 other_given = other->origin == LM_ORIGIN_GIVEN;
+            bool before = given != other_given              ? given
+                          : given                           ? false
+                          : format->weight != other->weight ? format->weight > other->weight
+                                                            : format->lines > other->lines;
             if (!before) break;
             schema->order[at] = schema->order[at - 1];
             at--;
@@ -244,7 +261,9 @@ void lm_schema_order(lm_schema *schema)
 lm_err lm_engine_add(lm_schema *schema, lm_engine engine, uint32_t *out_format)
 {
     bool json = engine == LM_ENGINE_JSON;
-    lm_format format = {.engine = (uint8_t)engine, .origin = LM_ORIGIN_NAMED, .weight = json ? 9 : 7,
+    lm_format format = {.engine = (uint8_t)engine,
+                        .origin = LM_ORIGIN_NAMED,
+                        .weight = json ? 9 : 7,
                         .name = json ? LM_STR("json") : LM_STR("logfmt"),
                         .pattern = json ? LM_STR("{...}") : LM_STR("key=value ...")};
     if (json) {
@@ -253,7 +272,8 @@ lm_err lm_engine_add(lm_schema *schema, lm_engine engine, uint32_t *out_format)
     } else {
         memset(format.first, 0xff, sizeof format.first);
     }
-    lm_err err = lm_schema_root_add(schema, (lm_str){0}, (uint32_t)schema->format_count, &format.root);
+    lm_err err =
+        lm_schema_root_add(schema, (lm_str){0}, (uint32_t)schema->format_count, &format.root);
     return err ? err : lm_schema_format_add(schema, &format, out_format);
 }
 

@@ -2,10 +2,11 @@
 #include "schema/schema_priv.h"
 
 static const char *const type_names[LM_TYPE_COUNT] = {
-    [LM_TYPE_TEXT] = "text",         [LM_TYPE_ENUM] = "enum", [LM_TYPE_INT] = "int",   [LM_TYPE_DECIMAL] = "decimal",
-    [LM_TYPE_HEX] = "hex",           [LM_TYPE_BOOL] = "bool", [LM_TYPE_TIME] = "time", [LM_TYPE_DURATION] = "duration",
-    [LM_TYPE_SIZE] = "size",         [LM_TYPE_UUID] = "uuid", [LM_TYPE_IPV4] = "ipv4", [LM_TYPE_IPV6] = "ipv6",
-    [LM_TYPE_URL] = "url",           [LM_TYPE_PATH] = "path", [LM_TYPE_NULL] = "null",
+    [LM_TYPE_TEXT] = "text",       [LM_TYPE_ENUM] = "enum",         [LM_TYPE_INT] = "int",
+    [LM_TYPE_DECIMAL] = "decimal", [LM_TYPE_HEX] = "hex",           [LM_TYPE_BOOL] = "bool",
+    [LM_TYPE_TIME] = "time",       [LM_TYPE_DURATION] = "duration", [LM_TYPE_SIZE] = "size",
+    [LM_TYPE_UUID] = "uuid",       [LM_TYPE_IPV4] = "ipv4",         [LM_TYPE_IPV6] = "ipv6",
+    [LM_TYPE_URL] = "url",         [LM_TYPE_PATH] = "path",         [LM_TYPE_NULL] = "null",
 };
 
 const char *lm_type_name(lm_type type)
@@ -27,17 +28,36 @@ static const struct unit {
     const char *name;
     lm_type type;
 } units[] = {
-    {"ns", "nanoseconds", LM_TYPE_DURATION}, {"us", "microseconds", LM_TYPE_DURATION},
-    {"\xc2\xb5s", "microseconds", LM_TYPE_DURATION}, {"\xce\xbcs", "microseconds", LM_TYPE_DURATION},
-    {"ms", "milliseconds", LM_TYPE_DURATION}, {"msec", "milliseconds", LM_TYPE_DURATION},
-    {"s", "seconds", LM_TYPE_DURATION}, {"sec", "seconds", LM_TYPE_DURATION}, {"secs", "seconds", LM_TYPE_DURATION},
-    {"m", "minutes", LM_TYPE_DURATION}, {"min", "minutes", LM_TYPE_DURATION}, {"h", "hours", LM_TYPE_DURATION},
-    {"d", "days", LM_TYPE_DURATION}, {"B", "bytes", LM_TYPE_SIZE}, {"bytes", "bytes", LM_TYPE_SIZE},
-    {"K", "kilobytes", LM_TYPE_SIZE}, {"k", "kilobytes", LM_TYPE_SIZE}, {"KB", "kilobytes", LM_TYPE_SIZE},
-    {"kB", "kilobytes", LM_TYPE_SIZE}, {"KiB", "kibibytes", LM_TYPE_SIZE}, {"Ki", "kibibytes", LM_TYPE_SIZE},
-    {"M", "megabytes", LM_TYPE_SIZE}, {"MB", "megabytes", LM_TYPE_SIZE}, {"MiB", "mebibytes", LM_TYPE_SIZE},
-    {"Mi", "mebibytes", LM_TYPE_SIZE}, {"G", "gigabytes", LM_TYPE_SIZE}, {"GB", "gigabytes", LM_TYPE_SIZE},
-    {"GiB", "gibibytes", LM_TYPE_SIZE}, {"Gi", "gibibytes", LM_TYPE_SIZE}, {"TB", "terabytes", LM_TYPE_SIZE},
+    {"ns", "nanoseconds", LM_TYPE_DURATION},
+    {"us", "microseconds", LM_TYPE_DURATION},
+    {"\xc2\xb5s", "microseconds", LM_TYPE_DURATION},
+    {"\xce\xbcs", "microseconds", LM_TYPE_DURATION},
+    {"ms", "milliseconds", LM_TYPE_DURATION},
+    {"msec", "milliseconds", LM_TYPE_DURATION},
+    {"s", "seconds", LM_TYPE_DURATION},
+    {"sec", "seconds", LM_TYPE_DURATION},
+    {"secs", "seconds", LM_TYPE_DURATION},
+    {"m", "minutes", LM_TYPE_DURATION},
+    {"min", "minutes", LM_TYPE_DURATION},
+    {"h", "hours", LM_TYPE_DURATION},
+    {"d", "days", LM_TYPE_DURATION},
+    {"B", "bytes", LM_TYPE_SIZE},
+    {"bytes", "bytes", LM_TYPE_SIZE},
+    {"K", "kilobytes", LM_TYPE_SIZE},
+    {"k", "kilobytes", LM_TYPE_SIZE},
+    {"KB", "kilobytes", LM_TYPE_SIZE},
+    {"kB", "kilobytes", LM_TYPE_SIZE},
+    {"KiB", "kibibytes", LM_TYPE_SIZE},
+    {"Ki", "kibibytes", LM_TYPE_SIZE},
+    {"M", "megabytes", LM_TYPE_SIZE},
+    {"MB", "megabytes", LM_TYPE_SIZE},
+    {"MiB", "mebibytes", LM_TYPE_SIZE},
+    {"Mi", "mebibytes", LM_TYPE_SIZE},
+    {"G", "gigabytes", LM_TYPE_SIZE},
+    {"GB", "gigabytes", LM_TYPE_SIZE},
+    {"GiB", "gibibytes", LM_TYPE_SIZE},
+    {"Gi", "gibibytes", LM_TYPE_SIZE},
+    {"TB", "terabytes", LM_TYPE_SIZE},
     {"TiB", "tebibytes", LM_TYPE_SIZE},
 };
 
@@ -49,20 +69,30 @@ const char *lm_unit_name(uint8_t unit)
 bool lm_value_is_null(lm_str v)
 {
     switch (v.len) {
-    case 0: return true;
-    case 1: return v.ptr[0] == '-';
-    case 3: return memcmp(v.ptr, "nil", 3) == 0 || memcmp(v.ptr, "N/A", 3) == 0;
-    case 4: return memcmp(v.ptr, "null", 4) == 0 || memcmp(v.ptr, "NULL", 4) == 0 || memcmp(v.ptr, "None", 4) == 0;
-    case 5: return memcmp(v.ptr, "<nil>", 5) == 0;
-    case 6: return memcmp(v.ptr, "(null)", 6) == 0 || memcmp(v.ptr, "<null>", 6) == 0;
-    case 7: return memcmp(v.ptr, "(empty)", 7) == 0;
-    default: return false;
+    case 0:
+        return true;
+    case 1:
+        return v.ptr[0] == '-';
+    case 3:
+        return memcmp(v.ptr, "nil", 3) == 0 || memcmp(v.ptr, "N/A", 3) == 0;
+    case 4:
+        return memcmp(v.ptr, "null", 4) == 0 || memcmp(v.ptr, "NULL", 4) == 0 ||
+               memcmp(v.ptr, "None", 4) == 0;
+    case 5:
+        return memcmp(v.ptr, "<nil>", 5) == 0;
+    case 6:
+        return memcmp(v.ptr, "(null)", 6) == 0 || memcmp(v.ptr, "<null>", 6) == 0;
+    case 7:
+        return memcmp(v.ptr, "(empty)", 7) == 0;
+    default:
+        return false;
     }
 }
 
 static bool is_bool(lm_str v)
 {
-    static const char *const words[] = {"true", "false", "True", "False", "TRUE", "FALSE", "yes", "no", "on", "off"};
+    static const char *const words[] = {"true",  "false", "True", "False", "TRUE",
+                                        "FALSE", "yes",   "no",   "on",    "off"};
     if (v.len < 2 || v.len > 5) return false;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (lm_str_equal(v, lm_str_of(words[i]))) return true;
@@ -73,7 +103,8 @@ static bool is_bool(lm_str v)
 static size_t digits(const uint8_t *p, size_t len)
 {
     size_t n = 0;
-    while (n < len && lm_is_digit(p[n])) n++;
+    while (n < len && lm_is_digit(p[n]))
+        n++;
     return n;
 }
 
@@ -88,11 +119,15 @@ static size_t ipv4_len(const uint8_t *p, size_t len)
         size_t n = digits(p + at, len - at > 4 ? 4 : len - at);
         if (n == 0 || n > 3) return 0;
         unsigned value = 0;
-        for (size_t i = 0; i < n; i++) value = value * 10 + (unsigned)(p[at + i] - '0');
+        for (size_t i = 0; i < n; i++)
+            value = value * 10 + (unsigned)(p[at + i] - '0');
         if (value > 255) return 0;
         at += n;
     }
-    return at < len && (lm_is_digit(p[at]) || (p[at] == '.' && at + 1 < len && lm_is_digit(p[at + 1]))) ? 0 : at;
+    return at < len &&
+                   (lm_is_digit(p[at]) || (p[at] == '.' && at + 1 < len && lm_is_digit(p[at + 1])))
+               ? 0
+               : at;
 }
 
 static size_t ipv6_len(const uint8_t *p, size_t len)
@@ -145,7 +180,8 @@ uint8_t lm_epoch_at(const uint8_t *text, size_t len, size_t *out_len)
 
 const char *lm_epoch_name(uint8_t epoch)
 {
-    static const char *const names[] = {"", "epoch seconds", "epoch milliseconds", "epoch microseconds", "epoch nanoseconds"};
+    static const char *const names[] = {"", "epoch seconds", "epoch milliseconds",
+                                        "epoch microseconds", "epoch nanoseconds"};
     return epoch < sizeof names / sizeof names[0] ? names[epoch] : "";
 }
 
@@ -166,8 +202,10 @@ static bool is_hex(lm_str v)
     bool digit = at != 0, letter = at != 0;
     for (size_t i = at; i < v.len; i++) {
         if (!lm_is_hex(v.ptr[i])) return false;
-        if (lm_is_digit(v.ptr[i])) digit = true;
-        else letter = true;
+        if (lm_is_digit(v.ptr[i]))
+            digit = true;
+        else
+            letter = true;
     }
     return digit && letter;
 }
@@ -175,7 +213,9 @@ static bool is_hex(lm_str v)
 static bool is_url(lm_str v)
 {
     size_t n = 0;
-    while (n < v.len && (lm_is_alpha(v.ptr[n]) || (n && (lm_is_digit(v.ptr[n]) || v.ptr[n] == '+')))) n++;
+    while (n < v.len &&
+           (lm_is_alpha(v.ptr[n]) || (n && (lm_is_digit(v.ptr[n]) || v.ptr[n] == '+'))))
+        n++;
     if (n < 2 || n > 16 || v.len < n + 4 || memcmp(v.ptr + n, "://", 3) != 0) return false;
     return !memchr(v.ptr, ' ', v.len);
 }
@@ -192,16 +232,19 @@ static uint8_t unit_of(lm_str v, size_t at)
 {
     if (at < v.len && v.ptr[at] == ' ') at++;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (lm_str_equal(lm_str_cut(v, at, v.len), lm_str_of(units[i].text))) return (uint8_t)(i + 1);
+        if (lm_str_equal(lm_str_cut(v, at, v.len), lm_str_of(units[i].text)))
+            return (uint8_t)(i + 1);
     }
     uint8_t last = 0;
     while (at < v.len) {
         size_t begin = at;
-        while (at < v.len && !lm_is_digit(v.ptr[at]) && v.ptr[at] != '.') at++;
+        while (at < v.len && !lm_is_digit(v.ptr[at]) && v.ptr[at] != '.')
+            at++;
         if (at == begin) return 0;
         uint8_t found = 0;
         for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-            if (units[i].type == LM_TYPE_DURATION && lm_str_equal(lm_str_cut(v, begin, at), lm_str_of(units[i].text)))
+            if (units[i].type == LM_TYPE_DURATION &&
+                lm_str_equal(lm_str_cut(v, begin, at), lm_str_of(units[i].text)))
                 found = (uint8_t)(i + 1);
         }
         if (!found) return 0;
@@ -231,7 +274,8 @@ static lm_value number_of(lm_str v)
     if ((v.ptr[at] | 0x20) == 'e' && at + 1 < v.len) {
         size_t sign = v.ptr[at + 1] == '-' || v.ptr[at + 1] == '+';
         size_t power = digits(v.ptr + at + 1 + sign, v.len - at - 1 - sign);
-        if (power && power <= 4 && at + 1 + sign + power == v.len && v.len < 32) return (lm_value){.type = LM_TYPE_DECIMAL};
+        if (power && power <= 4 && at + 1 + sign + power == v.len && v.len < 32)
+            return (lm_value){.type = LM_TYPE_DECIMAL};
     }
     if (v.len - at <= 32) {
         uint8_t unit = unit_of(v, at);
@@ -254,7 +298,8 @@ lm_value lm_value_of(lm_str v)
         if (ip && ip == v.len) return (lm_value){.type = is_v6 ? LM_TYPE_IPV6 : LM_TYPE_IPV4};
         if (lm_is_hex(c) && is_uuid(v)) return (lm_value){.type = LM_TYPE_UUID};
         lm_time time;
-        if ((lm_is_digit(c) || lm_is_alpha(c)) && lm_time_parse(v.ptr, v.len, &time) && time.len == v.len)
+        if ((lm_is_digit(c) || lm_is_alpha(c)) && lm_time_parse(v.ptr, v.len, &time) &&
+            time.len == v.len)
             return (lm_value){.type = LM_TYPE_TIME, .layout = time.layout, .len = time.len};
         if (lm_is_alpha(c) && is_bool(v)) return (lm_value){.type = LM_TYPE_BOOL};
     }
@@ -273,20 +318,29 @@ bool lm_value_fits(lm_type declared, lm_value value)
     switch (declared) {
     case LM_TYPE_TEXT:
     case LM_TYPE_ENUM:
-    case LM_TYPE_COUNT: return true;
+    case LM_TYPE_COUNT:
+        return true;
     case LM_TYPE_DECIMAL:
     case LM_TYPE_TIME:
     case LM_TYPE_DURATION:
-    case LM_TYPE_SIZE: return t == LM_TYPE_INT || t == LM_TYPE_DECIMAL; /* bare numbers in the format's own unit */
-    case LM_TYPE_HEX: return t == LM_TYPE_INT;
-    case LM_TYPE_BOOL: return t == LM_TYPE_INT;
-    case LM_TYPE_IPV4: return t == LM_TYPE_IPV6;
-    case LM_TYPE_IPV6: return t == LM_TYPE_IPV4;
-    case LM_TYPE_URL: return t == LM_TYPE_PATH;
-    case LM_TYPE_PATH: return t == LM_TYPE_URL;
+    case LM_TYPE_SIZE:
+        return t == LM_TYPE_INT || t == LM_TYPE_DECIMAL; /* bare numbers in the format's own unit */
+    case LM_TYPE_HEX:
+        return t == LM_TYPE_INT;
+    case LM_TYPE_BOOL:
+        return t == LM_TYPE_INT;
+    case LM_TYPE_IPV4:
+        return t == LM_TYPE_IPV6;
+    case LM_TYPE_IPV6:
+        return t == LM_TYPE_IPV4;
+    case LM_TYPE_URL:
+        return t == LM_TYPE_PATH;
+    case LM_TYPE_PATH:
+        return t == LM_TYPE_URL;
     case LM_TYPE_INT:
     case LM_TYPE_UUID:
-    case LM_TYPE_NULL: return false;
+    case LM_TYPE_NULL:
+        return false;
     }
     return false;
 }

@@ -33,7 +33,8 @@ static inline void world_learn(world *w, const char *const *lines, size_t count)
 {
     lm_str texts[256];
     assert_true(count <= 256);
-    for (size_t i = 0; i < count; i++) texts[i] = lm_str_of(lines[i]);
+    for (size_t i = 0; i < count; i++)
+        texts[i] = lm_str_of(lines[i]);
     assert_int_equal(lm_schema_learn(w->schema, texts, count), LM_OK);
 }
 
@@ -54,7 +55,8 @@ static inline lm_str world_field(const world *w, const char *name)
 static inline void expect_text(const char *what, lm_str got, const char *expected)
 {
     if (!lm_str_equal(got, lm_str_of(expected)))
-        fail_msg("%s is '%.*s', not '%s'", what, (int)got.len, got.ptr ? (const char *)got.ptr : "(none)", expected);
+        fail_msg("%s is '%.*s', not '%s'", what, (int)got.len,
+                 got.ptr ? (const char *)got.ptr : "(none)", expected);
 }
 
 static inline void expect_field(const world *w, const char *name, const char *value)

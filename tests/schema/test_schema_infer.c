@@ -1,4 +1,5 @@
-/** Formats that nobody named: headers found by what is constant, types found by values, fields that come later. */
+/** Formats that nobody named: headers found by what is constant, types found by values, fields that
+ * come later. */
 #include "schema_test.h"
 
 enum { MANY = 40 };
@@ -15,9 +16,12 @@ static void make_lines(made *m, const char *const *shapes, size_t shape_count)
         const char *shape = shapes[i % shape_count];
         size_t n = 0;
         for (const char *p = shape; *p && n + 24 < sizeof m->text[i]; p++) {
-            if (*p == '#') n += (size_t)snprintf(m->text[i] + n, sizeof m->text[i] - n, "%02zu", 10 + i % 50);
-            else if (*p == '~') n += (size_t)snprintf(m->text[i] + n, sizeof m->text[i] - n, "%zu", 100 + i * 37);
-            else m->text[i][n++] = *p;
+            if (*p == '#')
+                n += (size_t)snprintf(m->text[i] + n, sizeof m->text[i] - n, "%02zu", 10 + i % 50);
+            else if (*p == '~')
+                n += (size_t)snprintf(m->text[i] + n, sizeof m->text[i] - n, "%zu", 100 + i * 37);
+            else
+                m->text[i][n++] = *p;
         }
         m->text[i][n] = 0;
         m->lines[i] = m->text[i];
@@ -27,23 +31,51 @@ static void make_lines(made *m, const char *const *shapes, size_t shape_count)
 static void headers_of_unknown_programs_are_found(void **state)
 {
     (void)state;
+
     static const struct header {
         const char *shapes[3];
         const char *pattern, *time, *level, *message;
     } headers[] = {
-        {{"2026-10-18 18:01:#,978 INFO [main] org.acme.Server: accepted ~ bytes", "2026-10-18 18:01:#,978 WARN [pool-~] org.acme.db.Pool: slow", "2026-10-18 18:01:#,978 ERROR [main] org.acme.Server: it broke"},
-         "%{timestamp:time} %{level:level} [%{thread:bracket}] %{logger:word}: %m", "2026-10-18 18:01:10,978", "INFO", "accepted 100 bytes"},
-        {{"[2026-10-18 18:01:#] info: started ~ workers", "[2026-10-18 18:01:#] error: gave up", "[2026-10-18 18:01:#] debug: x=~"},
-         "[%{timestamp:time}] %{level:level}: %m", "2026-10-18 18:01:10", "info", "started 100 workers"},
-        {{"2026-10-18T18:01:#.125Z - billing - DEBUG - charged ~", "2026-10-18T18:01:#.125Z - users - INFO - hello there", "2026-10-18T18:01:#.125Z - billing - INFO - (none)"},
-         "%{timestamp:time} - %{field:word} - %{level:level} - %m", "2026-10-18T18:01:10.125Z", "DEBUG", "charged 100"},
-        {{"18:01:#.125|net|~|opened a socket", "18:01:#.125|disk|~|wrote ~", "18:01:#.125|net|~|closed"},
-         "%{timestamp:time}|%{field:word}|%{pid:int}|%m", "18:01:10.125", NULL, "opened a socket"},
-        {{"ERROR [worker-~] acme.jobs.Runner - job ~ failed", "INFO [worker-~] acme.jobs.Queue - empty", "INFO [worker-~] acme.jobs.Queue - has jobs"},
-         "%{level:level} [%{thread:bracket}] %{logger:word} - %m", NULL, "ERROR", "job 100 failed"},
-        {{"2026/10/18 18:01:# starting ~", "2026/10/18 18:01:# listening: ok", "2026/10/18 18:01:# bye"},
-         "%{timestamp:time} %m", "2026/10/18 18:01:10", NULL, "starting 100"},
+        {{"2026-10-18 18:01:#,978 INFO [main] org.acme.Server: accepted ~ bytes",
+          "2026-10-18 18:01:#,978 WARN [pool-~] org.acme.db.Pool: slow",
+          "2026-10-18 18:01:#,978 ERROR [main] org.acme.Server: it broke"},
+         "%{timestamp:time} %{level:level} [%{thread:bracket}] %{logger:word}: %m",
+         "2026-10-18 18:01:10,978",
+         "INFO",
+         "accepted 100 bytes"},
+        {{"[2026-10-18 18:01:#] info: started ~ workers", "[2026-10-18 18:01:#] error: gave up",
+          "[2026-10-18 18:01:#] debug: x=~"},
+         "[%{timestamp:time}] %{level:level}: %m",
+         "2026-10-18 18:01:10",
+         "info",
+         "started 100 workers"},
+        {{"2026-10-18T18:01:#.125Z - billing - DEBUG - charged ~",
+          "2026-10-18T18:01:#.125Z - users - INFO - hello there",
+          "2026-10-18T18:01:#.125Z - billing - INFO - (none)"},
+         "%{timestamp:time} - %{field:word} - %{level:level} - %m",
+         "2026-10-18T18:01:10.125Z",
+         "DEBUG",
+         "charged 100"},
+        {{"18:01:#.125|net|~|opened a socket", "18:01:#.125|disk|~|wrote ~",
+          "18:01:#.125|net|~|closed"},
+         "%{timestamp:time}|%{field:word}|%{pid:int}|%m",
+         "18:01:10.125",
+         NULL,
+         "opened a socket"},
+        {{"ERROR [worker-~] acme.jobs.Runner - job ~ failed",
+          "INFO [worker-~] acme.jobs.Queue - empty", "INFO [worker-~] acme.jobs.Queue - has jobs"},
+         "%{level:level} [%{thread:bracket}] %{logger:word} - %m",
+         NULL,
+         "ERROR",
+         "job 100 failed"},
+        {{"2026/10/18 18:01:# starting ~", "2026/10/18 18:01:# listening: ok",
+          "2026/10/18 18:01:# bye"},
+         "%{timestamp:time} %m",
+         "2026/10/18 18:01:10",
+         NULL,
+         "starting 100"},
     };
+
     for (size_t h = 0; h < sizeof headers / sizeof headers[0]; h++) {
         made m;
         world w;
@@ -64,7 +96,8 @@ static void headers_of_unknown_programs_are_found(void **state)
 static void optional_parts_make_one_format(void **state)
 {
     (void)state;
-    static const char *const shapes[] = {"INFO acme.compute [req-~] [instance: i-~] started", "INFO acme.compute [req-~] idle for # s",
+    static const char *const shapes[] = {"INFO acme.compute [req-~] [instance: i-~] started",
+                                         "INFO acme.compute [req-~] idle for # s",
                                          "WARNING acme.compute.db [-] [instance: i-~] slow"};
     made m;
     world w;
@@ -84,7 +117,8 @@ static void optional_parts_make_one_format(void **state)
 static void free_text_has_only_a_message(void **state)
 {
     (void)state;
-    static const char *const shapes[] = {"the quick brown fox ~", "jumps over", "a lazy dog, and then # more"};
+    static const char *const shapes[] = {"the quick brown fox ~", "jumps over",
+                                         "a lazy dog, and then # more"};
     made m;
     world w;
     world_open(&w);
@@ -102,29 +136,47 @@ static void free_text_has_only_a_message(void **state)
 static void types_come_from_the_values(void **state)
 {
     (void)state;
+
     static const struct column {
         const char *name, *type, *detail;
-    } columns[] = {{"n", "int", ""}, {"ratio", "decimal", ""}, {"sha", "hex", ""}, {"id", "uuid", ""}, {"from", "ipv4", "IPv4 and IPv6"},
-                   {"url", "url", ""}, {"file", "path", ""}, {"took", "duration", "milliseconds"}, {"size", "size", "kilobytes"},
-                   {"ok", "bool", ""}, {"kind", "enum", "red, blue"}, {"none", "null", ""}, {"at", "time", "%Y-%m-%dT%H:%M:%SZ"}, {"text", "text", ""}};
+    } columns[] = {{"n", "int", ""},
+                   {"ratio", "decimal", ""},
+                   {"sha", "hex", ""},
+                   {"id", "uuid", ""},
+                   {"from", "ipv4", "IPv4 and IPv6"},
+                   {"url", "url", ""},
+                   {"file", "path", ""},
+                   {"took", "duration", "milliseconds"},
+                   {"size", "size", "kilobytes"},
+                   {"ok", "bool", ""},
+                   {"kind", "enum", "red, blue"},
+                   {"none", "null", ""},
+                   {"at", "time", "%Y-%m-%dT%H:%M:%SZ"},
+                   {"text", "text", ""}};
+
     char text[MANY][600];
     const char *lines[MANY];
     world w;
     world_open(&w);
     for (size_t i = 0; i < MANY; i++) {
-        snprintf(text[i], sizeof text[i],
-                 "{\"n\":%zu,\"ratio\":%zu.5,\"sha\":\"%08zxdeadbeef\",\"id\":\"123e4567-e89b-12d3-a456-4266141740%02zu\",\"from\":\"%s\","
-                 "\"url\":\"https://example.com/%zu\",\"file\":\"/var/log/%zu.log\",\"took\":\"%zums\",\"size\":\"%zu KB\",\"ok\":%s,\"kind\":\"%s\","
-                 "\"none\":null,\"at\":\"2026-10-18T18:01:%02zuZ\",\"text\":\"number %zu of many\"}",
-                 i, i, i * 7919, i + 10, i % 2 ? "2001:db8::7" : "192.0.2.1", i, i, i + 1, i + 1, i % 3 ? "true" : "false",
-                 i % 4 ? "red" : "blue", i + 10, i);
+        snprintf(
+            text[i], sizeof text[i],
+            "{\"n\":%zu,\"ratio\":%zu.5,\"sha\":\"%08zxdeadbeef\",\"id\":\"123e4567-e89b-12d3-a456-"
+            "4266141740%02zu\",\"from\":\"%s\","
+            "\"url\":\"https://example.com/%zu\",\"file\":\"/var/log/"
+            "%zu.log\",\"took\":\"%zums\",\"size\":\"%zu KB\",\"ok\":%s,\"kind\":\"%s\","
+            "\"none\":null,\"at\":\"2026-10-18T18:01:%02zuZ\",\"text\":\"number %zu of many\"}",
+            i, i, i * 7919, i + 10, i % 2 ? "2001:db8::7" : "192.0.2.1", i, i, i + 1, i + 1,
+            i % 3 ? "true" : "false", i % 4 ? "red" : "blue", i + 10, i);
         lines[i] = text[i];
     }
     lines[0] = text[1]; /* the first value of kind is red */
     world_learn(&w, lines, MANY);
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
         lm_schema_field field = world_known(&w, columns[i].name);
-        if (strcmp(lm_type_name(field.type), columns[i].type) != 0) fail_msg("%s is %s, not %s", columns[i].name, lm_type_name(field.type), columns[i].type);
+        if (strcmp(lm_type_name(field.type), columns[i].type) != 0)
+            fail_msg("%s is %s, not %s", columns[i].name, lm_type_name(field.type),
+                     columns[i].type);
         expect_text(columns[i].name, field.detail, columns[i].detail);
         assert_int_equal(field.count, MANY);
     }
@@ -160,8 +212,9 @@ static void new_fields_and_formats_appear_later(void **state)
 {
     (void)state;
     static const char *const first[] = {"{\"a\":1}", "{\"a\":2}"};
-    static const char *const later[] = {"{\"a\":3,\"b\":{\"c\":\"x\"}}", "Oct 10 13:55:36 web sshd[42]: hello", "Oct 10 13:55:37 web sshd[42]: hello again",
-                                        "Oct 10 13:55:38 web sshd[43]: and again"};
+    static const char *const later[] = {
+        "{\"a\":3,\"b\":{\"c\":\"x\"}}", "Oct 10 13:55:36 web sshd[42]: hello",
+        "Oct 10 13:55:37 web sshd[42]: hello again", "Oct 10 13:55:38 web sshd[43]: and again"};
     world w;
     world_open(&w);
     world_learn(&w, first, 2);
@@ -169,7 +222,8 @@ static void new_fields_and_formats_appear_later(void **state)
     expect_field(&w, "b.c", "x");
     world_parse(&w, later[1]);
     assert_int_equal(w.fields.format, -1);
-    for (int i = 0; i < 12; i++) world_learn(&w, later, 4);
+    for (int i = 0; i < 12; i++)
+        world_learn(&w, later, 4);
     assert_int_equal(world_known(&w, "b.c").count, 12);
     world_parse(&w, later[1]);
     expect_text("format", world_format(&w), "syslog3164");
@@ -180,8 +234,11 @@ static void new_fields_and_formats_appear_later(void **state)
 static void what_is_nested_is_taken_apart(void **state)
 {
     (void)state;
-    static const char *const shapes[] = {"2026-01-29T08:59:#Z,pod-~,\"{\"\"log\"\":\"\"16:59:#.315 INFO  acme.Travel TraceID: 96b4037808250b1fd21cbd435e~d say \\\"\"hi\\\"\"\\n\"\",\"\"n\"\":~}\"",
-                                         "2026-01-29T08:59:#Z,pod-~,\"{\"\"log\"\":\"\"16:59:#.315 ERROR acme.Food TraceID: 96b4037808250b1fd21cbd435e~a gone\\n\"\",\"\"n\"\":~}\""};
+    static const char *const shapes[] = {
+        "2026-01-29T08:59:#Z,pod-~,\"{\"\"log\"\":\"\"16:59:#.315 INFO  acme.Travel TraceID: "
+        "96b4037808250b1fd21cbd435e~d say \\\"\"hi\\\"\"\\n\"\",\"\"n\"\":~}\"",
+        "2026-01-29T08:59:#Z,pod-~,\"{\"\"log\"\":\"\"16:59:#.315 ERROR acme.Food TraceID: "
+        "96b4037808250b1fd21cbd435e~a gone\\n\"\",\"\"n\"\":~}\""};
     made m;
     world w;
     world_open(&w);
@@ -197,8 +254,11 @@ static void what_is_nested_is_taken_apart(void **state)
     expect_role(&w, "message", w.fields.message, "say \\\"\"hi\\\"\"\\n");
     world_close(&w);
 
-    static const char *const inside[] = {"{\"stream\":\"stdout\",\"log\":\"{\\\"level\\\":\\\"warn\\\",\\\"msg\\\":\\\"a \\\\\\\"b\\\\\\\"\\\",\\\"k\\\":[1]}\\n\",\"time\":\"2026-01-29T08:59:12Z\"}",
-                                         "{\"stream\":\"stdout\",\"log\":\"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"c\\\",\\\"k\\\":[2]}\\n\",\"time\":\"2026-01-29T08:59:13Z\"}"};
+    static const char *const inside[] = {
+        "{\"stream\":\"stdout\",\"log\":\"{\\\"level\\\":\\\"warn\\\",\\\"msg\\\":\\\"a "
+        "\\\\\\\"b\\\\\\\"\\\",\\\"k\\\":[1]}\\n\",\"time\":\"2026-01-29T08:59:12Z\"}",
+        "{\"stream\":\"stdout\",\"log\":\"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"c\\\","
+        "\\\"k\\\":[2]}\\n\",\"time\":\"2026-01-29T08:59:13Z\"}"};
     world_open(&w);
     world_learn(&w, inside, 2);
     world_parse(&w, inside[0]);
@@ -208,25 +268,33 @@ static void what_is_nested_is_taken_apart(void **state)
     expect_role(&w, "timestamp", w.fields.timestamp, "2026-01-29T08:59:12Z");
     world_close(&w);
 
-    static const char *const text[] = {"2026-01-29 08:59:12,001 DEBUG Completed request:{\"id\":7,\"client\":{\"name\":\"x\"}} (acme.request.Log)",
-                                       "2026-01-29 08:59:12,002 DEBUG Completed request:{\"id\":8,\"client\":{\"name\":\"y\"}} (acme.request.Log)",
-                                       "2026-01-29 08:59:12,003 INFO Started (acme.Main)", "2026-01-29 08:59:12,004 INFO Stopped (acme.Main)"};
+    static const char *const text[] = {
+        "2026-01-29 08:59:12,001 DEBUG Completed request:{\"id\":7,\"client\":{\"name\":\"x\"}} "
+        "(acme.request.Log)",
+        "2026-01-29 08:59:12,002 DEBUG Completed request:{\"id\":8,\"client\":{\"name\":\"y\"}} "
+        "(acme.request.Log)",
+        "2026-01-29 08:59:12,003 INFO Started (acme.Main)",
+        "2026-01-29 08:59:12,004 INFO Stopped (acme.Main)"};
     world_open(&w);
     world_learn(&w, text, 4);
     world_parse(&w, text[0]);
     expect_field(&w, "client.name", "x");
     expect_field(&w, "logger", "acme.request.Log");
-    expect_role(&w, "message", w.fields.message, "Completed request:{\"id\":7,\"client\":{\"name\":\"x\"}}");
+    expect_role(&w, "message", w.fields.message,
+                "Completed request:{\"id\":7,\"client\":{\"name\":\"x\"}}");
     world_close(&w);
 }
 
 static void rows_have_named_cells(void **state)
 {
     (void)state;
-    static const char *const w3c[] = {"#Fields: date time s-ip cs-method sc-status time-taken", "2026-01-02 03:04:05 10.0.0.1 GET 200 15",
+    static const char *const w3c[] = {"#Fields: date time s-ip cs-method sc-status time-taken",
+                                      "2026-01-02 03:04:05 10.0.0.1 GET 200 15",
                                       "2026-01-02 03:04:06 10.0.0.1 GET 404 5"};
-    static const char *const zeek[] = {"#separator \\x09", "#fields\tts\tuid\tid.orig_h\trtt", "#types\ttime\tstring\taddr\tinterval",
-                                       "1521911720.865716\tCq5\t10.47.1.100\t0.000870", "1521911721.865716\tCq6\t10.47.1.101\t-"};
+    static const char *const zeek[] = {"#separator \\x09", "#fields\tts\tuid\tid.orig_h\trtt",
+                                       "#types\ttime\tstring\taddr\tinterval",
+                                       "1521911720.865716\tCq5\t10.47.1.100\t0.000870",
+                                       "1521911721.865716\tCq6\t10.47.1.101\t-"};
     world w;
     world_open(&w);
     world_learn(&w, w3c, 3);
@@ -253,8 +321,12 @@ static void signatures_tell_formats_not_values(void **state)
 {
     (void)state;
     static const char *const shapes[2][3] = {
-        {"2026-10-18 18:01:#,978 INFO [main] org.acme.Server: accepted ~ bytes", "2026-10-18 18:01:#,978 WARN [pool-~] org.acme.db.Pool: slow", "2026-10-18 18:01:#,978 ERROR [main] org.acme.Server: it broke"},
-        {"2024-01-02 03:04:#,001 DEBUG [exec-~] com.other.Thing: nothing", "2024-01-02 03:04:#,001 INFO [exec-~] com.other.Foo: ~ of #", "2024-01-02 03:04:#,001 INFO [x] com.other.Bar: ok"}};
+        {"2026-10-18 18:01:#,978 INFO [main] org.acme.Server: accepted ~ bytes",
+         "2026-10-18 18:01:#,978 WARN [pool-~] org.acme.db.Pool: slow",
+         "2026-10-18 18:01:#,978 ERROR [main] org.acme.Server: it broke"},
+        {"2024-01-02 03:04:#,001 DEBUG [exec-~] com.other.Thing: nothing",
+         "2024-01-02 03:04:#,001 INFO [exec-~] com.other.Foo: ~ of #",
+         "2024-01-02 03:04:#,001 INFO [x] com.other.Bar: ok"}};
     made m;
     char signature[2][128];
     for (size_t i = 0; i < 2; i++) {
@@ -270,7 +342,8 @@ static void signatures_tell_formats_not_values(void **state)
     assert_string_equal(signature[0], signature[1]);
     world w;
     world_open(&w);
-    world_learn(&w, (const char *const[]){"{\"ts\":1,\"msg\":\"x\"}", "{\"ts\":2,\"msg\":\"y\"}"}, 2);
+    world_learn(&w, (const char *const[]){"{\"ts\":1,\"msg\":\"x\"}", "{\"ts\":2,\"msg\":\"y\"}"},
+                2);
     lm_str s = lm_schema_signature(w.schema);
     assert_false(lm_str_equal(s, lm_str_of(signature[0])));
     world_close(&w);
@@ -279,10 +352,14 @@ static void signatures_tell_formats_not_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(headers_of_unknown_programs_are_found), cmocka_unit_test(optional_parts_make_one_format),
-        cmocka_unit_test(free_text_has_only_a_message),          cmocka_unit_test(types_come_from_the_values),
-        cmocka_unit_test(many_distinct_values_are_estimated),    cmocka_unit_test(new_fields_and_formats_appear_later),
-        cmocka_unit_test(what_is_nested_is_taken_apart),         cmocka_unit_test(rows_have_named_cells),
+        cmocka_unit_test(headers_of_unknown_programs_are_found),
+        cmocka_unit_test(optional_parts_make_one_format),
+        cmocka_unit_test(free_text_has_only_a_message),
+        cmocka_unit_test(types_come_from_the_values),
+        cmocka_unit_test(many_distinct_values_are_estimated),
+        cmocka_unit_test(new_fields_and_formats_appear_later),
+        cmocka_unit_test(what_is_nested_is_taken_apart),
+        cmocka_unit_test(rows_have_named_cells),
         cmocka_unit_test(signatures_tell_formats_not_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

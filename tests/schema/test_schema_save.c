@@ -1,10 +1,14 @@
-/** A saved schema parses as the one it was saved from; damaged bytes are told; memory may run out at any place. */
+/** A saved schema parses as the one it was saved from; damaged bytes are told; memory may run out
+ * at any place. */
 #include "schema_test.h"
 
 static const char *const stream[] = {
-    "203.0.113.9 - - [10/Oct/2026:13:55:36 +0200] \"GET / HTTP/1.1\" 200 12 \"-\" \"curl/8\" rt=0.1 id=7",
-    "{\"time\":\"2026-10-10T13:55:36Z\",\"level\":\"info\",\"msg\":\"up\",\"port\":80,\"a\":{\"b\":[1,2]}}",
-    "{\"time\":\"2026-10-10T13:55:37Z\",\"level\":\"warn\",\"msg\":\"up\",\"port\":81,\"a\":{\"b\":[1,2]},\"log\":\"{\\\"k\\\":1}\"}",
+    "203.0.113.9 - - [10/Oct/2026:13:55:36 +0200] \"GET / HTTP/1.1\" 200 12 \"-\" \"curl/8\" "
+    "rt=0.1 id=7",
+    "{\"time\":\"2026-10-10T13:55:36Z\",\"level\":\"info\",\"msg\":\"up\",\"port\":80,\"a\":{\"b\":"
+    "[1,2]}}",
+    "{\"time\":\"2026-10-10T13:55:37Z\",\"level\":\"warn\",\"msg\":\"up\",\"port\":81,\"a\":{\"b\":"
+    "[1,2]},\"log\":\"{\\\"k\\\":1}\"}",
     "2026-10-18 18:01:10,978 INFO [main] org.acme.Server: accepted user=7",
     "2026-10-18 18:01:11,978 WARN [pool-1] org.acme.db.Pool: slow user=8 took=12ms",
     "2026-10-18 18:01:12,978 WARN [pool-2] org.acme.db.Pool: slow user=9 took=13ms",
@@ -12,10 +16,12 @@ static const char *const stream[] = {
     "\tat org.acme.Main",
     "ts=2026-10-10T13:55:36Z level=info msg=\"a b\" n=5",
 };
+
 enum { STREAM = sizeof stream / sizeof stream[0] };
 
-static const char *const rows[] = {"Time,Pod,Log", "2026-01-29T08:59:10Z,a,\"{\"\"log\"\":\"\"INFO x.Y go\"\",\"\"n\"\":1}\"",
-                                   "2026-01-29T08:59:11Z,b,\"{\"\"log\"\":\"\"INFO x.Y go\"\",\"\"n\"\":2}\""};
+static const char *const rows[] = {
+    "Time,Pod,Log", "2026-01-29T08:59:10Z,a,\"{\"\"log\"\":\"\"INFO x.Y go\"\",\"\"n\"\":1}\"",
+    "2026-01-29T08:59:11Z,b,\"{\"\"log\"\":\"\"INFO x.Y go\"\",\"\"n\"\":2}\""};
 
 static void expect_same_parse(const lm_schema *a, const lm_schema *b, lm_mem *mem, lm_str line)
 {
@@ -49,7 +55,8 @@ static void round_trip(const char *const *lines, size_t count)
     lm_buf_init(&again, w.mem);
     assert_int_equal(lm_schema_save(w.schema, &saved), LM_OK);
     assert_int_equal(lm_schema_load(w.mem, (lm_str){saved.ptr, saved.len}, &loaded), LM_OK);
-    for (size_t i = 0; i < count; i++) expect_same_parse(w.schema, loaded, w.mem, lm_str_of(lines[i]));
+    for (size_t i = 0; i < count; i++)
+        expect_same_parse(w.schema, loaded, w.mem, lm_str_of(lines[i]));
     assert_true(lm_str_equal(lm_schema_signature(w.schema), lm_schema_signature(loaded)));
     assert_int_equal(lm_schema_format_count(w.schema), lm_schema_format_count(loaded));
     assert_int_equal(lm_schema_line_count(loaded), count);
@@ -57,13 +64,15 @@ static void round_trip(const char *const *lines, size_t count)
         lm_schema_format x = lm_schema_format_at(w.schema, f), y = lm_schema_format_at(loaded, f);
         assert_true(lm_str_equal(x.pattern, y.pattern));
         assert_int_equal(x.lines, y.lines);
-        assert_in_range(y.field_count, 1, x.field_count); /* further items of arrays are not saved */
+        assert_in_range(y.field_count, 1,
+                        x.field_count); /* further items of arrays are not saved */
     }
     assert_int_equal(lm_schema_save(loaded, &again), LM_OK); /* and the bytes are the same */
     assert_int_equal(saved.len, again.len);
     assert_memory_equal(saved.ptr, again.ptr, saved.len);
     lm_str texts[STREAM];
-    for (size_t i = 0; i < count; i++) texts[i] = lm_str_of(lines[i]);
+    for (size_t i = 0; i < count; i++)
+        texts[i] = lm_str_of(lines[i]);
     assert_int_equal(lm_schema_learn(loaded, texts, count), LM_OK); /* it can go on learning */
     assert_int_equal(lm_schema_line_count(loaded), 2 * count);
     lm_schema_free(loaded);
@@ -91,7 +100,8 @@ static void damaged_bytes_are_told(void **state)
     lm_buf_init(&saved, w.mem);
     assert_int_equal(lm_schema_save(w.schema, &saved), LM_OK);
     for (size_t cut = 0; cut < saved.len; cut++) {
-        uint8_t *part = malloc(cut ? cut : 1); /* exactly that long: the sanitizer sees a read behind it */
+        uint8_t *part =
+            malloc(cut ? cut : 1); /* exactly that long: the sanitizer sees a read behind it */
         lm_schema *loaded = NULL;
         memcpy(part, saved.ptr, cut);
         assert_int_equal(lm_schema_load(w.mem, (lm_str){part, cut}, &loaded), LM_E_CORRUPT);
@@ -106,7 +116,8 @@ static void damaged_bytes_are_told(void **state)
         lm_err err = lm_schema_load(w.mem, (lm_str){saved.ptr, saved.len}, &loaded);
         if (!err) {
             lm_fields fields = {.arena = &w.arena};
-            for (size_t k = 0; k < STREAM; k++) assert_int_equal(lm_schema_parse(loaded, lm_str_of(stream[k]), &fields), LM_OK);
+            for (size_t k = 0; k < STREAM; k++)
+                assert_int_equal(lm_schema_parse(loaded, lm_str_of(stream[k]), &fields), LM_OK);
             lm_schema_free(loaded);
         } else if (err != LM_E_CORRUPT && err != LM_E_UNSUPPORTED) {
             fail_msg("byte %zu: error %d", at, err);
@@ -125,11 +136,13 @@ static lm_err whole_life(lm_mem *mem)
     lm_str texts[STREAM];
     lm_arena_init(&arena, mem);
     lm_buf_init(&saved, mem);
-    for (size_t i = 0; i < STREAM; i++) texts[i] = lm_str_of(stream[i]);
+    for (size_t i = 0; i < STREAM; i++)
+        texts[i] = lm_str_of(stream[i]);
     lm_fields fields = {.arena = &arena};
     lm_err err = lm_schema_new(mem, &schema);
     if (!err) err = lm_schema_learn(schema, texts, STREAM);
-    for (size_t i = 0; i < STREAM && !err; i++) err = lm_schema_parse(schema, texts[i], &fields);
+    for (size_t i = 0; i < STREAM && !err; i++)
+        err = lm_schema_parse(schema, texts[i], &fields);
     if (!err) err = lm_schema_parse(schema, LM_STR("{\"new\":{\"path\":[1]}}"), &fields);
     if (!err) err = lm_schema_save(schema, &saved);
     if (!err) err = lm_schema_load(mem, (lm_str){saved.ptr, saved.len}, &loaded);

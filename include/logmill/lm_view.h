@@ -163,8 +163,8 @@ typedef struct lm_schema_job {
 
 #define LM_SCHEMA_JOB_INIT {sizeof(lm_schema_job), 0, 0, 0, 0}
 
-/** Formats and fields of a log (read to its end, not packed) or of an archive (as stored in it).
- * Errors: LM_ERR_NOTFOUND, LM_ERR_IO, LM_ERR_CORRUPT, LM_ERR_USAGE (YAML). */
+/** Formats and fields of all lines of a log, or of each stream of an archive. Errors:
+ *  LM_ERR_NOTFOUND, LM_ERR_IO, LM_ERR_CORRUPT, LM_ERR_USAGE (YAML). O(text). */
 LM_API LM_CHECK lm_err lm_schema_of(lm_context *context, const char *path,
                                     const lm_schema_job *job);
 

@@ -1,4 +1,4 @@
-/** Formats and fields: learned from a log, or as an archive keeps them. */
+/** Formats and fields, learned from all lines of a log or of an archive's streams. */
 #include "api/api_priv.h"
 
 #include <stdio.h>
@@ -55,18 +55,90 @@ static lm_err schema_tell(lm_context *context, const lm_schema *schema, lm_text 
     return err;
 }
 
+/** Rows are learned in batches of this many. */
+#define LEARN_ROWS 4096u
+
+/** Learn the lines of one segment. text and ends have room that is used again. */
+static lm_err segment_learn(const lm_archive *archive, size_t index, lm_schema *schema,
+                            lm_buf *text)
+{
+    lm_segment *segment = NULL;
+    static const size_t batch_bytes = LEARN_ROWS * (sizeof(lm_str) + sizeof(size_t));
+    lm_str *lines = lm_mem_alloc(text->mem, batch_bytes);
+    if (!lines) return lm_mem_err();
+    size_t *ends = (size_t *)(lines + LEARN_ROWS);
+    lm_err err = lm_segment_open(archive, index, &segment);
+    uint32_t rows = err ? 0 : lm_segment_row_count(segment);
+    for (uint32_t row = 0; row < rows && !err; row += LEARN_ROWS) {
+        uint32_t end = rows - row < LEARN_ROWS ? rows : row + LEARN_ROWS;
+        text->len = 0;
+        err = lm_segment_text(segment, row, end, text, ends);
+        for (uint32_t i = 0; i < end - row && !err; i++) {
+            size_t begin = i ? ends[i - 1] : 0;
+            lines[i] = (lm_str){text->ptr + begin, ends[i] - begin - 1};
+        }
+        if (!err) err = lm_schema_learn(schema, lines, end - row);
+    }
+    lm_segment_close(segment);
+    lm_mem_release(text->mem, lines, batch_bytes);
+    return err;
+}
+
+/** "stream 1: app.log and others": after its first file. */
+static void stream_name(const lm_archive *archive, size_t stream, char *dst, size_t cap)
+{
+    uint32_t first = UINT32_MAX, last = UINT32_MAX;
+    for (size_t i = 0; i < lm_archive_segment_count(archive); i++) {
+        lm_segment *segment = NULL;
+        uint32_t rows = lm_archive_segment_at(archive, i)->rows;
+        if (lm_archive_segment_at(archive, i)->stream != stream || rows == 0) continue;
+        if (lm_segment_open(archive, i, &segment)) continue; /* said when it is read */
+        if (first == UINT32_MAX) first = lm_segment_place(segment, 0).file;
+        last = lm_segment_place(segment, rows - 1).file;
+        lm_segment_close(segment);
+    }
+    lm_str name = {NULL, 0};
+    if (first < lm_archive_file_count(archive)) name = lm_archive_file_at(archive, first)->name;
+    (void)snprintf(dst, cap, "stream %zu%s%.*s%s", stream, name.len ? ": " : "", (int)name.len,
+                   (const char *)name.ptr, last != first ? " and others" : "");
+}
+
+/** What a stream's lines are made of. An archive keeps what was learned from its first lines while
+ * it was packed; all of them are read here, so that counts and examples are those of the whole. */
+static lm_err stream_tell(lm_context *context, const lm_archive *archive, size_t stream,
+                          const lm_schema_job *job)
+{
+    char name[512];
+    lm_schema *schema = NULL;
+    lm_buf text;
+    lm_buf_init(&text, context->mem);
+    lm_err err = lm_schema_new(context->mem, &schema), damage = LM_OK;
+    if (!err && job->schema_yaml) err = lm_schema_configure(schema, lm_str_of(job->schema_yaml));
+    for (size_t i = 0; i < lm_archive_segment_count(archive) && !err; i++) {
+        if (lm_archive_segment_at(archive, i)->stream != stream) continue;
+        if (api_is_cancelled(context))
+            err = lm_fail(LM_E_CANCELLED, "stopped while reading an archive");
+        if (!err) err = segment_learn(archive, i, schema, &text);
+        if (err != LM_E_CORRUPT) continue;
+        api_note_bad(context, lm_err_text());
+        damage = context_end(context, err);
+        err = LM_OK;
+    }
+    stream_name(archive, stream, name, sizeof name);
+    if (!err) err = schema_tell(context, schema, (lm_text){name, strlen(name)}, job);
+    lm_schema_free(schema);
+    lm_buf_fini(&text);
+    return err ? err : damage;
+}
+
 static lm_err of_archive(lm_context *context, const char *path, const lm_schema_job *job)
 {
     lm_archive *archive = NULL;
     lm_err err = lm_archive_open(context->mem, path, false, &archive);
     if (err) return err;
     size_t streams = lm_archive_stream_count(archive);
-    for (size_t i = 0; i < streams && !err; i++) {
-        char name[48];
-        int len = snprintf(name, sizeof name, "stream %zu", i);
-        const lm_schema *schema = lm_archive_stream_schema(archive, i);
-        if (schema) err = schema_tell(context, schema, (lm_text){name, (size_t)len}, job);
-    }
+    for (size_t i = 0; i < streams && !err; i++)
+        err = stream_tell(context, archive, i, job);
     lm_archive_close(archive);
     return err;
 }

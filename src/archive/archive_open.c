@@ -4,6 +4,8 @@
  */
 #include "archive/archive_view.h"
 
+enum { SALVAGE_TRIES = 16 };
+
 static lm_err read_footer(const lm_map *map, lm_str *out_stored)
 {
     if (map->len < sizeof LM_ARCHIVE_MAGIC - 1 + LM_FOOTER_BYTES) return lm_fail_at(LM_E_CORRUPT, map->len, "too short for an archive");
@@ -103,11 +105,11 @@ static lm_err salvage_segment(salvage *s, uint64_t at, const lm_segment_head *he
 }
 
 /** Segments from the front; behind a damaged one the next magic is looked for. */
-static lm_err salvage_all(lm_archive *archive)
+static lm_err salvage_segments(salvage *s)
 {
-    salvage s = {.archive = archive};
-    archive->meta = (lm_archive_meta){0};
+    lm_archive *archive = s->archive;
     uint64_t at = sizeof LM_ARCHIVE_MAGIC - 1;
+    uint64_t tries = SALVAGE_TRIES * (archive->map.len + LM_HEAD_BYTES_MAX); /* bytes of heads that turn out to be none */
     while (at + LM_SEGMENT_HEAD_BYTES < archive->map.len) {
         static const uint32_t magic = LM_SEGMENT_MAGIC;
         lm_str rest = {archive->map.ptr + at, archive->map.len - (size_t)at};
@@ -116,19 +118,32 @@ static lm_err salvage_all(lm_archive *archive)
         at += found;
         rest = (lm_str){archive->map.ptr + at, archive->map.len - (size_t)at};
         lm_segment_head head;
-        if (lm_head_read(rest, at, &archive->arena, &head) != LM_OK) {
+        lm_err err = lm_head_read(rest, at, &archive->arena, &head);
+        if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
+        if (err) {
+            uint64_t tried = rest.len < LM_SEGMENT_HEAD_BYTES ? 0 : lm_le32(rest.ptr + 4);
+            if (tried <= rest.len && tried > tries) return lm_fail_at(LM_E_CORRUPT, at, "too many segments are damaged");
+            if (tried <= rest.len) tries -= tried;
             at++;
             continue;
         }
-        lm_err err = salvage_segment(&s, at, &head);
+        err = salvage_segment(s, at, &head);
         if (err) return err;
         at += head.head_bytes + head.templates_bytes + head.directory_bytes + head.blocks_bytes;
     }
+    return LM_OK;
+}
+
+static lm_err salvage_all(lm_archive *archive)
+{
+    salvage s = {.archive = archive};
+    archive->meta = (lm_archive_meta){0};
+    lm_err failed = salvage_segments(&s);
     lm_archive_meta *meta = &archive->meta; /* vectors of the account become arrays of the arena, as read_meta makes them */
     lm_archive_file *files = lm_arena_alloc(&archive->arena, meta->file_count * sizeof *files, _Alignof(lm_archive_file));
     lm_archive_segment *segments = lm_arena_alloc(&archive->arena, meta->segment_count * sizeof *segments, _Alignof(lm_archive_segment));
     meta->stream_schemas = lm_arena_alloc(&archive->arena, meta->stream_count * sizeof *meta->stream_schemas, _Alignof(lm_str));
-    lm_err err = files && segments && meta->stream_schemas ? LM_OK : lm_mem_err();
+    lm_err err = failed ? failed : files && segments && meta->stream_schemas ? LM_OK : lm_mem_err();
     if (!err && meta->file_count) memcpy(files, meta->files, meta->file_count * sizeof *files);
     if (!err && meta->segment_count) memcpy(segments, meta->segments, meta->segment_count * sizeof *segments);
     if (!err) memset(meta->stream_schemas, 0, meta->stream_count * sizeof *meta->stream_schemas);
@@ -163,12 +178,17 @@ lm_err lm_archive_open(lm_mem *mem, const char *path, bool is_salvage, lm_archiv
         err = lm_mem_err();
         goto out;
     }
-    if (archive->map.len < sizeof LM_ARCHIVE_MAGIC - 1 || memcmp(archive->map.ptr, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1) != 0) {
+    bool has_magic = archive->map.len >= sizeof LM_ARCHIVE_MAGIC - 1 && memcmp(archive->map.ptr, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1) == 0;
+    if (!has_magic && !is_salvage) {
         err = lm_fail_at(LM_E_CORRUPT, 0, "'%s' is not a logmill archive", path);
         goto out;
     }
     err = read_meta(archive);
     if (err == LM_E_CORRUPT && is_salvage) err = salvage_all(archive);
+    if (err == LM_E_CORRUPT && !has_magic) {
+        err = lm_fail_at(LM_E_CORRUPT, 0, "'%s' is not a logmill archive", path);
+        goto out;
+    }
     if (err) {
         err = lm_fail_in(err, "'%s': ", path);
         goto out;

@@ -14,12 +14,22 @@ static lm_err corrupt(const lm_segment *segment, const char *what)
 
 /* ---- small columns that describe the rest -------------------------------------------------------------------------------- */
 
+static lm_err decode_column(lm_segment *segment, size_t column, lm_column *out)
+{
+    lm_err err = lm_columns_decode(segment->columns, column, &segment->arena, out);
+    if (err != LM_E_CORRUPT) return err;
+    lm_err_info why;
+    lm_err_save(&why);
+    return lm_fail_at(err, why.offset, "'%s': segment %zu: the block at offset %llu is damaged: %s", segment->archive->path, segment->index,
+                      (unsigned long long)why.offset, why.text);
+}
+
 static lm_err decode_bytes(lm_segment *segment, size_t column, lm_str *out)
 {
     lm_column decoded;
     const lm_column *info = lm_columns_info(segment->columns, column);
     if (info->type != LM_COLUMN_BYTES) return corrupt(segment, "a column is not of the type it should be");
-    lm_err err = lm_columns_decode(segment->columns, column, &segment->arena, &decoded);
+    lm_err err = decode_column(segment, column, &decoded);
     if (err) return err;
     *out = (lm_str){decoded.bytes, decoded.count};
     return LM_OK;
@@ -307,7 +317,7 @@ lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
 {
     if (!segment->shape_of_row) {
         lm_column ids;
-        lm_err err = lm_columns_decode(segment->columns, LM_SEG_SHAPE_IDS, &segment->arena, &ids);
+        lm_err err = decode_column(segment, LM_SEG_SHAPE_IDS, &ids);
         if (err) return err;
         for (uint32_t r = 0; r < ids.count; r++) segment->views[ids.ids[r]].rows++;
         uint64_t pool_line = 0;
@@ -366,7 +376,7 @@ lm_err lm_segment_pool_load(lm_segment *segment)
 static lm_err decode_typed(lm_segment *segment, size_t column, lm_column_type type, lm_column *out)
 {
     if (lm_columns_info(segment->columns, column)->type != type) return corrupt(segment, "a column is not of the type it should be");
-    return lm_columns_decode(segment->columns, column, &segment->arena, out);
+    return decode_column(segment, column, out);
 }
 
 static lm_err decode_texts(lm_segment *segment, size_t column, lm_values *values)

@@ -19,6 +19,7 @@ enum {
     MINED_SHAPES_MAX = 1 << 15,  /* of one segment; more share the catch-all template */
     SEGMENT_FAST = 8 << 20,
     SEGMENT_DEFAULT = 32 << 20,
+    SEGMENT_BYTES_MIN = 64,
     SEGMENT_COST = 5,            /* memory of a segment on its way, in multiples of its text */
 };
 
@@ -44,7 +45,7 @@ typedef struct packer {
     size_t name_slot_cap;
     lm_archive_segment *segments;
     size_t segment_count, segment_cap;
-    lm_buf first_shapes;     /* skeletons of the first segment of columns: the words that templates are stored in */
+    lm_buf first_shapes;     /* skeletons of the first segment of columns, as templates: the words that templates are stored in */
     lm_seg_work slots[SLOTS_MAX];
     size_t slot_count, filled;
     size_t segment_bytes;
@@ -348,7 +349,7 @@ static lm_err commit(packer *pk, lm_seg_work *work)
     lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_mined(pk, work, &ids) : LM_OK;
     if (!err && work->kind == LM_SEGMENT_COLUMNS && !pk->first_shapes.len) {
         const lm_buf *skeletons = &work->parsed->shapes.skeletons;
-        err = lm_buf_append(&pk->first_shapes, skeletons->ptr, skeletons->len < LM_TEXTS_LIKE_MAX ? skeletons->len : LM_TEXTS_LIKE_MAX);
+        err = lm_skeletons_as_templates((lm_str){skeletons->ptr, skeletons->len}, &pk->first_shapes);
     }
     if (!err && ids.len) err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
     if (!err) err = write_segment(pk, work, &templates, ids.len);
@@ -401,6 +402,13 @@ static lm_err slot_reserve(packer *pk, lm_seg_work *work, size_t cap)
     return LM_OK;
 }
 
+/** An empty slot that takes over rest bytes. */
+static lm_err slot_begin(packer *pk, lm_seg_work *work, size_t rest)
+{
+    work->text_room = pk->segment_bytes > rest ? pk->segment_bytes : rest;
+    return slot_reserve(pk, work, work->text_room);
+}
+
 static lm_err add_span(packer *pk, lm_seg_work *work, const lm_span *span)
 {
     lm_err err = lm_vec_grow(pk->mem, &work->spans, &work->span_cap, work->span_count + 1, sizeof *work->spans);
@@ -418,7 +426,7 @@ static lm_err next_slot(packer *pk, size_t cut)
     lm_seg_work *next = &pk->slots[(pk->filled + 1) % pk->slot_count];
     lm_err err = LM_OK;
     if (pk->slot_count > 1 && pk->filled + 1 < pk->slot_count) {
-        err = slot_reserve(pk, next, pk->segment_bytes > rest ? pk->segment_bytes : rest);
+        err = slot_begin(pk, next, rest);
         if (err) return err;
         memcpy(next->text, work->text + cut, rest);
         work->text_len = cut;
@@ -431,7 +439,7 @@ static lm_err next_slot(packer *pk, size_t cut)
         pk->filled++;
         if (!err) err = flush(pk);
         next = &pk->slots[0];
-        if (!err) err = slot_reserve(pk, next, pk->segment_bytes > rest ? pk->segment_bytes : rest);
+        if (!err) err = slot_begin(pk, next, rest);
         if (!err && rest) memcpy(next->text, keep.ptr, rest);
         lm_buf_fini(&keep);
         if (err) return err;
@@ -458,9 +466,9 @@ static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_
     const uint8_t *last = memrchr(text + begin, '\n', work->text_len - begin);
     size_t cut = last ? (size_t)(last - text) + 1 : begin;
     if (!last && begin == 0) { /* one line fills the buffer */
-        if (work->text_cap < LM_LINE_BYTES_MAX) {
-            size_t want = work->text_cap * 2 < LM_LINE_BYTES_MAX ? work->text_cap * 2 : LM_LINE_BYTES_MAX;
-            return slot_reserve(pk, work, want);
+        if (work->text_room < LM_LINE_BYTES_MAX) {
+            work->text_room = work->text_room * 2 < LM_LINE_BYTES_MAX ? work->text_room * 2 : LM_LINE_BYTES_MAX;
+            return slot_reserve(pk, work, work->text_room);
         }
         cut = work->text_len; /* longer than any line may be: its parts are rows without '\n' */
     }
@@ -510,9 +518,9 @@ static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str hea
     size_t file_begin = pk->slots[pk->filled].text_len;
     for (;;) {
         lm_seg_work *work = &pk->slots[pk->filled];
-        lm_err err = slot_reserve(pk, work, pk->segment_bytes);
+        lm_err err = work->text_len ? LM_OK : slot_begin(pk, work, 0);
         if (err) return err;
-        size_t room = work->text_cap - work->text_len, n = 0;
+        size_t room = work->text_room - work->text_len, n = 0;
         if (room <= 1) {
             err = cut_segment(pk, file, &file_begin, &line, &flags);
             if (err) return err;
@@ -622,7 +630,7 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     lm_buf_init(&plain, pk->mem);
     lm_buf_init(&stored, pk->mem);
     lm_err err = lm_meta_texts_write(meta, &plain);
-    lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len < LM_TEXTS_LIKE_MAX ? pk->first_shapes.len : LM_TEXTS_LIKE_MAX};
+    lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len};
     if (!err) err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
     void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
     if (!err && !copy) err = lm_mem_err();
@@ -681,6 +689,7 @@ static void choose_slots(packer *pk)
     lm_level level = pk->options->level;
     pk->segment_bytes = pk->options->segment_bytes;
     if (!pk->segment_bytes) pk->segment_bytes = level == LM_LEVEL_FAST ? SEGMENT_FAST : SEGMENT_DEFAULT;
+    if (pk->segment_bytes < SEGMENT_BYTES_MIN) pk->segment_bytes = SEGMENT_BYTES_MIN;
     size_t limit = lm_mem_limit(pk->mem) ? lm_mem_limit(pk->mem) : LM_MEMORY_DEFAULT;
     size_t threads = pk->pool ? lm_pool_threads(pk->pool) : 1;
     size_t fit = limit / (pk->segment_bytes * SEGMENT_COST);

@@ -100,6 +100,9 @@ LM_USE lm_err lm_shapes_intern(lm_shapes *shapes, const uint8_t *skeleton, size_
 /** Append without looking (the reader: skeletons of a segment are distinct). Assigns roles. */
 LM_USE lm_err lm_shapes_append(lm_shapes *shapes, const uint8_t *skeleton, size_t len, uint64_t hash);
 
+/** Skeletons with `<*>` for each variable, up to about LM_TEXTS_LIKE_MAX bytes: the words that template texts are stored in. */
+LM_USE lm_err lm_skeletons_as_templates(lm_str skeletons, lm_buf *out);
+
 /** Walk a skeleton: constant text and variables in turn. */
 typedef struct lm_skeleton_walk { const uint8_t *at, *end; } lm_skeleton_walk;
 /** Next variable: out_text is the constant text before it. False at the end: out_text is the rest. */
@@ -201,7 +204,7 @@ void lm_seg_columns_fini(lm_seg_columns *columns);
 #define LM_SEGMENT_HEAD_BYTES 12     /* magic, length and checksum before the head */
 #define LM_RAW_BLOCK_BYTES (4u << 20)
 #define LM_HEAD_BYTES_MAX (64u << 20)
-#define LM_TEXTS_LIKE_MAX (1u << 20) /* of the first segment's shapes, templates are stored in the words of */
+#define LM_TEXTS_LIKE_MAX (1u << 20) /* of the first segment's skeletons, as templates, serve to store templates */
 
 enum { LM_SEGMENT_COLUMNS = 1, LM_SEGMENT_RAW = 2 };
 enum { LM_SPAN_NEW_FILE = 1, LM_SPAN_OPEN_END = 2 /* the last row has no '\n' behind it */ };
@@ -267,6 +270,7 @@ typedef struct lm_seg_work {
     lm_mem *mem;
     uint8_t *text;         /* text_cap + LM_TEXT_PADDING bytes */
     size_t text_len, text_cap;
+    size_t text_room;      /* filled up to here, then cut: unlike text_cap it does not depend on what the slot held before */
     uint32_t stream;
     lm_span *spans;
     size_t span_count, span_cap;

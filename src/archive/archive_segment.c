@@ -13,6 +13,7 @@ enum {
     FIELD_LINE_MAX = 1 << 16, /* longer samples are not taken apart */
     MESSAGE_MAX = 400,       /* of a message is mined: what follows hardly tells templates apart, and their texts are stored */
     /* below this ratio plain compression is tried as well and the smaller one kept */
+    RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be more than they save */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
 };
@@ -27,7 +28,7 @@ static bool is_binary(const uint8_t *text, size_t len)
 
 /* ---- plain text blocks ------------------------------------------------------------------------------------------------ */
 
-/** Per block, in the directory: raw length, stored length, checksum. */
+/** Per block, in the directory: raw length, rows that end in it, stored length, checksum. */
 static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, uint32_t *out_blocks)
 {
     lm_level level = work->options->level;
@@ -37,6 +38,7 @@ static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, u
         size_t before = blocks->len;
         lm_err err = lm_bytes_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
         if (!err) err = lm_buf_varint(directory, n);
+        if (!err) err = lm_buf_varint(directory, lm_scan_count_newlines(work->text + at, n));
         if (!err) err = lm_buf_varint(directory, blocks->len - before);
         if (!err) err = lm_buf_le32(directory, (uint32_t)lm_hash64(blocks->ptr + before, blocks->len - before));
         if (err) return err;
@@ -332,7 +334,7 @@ lm_err lm_seg_encode(lm_seg_work *work)
     }
     if (err) return err;
     size_t ratio = work->options->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
-    if ((work->blocks.len + work->directory.len) * ratio > work->text_len) err = make_raw(work, true);
+    if ((work->blocks.len + work->directory.len) * ratio > work->text_len || work->text_len <= RAW_TRY_UNDER) err = make_raw(work, true);
     return err;
 }
 

@@ -183,3 +183,16 @@ lm_err lm_shapes_intern(lm_shapes *shapes, const uint8_t *skeleton, size_t len, 
     *out = (uint32_t)shapes->count - 1;
     return LM_OK;
 }
+
+lm_err lm_skeletons_as_templates(lm_str skeletons, lm_buf *out)
+{
+    for (size_t at = 0; at < skeletons.len && out->len < LM_TEXTS_LIKE_MAX;) {
+        const uint8_t *mark = memchr(skeletons.ptr + at, LM_MARK, skeletons.len - at);
+        size_t end = mark ? (size_t)(mark - skeletons.ptr) : skeletons.len;
+        lm_err err = lm_buf_append(out, skeletons.ptr + at, end - at);
+        if (!err && mark) err = lm_buf_append(out, "<*>", 3);
+        if (err) return err;
+        at = mark ? end + 2 : end;
+    }
+    return LM_OK;
+}

@@ -29,12 +29,15 @@ static lm_err load_texts(lm_archive *archive)
     lm_segment *segment = NULL;
     lm_err err = first_shapes(archive, &segment);
     if (err) return err;
-    const lm_buf *skeletons = segment ? &segment->shapes.skeletons : NULL;
-    lm_str like = {0};
-    if (skeletons) like = (lm_str){skeletons->ptr, skeletons->len < LM_TEXTS_LIKE_MAX ? skeletons->len : LM_TEXTS_LIKE_MAX};
-    uint8_t *texts = lm_arena_alloc(&archive->arena, (size_t)meta->texts_raw, 1);
-    err = texts ? lm_bytes_decode_like(archive->mem, like, meta->texts, texts, (size_t)meta->texts_raw) : lm_mem_err();
+    lm_buf like;
+    lm_buf_init(&like, archive->mem);
+    uint8_t *texts = NULL;
+    if (segment) err = lm_skeletons_as_templates((lm_str){segment->shapes.skeletons.ptr, segment->shapes.skeletons.len}, &like);
+    if (!err) texts = lm_arena_alloc(&archive->arena, (size_t)meta->texts_raw, 1);
+    if (!err && !texts) err = lm_mem_err();
+    if (!err) err = lm_bytes_decode_like(archive->mem, (lm_str){like.ptr, like.len}, meta->texts, texts, (size_t)meta->texts_raw);
     if (!err) err = lm_meta_texts_read((lm_str){texts, (size_t)meta->texts_raw}, meta);
+    lm_buf_fini(&like);
     lm_segment_close(segment);
     return err;
 }

@@ -125,8 +125,9 @@ static item scan_item(lm_str line, size_t at)
         it.text.len = (size_t)(close - p);
     } else if (*p == '|') {
         it.kind = ITEM_PIPE;
-    } else if (*p == ':') {
-        it.kind = ITEM_COLON;
+    } else if (*p == ':') { /* alone between blanks it separates as a dash does */
+        bool alone = it.blanks > 0 && (left == 1 || lm_is_blank(p[1]));
+        it.kind = alone ? ITEM_DASH : ITEM_COLON;
     } else if (*p == ',' || *p == ';') {
         it.kind = ITEM_COMMA;
     } else if (*p == '-' && (left == 1 || lm_is_blank(p[1]))) {
@@ -255,6 +256,10 @@ static bool judge(infer *f, column *c)
         return !f->terminated && in_header && many && (f->has_time || f->has_level);
     case ITEM_NAME:
     case ITEM_WORD: {
+        if (c->is_letter && !f->terminated && (f->has_time || first)) {
+            f->has_level = true;
+            return true;
+        }
         bool padded = c->wide_after * 10 >= c->count * 6 && c->wide_after >= 4;
         if (f->terminated || !in_header || !many || !(f->has_time || f->has_level)) return false;
         return padded || c->tab_after * 10 >= c->count * 9 || (dotted_column(c) && !c->glued_after);
@@ -316,7 +321,7 @@ static bool cut_header(infer *f)
     for (size_t i = 0; i < end; i++) {
         const column *c = &f->columns[i];
         time |= c->kind == ITEM_TIME || c->kind == ITEM_EPOCH || c->inner_time;
-        level |= c->kind == ITEM_LEVEL || c->inner_level;
+        level |= c->kind == ITEM_LEVEL || c->is_letter || c->inner_level;
         app |= c->kind == ITEM_APP;
         pipes += c->kind == ITEM_PIPE;
     }

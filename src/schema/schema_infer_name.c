@@ -42,6 +42,43 @@ static bool is_place(lm_str s)
     return colon > 0 && colon + 2 < at;
 }
 
+/* A level that is all of a run of letters, whatever stands behind it. */
+static size_t level_run(lm_str s)
+{
+    size_t n = 0;
+    while (n < s.len && lm_is_alpha(s.ptr[n]))
+        n++;
+    return n && lm_match_level(s.ptr, n) == n ? n : 0;
+}
+
+/* A time, a separator, then a number or a level; *out_gap: the bytes between. */
+static content content_behind_time(lm_str s, lm_time *time, lm_str *out_gap, uint8_t *out_separator)
+{
+    if (!lm_time_parse(s.ptr, s.len, time)) return CONTENT_TEXT;
+    size_t begin = time->len, at = begin;
+    while (at < s.len && at - begin < 4 && !lm_is_alpha(s.ptr[at]) && !lm_is_digit(s.ptr[at]))
+        at++;
+    lm_str rest = lm_str_cut(s, at, s.len);
+    *out_gap = lm_str_cut(s, begin, at);
+    if (at == begin) return CONTENT_TEXT;
+    if (all_digits(rest)) return CONTENT_TIME_INT;
+    size_t n = level_run(rest);
+    if (n == 0) return CONTENT_TEXT;
+    if (n == rest.len) return CONTENT_TIME_LEVEL;
+    *out_separator = rest.ptr[n];
+    return lm_is_digit(rest.ptr[n]) || n + 1 == rest.len ? CONTENT_TEXT : CONTENT_TIME_LEVEL_TEXT;
+}
+
+/* thread/LEVEL */
+static bool is_text_level(lm_str s)
+{
+    size_t at = s.len;
+    while (at > 0 && lm_is_alpha(s.ptr[at - 1]))
+        at--;
+    return at > 1 && s.ptr[at - 1] == '/' && level_run(lm_str_cut(s, at, s.len)) == s.len - at &&
+           at < s.len;
+}
+
 static content content_of(lm_str raw, lm_time *time)
 {
     lm_str s = trim(raw);
@@ -54,6 +91,11 @@ static content content_of(lm_str raw, lm_time *time)
     if (word && word < s.len && whole_time(trim(lm_str_cut(s, word, s.len)), time))
         return CONTENT_WORD_TIME;
     if (is_place(s)) return CONTENT_PLACE;
+    if (is_text_level(s)) return CONTENT_TEXT_LEVEL;
+    lm_str gap;
+    uint8_t separator;
+    content behind = content_behind_time(s, time, &gap, &separator);
+    if (behind != CONTENT_TEXT) return behind;
     size_t digits = 0;
     while (digits < s.len && lm_is_digit(s.ptr[digits]))
         digits++;
@@ -72,7 +114,8 @@ static lm_str key_of(lm_str s)
         n++;
         while (n < s.len && s.ptr[n] == ' ')
             n++;
-    } else if (s.ptr[n] == ' ') {
+    } else if (s.ptr[n] == ' ' && n + 1 < s.len && !lm_is_alpha(s.ptr[n + 1]) &&
+               s.ptr[0] >= 'a') { /* "client 10.0.0.1", not "Server thread" */
         n++;
     } else {
         return (lm_str){0};
@@ -96,7 +139,8 @@ static void describe_bracket(infer *f, column *c)
         lm_str raw = inside(&f->items[i]);
         content what = content_of(raw, &time);
         hits[what]++;
-        if (what == CONTENT_TIME || what == CONTENT_WORD_TIME)
+        if (what == CONTENT_TIME || what == CONTENT_WORD_TIME ||
+            (what >= CONTENT_TIME_INT && what <= CONTENT_TIME_LEVEL_TEXT))
             c->time_rank = time_rank(time.layout);
         c->padded_inside |=
             raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]));
@@ -115,8 +159,16 @@ static void describe_bracket(infer *f, column *c)
         c->content = empty * 2 > f->count ? CONTENT_KEY_EMPTY : CONTENT_KEY;
         c->key = key;
     }
-    c->inner_time = c->content == CONTENT_TIME || c->content == CONTENT_WORD_TIME;
-    c->inner_level = c->content == CONTENT_LEVEL;
+    bool behind = c->content >= CONTENT_TIME_INT && c->content <= CONTENT_TIME_LEVEL_TEXT;
+    if (behind) {
+        lm_time time;
+        (void)content_behind_time(trim(inside(&f->items[0])), &time, &c->key,
+                                  &c->separator); /* it is one */
+    }
+    c->inner_time = behind || c->content == CONTENT_TIME || c->content == CONTENT_WORD_TIME;
+    c->inner_level = c->content == CONTENT_LEVEL || c->content == CONTENT_TIME_LEVEL ||
+                     c->content == CONTENT_TIME_LEVEL_TEXT || c->content == CONTENT_TEXT_LEVEL;
+    if (!c->inner_time) c->time_rank = 0;
 }
 
 /* ---- names ---- */
@@ -206,6 +258,11 @@ static bool is_address(lm_str s)
     return lm_ip_len(s.ptr, s.len, &is_v6) > 0;
 }
 
+static bool is_level_letter(lm_str s)
+{
+    return s.len == 1 && memchr("TDIWEFVNC", s.ptr[0], 9);
+}
+
 static bool most(const infer *f, test_fn test, bool in_brackets, unsigned percent)
 {
     size_t hits = 0;
@@ -293,6 +350,9 @@ void lm_infer_describe(infer *f, column *c)
         c->name = word_name(f, c);
         c->literal = f->items[0].text;
         c->is_constant = c->kind == ITEM_NAME;
+        c->is_letter =
+            c->kind == ITEM_NAME && !f->has_level && most(f, is_level_letter, false, 100);
+        if (c->is_letter) c->name = "level";
         for (size_t i = 1; i < f->count && c->is_constant; i++)
             c->is_constant = lm_str_equal(f->items[i].text, c->literal);
         break;
@@ -339,6 +399,18 @@ static void put_literal(writer *w, lm_str text)
     }
 }
 
+/* The same, blanks as the pattern's blank. */
+static void put_gap(writer *w, lm_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        bool blank = lm_is_blank(text.ptr[i]);
+        if (!blank)
+            put_literal(w, lm_str_cut(text, i, i + 1));
+        else if (i == 0 || !lm_is_blank(text.ptr[i - 1]))
+            put(w, " ");
+    }
+}
+
 /* %{name:kind}; a name used before gets a number. */
 static void put_field(writer *w, const char *name, const char *kind)
 {
@@ -375,7 +447,7 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
     char name[32];
     size_t n = 0;
     put(w, "[");
-    if (c->padded_inside && c->content != CONTENT_TEXT) put(w, "% ");
+    if (c->padded_inside) put(w, "% ");
     switch ((content)c->content) {
     case CONTENT_TIME:
         put_field(w, time_name, "time");
@@ -403,6 +475,24 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
         put(w, "@");
         put_field(w, "line", "int");
         break;
+    case CONTENT_TIME_INT:
+    case CONTENT_TIME_LEVEL:
+    case CONTENT_TIME_LEVEL_TEXT:
+        put_field(w, time_name, "time");
+        put_gap(w, c->key);
+        if (c->content == CONTENT_TIME_INT)
+            put_field(w, "pid", "int");
+        else
+            put_field(w, "level", c->content == CONTENT_TIME_LEVEL ? "level" : "word");
+        if (c->content != CONTENT_TIME_LEVEL_TEXT) break;
+        put_gap(w, (lm_str){&c->separator, 1});
+        put_field(w, "thread", "bracket");
+        break;
+    case CONTENT_TEXT_LEVEL:
+        put_field(w, "thread", "last");
+        put(w, "/");
+        put_field(w, "level", "level");
+        break;
     case CONTENT_KEY:
     case CONTENT_KEY_EMPTY:
         put_literal(w, c->key);
@@ -427,6 +517,17 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
     const char *time_name = index == best_time ? "timestamp" : "time";
     const column *key = index >= 2 && f->columns[index - 2].is_key ? &f->columns[index - 2] : NULL;
     if (index) put_blanks(w, c->blanks_min, c->blanks_max);
+    bool dashes = c->kind == ITEM_NAME && c->is_constant; /* "---" in all lines is no field */
+    for (size_t i = 0; i < c->literal.len && dashes; i++)
+        dashes = !lm_is_alpha(c->literal.ptr[i]) && !lm_is_digit(c->literal.ptr[i]);
+    if (c->is_letter) {
+        put_field(w, "level", "letter");
+        return;
+    }
+    if (dashes && index) {
+        put_literal(w, c->literal);
+        return;
+    }
     if (c->is_key) {
         put_literal(w, c->literal);
         return;
@@ -480,7 +581,7 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
         if (index == 0)
             put_field(w, "label", "word"); /* a dash in front stands for "nothing" */
         else
-            put(w, "-");
+            put_literal(w, c->literal);
         break;
     default:
         put_literal(w, c->literal);

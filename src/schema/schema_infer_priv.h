@@ -46,6 +46,10 @@ typedef enum content {
     CONTENT_LEVEL,
     CONTENT_INT,
     CONTENT_INT_TEXT,
+    CONTENT_TIME_INT,        /* time #12 */
+    CONTENT_TIME_LEVEL,      /* time: WARN */
+    CONTENT_TIME_LEVEL_TEXT, /* time: WARN/text */
+    CONTENT_TEXT_LEVEL,      /* text/WARN */
     CONTENT_PLACE,
     CONTENT_KEY,
     CONTENT_KEY_EMPTY
@@ -61,6 +65,8 @@ typedef struct column {
     bool inner_time, inner_level;
     bool padded_inside; /* brackets: blanks around the content */
     bool is_constant;   /* NAME: the same text in all lines */
+    bool is_letter;     /* NAME: one letter that stands for a level */
+    uint8_t separator;  /* brackets: the byte before the last part */
     bool is_key;        /* `key: value`: this is the key */
     uint8_t content;    /* brackets */
     uint8_t time_rank;  /* how good a record's time this is */

@@ -3,13 +3,14 @@
  *
  * For word number w of every node, the node with a hole at that word is looked up; nodes that meet there form a
  * bucket. Buckets of two and more are judged all together, on the state before the round:
- *   how many different words       more are needed where little else is constant, at the line's begin, and for
- *                                  words in capitals (names of states and constants in programs)
+ *   how many different words       more are needed where little else is constant, at the line's begin, for words in
+ *                                  capitals (names of states and constants in programs), and for words that all end
+ *                                  alike (started, stopped, paused)
  *   how they differ                eth0, eth1: only in their number
  *   what else is in the slot       a variable among the words
- *   do the words travel            three of them stand behind the same word in another bucket too: names do
- *                                  (cyrus, news and test behind "user" in more than one message); asked only when
- *                                  nothing else is left to do
+ *   do the words travel            three of them stand behind the same word, with another word behind them, in another
+ *                                  bucket too: names do (cyrus, news and test behind "user" in more than one message);
+ *                                  asked only when nothing else is left to do
  */
 #include "template/template_settle.h"
 
@@ -17,7 +18,7 @@ enum {
     ROUNDS_MAX = 16,
     WORDS_NEEDED = 5,         /* among three constants and more */
     WORDS_NEEDED_FIRST = 12,  /* at the begin of the line */
-    WORDS_NEEDED_UPPER = 8,   /* in capitals */
+    WORDS_NEEDED_UPPER = 8,   /* in capitals, or of one inflection */
     TRAVELLERS_NEEDED = 3,
 };
 
@@ -29,6 +30,7 @@ typedef struct bucket {
     uint16_t all, any; /* flags every word has, some word has */
     uint16_t position;
     bool has_low;      /* a word ends in 0 or 1: counting begins there */
+    bool is_inflected; /* all words end in the same two letters */
 } bucket;
 
 typedef struct hole { /* a place in the table of one word number: nodes equal but for that word */
@@ -44,9 +46,9 @@ typedef struct member {
 } member;
 
 typedef struct pair { /* a word and the word before its slot */
-    uint64_t key;   /* 0: free */
-    uint32_t count; /* buckets of this round */
-    bool is_value;  /* in a slot that was found to be a variable */
+    uint64_t key;     /* 0: free */
+    uint64_t context; /* the word behind the slot, where it was seen first */
+    bool has_others;  /* seen with another word behind the slot too */
 } pair;
 
 typedef struct slots {
@@ -83,6 +85,15 @@ static uint64_t stem_of(const settle *s, uint32_t id)
     const token *t = &s->miner->tokens[id];
     if (!(s->miner->kinds[id].flags & TOKEN_ENUM)) return 0;
     return lm_hash64(s->miner->token_bytes.ptr + t->offset, t->len - 1u) | 1;
+}
+
+/* The last two letters of a word of five and more, as one number; 0: none. Started, stopped, paused: what happened,
+ * not what it happened to. */
+static uint16_t ending_of(const settle *s, uint32_t id)
+{
+    const token *t = &s->miner->tokens[id];
+    if (!(s->miner->kinds[id].flags & TOKEN_ALPHA) || t->len < 5) return 0;
+    return lm_le16(s->miner->token_bytes.ptr + t->offset + t->len - 2);
 }
 
 static bool has_low_number(const settle *s, uint32_t id)
@@ -169,7 +180,8 @@ static lm_err keep_buckets(slots *t, size_t word)
         if (err) return err;
         if (h->bucket == 0) {
             t->kept[t->kept_count++] = (bucket){.stem = stem, .first = (uint32_t)i, .all = flags,
-                                                .any = flags, .position = (uint16_t)p};
+                                                .any = flags, .position = (uint16_t)p,
+                                                .is_inflected = ending_of(s, n->tokens[p]) != 0};
             h->bucket = (uint32_t)t->kept_count;
         }
         bucket *b = &t->kept[h->bucket - 1];
@@ -177,6 +189,7 @@ static lm_err keep_buckets(slots *t, size_t word)
         b->all &= flags;
         b->any |= flags;
         b->stem = b->stem == stem ? stem : 0;
+        b->is_inflected &= ending_of(s, n->tokens[p]) == ending_of(s, s->nodes[b->first].tokens[p]);
         b->has_low |= has_low_number(s, n->tokens[p]);
         t->members[t->member_count++] = (member){(uint32_t)i, h->bucket - 1, (uint16_t)word};
     }
@@ -215,32 +228,45 @@ static lm_err pairs_reserve(slots *t, size_t extra)
     return LM_OK;
 }
 
-static pair *pair_of_member(slots *t, const member *m)
+/* The word behind the slot: where it differs, the same words stand in another message, not in a longer form of one. */
+static uint64_t context_behind(const settle *s, const node *n, size_t p)
 {
-    const node *n = &t->s->nodes[m->node];
-    uint64_t key = pair_key(t->s, n, n->words[m->word]);
-    if (key == 0) return NULL;
-    pair *p = pair_at(t, key);
-    t->pair_count += p->key == 0;
-    p->key = key;
-    return p;
+    for (size_t i = p + 1; i < n->count; i++)
+        if (template_is_word(s->miner->kinds[n->tokens[i]].flags)) return s->miner->hashes[n->tokens[i]];
+    return 0;
 }
 
-/* How many words of each bucket are known as values behind the same word, or stand behind it in another bucket too. */
-static lm_err count_travellers(slots *t)
+/* Note where the member's word was seen. Room was reserved. */
+static void note_pair(slots *t, const member *m)
 {
-    lm_err err = pairs_reserve(t, t->member_count);
-    if (err) return err;
-    for (size_t i = 0; i < t->pair_slots; i++) t->pairs[i].count = 0;
-    for (size_t i = 0; i < t->member_count; i++) {
-        pair *p = pair_of_member(t, &t->members[i]);
-        if (p) p->count++;
+    const node *n = &t->s->nodes[m->node];
+    size_t p = n->words[m->word];
+    uint64_t key = pair_key(t->s, n, p), context = context_behind(t->s, n, p);
+    if (key == 0) return;
+    pair *at = pair_at(t, key);
+    if (at->key == 0) {
+        *at = (pair){key, context, false};
+        t->pair_count++;
+    } else {
+        at->has_others |= at->context != context;
     }
-    for (size_t i = 0; i < t->member_count; i++) {
-        const pair *p = pair_of_member(t, &t->members[i]);
-        if (p) t->kept[t->members[i].bucket].travellers += p->is_value || p->count >= 2;
-    }
-    return LM_OK;
+}
+
+static bool is_traveller(const slots *t, const member *m)
+{
+    const node *n = &t->s->nodes[m->node];
+    size_t p = n->words[m->word];
+    uint64_t key = pair_key(t->s, n, p);
+    const pair *at = key ? pair_at(t, key) : NULL;
+    return at && at->key && (at->has_others || at->context != context_behind(t->s, n, p));
+}
+
+/* How many words of each bucket stand behind the same word in another message too. */
+static void count_travellers(slots *t)
+{
+    for (size_t i = 0; i < t->member_count; i++) note_pair(t, &t->members[i]);
+    for (size_t i = 0; i < t->member_count; i++)
+        t->kept[t->members[i].bucket].travellers += is_traveller(t, &t->members[i]);
 }
 
 static size_t constants_but(const settle *s, const node *n, size_t p)
@@ -277,8 +303,8 @@ static bool is_variable_slot(const settle *s, const bucket *b)
     if (b->any & TOKEN_WILD) return !is_first || b->count >= WORDS_NEEDED_FIRST;
     if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
     if (is_first) return b->count >= WORDS_NEEDED_FIRST;
-    if (!(b->all & TOKEN_UPPER) && b->travellers >= TRAVELLERS_NEEDED) return true;
-    return b->count >= settle_words_needed(b->all, constants);
+    if (!(b->all & TOKEN_UPPER) && !b->is_inflected && b->travellers >= TRAVELLERS_NEEDED) return true;
+    return b->count >= (b->is_inflected ? WORDS_NEEDED_UPPER : settle_words_needed(b->all, constants));
 }
 
 static lm_err widen_marked(settle *s)
@@ -309,15 +335,15 @@ static lm_err one_round(slots *t, bool *out_changed)
         lm_err err = keep_buckets(t, word);
         if (err) return err;
     }
-    lm_err err = t->is_travel_round ? count_travellers(t) : pairs_reserve(t, t->member_count);
+    lm_err err = pairs_reserve(t, t->member_count);
     if (err) return err;
+    if (t->is_travel_round) count_travellers(t);
     for (size_t i = 0; i < t->member_count; i++) {
         const member *m = &t->members[i];
         if (!is_variable_slot(s, &t->kept[m->bucket])) continue;
         s->nodes[m->node].marks |= 1ull << m->word;
         is_changed = true;
-        pair *p = pair_of_member(t, m);
-        if (p) p->is_value = true;
+        note_pair(t, m);
     }
     *out_changed = is_changed;
     return is_changed ? widen_marked(s) : LM_OK;

@@ -40,13 +40,21 @@ static bool is_behind_equals(const item *s, size_t i, size_t count)
     return next == count || !is_byte(&s[next], '=');
 }
 
+/* key:value without blanks, behind a blank or at the begin */
+static bool is_tight_value(const item *s, size_t i)
+{
+    return i >= 2 && is_byte(&s[i - 1], ':') && template_is_word(s[i - 2].flags) &&
+           !(s[i - 2].flags & (TOKEN_WILD | TOKEN_PART)) && (i == 2 || (s[i - 3].flags & TOKEN_BLANK));
+}
+
 /* name.name:# may be a host and its port, or a file and its line: a value, even as the first word */
 static bool is_place(const item *s, size_t i, size_t count)
 {
     return (s[i].flags & TOKEN_DOT) && i + 2 < count && is_byte(&s[i + 1], ':') && (s[i + 2].flags & TOKEN_WILD);
 }
 
-static bool is_value(const item *s, size_t i, size_t first, size_t count, bool has_equals)
+static bool is_value(const item *s, size_t i, size_t first, size_t count, bool has_equals,
+                     bool has_pairs)
 {
     uint32_t flags = s[i].flags;
     if (flags & (TOKEN_WILD | TOKEN_PART)) return true;
@@ -55,6 +63,7 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count, bool h
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_UPPER) return false;
     if (has_equals && is_behind_equals(s, i, count)) return true;
+    if (has_pairs && is_tight_value(s, i)) return true;
     if (i == first) return is_place(s, i, count);
     if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
     return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;
@@ -117,16 +126,18 @@ uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_cou
 /* Which words are values; false when no word is, and nothing has to be done. */
 static bool find_values(const item *line, size_t count, bool *is_soft)
 {
-    size_t first = 0, constants = 0, values = 0;
+    enum { PAIRS_NEEDED = 2 }; /* key:variable twice: the line is written in pairs */
+    size_t first = 0, constants = 0, values = 0, pairs = 0;
     bool has_equals = false, has_bracket = false;
     while (first < count && !template_is_word(line[first].flags)) first++;
     for (size_t i = 0; i < count; i++) {
         has_equals |= is_byte(&line[i], '=');
         has_bracket |= is_byte(&line[i], ')');
+        pairs += (line[i].flags & TOKEN_WILD) && is_tight_value(line, i);
     }
     for (size_t i = 0; i < count; i++) {
         bool is_word = template_is_word(line[i].flags);
-        is_soft[i] = is_word && is_value(line, i, first, count, has_equals);
+        is_soft[i] = is_word && is_value(line, i, first, count, has_equals, pairs >= PAIRS_NEEDED);
         constants += is_word && !is_soft[i];
         values += is_soft[i];
     }

@@ -110,3 +110,45 @@ bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part
     }
     return format->class_count == 0;
 }
+
+/** Any text of this class. */
+static lm_str class_sample(const lm_value_stamp *stamp, uint32_t vclass, unsigned which, uint8_t *dst)
+{
+    static const uint8_t wide[64] = {0x1b, 0x4e, 0x28, 0xba, 0x2f, 0xa1, 0x41, 0xd2, 0x88, 0x3f, 0x00, 0x16, 0xd3, 0xcc, 0xa4, 0x27};
+    int64_t number = which ? 7654321 : 12;
+    if (vclass == LM_VC_INT && stamp->is_numeric) number = which ? stamp->max : stamp->min;
+    if (vclass == LM_VC_IP4) number = which ? 0xC0A864C8 : 0x0A010203;
+    if (vclass > LM_VC_ZINT && vclass < LM_VC_DEC) number = which ? 7 : 1;
+    if (vclass > LM_VC_HEX_LOWER && vclass < LM_VC_TIME) number = which ? 0xA7 : 0x1C; /* fits where two digits do */
+    if (vclass >= LM_VC_TIME) {
+        int64_t unit = lm_time_layout_ns((uint16_t)(vclass - LM_VC_TIME));
+        bool has_date = lm_time_layout_has_date((uint16_t)(vclass - LM_VC_TIME));
+        int64_t seconds = (has_date ? 1700000000 + 86400 * 40 * (int64_t)which : 0) + 45296;
+        number = unit > 0 && unit <= 1000000000 ? seconds * (1000000000 / unit) : seconds / (unit > 0 ? unit / 1000000000 : 1);
+    }
+    return (lm_str){dst, lm_value_print(vclass, number, wide, dst)};
+}
+
+bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which, uint8_t *dst, lm_str *out)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    const lm_role_view *role = &segment->roles[column];
+    const lm_str *texts;
+    uint32_t count;
+    bool has_text = false;
+    for (uint32_t c = 0; c < role->format.class_count; c++) has_text = has_text || lm_vclass_key(role->format.classes[c]) == LM_KEY_STR;
+    if (role->format.class_count == 0 || (has_text && role->format.class_count > 1)) {
+        const lm_values *values;
+        if (lm_segment_values(segment, column, &values) != LM_OK || values->count == 0) return false;
+        *out = lm_values_text(values, (uint32_t)((uint64_t)values->count * (which % 4) / 4), dst);
+        return true;
+    }
+    uint32_t vclass = role->format.classes[which % role->format.class_count];
+    if (lm_vclass_key(vclass) != LM_KEY_STR) {
+        *out = class_sample(&role->stored.stamp, vclass, which / role->format.class_count & 1, dst);
+        return true;
+    }
+    if (!lm_segment_column_texts(segment, column, &texts, &count) || count == 0) return false;
+    *out = texts[(uint64_t)count * (which % 4) / 4];
+    return true;
+}

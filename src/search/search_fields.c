@@ -2,14 +2,15 @@
  *
  * Lines of one shape differ in their variables only, so a field mostly lies in the same pieces of all of them: constant
  * text, or one variable with constant text around it. A plan of a field says for each shape where; it is read off sample
- * lines, which are composed from the columns and parsed by the schema, and must agree.
+ * lines, which are made up of the shape's texts and values like those of its columns (nothing but dictionaries is decoded),
+ * parsed by the schema, and must agree.
  *
  * Where that could be wrong the plan says so (SCATTERED) and the shape's rows are rendered and parsed one by one: samples
  * disagree, a field cuts a variable in two or spans several, or a variable holds bytes with which the schema might see
  * other fields (quotes, blanks, brackets; in JSON quotes and backslashes) in a line that was no sample. */
 #include "search/search_exec_priv.h"
 
-#define SAMPLES_MAX   8
+#define SAMPLES       4
 #define ROWS_WORTH_IT 512 /* fewer candidates are simply parsed */
 #define SHAPES_MAX    65536
 
@@ -18,8 +19,6 @@ typedef enum place_kind { PLACE_UNSEEN, PLACE_MISSING, PLACE_CONSTANT, PLACE_VAR
 /* Where a field lies in the lines of one shape. */
 typedef struct field_place {
     uint8_t kind;
-    uint8_t samples;
-    uint32_t rows_seen;
     uint32_t piece;        /* VARIABLE */
     lm_str before, after;  /* VARIABLE: constant text of the field around it; CONSTANT: before is all of it */
 } field_place;
@@ -28,6 +27,7 @@ typedef struct lm_field_plan {
     struct lm_field_plan *next;
     lm_str name;
     field_place *places; /* by shape */
+    uint8_t *manners;    /* by column */
 } lm_field_plan;
 
 /* Bytes of a column that could move a field's bounds. */
@@ -36,9 +36,6 @@ enum { COLUMN_UNSEEN, COLUMN_TAME, COLUMN_TAME_IN_JSON, COLUMN_WILD };
 typedef struct survey {
     lm_exec *exec;
     lm_field_plan *plan;
-    const lm_values **values; /* by column, when needed */
-    uint32_t *used;           /* by column: values used by rows before */
-    uint8_t *manners;         /* by column */
     lm_buf line;
     uint32_t *begins;         /* of the pieces in line */
     size_t begins_cap;
@@ -47,40 +44,19 @@ typedef struct survey {
 
 /* ---- composing sample lines ------------------------------------------------------------------ */
 
-static lm_err survey_values(survey *s, int32_t column, const lm_values **out)
-{
-    if (!s->values[column]) {
-        lm_err err = lm_segment_values(s->exec->segment, (size_t)column, &s->values[column]);
-        if (err) return err;
-        s->exec->columns_decoded++;
-    }
-    *out = s->values[column];
-    return LM_OK;
-}
-
-/* The line of a row of shape, with the begin of each piece. *out_ok false: it needs damaged data. */
-static lm_err line_compose(survey *s, const lm_shape *shape, bool *out_ok)
+/* A line like those of the shape, with the begin of each piece. *out_ok false: none can be made up. */
+static lm_err line_compose(survey *s, const lm_shape *shape, unsigned which, bool *out_ok)
 {
     *out_ok = true;
     s->line.len = 0;
     lm_err err = lm_vec_grow(s->exec->mem, &s->begins, &s->begins_cap, (size_t)shape->piece_count + 1, sizeof *s->begins);
-    for (uint32_t i = 0; i < shape->piece_count && !err; i++) {
+    for (uint32_t i = 0; i < shape->piece_count && !err && *out_ok; i++) {
         const lm_piece *piece = &shape->pieces[i];
         lm_str text = piece->text;
-        uint8_t room[LM_VALUE_ROOM];
+        uint8_t room[128];
         s->begins[i] = (uint32_t)s->line.len;
-        if (piece->column >= 0) {
-            const lm_values *values = NULL;
-            err = survey_values(s, piece->column, &values);
-            uint32_t at = s->used[piece->column];
-            for (uint32_t k = 0; k < i; k++) at += shape->pieces[k].column == piece->column;
-            if (err == LM_E_CORRUPT || (!err && at >= lm_values_count(values))) {
-                *out_ok = false;
-                return LM_OK;
-            }
-            if (!err) text = lm_values_text(values, at, room);
-        }
-        if (!err) err = lm_buf_append(&s->line, text.ptr, text.len);
+        if (piece->column >= 0) *out_ok = lm_segment_column_sample(s->exec->segment, (size_t)piece->column, which, room, &text);
+        if (*out_ok) err = lm_buf_append(&s->line, text.ptr, text.len);
     }
     if (!err) s->begins[shape->piece_count] = (uint32_t)s->line.len;
     return err;
@@ -120,12 +96,10 @@ static bool place_same(const field_place *a, const field_place *b)
     return a->kind == b->kind && a->piece == b->piece && lm_str_equal(a->before, b->before) && lm_str_equal(a->after, b->after);
 }
 
-static lm_err sample_take(survey *s, uint32_t shape_index)
+static lm_err sample_take(survey *s, const lm_shape *shape, unsigned which, field_place *known)
 {
-    const lm_shape *shape = &s->exec->shapes[shape_index];
-    field_place *known = &s->plan->places[shape_index];
     bool ok;
-    lm_err err = line_compose(s, shape, &ok);
+    lm_err err = line_compose(s, shape, which, &ok);
     if (err) return err;
     field_place seen = {.kind = PLACE_SCATTERED};
     if (ok) {
@@ -134,15 +108,11 @@ static lm_err sample_take(survey *s, uint32_t shape_index)
         if (err) return err;
         seen = place_of(s, shape, lm_query_field(&fields, s->plan->name));
     }
-    uint8_t samples = (uint8_t)(known->samples + 1);
-    uint32_t rows = known->rows_seen;
     if (known->kind == PLACE_UNSEEN) {
         *known = seen;
     } else if (!place_same(known, &seen)) {
         *known = (field_place){.kind = PLACE_SCATTERED};
     }
-    known->samples = samples;
-    known->rows_seen = rows;
     return LM_OK;
 }
 
@@ -162,26 +132,40 @@ static uint8_t text_manners(lm_str text)
     return worst;
 }
 
+static uint8_t texts_manners(const lm_str *texts, uint32_t count)
+{
+    uint8_t worst = COLUMN_TAME;
+    for (uint32_t i = 0; i < count && worst != COLUMN_WILD; i++) {
+        uint8_t one = text_manners(texts[i]);
+        if (one > worst) worst = one;
+    }
+    return worst;
+}
+
 static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
 {
-    uint8_t *known = &s->manners[column];
+    uint8_t *known = &s->plan->manners[column];
     if (*known == COLUMN_UNSEEN) {
-        lm_value_stamp stamp = lm_segment_stamp(s->exec->segment, (size_t)column);
+        lm_segment *segment = s->exec->segment;
         const lm_values *values = NULL;
         const lm_str *texts;
-        const uint32_t *index;
         uint32_t count;
+        uint16_t layout;
         *known = COLUMN_TAME;
-        if (stamp.classes & LM_CHARS_OTHER) {
-            lm_err err = survey_values(s, column, &values);
+        bool is_plain = !(lm_segment_stamp(segment, (size_t)column).classes & LM_CHARS_OTHER);
+        if (is_plain || lm_segment_column_is_time(segment, (size_t)column, &layout)) {
+            *known = COLUMN_TAME;
+        } else if (lm_segment_column_texts(segment, (size_t)column, &texts, &count)) {
+            *known = texts_manners(texts, count);
+        } else {
+            lm_err err = lm_segment_values(segment, (size_t)column, &values);
             if (err && err != LM_E_CORRUPT) return err;
-            if (err || !lm_values_dictionary(values, &texts, &count, &index)) {
-                *known = COLUMN_WILD;
-            } else {
-                for (uint32_t i = 0; i < count && *known != COLUMN_WILD; i++) {
-                    uint8_t one = text_manners(texts[i]);
-                    if (one > *known) *known = one;
-                }
+            if (err) *known = COLUMN_WILD;
+            for (uint32_t i = 0; !err && i < lm_values_count(values) && *known != COLUMN_WILD; i++) {
+                uint8_t room[128];
+                lm_str text = lm_values_text(values, i, room);
+                uint8_t one = texts_manners(&text, 1);
+                if (one > *known) *known = one;
             }
         }
     }
@@ -189,22 +173,24 @@ static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
     return LM_OK;
 }
 
-/* A place holds for every line of the shape only if no variable can pose as structure. */
-static lm_err shape_distrust(survey *s, uint32_t shape_index)
+/* A place holds for every line of the shape only if no variable can pose as structure. Inside "..." - which a whole line
+ * of JSON is, where it matters - only quotes and backslashes could. */
+static lm_err shape_distrust(survey *s, const lm_shape *shape, field_place *found)
 {
-    const lm_shape *shape = &s->exec->shapes[shape_index];
-    field_place *place = &s->plan->places[shape_index];
-    if (place->kind == PLACE_UNSEEN || place->kind == PLACE_SCATTERED) return LM_OK;
     bool is_json = shape->piece_count > 0 && shape->pieces[0].column < 0 && shape->pieces[0].text.len > 0 &&
                    shape->pieces[0].text.ptr[0] == '{';
+    bool is_quoted = false;
     for (uint32_t i = 0; i < shape->piece_count; i++) {
-        int32_t column = shape->pieces[i].column;
+        const lm_piece *piece = &shape->pieces[i];
         uint8_t manners;
-        if (column < 0 || (int32_t)i == shape->time_piece) continue;
-        lm_err err = column_manners(s, column, &manners);
+        if (piece->column < 0) {
+            for (size_t k = 0; k < piece->text.len; k++) is_quoted ^= piece->text.ptr[k] == '"';
+            continue;
+        }
+        lm_err err = column_manners(s, piece->column, &manners);
         if (err) return err;
-        if (manners == COLUMN_WILD || (manners == COLUMN_TAME_IN_JSON && !is_json)) {
-            *place = (field_place){.kind = PLACE_SCATTERED};
+        if (manners == COLUMN_WILD || (manners == COLUMN_TAME_IN_JSON && !is_json && !is_quoted)) {
+            *found = (field_place){.kind = PLACE_SCATTERED};
             return LM_OK;
         }
     }
@@ -213,33 +199,22 @@ static lm_err shape_distrust(survey *s, uint32_t shape_index)
 
 /* ---- the plan of a field --------------------------------------------------------------------- */
 
-/* Samples: the 1st, 2nd, 4th, 16th, 64th ... line of each shape. */
-static bool is_sample(uint32_t nth, uint8_t samples)
+/* Where the field is in lines of the shape; found out when first asked. */
+static lm_err place_get(survey *s, uint32_t shape_index, const field_place **out)
 {
-    if (samples >= SAMPLES_MAX) return false;
-    return nth <= 2 || ((nth & (nth - 1)) == 0 && (__builtin_ctz(nth) & 1) == 0);
-}
-
-static lm_err survey_rows(survey *s)
-{
-    const lm_exec *exec = s->exec;
-    for (uint32_t row = 0; row < exec->row_count; row++) {
-        uint32_t index = exec->shape_of_row[row];
-        const lm_shape *shape = &exec->shapes[index];
-        field_place *place = &s->plan->places[index];
-        if (place->kind != PLACE_SCATTERED && !(exec->continues && lm_row_has(exec->continues, row)) &&
-            is_sample(++place->rows_seen, place->samples)) {
-            lm_err err = sample_take(s, index);
+    const lm_shape *shape = &s->exec->shapes[shape_index];
+    field_place *known = &s->plan->places[shape_index];
+    if (known->kind == PLACE_UNSEEN) {
+        field_place found = {.kind = PLACE_UNSEEN};
+        for (unsigned which = 0; which < SAMPLES && found.kind != PLACE_SCATTERED; which++) {
+            lm_err err = sample_take(s, shape, which, &found);
             if (err) return err;
         }
-        for (uint32_t i = 0; i < shape->piece_count; i++) {
-            if (shape->pieces[i].column >= 0) s->used[shape->pieces[i].column]++;
-        }
-    }
-    for (uint32_t index = 0; index < exec->shape_count; index++) {
-        lm_err err = shape_distrust(s, index);
+        lm_err err = found.kind == PLACE_SCATTERED ? LM_OK : shape_distrust(s, shape, &found);
         if (err) return err;
+        *known = found;
     }
+    *out = known;
     return LM_OK;
 }
 
@@ -251,24 +226,12 @@ static lm_err plan_get(lm_exec *exec, lm_str name, lm_field_plan **out)
         return LM_OK;
     }
     lm_field_plan *plan = lm_arena_alloc(&exec->arena, sizeof *plan, _Alignof(lm_field_plan));
-    survey s = {.exec = exec, .plan = plan};
-    s.values = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *s.values, _Alignof(const lm_values *));
-    s.used = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *s.used, 4);
-    s.manners = lm_arena_alloc(&exec->arena, exec->column_count, 1);
+    uint8_t *manners = lm_arena_alloc(&exec->arena, exec->column_count, 1);
     field_place *places = lm_arena_alloc(&exec->arena, exec->shape_count * sizeof *places, _Alignof(field_place));
-    if (!plan || !s.values || !s.used || !s.manners || !places) return lm_mem_err();
-    *plan = (lm_field_plan){exec->plans, name, places};
-    for (size_t i = 0; i < exec->column_count; i++) s.values[i] = NULL;
-    memset(s.used, 0, exec->column_count * sizeof *s.used);
-    memset(s.manners, 0, exec->column_count);
+    if (!plan || !manners || !places) return lm_mem_err();
+    *plan = (lm_field_plan){exec->plans, name, places, manners};
+    memset(manners, COLUMN_UNSEEN, exec->column_count);
     memset(places, 0, exec->shape_count * sizeof *places);
-    lm_buf_init(&s.line, exec->mem);
-    lm_arena_init(&s.arena, exec->mem);
-    lm_err err = survey_rows(&s);
-    lm_buf_fini(&s.line);
-    lm_arena_fini(&s.arena);
-    lm_mem_release(exec->mem, s.begins, s.begins_cap * sizeof *s.begins);
-    if (err) return err;
     exec->plans = plan;
     *out = plan;
     return LM_OK;
@@ -379,7 +342,8 @@ static lm_err column_test_once(lm_exec *exec, const lm_node *node, int32_t colum
     return LM_OK;
 }
 
-static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_index, const field_place *place, memo **memos, lm_row_plan *plan)
+static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_index, const field_place *place, memo **memos,
+                         lm_row_plan *plan)
 {
     const lm_shape *shape = &exec->shapes[shape_index];
     lm_err err = LM_OK;
@@ -387,7 +351,7 @@ static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_inde
     lm_cond_bits bits;
     uint8_t act = LM_ACT_MAYBE;
     switch ((place_kind)place->kind) {
-    case PLACE_UNSEEN: /* no line of this shape begins a record */
+    case PLACE_UNSEEN:
     case PLACE_SCATTERED: break;
     case PLACE_MISSING:
     case PLACE_CONSTANT:
@@ -466,18 +430,32 @@ static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *hea
         memcpy(maybe, heads, exec->word_count * 8);
         return LM_OK;
     }
-    lm_field_plan *fields = NULL;
+    survey s = {.exec = exec};
     lm_row_plan plan;
     memo *memos = NULL;
-    lm_err err = plan_get(exec, node->name, &fields);
+    uint8_t *wanted = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
+    lm_err err = wanted ? plan_get(exec, node->name, &s.plan) : lm_mem_err();
     if (err) return err;
+    memset(wanted, 0, exec->shape_count);
+    for (size_t w = 0; w < exec->word_count; w++) {
+        for (uint64_t left = heads[w]; left; left &= left - 1) wanted[exec->shape_of_row[w * 64 + (size_t)__builtin_ctzll(left)]] = 1;
+    }
+    lm_buf_init(&s.line, exec->mem);
+    lm_arena_init(&s.arena, exec->mem);
     err = lm_row_plan_init(exec, &plan);
-    for (uint32_t s = 0; s < exec->shape_count && !err; s++) {
-        plan.first_way[s] = (uint32_t)plan.way_count;
-        err = shape_test(exec, node, s, &fields->places[s], &memos, &plan);
+    for (uint32_t i = 0; i < exec->shape_count && !err; i++) {
+        const field_place *place = NULL;
+        plan.first_way[i] = (uint32_t)plan.way_count;
+        plan.acts[i] = LM_ACT_NEVER;
+        if (!wanted[i]) continue;
+        err = place_get(&s, i, &place);
+        if (!err) err = shape_test(exec, node, i, place, &memos, &plan);
     }
     if (!err) err = lm_row_plan_run(exec, &plan, heads, yes, maybe);
     lm_row_plan_fini(exec, &plan);
+    lm_buf_fini(&s.line);
+    lm_arena_fini(&s.arena);
+    lm_mem_release(exec->mem, s.begins, s.begins_cap * sizeof *s.begins);
     return err;
 }
 

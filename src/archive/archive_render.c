@@ -6,63 +6,6 @@
 
 enum { SHAPE_UNKNOWN, SHAPE_READY, SHAPE_DAMAGED };
 
-/* ---- raw segments -------------------------------------------------------------------------------------------------------- */
-
-lm_err lm_segment_raw_load(lm_segment *segment)
-{
-    if (segment->raw_text) return LM_OK;
-    const lm_segment_head *head = &segment->head;
-    uint8_t *text = lm_arena_alloc(&segment->arena, (size_t)head->raw_bytes, 1);
-    size_t *ends = lm_arena_alloc(&segment->arena, head->rows * sizeof *ends, _Alignof(size_t));
-    if (!text || !ends) return lm_mem_err();
-    lm_reader r = lm_reader_of(segment->directory_bytes.ptr, segment->directory_bytes.len);
-    size_t at = 0, stored_at = 0;
-    if ((uint32_t)lm_hash64(segment->directory_bytes.ptr, segment->directory_bytes.len) != head->directory_check) {
-        return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': the directory of segment %zu at offset %llu is damaged", segment->archive->path,
-                          segment->index, (unsigned long long)segment->offset);
-    }
-    for (uint32_t b = 0; b < head->raw_block_count; b++) {
-        size_t raw_len = (size_t)lm_reader_varint_max(&r, LM_RAW_BLOCK_BYTES);
-        size_t stored_len = (size_t)lm_reader_varint_max(&r, UINT32_MAX);
-        uint32_t check = lm_reader_le32(&r);
-        uint64_t offset = (uint64_t)(segment->blocks_bytes.ptr - segment->archive->map.ptr) + stored_at;
-        bool is_inside = !r.failed && raw_len <= head->raw_bytes - at && stored_len <= segment->blocks_bytes.len - stored_at;
-        if (!is_inside || (uint32_t)lm_hash64(segment->blocks_bytes.ptr + stored_at, stored_len) != check) {
-            return lm_fail_at(LM_E_CORRUPT, offset, "'%s': the block at offset %llu is damaged", segment->archive->path, (unsigned long long)offset);
-        }
-        lm_err err = lm_bytes_decode(segment->mem, (lm_str){segment->blocks_bytes.ptr + stored_at, stored_len}, text + at, raw_len);
-        if (err) return err;
-        at += raw_len;
-        stored_at += stored_len;
-    }
-    uint32_t rows = 0;
-    for (size_t i = 0; at == head->raw_bytes && i < at;) {
-        const uint8_t *end = memchr(text + i, '\n', at - i);
-        if (!end || rows == head->rows) break;
-        i = (size_t)(end - text) + 1;
-        ends[rows++] = i;
-    }
-    if (rows != head->rows || (rows && ends[rows - 1] != at) || at != head->raw_bytes) {
-        return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': the text of segment %zu does not fit its head", segment->archive->path, segment->index);
-    }
-    segment->raw_ends = ends;
-    segment->raw_text = text;
-    return LM_OK;
-}
-
-static lm_err render_raw(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends)
-{
-    lm_err err = lm_segment_raw_load(segment);
-    if (err) return err;
-    size_t from = begin ? segment->raw_ends[begin - 1] : 0;
-    size_t base = out->len;
-    if (begin == end) return LM_OK;
-    err = lm_buf_append(out, segment->raw_text + from, segment->raw_ends[end - 1] - from);
-    if (err) return err;
-    for (uint32_t r = begin; out_ends && r < end; r++) out_ends[r - begin] = base + segment->raw_ends[r] - from;
-    return LM_OK;
-}
-
 /* ---- segments of columns -------------------------------------------------------------------------------------------------- */
 
 static lm_err prepare(lm_segment *segment)
@@ -304,7 +247,7 @@ static uint8_t *render_row(lm_segment *segment, uint32_t shape, uint8_t *at)
 lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost)
 {
     LM_ASSERT(begin <= end && end <= segment->head.rows);
-    if (lm_segment_is_raw(segment)) return render_raw(segment, begin, end, out, out_ends);
+    if (lm_segment_is_raw(segment)) return lm_segment_raw_render(segment, begin, end, out, out_ends, lost);
     lm_err err = prepare(segment);
     if (!err) err = seek_row(segment, begin);
     if (err) return err;

@@ -138,7 +138,7 @@ static lm_err verify_segment(verify_job *verify, size_t index)
         if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) != segment->head.templates_check) {
             tell(&verify->job, "the template ids of a segment are damaged");
         }
-        err = lm_segment_is_raw(segment) ? lm_segment_raw_load(segment) : lm_columns_verify(segment->columns, verify_column, verify);
+        err = lm_segment_is_raw(segment) ? lm_segment_raw_check(segment) : lm_columns_verify(segment->columns, verify_column, verify);
         if (err == LM_E_CORRUPT && !lm_segment_is_raw(segment)) err = LM_OK; /* told by verify_column */
     }
     if (err == LM_E_CORRUPT || err == LM_E_UNSUPPORTED) {

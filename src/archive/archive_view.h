@@ -81,6 +81,8 @@ struct lm_segment {
     /* raw segments */
     const uint8_t *raw_text;   /* NULL until decoded */
     size_t *raw_ends;          /* behind each row's '\n' */
+    uint64_t *raw_lost;        /* bit a row: in a damaged block; NULL: none is */
+    uint64_t raw_damage;       /* offset of the first damaged block */
     /* segments of columns */
     lm_columns *columns;
     lm_shapes shapes;          /* roles of variables; skeletons stay in the arena */
@@ -113,8 +115,12 @@ struct lm_segment {
 /** Like lm_segment_text, but rows that need damaged columns are left out and counted (lost not NULL), and out_ends has
  *  SIZE_MAX for them. */
 LM_USE lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost);
-/** Text of all rows of a raw segment, decoded once. */
+/** Text of all rows of a raw segment, decoded once; rows of damaged blocks are marked. */
 LM_USE lm_err lm_segment_raw_load(lm_segment *segment);
+/** LM_E_CORRUPT if a block is damaged. */
+LM_USE lm_err lm_segment_raw_check(lm_segment *segment);
+/** As lm_segment_render. */
+LM_USE lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost);
 /** Pool as lines, decoded once. */
 LM_USE lm_err lm_segment_pool_load(lm_segment *segment);
 

@@ -183,8 +183,10 @@ enum { LM_AT_BEGIN = 1, LM_AT_END = 2 };
 bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part, unsigned where);
 /** Distinct texts of a column of strings, without decoding which row has which; false: not such a column, or damaged. */
 bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts, uint32_t *out_count);
-/** A text as this column's values look, made up where reading one would mean decoding; other ones for which 0, 1, 2 ...
- *  False: none can be given. dst as for lm_values_text. */
+/** A text as this column's values look, made up where reading one would mean decoding; other ones for which 0, 1, 2 ...:
+ *  of a column of no more than LM_SAMPLES_ALL texts all of them in turn. False: none can be given. dst as for
+ *  lm_values_text. */
+#define LM_SAMPLES_ALL 32
 bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which, uint8_t *dst, lm_str *out);
 /** Are all values of this column times of one layout (schema_time.h)? */
 bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_t *out_layout);

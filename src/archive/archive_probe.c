@@ -149,6 +149,6 @@ bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which
         return true;
     }
     if (!lm_segment_column_texts(segment, column, &texts, &count) || count == 0) return false;
-    *out = texts[(uint64_t)count * (which % 4) / 4];
+    *out = texts[count <= LM_SAMPLES_ALL ? which % count : (uint64_t)count * (which % 4) / 4];
     return true;
 }

@@ -31,7 +31,7 @@ typedef struct lm_field_plan {
 } lm_field_plan;
 
 /* Bytes of a column that could move a field's bounds. */
-enum { COLUMN_UNSEEN, COLUMN_TAME, COLUMN_TAME_IN_JSON, COLUMN_WILD };
+enum { COLUMN_UNSEEN, COLUMN_TAME, COLUMN_FEW /* not tame, but all its texts are samples */, COLUMN_TAME_IN_JSON, COLUMN_WILD };
 
 typedef struct survey {
     lm_exec *exec;
@@ -157,6 +157,7 @@ static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
             *known = COLUMN_TAME;
         } else if (lm_segment_column_texts(segment, (size_t)column, &texts, &count)) {
             *known = texts_manners(texts, count);
+            if (*known != COLUMN_TAME && count <= LM_SAMPLES_ALL) *known = COLUMN_FEW;
         } else {
             lm_err err = lm_segment_values(segment, (size_t)column, &values);
             if (err && err != LM_E_CORRUPT) return err;
@@ -199,6 +200,20 @@ static lm_err shape_distrust(survey *s, const lm_shape *shape, field_place *foun
 
 /* ---- the plan of a field --------------------------------------------------------------------- */
 
+/* So many that every text of a column that is not tame, but has few, comes up. */
+static lm_err samples_count(survey *s, const lm_shape *shape, unsigned *out)
+{
+    *out = SAMPLES;
+    for (uint32_t i = 0; i < shape->piece_count; i++) {
+        uint8_t manners = COLUMN_TAME;
+        if (shape->pieces[i].column < 0) continue;
+        lm_err err = column_manners(s, shape->pieces[i].column, &manners);
+        if (err) return err;
+        if (manners == COLUMN_FEW) *out = LM_SAMPLES_ALL;
+    }
+    return LM_OK;
+}
+
 /* Where the field is in lines of the shape; found out when first asked. */
 static lm_err place_get(survey *s, uint32_t shape_index, const field_place **out)
 {
@@ -206,7 +221,10 @@ static lm_err place_get(survey *s, uint32_t shape_index, const field_place **out
     field_place *known = &s->plan->places[shape_index];
     if (known->kind == PLACE_UNSEEN) {
         field_place found = {.kind = PLACE_UNSEEN};
-        for (unsigned which = 0; which < SAMPLES && found.kind != PLACE_SCATTERED; which++) {
+        unsigned samples = 0;
+        lm_err samples_err = samples_count(s, shape, &samples);
+        if (samples_err) return samples_err;
+        for (unsigned which = 0; which < samples && found.kind != PLACE_SCATTERED; which++) {
             lm_err err = sample_take(s, shape, which, &found);
             if (err) return err;
         }

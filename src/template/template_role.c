@@ -22,6 +22,13 @@ static uint32_t key_before(const settle *s, const node *n, size_t i)
     return n->agree[q - 1];
 }
 
+bool settle_has_pairs(const settle *s, const node *n)
+{
+    for (size_t i = 0; i < n->agree_count; i++)
+        if (settle_byte(s, n->agree[i]) == '=') return true;
+    return false;
+}
+
 static role *role_at(const role_table *t, uint64_t key)
 {
     size_t mask = t->slot_count - 1;
@@ -57,7 +64,7 @@ lm_err settle_roles(settle *s)
     const token_kind *kinds = s->miner->kinds;
     for (size_t k = 0; k < s->node_count; k++) {
         const node *n = &s->nodes[k];
-        if (n->parent != k) continue;
+        if (n->parent != k || !settle_has_pairs(s, n)) continue;
         for (size_t i = 0; i < n->agree_count; i++) {
             if (!template_is_word(kinds[n->agree[i]].flags)) continue;
             uint32_t key = key_before(s, n, i);
@@ -70,13 +77,13 @@ lm_err settle_roles(settle *s)
     return LM_OK;
 }
 
-bool settle_is_variable(const settle *s, const node *n, size_t i)
+bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs)
 {
     uint16_t flags = s->miner->kinds[n->agree[i]].flags;
     if (!template_is_word(flags)) return false;
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_WILD) return true;
-    uint32_t key = key_before(s, n, i);
+    uint32_t key = has_pairs ? key_before(s, n, i) : NO_INDEX;
     if (key == NO_INDEX) return false;
     if (flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;
     if (flags & TOKEN_UPPER) return false; /* the name of a constant in the program */

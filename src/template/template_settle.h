@@ -81,7 +81,9 @@ LM_USE lm_err settle_join(settle *s, node *into, node *other);
 /* ---- template_role.c ---- */
 LM_USE lm_err settle_roles(settle *s);
 /** Is the word at position i of what the node's lines agree on a value, though only one was seen here? */
-bool settle_is_variable(const settle *s, const node *n, size_t i);
+bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs);
+/** Does an '=' stand in what the node's lines agree on? Only then keys are looked for. */
+bool settle_has_pairs(const settle *s, const node *n);
 
 /* ---- template_text.c ---- */
 /** The node's text into out; both buffers are emptied first. */

@@ -109,7 +109,8 @@ static size_t distinct(uint64_t *values, size_t count)
     return n;
 }
 
-/* Which words of the linked nodes vary, if the set may become one node; 0 if it may not. */
+/* Which words of the linked nodes vary, if the set may become one node; 0 if it may not. One word alone was judged as a
+ * slot already. */
 static uint64_t varying_words(const settle *s, const sketch *list, const uint32_t *members, size_t count,
                               uint64_t *values)
 {
@@ -124,7 +125,7 @@ static uint64_t varying_words(const settle *s, const sketch *list, const uint32_
         else constants += !settle_is_wild(s, first->tokens[first->words[w]]);
     }
     size_t varying_count = (size_t)__builtin_popcountll(varying);
-    if (varying_count > VARYING_MAX || constants < CONSTANTS_NEEDED || constants < varying_count) return 0;
+    if (varying_count < 2 || varying_count > VARYING_MAX || constants < CONSTANTS_NEEDED || constants < varying_count) return 0;
     for (size_t w = 0; w < first->word_count; w++) {
         if (!(varying >> w & 1)) continue;
         uint16_t all = UINT16_MAX;

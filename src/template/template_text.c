@@ -38,6 +38,7 @@ static void append_mark(lm_buf *out, size_t begin)
 static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
 {
     const lm_miner *m = s->miner;
+    bool has_pairs = settle_has_pairs(s, n);
     for (size_t i = 0; i < n->agree_count; i++) {
         const token *t = &m->tokens[n->agree[i]];
         bool is_quantity = n->agree[i] == TOKEN_ID_UNIT && i >= 2 && n->agree[i - 1] == TOKEN_ID_BLANK &&
@@ -46,9 +47,11 @@ static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
             out->len--;
             continue;
         }
-        if (settle_is_variable(s, n, i)) t = &m->tokens[TOKEN_ID_WILD];
-        lm_err err = lm_buf_append(out, m->token_bytes.ptr + t->offset, t->len);
+        if (settle_is_variable(s, n, i, has_pairs)) t = &m->tokens[TOKEN_ID_WILD];
+        lm_err err = lm_buf_reserve(out, t->len);
         if (err) return err;
+        memcpy(out->ptr + out->len, m->token_bytes.ptr + t->offset, t->len);
+        out->len += t->len;
     }
     return LM_OK;
 }

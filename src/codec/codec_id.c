@@ -31,6 +31,21 @@ static lm_err put_modelled(codec_enc *enc, const uint32_t *ids, size_t count, ui
     return err;
 }
 
+/** Sequences that come back are sometimes guessed better than mixed. */
+static lm_err put_if_smaller(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *best)
+{
+    lm_buf light;
+    lm_buf_init(&light, enc->mem);
+    lm_err err = put_modelled(enc, ids, count, alphabet, MODE_LITE, &light);
+    if (!err && light.len < best->len) {
+        lm_buf swap = *best;
+        *best = light;
+        light = swap;
+    }
+    lm_buf_fini(&light);
+    return err;
+}
+
 /** Ids to be written. */
 typedef struct run {
     const uint32_t *ids;
@@ -70,6 +85,7 @@ lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t
     unsigned mode = enc->level == LM_LEVEL_MAX && !enc->is_trial ? MODE_MODEL : MODE_LITE;
     size_t slower = mode == MODE_LITE ? count / enc->values_a_byte : 0;
     lm_err err = put_modelled(enc, ids, count, alphabet, mode, &modelled);
+    if (!err && mode == MODE_MODEL) err = put_if_smaller(enc, ids, count, alphabet, &modelled);
     bool smaller = false;
     if (!err) err = codec_climb(enc, put_planes, &(run){ids, count, alphabet}, modelled.len + slower, out, &smaller);
     if (!err && !smaller) err = lm_buf_append(out, modelled.ptr, modelled.len);

@@ -8,7 +8,7 @@
 
 #include "codec/codec_range_priv.h"
 
-enum { MIX_INPUTS_MAX = 12, MIX_SLOT_LIMIT = 255 };
+enum { MIX_INPUTS_MAX = 12, MIX_DIRECT = 2, MIX_EXTRA = 256, MIX_LINE = 16, MIX_SLOT_LIMIT = 255 };
 
 typedef struct mix {
     range_coder rc;
@@ -19,7 +19,10 @@ typedef struct mix {
     int32_t *weights;  /* sets x inputs, 16.16 */
     unsigned inputs, sets;
     uint32_t limit;    /* a probability's slowest rate is about 1 / limit */
-    uint32_t base[MIX_INPUTS_MAX]; /* hash of each context, for the symbol being coded */
+    uint32_t base[MIX_INPUTS_MAX];  /* hash of each hashed context, for the symbol being coded */
+    uint32_t *line[MIX_INPUTS_MAX]; /* its 16 slots for the four bits being coded: one cache line */
+    uint32_t *direct[MIX_DIRECT];   /* slots of the last inputs, chosen by the model for each bit among: */
+    uint32_t extra[MIX_EXTRA];
     uint16_t rate_of[MIX_SLOT_LIMIT + 1];
     uint32_t coded;    /* bits so far, saturating: the mixer learns faster at the start */
 } mix;
@@ -60,17 +63,26 @@ static inline void mix_slot_learn(const mix *m, uint32_t *slot, unsigned bit)
     *slot = (uint32_t)p << 10 | (n < m->limit ? n + 1 : n);
 }
 
-/** Code one bit of the symbol whose context hashes are in m->base. node: which bit of the symbol, and what is known of it so
- *  far. set: which weights. */
-static inline __attribute__((always_inline)) unsigned mix_code(mix *m, unsigned inputs, uint32_t node, unsigned set, unsigned bit)
+/** Choose the lines of the hashed contexts for the next bits, at most four. prefix: what is known of the symbol so far. */
+RANGE_ALWAYS_INLINE void mix_lines(mix *m, unsigned hashed, uint32_t prefix)
 {
+    uint32_t step = prefix * 0x9e3779b1u;
+    for (unsigned k = 0; k < hashed; k++) {
+        m->line[k] = &m->slots[((m->base[k] + step) * 0x2545f491u) >> m->shift & ~(uint32_t)(MIX_LINE - 1)];
+        __builtin_prefetch(m->line[k], 1);
+    }
+}
+
+/** Code one bit. node (1..15): place in the lines; direct: how many of m->direct are inputs too; set: which weights. */
+RANGE_ALWAYS_INLINE unsigned mix_code(mix *m, unsigned hashed, unsigned direct, uint32_t node, unsigned set, unsigned bit)
+{
+    unsigned inputs = hashed + direct;
     uint32_t *slot[MIX_INPUTS_MAX];
     int32_t x[MIX_INPUTS_MAX];
     int32_t *w = m->weights + set * inputs;
     int64_t dot = 0;
-    uint32_t step = node * 0x9e3779b1u;
     for (unsigned k = 0; k < inputs; k++) {
-        slot[k] = &m->slots[((m->base[k] + step) * 0x2545f491u) >> m->shift];
+        slot[k] = k < hashed ? m->line[k] + node : m->direct[k - hashed];
         x[k] = mix_stretch(*slot[k] >> 20);
         dot += (int64_t)w[k] * x[k];
     }
@@ -78,7 +90,7 @@ static inline __attribute__((always_inline)) unsigned mix_code(mix *m, unsigned 
     bit = range_code(&m->rc, m->rc.decodes, p1, bit);
 
     int32_t miss = (int32_t)(bit << 16) - (int32_t)p1;
-    int32_t rate = m->coded < 8192 ? 14 : 6;
+    int32_t rate = m->coded < 8192 ? 32 : 12;
     m->coded += m->coded < 8192;
     for (unsigned k = 0; k < inputs; k++) {
         w[k] = (int32_t)((uint32_t)w[k] + (uint32_t)((x[k] * (miss >> 2) * rate + (1 << 17)) >> 18));

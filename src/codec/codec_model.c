@@ -10,7 +10,7 @@
  */
 #include "codec/codec_mix_priv.h"
 
-enum { BYTE_INPUTS = 9, ID_INPUTS = 7, WORD_INPUTS = 6 };
+enum { BYTE_HASHED = 8, ID_HASHED = 5, WORD_HASHED = 5 }; /* and 1, 2, 1 direct inputs */
 enum { MATCH_LOG_MIN = 8, MATCH_LOG_MAX = 18 };
 
 static unsigned log2_ceil(size_t n)
@@ -91,11 +91,13 @@ static void model_bytes(mix *m, match_table *t, uint8_t *s, size_t count)
         m->base[7] = mix_hash(8, column < 255 ? column : 255);
         uint32_t node = 1, byte = m->rc.decodes ? 0 : s[i];
         for (int b = 7; b >= 0; b--) {
+            if (b == 7 || b == 3) mix_lines(m, BYTE_HASHED, node);
             bool agrees = match_len && (guess | 256) >> (b + 1) == node;
             uint32_t expect = guess >> b & 1;
-            m->base[8] = agrees ? mix_hash(9, match_len << 1 | expect) - node * 0x9e3779b1u : 0;
-            unsigned set = !agrees ? 0 : match_len < 4 ? 1 : match_len < 16 ? 2 : 3;
-            node = node << 1 | mix_code(m, BYTE_INPUTS, node, set, byte >> b & 1);
+            m->direct[0] = &m->extra[agrees ? 2 + (match_len << 1 | expect) : 0];
+            unsigned set = (!agrees ? 0u : match_len < 4 ? 1u : match_len < 16 ? 2u : 3u) + (b < 4 ? 4u : 0u);
+            uint32_t place = b > 3 ? node : (node & ((1u << (3 - b)) - 1)) | 1u << (3 - b);
+            node = node << 1 | mix_code(m, BYTE_HASHED, 1, place, set, byte >> b & 1);
         }
         if (m->rc.decodes) s[i] = (uint8_t)node;
     }
@@ -117,16 +119,21 @@ static void model_ids(mix *m, match_table *t, uint32_t *s, size_t count, uint32_
         m->base[2] = mix_hash(12, two);
         m->base[3] = mix_hash(13, three);
         m->base[4] = mix_hash(14, p2);
-        uint32_t node = 1, value = m->rc.decodes ? 0 : s[i];
+        uint32_t node = 1, value = m->rc.decodes ? 0 : s[i], place = 1;
         for (unsigned b = bits; b-- > 0;) {
             uint32_t known = bits - b - 1;
+            if (known % 4 == 0) {
+                mix_lines(m, ID_HASHED, mix_hash(node, known));
+                place = 1;
+            }
             bool agrees = seen && (uint64_t)guess >> (b + 1) == (node ^ 1u << known);
             bool fresh = (uint64_t)next_new >> (b + 1) == (node ^ 1u << known);
-            uint32_t undo = node * 0x9e3779b1u;
-            m->base[5] = (agrees ? mix_hash(15, streak << 1 | (guess >> b & 1)) : 15) - undo;
-            m->base[6] = (fresh ? mix_hash(mix_hash(16, known), next_new >> b & 1) : 16) - undo;
+            m->direct[0] = &m->extra[agrees ? 2 + (streak << 1 | (guess >> b & 1)) : 0];
+            m->direct[1] = &m->extra[fresh ? 128 + (known << 1 | (next_new >> b & 1)) : 1];
             unsigned set = (agrees ? 1u + (streak > 3) + (streak > 15) : 0u) + 4 * (known < 3 ? known : 3);
-            node = node << 1 | mix_code(m, ID_INPUTS, node, set, value >> b & 1);
+            unsigned bit = mix_code(m, ID_HASHED, 2, place, set, value >> b & 1);
+            node = node << 1 | bit;
+            place = place << 1 | bit;
         }
         value = bits < 32 ? node ^ 1u << bits : node;
         if (m->rc.decodes) s[i] = value;
@@ -165,25 +172,36 @@ static void model_words(mix *m, match_table *t, uint64_t *s, size_t count)
         uint64_t w = m->rc.decodes ? 0 : s[i];
         uint32_t size = w ? 64u - (unsigned)__builtin_clzll(w) : 0, node = 1;
         bool agrees = seen != 0;
+        uint32_t place = 1;
         for (int b = 6; b >= 0; b--) {
+            if (b == 6 || b == 2) {
+                mix_lines(m, WORD_HASHED, node);
+                place = 1;
+            }
             agrees = agrees && (guess_size | 128) >> (b + 1) == node;
-            m->base[5] = (agrees ? mix_hash(24, streak << 1 | (guess_size >> b & 1)) : 24) - node * 0x9e3779b1u;
+            m->direct[0] = &m->extra[agrees ? 2 + (streak << 1 | (guess_size >> b & 1)) : 0];
             unsigned set = agrees ? 1u + (streak > 3) : 0u;
-            node = node << 1 | mix_code(m, WORD_INPUTS, node, set, size >> b & 1);
+            unsigned bit = mix_code(m, WORD_HASHED, 1, place, set, size >> b & 1);
+            node = node << 1 | bit;
+            place = place << 1 | bit;
         }
         size = node & 127;
         if (size > 64) size = 64; /* only in damaged bytes */
         uint64_t value = size ? 1 : 0;
         unsigned left = size ? size - 1 : 0, modelled = left < WORD_MODELLED ? left : WORD_MODELLED;
         agrees = seen && guess_size == size;
-        node = mix_hash(node, 77);
         for (unsigned b = 0; b < modelled; b++, left--) {
-            uint32_t at = node + (uint32_t)value;
+            if (b % 4 == 0) {
+                mix_lines(m, WORD_HASHED, mix_hash(node + 77, (uint32_t)value));
+                place = 1;
+            }
             agrees = agrees && guess >> left == value;
             uint32_t expect = (uint32_t)(guess >> (left - 1)) & 1;
-            m->base[5] = (agrees ? mix_hash(25, streak << 1 | expect) : 25) - at * 0x9e3779b1u;
+            m->direct[0] = &m->extra[agrees ? 128 + (streak << 1 | expect) : 1];
             unsigned set = 3 + (agrees ? 1u + (streak > 3) : 0u) + 3 * (b < 3 ? b : 3);
-            value = value << 1 | mix_code(m, WORD_INPUTS, at, set, (unsigned)(w >> (left - 1)) & 1);
+            unsigned bit = mix_code(m, WORD_HASHED, 1, place, set, (unsigned)(w >> (left - 1)) & 1);
+            value = value << 1 | bit;
+            place = place << 1 | bit;
         }
         if (left) value = value << left | range_code_plain(&m->rc, m->rc.decodes, left, w & (((uint64_t)1 << left) - 1));
         if (m->rc.decodes) s[i] = value;
@@ -201,14 +219,14 @@ typedef struct model_kind {
 } model_kind;
 
 static const model_kind kinds[] = {
-    [CODEC_MODEL_BYTES] = {BYTE_INPUTS, 4, 8}, [CODEC_MODEL_IDS] = {ID_INPUTS, 16, 8}, [CODEC_MODEL_WORDS] = {WORD_INPUTS, 16, 12}};
+    [CODEC_MODEL_BYTES] = {BYTE_HASHED + 1, 8, 8}, [CODEC_MODEL_IDS] = {ID_HASHED + 2, 16, 8}, [CODEC_MODEL_WORDS] = {WORD_HASHED + 1, 16, 12}};
 
 static lm_err model_run(lm_mem *mem, codec_model model, void *symbols, size_t count, uint32_t alphabet, lm_buf *out, lm_str in)
 {
     const model_kind *kind = &kinds[model];
     mix m;
     match_table t = {0};
-    lm_err err = mix_init(&m, mem, kind->inputs, kind->sets, clamp(log2_ceil(count * kind->bits) + 1, 12, 22));
+    lm_err err = mix_init(&m, mem, kind->inputs, kind->sets, clamp(log2_ceil(count * kind->bits) + 2, 14, 22));
     if (err) return err;
     err = match_init(&t, mem, count);
     if (err) goto out;

@@ -2,8 +2,9 @@
  * Template mining of a file of bare messages: prints `id TAB template` for each line, or measures.
  *
  *   bench_template_assign FILE            one line of output per line of FILE
- *   bench_template_assign --time FILE     a JSON line: lines per CPU second when shapes are known, and when all are new
- *   bench_template_assign --groups FILE   templates with their counts, the most frequent first
+ *   bench_template_assign --time FILE     a JSON line: lines per CPU second when shapes are known,
+ * and when all are new bench_template_assign --groups FILE   templates with their counts, the most
+ * frequent first
  */
 #include "template/template.h"
 #include <stdio.h>
@@ -75,8 +76,10 @@ static lm_err print_groups(lm_mem *mem, const lines *in, uint32_t *shapes)
         err = lm_mem_err();
         goto out;
     }
-    for (size_t i = 0; i < n; i++) counts[i][1] = i;
-    for (size_t i = 0; i < in->count; i++) counts[lm_miner_template_of(miner, shapes[i])][0]++;
+    for (size_t i = 0; i < n; i++)
+        counts[i][1] = i;
+    for (size_t i = 0; i < in->count; i++)
+        counts[lm_miner_template_of(miner, shapes[i])][0]++;
     qsort(counts, n, sizeof *counts, by_count);
     printf("%zu lines, %zu shapes, %zu templates\n", in->count, lm_miner_shape_count(miner), n);
     for (size_t i = 0; i < n; i++) {
@@ -101,7 +104,8 @@ static lm_err measure(lm_mem *mem, const char *path, const lines *in, uint32_t *
         lm_err err = lm_miner_new(mem, NULL, &miner);
         if (!err) err = add_all(miner, in, shapes);
         uint64_t t1 = lm_clock_cpu_ns();
-        for (size_t i = 0; !err && i < in->count; i++) err = lm_miner_add(miner, in->items[i], &shapes[i]);
+        for (size_t i = 0; !err && i < in->count; i++)
+            err = lm_miner_add(miner, in->items[i], &shapes[i]);
         uint64_t t2 = lm_clock_cpu_ns();
         shape_count = lm_miner_shape_count(miner);
         lm_miner_free(miner);
@@ -111,7 +115,8 @@ static lm_err measure(lm_mem *mem, const char *path, const lines *in, uint32_t *
         (void)settle_ns;
     }
     peak = lm_mem_peak(mem);
-    printf("{\"name\":\"template_assign\",\"input\":\"%s\",\"bytes_in\":%zu,\"lines\":%zu,\"shapes\":%zu,"
+    printf("{\"name\":\"template_assign\",\"input\":\"%s\",\"bytes_in\":%zu,\"lines\":%zu,"
+           "\"shapes\":%zu,"
            "\"cold_lines_per_s\":%.0f,\"known_lines_per_s\":%.0f,\"peak_bytes\":%zu,\"runs\":5}\n",
            path, in->text.len, in->count, shape_count, (double)in->count * 1e9 / (double)cold_ns,
            (double)in->count * 1e9 / (double)warm_ns, peak);
@@ -132,9 +137,12 @@ int main(int argc, char **argv)
         if (!shapes) err = lm_mem_err();
     }
     if (!err) {
-        if (strcmp(mode, "--time") == 0) err = measure(mem, path, &in, shapes);
-        else if (strcmp(mode, "--groups") == 0) err = print_groups(mem, &in, shapes);
-        else err = print_assigned(mem, &in, shapes);
+        if (strcmp(mode, "--time") == 0)
+            err = measure(mem, path, &in, shapes);
+        else if (strcmp(mode, "--groups") == 0)
+            err = print_groups(mem, &in, shapes);
+        else
+            err = print_assigned(mem, &in, shapes);
     }
     if (err) fprintf(stderr, "bench_template_assign: %s\n", lm_err_text());
     lm_mem_release(mem, shapes, in.count * sizeof *shapes);

@@ -1,4 +1,5 @@
-/** A directory and blocks of any bytes: an error or columns that decode, no fault, no memory beyond the limit. */
+/** A directory and blocks of any bytes: an error or columns that decode, no fault, no memory beyond
+ * the limit. */
 #include "codec/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,7 +25,8 @@ static void try_all(lm_mem *mem, lm_str directory, lm_str blocks)
     lm_columns_free(columns);
 }
 
-/* Two bytes: the length of the directory; then it, packed as an encoder would pack it; then the blocks. */
+/* Two bytes: the length of the directory; then it, packed as an encoder would pack it; then the
+ * blocks. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lm_mem *mem = NULL;

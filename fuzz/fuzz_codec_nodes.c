@@ -1,4 +1,5 @@
-/** Encodings of columns from a hostile hand, behind the checksums: any result, no fault, no memory beyond the limit. */
+/** Encodings of columns from a hostile hand, behind the checksums: any result, no fault, no memory
+ * beyond the limit. */
 #include "codec/codec_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -11,7 +12,10 @@ static void frame_of(codec_dec *dec, lm_mem *mem, lm_str payload, unsigned type,
     const lm_column *members[3];
     void *values[3];
     for (uint32_t i = 0; i < 3; i++) {
-        columns[i] = (lm_column){.type = (lm_column_type)(1 + type % 4), .count = count / (i + 1), .alphabet = count, .width = 1 + i};
+        columns[i] = (lm_column){.type = (lm_column_type)(1 + type % 4),
+                                 .count = count / (i + 1),
+                                 .alphabet = count,
+                                 .width = 1 + i};
         members[i] = &columns[i];
     }
     lm_arena arena;
@@ -25,10 +29,13 @@ static void derived_of(codec_dec *dec, lm_mem *mem, lm_reader *in, unsigned kind
     uint32_t *ids = lm_mem_calloc(mem, count, sizeof *ids);
     uint64_t *out = lm_mem_calloc(mem, count, sizeof *out);
     LM_ASSERT(ids && out);
-    for (uint32_t i = 0; i < count; i++) ids[i] = i % 37;
+    for (uint32_t i = 0; i < count; i++)
+        ids[i] = i % 37;
     lm_column source = {.type = LM_COLUMN_ID, .count = count, .alphabet = 37, .ids = ids};
-    lm_column info = {.type = kind & 4 ? LM_COLUMN_INT : LM_COLUMN_ID, .count = count, .alphabet = 50};
-    (void)!codec_derive_get(dec, in, (codec_derive)(kind % CODEC_DERIVE_KINDS), &info, &source, out); /* every result is fine */
+    lm_column info = {
+        .type = kind & 4 ? LM_COLUMN_INT : LM_COLUMN_ID, .count = count, .alphabet = 50};
+    (void)!codec_derive_get(dec, in, (codec_derive)(kind % CODEC_DERIVE_KINDS), &info, &source,
+                            out); /* every result is fine */
     lm_mem_release(mem, ids, count * sizeof *ids);
     lm_mem_release(mem, out, count * sizeof *out);
 }
@@ -47,15 +54,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     codec_dec_init(&dec, mem);
     lm_err err = LM_OK;
     switch (data[0] % 6) {
-    case 0: err = codec_stream_get(&dec, &in, (uint8_t *)values, count); break;
-    case 1: err = codec_words_get(&dec, &in, values, count); break;
-    case 2: err = codec_ints_get(&dec, &in, (int64_t *)values, count, 0); break;
+    case 0:
+        err = codec_stream_get(&dec, &in, (uint8_t *)values, count);
+        break;
+    case 1:
+        err = codec_words_get(&dec, &in, values, count);
+        break;
+    case 2:
+        err = codec_ints_get(&dec, &in, (int64_t *)values, count, 0);
+        break;
     case 3:
         err = codec_ids_get(&dec, &in, (uint32_t *)values, count, 1 + data[3] * 9u, 0);
-        for (uint32_t i = 0; i < count && !err; i++) LM_ASSERT(((uint32_t *)values)[i] < 1 + data[3] * 9u);
+        for (uint32_t i = 0; i < count && !err; i++)
+            LM_ASSERT(((uint32_t *)values)[i] < 1 + data[3] * 9u);
         break;
-    case 4: frame_of(&dec, mem, (lm_str){in.ptr, lm_reader_left(&in)}, data[3], count); break;
-    default: derived_of(&dec, mem, &in, data[3], count); break;
+    case 4:
+        frame_of(&dec, mem, (lm_str){in.ptr, lm_reader_left(&in)}, data[3], count);
+        break;
+    default:
+        derived_of(&dec, mem, &in, data[3], count);
+        break;
     }
     LM_ASSERT(err == LM_OK || err == LM_E_CORRUPT || err == LM_E_LIMIT);
     codec_dec_fini(&dec);

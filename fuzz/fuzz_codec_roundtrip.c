@@ -8,7 +8,8 @@ enum { COLUMNS = 6 };
 static size_t plain_bytes(const lm_column *c)
 {
     if (c->type == LM_COLUMN_INT) return c->count * sizeof *c->ints;
-    return c->type == LM_COLUMN_ID ? c->count * sizeof *c->ids : (size_t)c->count * (c->type == LM_COLUMN_WIDE ? c->width : 1);
+    return c->type == LM_COLUMN_ID ? c->count * sizeof *c->ids
+                                   : (size_t)c->count * (c->type == LM_COLUMN_WIDE ? c->width : 1);
 }
 
 static void check(lm_mem *mem, const lm_column *columns, lm_level level)
@@ -19,7 +20,8 @@ static void check(lm_mem *mem, const lm_column *columns, lm_level level)
     lm_err err = lm_columns_encode(mem, NULL, columns, COLUMNS, level, &blocks, &directory, NULL);
     LM_ASSERT(err == LM_OK);
     lm_columns *open = NULL;
-    err = lm_columns_open(mem, (lm_str){directory.ptr, directory.len}, (lm_str){blocks.ptr, blocks.len}, 0, &open);
+    err = lm_columns_open(mem, (lm_str){directory.ptr, directory.len},
+                          (lm_str){blocks.ptr, blocks.len}, 0, &open);
     LM_ASSERT(err == LM_OK && lm_columns_count(open) == COLUMNS);
     lm_arena arena;
     lm_arena_init(&arena, mem);
@@ -43,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t count = (uint32_t)size - 1, repeat = 1 + data[0] % 8;
     const uint8_t *bytes = data + 1;
     uint32_t rows = count * repeat;
-    int64_t *ints = lm_mem_calloc(mem, rows, sizeof *ints), *sums = lm_mem_calloc(mem, rows, sizeof *sums);
+    int64_t *ints = lm_mem_calloc(mem, rows, sizeof *ints),
+            *sums = lm_mem_calloc(mem, rows, sizeof *sums);
     uint32_t *ids = lm_mem_calloc(mem, rows, sizeof *ids);
     LM_ASSERT(ints && sums && ids);
     int64_t sum = 0;
@@ -57,8 +60,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lm_column columns[COLUMNS] = {
         {.type = LM_COLUMN_INT, .role = LM_ROLE_NUMBER, .count = rows, .group = 1, .ints = ints},
         {.type = LM_COLUMN_INT, .role = LM_ROLE_TIME, .count = rows, .group = 1, .ints = sums},
-        {.type = LM_COLUMN_ID, .role = LM_ROLE_SHAPES, .count = rows, .group = 1, .alphabet = 256, .ids = ids},
-        {.type = LM_COLUMN_ID, .role = LM_ROLE_INDEX, .count = rows, .group = 1, .alphabet = 70000, .ids = ids},
+        {.type = LM_COLUMN_ID,
+         .role = LM_ROLE_SHAPES,
+         .count = rows,
+         .group = 1,
+         .alphabet = 256,
+         .ids = ids},
+        {.type = LM_COLUMN_ID,
+         .role = LM_ROLE_INDEX,
+         .count = rows,
+         .group = 1,
+         .alphabet = 70000,
+         .ids = ids},
         {.type = LM_COLUMN_BYTES, .role = LM_ROLE_TEXT, .count = count, .bytes = bytes},
         {.type = LM_COLUMN_WIDE, .count = count / 16, .width = 16, .bytes = bytes},
     };

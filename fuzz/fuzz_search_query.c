@@ -13,7 +13,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lm_mem_new(NULL, 64u << 20, &mem)) return 0;
     if (lm_query_parse(mem, (lm_str){data, query_len}, &query) == LM_OK) {
         lm_field item = {{(const uint8_t *)"level", 5}, line, LM_TYPE_TEXT};
-        lm_fields fields = {.items = &item, .count = 1, .cap = 1, .format = 0, .timestamp = -1, .level = 0, .message = -1};
+        lm_fields fields = {.items = &item,
+                            .count = 1,
+                            .cap = 1,
+                            .format = 0,
+                            .timestamp = -1,
+                            .level = 0,
+                            .message = -1};
         bool matches = false;
         lm_err err = lm_query_match_in(query, line, line, &fields, &matches);
         LM_ASSERT(err == LM_OK || err == LM_E_LIMIT || err == LM_E_NOMEM);

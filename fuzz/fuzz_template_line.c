@@ -1,4 +1,5 @@
-/** Any lines through the miner: the skeleton equals its twin, joined parts give the groups of the whole. */
+/** Any lines through the miner: the skeleton equals its twin, joined parts give the groups of the
+ * whole. */
 #include "template/template_priv.h"
 
 enum { LINES_MAX = 256 };
@@ -28,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         at += len + 1;
     }
     LM_ASSERT(lm_mem_new(NULL, 256u << 20, &mem) == LM_OK);
-    for (int i = 0; i < 3; i++) LM_ASSERT(lm_miner_new(mem, NULL, &miners[i]) == LM_OK);
+    for (int i = 0; i < 3; i++)
+        LM_ASSERT(lm_miner_new(mem, NULL, &miners[i]) == LM_OK);
     for (size_t i = 0; i < count; i++) {
         check_twins(lines[i]);
         LM_ASSERT(lm_miner_add(miners[0], lines[i], &shapes[i]) == LM_OK);
@@ -38,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     LM_ASSERT(lm_miner_settle(miners[0]) == LM_OK);
     lm_miner *joined = NULL;
     LM_ASSERT(lm_miner_new(mem, NULL, &joined) == LM_OK);
-    for (int i = 0; i < 2; i++) LM_ASSERT(lm_miner_join(joined, miners[2 - i], map[1 - i]) == LM_OK);
+    for (int i = 0; i < 2; i++)
+        LM_ASSERT(lm_miner_join(joined, miners[2 - i], map[1 - i]) == LM_OK);
     LM_ASSERT(lm_miner_settle(joined) == LM_OK);
     for (size_t i = 0; i < count; i++) {
         lm_str a = lm_miner_text(miners[0], lm_miner_template_of(miners[0], shapes[i]));
@@ -46,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         LM_ASSERT(lm_str_equal(a, b));
     }
     lm_miner_free(joined);
-    for (int i = 0; i < 3; i++) lm_miner_free(miners[i]);
+    for (int i = 0; i < 3; i++)
+        lm_miner_free(miners[i]);
     LM_ASSERT(lm_mem_used(mem) == 0);
     lm_mem_free(mem);
     return 0;

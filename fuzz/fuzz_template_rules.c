@@ -5,7 +5,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const messages[] = {"user ann in", "user bob in", "job nightly took 3 s", "job 7 took 4 s", ""};
+    static const char *const messages[] = {"user ann in", "user bob in", "job nightly took 3 s",
+                                           "job 7 took 4 s", ""};
     lm_mem *mem = NULL;
     lm_arena arena;
     lm_miner_rule *rules = NULL;

@@ -62,7 +62,7 @@ typedef struct lm_question {
     lm_tally_by tally_by;  /* tell nothing, count by group */
     const char *tally_field; /* LM_TALLY_FIELD: its name */
     int64_t tally_bucket_ns; /* LM_TALLY_TIME */
-    bool skip_times;         /* lm_hit.time_ns is not wanted and may be LM_TIME_NONE: saves reading times */
+    bool skip_times; /* lm_hit.time_ns is not wanted and may be LM_TIME_NONE: saves reading times */
 } lm_question;
 
 #define LM_QUESTION_INIT                                                                           \

@@ -1,10 +1,12 @@
 /**
  * Role columns -> columns of the codec.
  *
- * A role's values were classified one by one; here the role as a whole is looked at, and values move to one class where
- * their text allows it: `07` and `12` are both two-digit numbers, `12345678` among hex digests is a digest too, `0.5` and
- * `2` are decimals without trailing zeros. A role that keeps several classes stores the class of each value, and one column
- * of numbers per kind of class. A role with few values goes to the pool, as text: its column would cost more than it holds.
+ * A role's values were classified one by one; here the role as a whole is looked at, and values
+ * move to one class where their text allows it: `07` and `12` are both two-digit numbers,
+ * `12345678` among hex digests is a digest too, `0.5` and `2` are decimals without trailing zeros.
+ * A role that keeps several classes stores the class of each value, and one column of numbers per
+ * kind of class. A role with few values goes to the pool, as text: its column would cost more than
+ * it holds.
  */
 #include "archive/archive_priv.h"
 
@@ -30,7 +32,8 @@ enum { CLASSES_MAX = 64, FILTER_TEXT_MIN = 32768, FILTER_LOG2_MIN = 12, FILTER_L
 static unsigned digit_count(int64_t v)
 {
     unsigned n = 1;
-    for (; v >= 10; v /= 10) n++;
+    for (; v >= 10; v /= 10)
+        n++;
     return n;
 }
 
@@ -46,7 +49,8 @@ static void set_uniform(lm_mem *mem, lm_role *role, uint32_t vclass)
     role->uniform = vclass;
 }
 
-/* ---- one class for all ------------------------------------------------------------------------------------------- */
+/* ---- one class for all
+ * ------------------------------------------------------------------------------------------- */
 
 /** INT and ZINT of one width only: all are of that width. */
 static bool unify_padded(lm_mem *mem, lm_role *role)
@@ -71,11 +75,13 @@ static bool unify_padded(lm_mem *mem, lm_role *role)
 static uint64_t decimal_as_hex(int64_t v)
 {
     uint64_t out = 0;
-    for (unsigned shift = 0; v; v /= 10, shift += 4) out |= (uint64_t)(v % 10) << shift;
+    for (unsigned shift = 0; v; v /= 10, shift += 4)
+        out |= (uint64_t)(v % 10) << shift;
     return out;
 }
 
-/** Hex digests and the few among them that have no letter: all of one width, or none with a zero in front. */
+/** Hex digests and the few among them that have no letter: all of one width, or none with a zero in
+ * front. */
 static bool unify_hex(lm_mem *mem, lm_role *role)
 {
     bool is_lower = false, is_upper = false, has_zero_in_front = false;
@@ -95,7 +101,8 @@ static bool unify_hex(lm_mem *mem, lm_role *role)
             width = (unsigned)c - (upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER);
             is_upper = is_upper || upper;
             is_lower = is_lower || !upper;
-            has_zero_in_front = has_zero_in_front || (width > 1 && ((uint64_t)v >> (4 * (width - 1))) == 0);
+            has_zero_in_front =
+                has_zero_in_front || (width > 1 && ((uint64_t)v >> (4 * (width - 1))) == 0);
         } else {
             return false;
         }
@@ -106,7 +113,8 @@ static bool unify_hex(lm_mem *mem, lm_role *role)
     bool is_fixed = width_min == width_max;
     if (!is_fixed && (has_zero_in_front || width_max > 15)) return false;
     for (uint32_t i = 0; i < role->count; i++) {
-        if (role->classes[i] <= LM_VC_ZINT + 18) role->numbers[i] = (int64_t)decimal_as_hex(role->numbers[i]);
+        if (role->classes[i] <= LM_VC_ZINT + 18)
+            role->numbers[i] = (int64_t)decimal_as_hex(role->numbers[i]);
     }
     uint32_t fixed = (uint32_t)((is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) + width_max);
     set_uniform(mem, role, is_fixed ? fixed : is_upper ? LM_VC_HEXV_UPPER : LM_VC_HEXV_LOWER);
@@ -119,13 +127,15 @@ static bool decimal_scale(const lm_role *role, bool with_ints, unsigned *out)
     unsigned scale = 0;
     for (uint32_t i = 0; i < role->count; i++) {
         uint32_t c = class_at(role, i);
-        if (lm_vclass_key(c) == LM_KEY_DEC && (unsigned)c - LM_VC_DEC > scale) scale = (unsigned)c - LM_VC_DEC;
+        if (lm_vclass_key(c) == LM_KEY_DEC && (unsigned)c - LM_VC_DEC > scale)
+            scale = (unsigned)c - LM_VC_DEC;
     }
     for (uint32_t i = 0; i < role->count; i++) {
         uint32_t c = class_at(role, i);
         bool is_decimal = lm_vclass_key(c) == LM_KEY_DEC;
         if (!is_decimal && !(with_ints && c == LM_VC_INT)) continue;
-        int64_t limit = INT64_C(999999999999999999) / POW10[scale - (is_decimal ? (unsigned)c - LM_VC_DEC : 0)];
+        int64_t limit =
+            INT64_C(999999999999999999) / POW10[scale - (is_decimal ? (unsigned)c - LM_VC_DEC : 0)];
         if (role->numbers[i] > limit || role->numbers[i] < -limit) return false;
     }
     *out = scale;
@@ -144,7 +154,8 @@ static void scale_decimals(lm_role *role, bool with_ints, unsigned scale)
     }
 }
 
-/** Decimals and integers, none with a trailing zero behind the point: the scale of each follows from its number. */
+/** Decimals and integers, none with a trailing zero behind the point: the scale of each follows
+ * from its number. */
 static bool unify_trimmed(lm_mem *mem, lm_role *role)
 {
     unsigned scale = 0;
@@ -162,14 +173,18 @@ static bool unify_trimmed(lm_mem *mem, lm_role *role)
 static void unify(lm_mem *mem, lm_role *role)
 {
     if (!role->classes) return;
-    (void)(unify_padded(mem, role) || unify_hex(mem, role) || unify_trimmed(mem, role)); /* else it stays mixed */
+    (void)(unify_padded(mem, role) || unify_hex(mem, role) ||
+           unify_trimmed(mem, role)); /* else it stays mixed */
 }
 
-/* ---- columns -------------------------------------------------------------------------------------------------------- */
+/* ---- columns
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static lm_err push_column(lm_parsed *parsed, lm_seg_columns *out, const lm_column *column)
 {
-    lm_err err = lm_vec_grow(parsed->mem, &out->columns, &out->cap, out->count + 1, sizeof *out->columns);
+    lm_err err =
+        lm_vec_grow(parsed->mem, &out->columns, &out->cap, out->count + 1, sizeof *out->columns);
     if (err) return err;
     out->columns[out->count++] = *column;
     return LM_OK;
@@ -200,7 +215,8 @@ static lm_column_role role_of_key(uint32_t key)
 }
 
 /** Bytes of the wide values of one class. */
-static lm_err wide_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role *role, uint32_t key, uint32_t count)
+static lm_err wide_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role *role, uint32_t key,
+                          uint32_t count)
 {
     uint32_t width = lm_vclass_width(key - LM_KEY_WIDE);
     const uint8_t *bytes = role->wide.ptr;
@@ -215,15 +231,20 @@ static lm_err wide_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role 
         }
         bytes = some;
     }
-    return push_column(parsed, out, &(lm_column){.type = LM_COLUMN_WIDE, .count = count, .width = width, .bytes = bytes});
+    return push_column(
+        parsed, out,
+        &(lm_column){.type = LM_COLUMN_WIDE, .count = count, .width = width, .bytes = bytes});
 }
 
-/** All values of a role whose class has this key, as one column (two for text). group 0 unless the role is uniform. */
-static lm_err key_column(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, uint32_t key, uint32_t group)
+/** All values of a role whose class has this key, as one column (two for text). group 0 unless the
+ * role is uniform. */
+static lm_err key_column(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, uint32_t key,
+                         uint32_t group)
 {
     bool is_uniform = !role->classes;
     uint32_t count = is_uniform ? role->count : 0;
-    for (uint32_t i = 0; !is_uniform && i < role->count; i++) count += lm_vclass_key(role->classes[i]) == key;
+    for (uint32_t i = 0; !is_uniform && i < role->count; i++)
+        count += lm_vclass_key(role->classes[i]) == key;
     if (key >= LM_KEY_WIDE) return wide_column(parsed, out, role, key, count);
     if (key == LM_KEY_STR) {
         lm_err err = text_column(parsed, out, role);
@@ -231,7 +252,8 @@ static lm_err key_column(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, 
         uint32_t *ids = lm_arena_alloc(&out->arena, count * sizeof *ids, _Alignof(uint32_t));
         if (!ids) return lm_mem_err();
         for (uint32_t i = 0, n = 0; i < role->count; i++) {
-            if (is_uniform || lm_vclass_key(role->classes[i]) == key) ids[n++] = (uint32_t)role->numbers[i];
+            if (is_uniform || lm_vclass_key(role->classes[i]) == key)
+                ids[n++] = (uint32_t)role->numbers[i];
         }
         return push_column(parsed, out,
                            &(lm_column){.type = LM_COLUMN_ID,
@@ -267,14 +289,16 @@ static lm_err mixed_columns(lm_parsed *parsed, lm_seg_columns *out, lm_role *rol
     if (!ids) return lm_mem_err();
     for (uint32_t i = 0; i < role->count; i++) {
         uint32_t c = 0;
-        while (c < class_count && classes[c] != role->classes[i]) c++;
+        while (c < class_count && classes[c] != role->classes[i])
+            c++;
         LM_ASSERT(c < CLASSES_MAX); /* reduce_classes saw to it */
         if (c == class_count) classes[class_count++] = role->classes[i];
         ids[i] = c;
     }
     unsigned scale = 0;
     bool has_decimals = false;
-    for (uint32_t c = 0; c < class_count; c++) has_decimals = has_decimals || lm_vclass_key(classes[c]) == LM_KEY_DEC;
+    for (uint32_t c = 0; c < class_count; c++)
+        has_decimals = has_decimals || lm_vclass_key(classes[c]) == LM_KEY_DEC;
     if (has_decimals) {
         if (decimal_scale(role, false, &scale)) {
             scale_decimals(role, false, scale);
@@ -283,7 +307,8 @@ static lm_err mixed_columns(lm_parsed *parsed, lm_seg_columns *out, lm_role *rol
         }
     }
     lm_err err = lm_buf_varint(&out->roles, class_count);
-    for (uint32_t c = 0; !err && c < class_count; c++) err = lm_buf_varint(&out->roles, classes[c]);
+    for (uint32_t c = 0; !err && c < class_count; c++)
+        err = lm_buf_varint(&out->roles, classes[c]);
     if (!err && has_decimals) err = lm_buf_u8(&out->roles, (uint8_t)scale);
     if (err) return err;
     err = push_column(parsed, out,
@@ -295,7 +320,8 @@ static lm_err mixed_columns(lm_parsed *parsed, lm_seg_columns *out, lm_role *rol
     for (uint32_t c = 0; !err && c < class_count; c++) {
         uint32_t key = lm_vclass_key(classes[c]);
         bool is_done = false;
-        for (uint32_t b = 0; b < c; b++) is_done = is_done || lm_vclass_key(classes[b]) == key;
+        for (uint32_t b = 0; b < c; b++)
+            is_done = is_done || lm_vclass_key(classes[b]) == key;
         if (!is_done) err = key_column(parsed, out, role, key, 0);
     }
     return err;
@@ -328,7 +354,8 @@ static bool has_many_classes(const lm_role *role)
     uint32_t class_count = 0;
     for (uint32_t i = 0; role->classes && i < role->count; i++) {
         uint32_t c = 0;
-        while (c < class_count && classes[c] != role->classes[i]) c++;
+        while (c < class_count && classes[c] != role->classes[i])
+            c++;
         if (c < class_count) continue;
         if (class_count == CLASSES_MAX) return true;
         classes[class_count++] = role->classes[i];
@@ -336,7 +363,9 @@ static bool has_many_classes(const lm_role *role)
     return false;
 }
 
-/* ---- stamps ------------------------------------------------------------------------------------------------------------ */
+/* ---- stamps
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void stamp_text(lm_value_stamp *stamp, lm_str text)
 {
@@ -352,8 +381,10 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
     if (vclass >= LM_VC_TIME) {
         stamp_text(stamp, (lm_str){printed, lm_value_print(vclass, min, NULL, printed)});
         stamp_text(stamp, (lm_str){printed, lm_value_print(vclass, max, NULL, printed)});
-        if (stamp->classes & (LM_CHARS_LOWER | LM_CHARS_UPPER | LM_CHARS_HEX_LOWER | LM_CHARS_HEX_UPPER)) {
-            stamp->classes |= LM_CHARS_LOWER | LM_CHARS_UPPER | LM_CHARS_HEX_LOWER | LM_CHARS_HEX_UPPER;
+        if (stamp->classes &
+            (LM_CHARS_LOWER | LM_CHARS_UPPER | LM_CHARS_HEX_LOWER | LM_CHARS_HEX_UPPER)) {
+            stamp->classes |=
+                LM_CHARS_LOWER | LM_CHARS_UPPER | LM_CHARS_HEX_LOWER | LM_CHARS_HEX_UPPER;
         }
         stamp->len_min = 1; /* layouts with unpadded parts vary between the two */
         stamp->len_max = LM_TIME_TEXT_MAX;
@@ -372,7 +403,8 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
     case LM_KEY_DEC:
         stamp->len_min = 1;
         stamp->len_max = 21;
-        stamp->classes |= (uint8_t)(LM_CHARS_DIGIT | LM_CHARS_DOT | (min < 0 ? LM_CHARS_DASH_COLON : 0));
+        stamp->classes |=
+            (uint8_t)(LM_CHARS_DIGIT | LM_CHARS_DOT | (min < 0 ? LM_CHARS_DASH_COLON : 0));
         return;
     case LM_KEY_IP4:
         if (stamp->len_min > 7) stamp->len_min = 7;
@@ -384,38 +416,46 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
         if (text_len) {
             if (stamp->len_min > text_len) stamp->len_min = text_len;
             if (stamp->len_max < text_len) stamp->len_max = text_len;
-            stamp->classes |= LM_CHARS_DIGIT | LM_CHARS_HEX_LOWER | (vclass == LM_VC_UUID ? LM_CHARS_DASH_COLON : 0);
+            stamp->classes |= LM_CHARS_DIGIT | LM_CHARS_HEX_LOWER |
+                              (vclass == LM_VC_UUID ? LM_CHARS_DASH_COLON : 0);
             return;
         }
         bool is_upper = vclass == LM_VC_HEXV_UPPER || vclass > LM_VC_HEX_UPPER;
         bool is_fixed = vclass > LM_VC_HEX_LOWER;
-        uint32_t width = is_fixed ? (uint32_t)vclass - (is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) : 0;
+        uint32_t width =
+            is_fixed ? (uint32_t)vclass - (is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) : 0;
         if (stamp->len_min > (is_fixed ? width : 1)) stamp->len_min = is_fixed ? width : 1;
         if (stamp->len_max < (is_fixed ? width : 16)) stamp->len_max = is_fixed ? width : 16;
-        stamp->classes |= (uint8_t)(LM_CHARS_DIGIT | (is_upper ? LM_CHARS_HEX_UPPER : LM_CHARS_HEX_LOWER));
+        stamp->classes |=
+            (uint8_t)(LM_CHARS_DIGIT | (is_upper ? LM_CHARS_HEX_UPPER : LM_CHARS_HEX_LOWER));
         return;
     }
     }
 }
 
-/** Decimals of one class: none is longer than the longer one of the ends, written with all their digits. */
+/** Decimals of one class: none is longer than the longer one of the ends, written with all their
+ * digits. */
 static void stamp_decimals(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int64_t max)
 {
     uint8_t printed[LM_VALUE_TEXT_MAX];
     bool is_trimmed = vclass > LM_VC_DECT;
     uint32_t full = is_trimmed ? vclass - LM_VC_DECT + LM_VC_DEC : vclass;
-    size_t low = lm_value_print(full, min, NULL, printed), high = lm_value_print(full, max, NULL, printed);
+    size_t low = lm_value_print(full, min, NULL, printed),
+           high = lm_value_print(full, max, NULL, printed);
     stamp->len_max = (uint32_t)(low > high ? low : high);
     stamp->len_min = (uint32_t)(is_trimmed || min < 0 ? 1 : low);
 }
 
-/** 3-grams of a dictionary as a bitmap; none for a small dictionary or when most bits would be set. */
-static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role, unsigned *out_log2)
+/** 3-grams of a dictionary as a bitmap; none for a small dictionary or when most bits would be set.
+ */
+static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role,
+                           unsigned *out_log2)
 {
     *out_log2 = 0;
     if (role->text_bytes < FILTER_TEXT_MIN) return LM_OK;
     unsigned log2 = FILTER_LOG2_MIN;
-    while (log2 < FILTER_LOG2_MAX && (UINT64_C(1) << log2) < role->text_bytes / 4) log2++;
+    while (log2 < FILTER_LOG2_MAX && (UINT64_C(1) << log2) < role->text_bytes / 4)
+        log2++;
     size_t bytes = (size_t)1 << (log2 - 3);
     lm_err err = lm_buf_reserve(&out->filters, bytes);
     if (err) return err;
@@ -457,7 +497,8 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
             stamp_class(&stamp, c, min, max);
         }
     }
-    if (!role->classes && lm_vclass_key(role->uniform) == LM_KEY_DEC) stamp_decimals(&stamp, role->uniform, min, max);
+    if (!role->classes && lm_vclass_key(role->uniform) == LM_KEY_DEC)
+        stamp_decimals(&stamp, role->uniform, min, max);
     unsigned log2 = 0;
     if (has_text) {
         for (uint32_t i = 0; i < role->text_count; i++) {
@@ -467,7 +508,9 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
         if (err) return err;
     }
     lm_err err = lm_buf_u8(&out->stamps, stamp.classes);
-    if (!err) err = lm_buf_u8(&out->stamps, (uint8_t)(log2 << 2 | (unsigned)has_text << 1 | (unsigned)stamp.is_numeric));
+    if (!err)
+        err = lm_buf_u8(&out->stamps, (uint8_t)(log2 << 2 | (unsigned)has_text << 1 |
+                                                (unsigned)stamp.is_numeric));
     if (!err) err = lm_buf_varint(&out->stamps, stamp.len_min);
     if (!err) err = lm_buf_varint(&out->stamps, stamp.len_max - stamp.len_min);
     if (!err && stamp.is_numeric) err = lm_buf_varint(&out->stamps, lm_zigzag(min));
@@ -475,16 +518,20 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
     return err;
 }
 
-/* ---- the segment ---------------------------------------------------------------------------------------------------------- */
+/* ---- the segment
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static lm_err put_role(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, uint32_t group)
 {
-    if (role->count < LM_POOL_COUNT_MAX || has_many_classes(role)) return pool_role(parsed, out, role);
+    if (role->count < LM_POOL_COUNT_MAX || has_many_classes(role))
+        return pool_role(parsed, out, role);
     unify(parsed->mem, role);
     lm_err err = put_stamp(parsed, out, role);
     if (err) return err;
     if (role->classes) return mixed_columns(parsed, out, role);
-    if (role->uniform == LM_VC_STR && role->text_count == role->count) role->uniform = LM_VC_STR_UNIQUE;
+    if (role->uniform == LM_VC_STR && role->text_count == role->count)
+        role->uniform = LM_VC_STR_UNIQUE;
     err = lm_buf_u8(&out->roles, 1);
     if (!err) err = lm_buf_varint(&out->roles, role->uniform);
     if (err) return err;
@@ -497,7 +544,8 @@ static lm_err number_groups(const lm_parsed *parsed, lm_arena *arena, uint32_t *
     size_t n = parsed->role_count;
     uint32_t *groups = lm_arena_alloc(arena, n * sizeof *groups, _Alignof(uint32_t));
     size_t slots = 16;
-    while (slots < n * 2) slots *= 2;
+    while (slots < n * 2)
+        slots *= 2;
     uint32_t *first = lm_mem_calloc(parsed->mem, slots, sizeof *first);
     if (!groups || !first) {
         lm_mem_release(parsed->mem, first, slots * sizeof *first);
@@ -527,7 +575,8 @@ static lm_err number_groups(const lm_parsed *parsed, lm_arena *arena, uint32_t *
 
 static void set_bytes(lm_column *column, lm_column_role role, lm_str bytes)
 {
-    *column = (lm_column){.type = LM_COLUMN_BYTES, .role = role, .count = (uint32_t)bytes.len, .bytes = bytes.ptr};
+    *column = (lm_column){
+        .type = LM_COLUMN_BYTES, .role = role, .count = (uint32_t)bytes.len, .bytes = bytes.ptr};
 }
 
 lm_err lm_seg_columns_make(lm_parsed *parsed, lm_str marks, lm_seg_columns *out)
@@ -540,16 +589,19 @@ lm_err lm_seg_columns_make(lm_parsed *parsed, lm_str marks, lm_seg_columns *out)
     lm_buf_init(&out->stamps, mem);
     lm_buf_init(&out->filters, mem);
     uint32_t *groups = NULL;
-    lm_err err = lm_vec_grow(mem, &out->columns, &out->cap, LM_SEG_FIXED_COUNT, sizeof *out->columns);
+    lm_err err =
+        lm_vec_grow(mem, &out->columns, &out->cap, LM_SEG_FIXED_COUNT, sizeof *out->columns);
     if (!err) err = number_groups(parsed, &out->arena, &groups);
-    for (size_t i = 0; !err && i < parsed->role_count; i++) err = put_role(parsed, out, &parsed->roles[i], groups[i]);
+    for (size_t i = 0; !err && i < parsed->role_count; i++)
+        err = put_role(parsed, out, &parsed->roles[i], groups[i]);
     if (err) {
         lm_seg_columns_fini(out);
         return err;
     }
     lm_column *fixed = out->columns;
     const lm_buf *skeletons = &parsed->shapes.skeletons;
-    set_bytes(&fixed[LM_SEG_SHAPE_TEXT], LM_ROLE_SHAPE_TEXT, (lm_str){skeletons->ptr, skeletons->len});
+    set_bytes(&fixed[LM_SEG_SHAPE_TEXT], LM_ROLE_SHAPE_TEXT,
+              (lm_str){skeletons->ptr, skeletons->len});
     fixed[LM_SEG_SHAPE_IDS] = (lm_column){.type = LM_COLUMN_ID,
                                           .role = LM_ROLE_SHAPES,
                                           .count = (uint32_t)parsed->row_count,

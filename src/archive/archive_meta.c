@@ -1,10 +1,13 @@
-/** Heads of segments and the end of the archive, to bytes and back. docs/format/archive.md is the law. */
+/** Heads of segments and the end of the archive, to bytes and back. docs/format/archive.md is the
+ * law. */
 #include "archive/archive_priv.h"
 
 enum { TIMES_NONE = 0, TIMES_SOME = 1 };
 
-/** An array of count items for numbers that a foreign file claims: never more than its bytes could hold. */
-static void *array_of(lm_arena *arena, lm_reader *r, uint64_t count, size_t item_bytes, size_t align)
+/** An array of count items for numbers that a foreign file claims: never more than its bytes could
+ * hold. */
+static void *array_of(lm_arena *arena, lm_reader *r, uint64_t count, size_t item_bytes,
+                      size_t align)
 {
     if (r->failed || count > lm_reader_left(r)) {
         r->failed = true;
@@ -63,7 +66,9 @@ static void get_file(lm_reader *r, lm_archive_file *file)
     if (file->packing > LM_PACKING_BZIP2) r->failed = true;
 }
 
-/* ---- head of a segment --------------------------------------------------------------------------------------------------- */
+/* ---- head of a segment
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static lm_err put_head(const lm_segment_head *head, lm_buf *out)
 {
@@ -127,12 +132,15 @@ static void get_spans(lm_reader *r, lm_arena *arena, lm_segment_head *head)
 lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out)
 {
     if (bytes.len < LM_SEGMENT_HEAD_BYTES || lm_le32(bytes.ptr) != LM_SEGMENT_MAGIC) {
-        return lm_fail_at(LM_E_CORRUPT, offset, "no segment begins at offset %llu", (unsigned long long)offset);
+        return lm_fail_at(LM_E_CORRUPT, offset, "no segment begins at offset %llu",
+                          (unsigned long long)offset);
     }
     uint64_t len = lm_le32(bytes.ptr + 4);
     if (len > LM_HEAD_BYTES_MAX || len > bytes.len - LM_SEGMENT_HEAD_BYTES ||
-        (uint32_t)lm_hash64(bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)len) != lm_le32(bytes.ptr + 8)) {
-        return lm_fail_at(LM_E_CORRUPT, offset, "the segment head at offset %llu is damaged", (unsigned long long)offset);
+        (uint32_t)lm_hash64(bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)len) !=
+            lm_le32(bytes.ptr + 8)) {
+        return lm_fail_at(LM_E_CORRUPT, offset, "the segment head at offset %llu is damaged",
+                          (unsigned long long)offset);
     }
     lm_reader r = lm_reader_of(bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)len);
     lm_segment_head head = {.kind = lm_reader_u8(&r), .level = lm_reader_u8(&r)};
@@ -152,21 +160,27 @@ lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_h
     head.head_bytes = len + LM_SEGMENT_HEAD_BYTES;
     bool is_known = head.kind == LM_SEGMENT_COLUMNS || head.kind == LM_SEGMENT_RAW;
     uint64_t rest = bytes.len - head.head_bytes;
-    if (r.failed || head.templates_bytes > rest || head.directory_bytes > rest || head.blocks_bytes > rest ||
+    if (r.failed || head.templates_bytes > rest || head.directory_bytes > rest ||
+        head.blocks_bytes > rest ||
         head.templates_bytes + head.directory_bytes + head.blocks_bytes > rest) {
-        return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu is cut off or damaged", (unsigned long long)offset);
+        return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu is cut off or damaged",
+                          (unsigned long long)offset);
     }
     if (!is_known || head.level < LM_LEVEL_FAST || head.level > LM_LEVEL_MAX) {
-        return lm_fail_at(LM_E_UNSUPPORTED, offset, "the segment at offset %llu was written by a newer logmill", (unsigned long long)offset);
+        return lm_fail_at(LM_E_UNSUPPORTED, offset,
+                          "the segment at offset %llu was written by a newer logmill",
+                          (unsigned long long)offset);
     }
     if (head.kind == LM_SEGMENT_COLUMNS && head.rows > LM_SEGMENT_ROWS_MAX) {
-        return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu claims %u rows", (unsigned long long)offset, head.rows);
+        return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu claims %u rows",
+                          (unsigned long long)offset, head.rows);
     }
     *out = head;
     return LM_OK;
 }
 
-/* ---- the end of the archive ---------------------------------------------------------------------------------------------- */
+/* ---- the end of the archive
+ * ---------------------------------------------------------------------------------------------- */
 
 static lm_err put_segments(const lm_archive_meta *meta, lm_buf *out)
 {
@@ -186,7 +200,8 @@ static lm_err put_segments(const lm_archive_meta *meta, lm_buf *out)
 static void get_segments(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
 {
     meta->segment_count = (size_t)lm_reader_varint(r);
-    meta->segments = array_of(arena, r, meta->segment_count, sizeof *meta->segments, _Alignof(lm_archive_segment));
+    meta->segments = array_of(arena, r, meta->segment_count, sizeof *meta->segments,
+                              _Alignof(lm_archive_segment));
     uint64_t offset = sizeof LM_ARCHIVE_MAGIC - 1;
     for (size_t i = 0; meta->segments && !r->failed && i < meta->segment_count; i++) {
         lm_archive_segment *segment = &meta->segments[i];
@@ -234,12 +249,14 @@ lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta)
     return r.failed ? lm_fail(LM_E_CORRUPT, "the names of the templates are damaged") : LM_OK;
 }
 
-/** Count, merged ids (distance to the one before, successor), texts; then the template of each mined shape. */
+/** Count, merged ids (distance to the one before, successor), texts; then the template of each
+ * mined shape. */
 static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
 {
     lm_err err = lm_buf_varint(out, meta->template_count);
     uint64_t merged = 0, last = 0;
-    for (size_t i = 0; i < meta->template_count; i++) merged += meta->templates[i].forward != i;
+    for (size_t i = 0; i < meta->template_count; i++)
+        merged += meta->templates[i].forward != i;
     if (!err) err = lm_buf_varint(out, merged);
     for (size_t i = 0; !err && i < meta->template_count; i++) {
         if (meta->templates[i].forward == i) continue;
@@ -262,10 +279,12 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
 {
     meta->template_count = (size_t)lm_reader_varint_max(r, (uint64_t)LM_SHAPE_COUNT_MAX * 4);
     if (r->failed) return;
-    meta->templates = lm_arena_alloc(arena, meta->template_count * sizeof *meta->templates, _Alignof(lm_archive_template));
+    meta->templates = lm_arena_alloc(arena, meta->template_count * sizeof *meta->templates,
+                                     _Alignof(lm_archive_template));
     if (!meta->templates) return;
     for (size_t i = 0; i < meta->template_count; i++) {
-        meta->templates[i] = (lm_archive_template){.forward = (uint32_t)i, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
+        meta->templates[i] = (lm_archive_template){
+            .forward = (uint32_t)i, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
     }
     uint64_t merged = lm_reader_varint_max(r, meta->template_count), at = 0;
     for (uint64_t i = 0; !r->failed && i < merged; i++) {
@@ -293,7 +312,8 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
 lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out)
 {
     lm_err err = lm_buf_varint(out, meta->stream_count);
-    for (size_t i = 0; !err && i < meta->stream_count; i++) err = put_str(out, meta->stream_schemas[i]);
+    for (size_t i = 0; !err && i < meta->stream_count; i++)
+        err = put_str(out, meta->stream_schemas[i]);
     if (!err) err = lm_buf_varint(out, meta->file_count);
     for (size_t i = 0; !err && i < meta->file_count; i++) {
         const lm_archive_file *file = &meta->files[i];
@@ -312,10 +332,13 @@ lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out)
     lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
     lm_archive_meta meta = {0};
     meta.stream_count = (size_t)lm_reader_varint(&r);
-    meta.stream_schemas = array_of(arena, &r, meta.stream_count, sizeof *meta.stream_schemas, _Alignof(lm_str));
-    for (size_t i = 0; meta.stream_schemas && !r.failed && i < meta.stream_count; i++) meta.stream_schemas[i] = get_str(&r, SIZE_MAX >> 1);
+    meta.stream_schemas =
+        array_of(arena, &r, meta.stream_count, sizeof *meta.stream_schemas, _Alignof(lm_str));
+    for (size_t i = 0; meta.stream_schemas && !r.failed && i < meta.stream_count; i++)
+        meta.stream_schemas[i] = get_str(&r, SIZE_MAX >> 1);
     meta.file_count = (size_t)lm_reader_varint_max(&r, LM_FILE_COUNT_MAX);
-    meta.files = array_of(arena, &r, meta.file_count, sizeof *meta.files, _Alignof(lm_archive_file));
+    meta.files =
+        array_of(arena, &r, meta.file_count, sizeof *meta.files, _Alignof(lm_archive_file));
     for (size_t i = 0; meta.files && !r.failed && i < meta.file_count; i++) {
         get_file(&r, &meta.files[i]);
         meta.files[i].bytes = lm_reader_varint(&r);
@@ -324,7 +347,9 @@ lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out)
     }
     if (!r.failed) get_segments(&r, arena, &meta);
     if (!r.failed) get_templates(&r, arena, &meta);
-    if (!r.failed && (!meta.stream_schemas || !meta.files || !meta.segments || !meta.templates || !meta.mined)) return lm_mem_err();
+    if (!r.failed &&
+        (!meta.stream_schemas || !meta.files || !meta.segments || !meta.templates || !meta.mined))
+        return lm_mem_err();
     if (r.failed) return lm_fail(LM_E_CORRUPT, "the list of files and segments is damaged");
     *out = meta;
     return LM_OK;

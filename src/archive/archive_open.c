@@ -1,6 +1,7 @@
 /**
- * Opening an archive: the footer leads to the meta block, which lists streams, files, segments and templates. With salvage,
- * an archive whose end is lost is read from the front: each segment's head tells its length, its files and its rows.
+ * Opening an archive: the footer leads to the meta block, which lists streams, files, segments and
+ * templates. With salvage, an archive whose end is lost is read from the front: each segment's head
+ * tells its length, its files and its rows.
  */
 #include "archive/archive_view.h"
 
@@ -8,15 +9,18 @@ enum { SALVAGE_TRIES = 16 };
 
 static lm_err read_footer(const lm_map *map, lm_str *out_stored)
 {
-    if (map->len < sizeof LM_ARCHIVE_MAGIC - 1 + LM_FOOTER_BYTES) return lm_fail_at(LM_E_CORRUPT, map->len, "too short for an archive");
+    if (map->len < sizeof LM_ARCHIVE_MAGIC - 1 + LM_FOOTER_BYTES)
+        return lm_fail_at(LM_E_CORRUPT, map->len, "too short for an archive");
     const uint8_t *footer = map->ptr + map->len - LM_FOOTER_BYTES;
     uint64_t offset = lm_le64(footer), len = lm_le32(footer + 8);
     if (memcmp(footer + 16, LM_FOOTER_MAGIC, 8) != 0) {
-        return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES, "the end is missing (cut off, or still being written)");
+        return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES,
+                          "the end is missing (cut off, or still being written)");
     }
     if (offset + len + LM_FOOTER_BYTES != map->len || offset > map->len ||
         (uint32_t)lm_hash64_seed(map->ptr + offset, (size_t)len, offset) != lm_le32(footer + 12)) {
-        return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES, "the list of files and segments is damaged");
+        return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES,
+                          "the list of files and segments is damaged");
     }
     *out_stored = (lm_str){map->ptr + offset, (size_t)len};
     return LM_OK;
@@ -46,12 +50,17 @@ static lm_err read_meta(lm_archive *archive)
     archive->meta_bytes = lm_mem_alloc(archive->mem, (size_t)raw_len);
     if (!archive->meta_bytes) return lm_mem_err();
     archive->meta_len = (size_t)raw_len;
-    err = lm_bytes_decode(archive->mem, (lm_str){r.ptr, lm_reader_left(&r)}, archive->meta_bytes, archive->meta_len);
-    if (!err) err = lm_meta_read((lm_str){archive->meta_bytes, archive->meta_len}, &archive->arena, &archive->meta);
+    err = lm_bytes_decode(archive->mem, (lm_str){r.ptr, lm_reader_left(&r)}, archive->meta_bytes,
+                          archive->meta_len);
+    if (!err)
+        err = lm_meta_read((lm_str){archive->meta_bytes, archive->meta_len}, &archive->arena,
+                           &archive->meta);
     return err ? err : check_segments(archive, (uint64_t)(stored.ptr - archive->map.ptr));
 }
 
-/* ---- salvage --------------------------------------------------------------------------------------------------------------- */
+/* ---- salvage
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct salvage {
     lm_archive *archive;
@@ -64,9 +73,11 @@ static lm_err salvage_file(salvage *s, uint32_t index, const lm_archive_file *kn
     lm_archive_meta *meta = &s->archive->meta;
     if (index >= meta->segment_count * 4096 + 65536 && !known) return LM_OK;
     while (meta->file_count <= index) {
-        lm_err err = lm_vec_grow(s->archive->mem, &meta->files, &s->file_cap, meta->file_count + 1, sizeof *meta->files);
+        lm_err err = lm_vec_grow(s->archive->mem, &meta->files, &s->file_cap, meta->file_count + 1,
+                                 sizeof *meta->files);
         if (err) return err;
-        meta->files[meta->file_count++] = (lm_archive_file){.name = LM_STR("unknown"), .mode = 0644};
+        meta->files[meta->file_count++] =
+            (lm_archive_file){.name = LM_STR("unknown"), .mode = 0644};
     }
     if (known) {
         uint64_t lines = meta->files[index].lines;
@@ -86,21 +97,25 @@ static lm_err salvage_segment(salvage *s, uint64_t at, const lm_segment_head *he
         if (err) return err;
         if (span->span.file < meta->file_count) {
             meta->files[span->span.file].lines += span->span.rows;
-            meta->files[span->span.file].no_final_newline = (span->span.flags & LM_SPAN_OPEN_END) != 0;
+            meta->files[span->span.file].no_final_newline =
+                (span->span.flags & LM_SPAN_OPEN_END) != 0;
         }
     }
-    lm_err err = lm_vec_grow(s->archive->mem, &meta->segments, &s->segment_cap, meta->segment_count + 1, sizeof *meta->segments);
+    lm_err err = lm_vec_grow(s->archive->mem, &meta->segments, &s->segment_cap,
+                             meta->segment_count + 1, sizeof *meta->segments);
     if (err) return err;
-    meta->segments[meta->segment_count++] = (lm_archive_segment){
-        .offset = at,
-        .bytes = head->head_bytes + head->templates_bytes + head->directory_bytes + head->blocks_bytes,
-        .raw_bytes = head->raw_bytes,
-        .rows = head->rows,
-        .time_min = head->time_min,
-        .time_max = head->time_max,
-        .stream = head->stream,
-        .level = (lm_level)head->level};
-    if (head->stream >= meta->stream_count && head->stream < 65536) meta->stream_count = (size_t)head->stream + 1;
+    meta->segments[meta->segment_count++] =
+        (lm_archive_segment){.offset = at,
+                             .bytes = head->head_bytes + head->templates_bytes +
+                                      head->directory_bytes + head->blocks_bytes,
+                             .raw_bytes = head->raw_bytes,
+                             .rows = head->rows,
+                             .time_min = head->time_min,
+                             .time_max = head->time_max,
+                             .stream = head->stream,
+                             .level = (lm_level)head->level};
+    if (head->stream >= meta->stream_count && head->stream < 65536)
+        meta->stream_count = (size_t)head->stream + 1;
     return LM_OK;
 }
 
@@ -109,7 +124,9 @@ static lm_err salvage_segments(salvage *s)
 {
     lm_archive *archive = s->archive;
     uint64_t at = sizeof LM_ARCHIVE_MAGIC - 1;
-    uint64_t tries = SALVAGE_TRIES * (archive->map.len + LM_HEAD_BYTES_MAX); /* bytes of heads that turn out to be none */
+    uint64_t tries =
+        SALVAGE_TRIES *
+        (archive->map.len + LM_HEAD_BYTES_MAX); /* bytes of heads that turn out to be none */
     while (at + LM_SEGMENT_HEAD_BYTES < archive->map.len) {
         static const uint32_t magic = LM_SEGMENT_MAGIC;
         lm_str rest = {archive->map.ptr + at, archive->map.len - (size_t)at};
@@ -122,7 +139,8 @@ static lm_err salvage_segments(salvage *s)
         if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
         if (err) {
             uint64_t tried = rest.len < LM_SEGMENT_HEAD_BYTES ? 0 : lm_le32(rest.ptr + 4);
-            if (tried <= rest.len && tried > tries) return lm_fail_at(LM_E_CORRUPT, at, "too many segments are damaged");
+            if (tried <= rest.len && tried > tries)
+                return lm_fail_at(LM_E_CORRUPT, at, "too many segments are damaged");
             if (tried <= rest.len) tries -= tried;
             at++;
             continue;
@@ -139,13 +157,18 @@ static lm_err salvage_all(lm_archive *archive)
     salvage s = {.archive = archive};
     archive->meta = (lm_archive_meta){0};
     lm_err failed = salvage_segments(&s);
-    lm_archive_meta *meta = &archive->meta; /* vectors of the account become arrays of the arena, as read_meta makes them */
-    lm_archive_file *files = lm_arena_alloc(&archive->arena, meta->file_count * sizeof *files, _Alignof(lm_archive_file));
-    lm_archive_segment *segments = lm_arena_alloc(&archive->arena, meta->segment_count * sizeof *segments, _Alignof(lm_archive_segment));
-    meta->stream_schemas = lm_arena_alloc(&archive->arena, meta->stream_count * sizeof *meta->stream_schemas, _Alignof(lm_str));
+    lm_archive_meta *meta = &archive->meta; /* vectors of the account become arrays of the arena, as
+                                               read_meta makes them */
+    lm_archive_file *files = lm_arena_alloc(&archive->arena, meta->file_count * sizeof *files,
+                                            _Alignof(lm_archive_file));
+    lm_archive_segment *segments = lm_arena_alloc(
+        &archive->arena, meta->segment_count * sizeof *segments, _Alignof(lm_archive_segment));
+    meta->stream_schemas = lm_arena_alloc(
+        &archive->arena, meta->stream_count * sizeof *meta->stream_schemas, _Alignof(lm_str));
     lm_err err = failed ? failed : files && segments && meta->stream_schemas ? LM_OK : lm_mem_err();
     if (!err && meta->file_count) memcpy(files, meta->files, meta->file_count * sizeof *files);
-    if (!err && meta->segment_count) memcpy(segments, meta->segments, meta->segment_count * sizeof *segments);
+    if (!err && meta->segment_count)
+        memcpy(segments, meta->segments, meta->segment_count * sizeof *segments);
     if (!err) memset(meta->stream_schemas, 0, meta->stream_count * sizeof *meta->stream_schemas);
     lm_mem_release(archive->mem, meta->files, s.file_cap * sizeof *files);
     lm_mem_release(archive->mem, meta->segments, s.segment_cap * sizeof *segments);
@@ -155,7 +178,9 @@ static lm_err salvage_all(lm_archive *archive)
     return err;
 }
 
-/* ---- open, close ------------------------------------------------------------------------------------------------------------- */
+/* ---- open, close
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static lm_err load_schemas(lm_archive *archive)
 {
@@ -178,7 +203,8 @@ lm_err lm_archive_open(lm_mem *mem, const char *path, bool is_salvage, lm_archiv
         err = lm_mem_err();
         goto out;
     }
-    bool has_magic = archive->map.len >= sizeof LM_ARCHIVE_MAGIC - 1 && memcmp(archive->map.ptr, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1) == 0;
+    bool has_magic = archive->map.len >= sizeof LM_ARCHIVE_MAGIC - 1 &&
+                     memcmp(archive->map.ptr, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1) == 0;
     if (!has_magic && !is_salvage) {
         err = lm_fail_at(LM_E_CORRUPT, 0, "'%s' is not a logmill archive", path);
         goto out;
@@ -208,8 +234,10 @@ void lm_archive_close(lm_archive *archive)
     if (!archive) return;
     LM_ASSERT(archive->magic == LM_ARCHIVE_OBJECT);
     archive->magic = 0;
-    for (size_t i = 0; archive->schemas && i < archive->meta.stream_count; i++) lm_schema_free(archive->schemas[i]);
-    lm_mem_release(archive->mem, archive->schemas, archive->meta.stream_count * sizeof *archive->schemas);
+    for (size_t i = 0; archive->schemas && i < archive->meta.stream_count; i++)
+        lm_schema_free(archive->schemas[i]);
+    lm_mem_release(archive->mem, archive->schemas,
+                   archive->meta.stream_count * sizeof *archive->schemas);
     lm_mem_release(archive->mem, archive->meta_bytes, archive->meta_len);
     lm_map_close(&archive->map);
     lm_arena_fini(&archive->arena);

@@ -1,26 +1,28 @@
 /**
  * Packing: files -> streams -> segments -> one archive.
  *
- * Files of the same format (lm_schema_signature) make one stream and follow one another, so that they share segments,
- * shapes and dictionaries. A stream's text is cut into segments at line ends; segments are encoded side by side where
- * memory allows, and committed in order: only then templates are given, so that ids depend on the input alone.
+ * Files of the same format (lm_schema_signature) make one stream and follow one another, so that
+ * they share segments, shapes and dictionaries. A stream's text is cut into segments at line ends;
+ * segments are encoded side by side where memory allows, and committed in order: only then
+ * templates are given, so that ids depend on the input alone.
  *
- *   inputs --peek: schema, signature--> streams --read--> lm_seg_work[] --lm_seg_encode--> commit: templates, head, write
+ *   inputs --peek: schema, signature--> streams --read--> lm_seg_work[] --lm_seg_encode--> commit:
+ * templates, head, write
  */
 #include "archive/archive_priv.h"
 #include "template/template.h"
 #include <stdio.h>
 
 enum {
-    HEAD_BYTES = 1 << 18,        /* looked at to learn a schema */
-    PEEK_BYTES = 1 << 16,        /* per file when there are several */
+    HEAD_BYTES = 1 << 18, /* looked at to learn a schema */
+    PEEK_BYTES = 1 << 16, /* per file when there are several */
     HEAD_LINES = 4000,
     SLOTS_MAX = 16,
-    MINED_SHAPES_MAX = 1 << 15,  /* of one segment; more share the catch-all template */
+    MINED_SHAPES_MAX = 1 << 15, /* of one segment; more share the catch-all template */
     SEGMENT_FAST = 8 << 20,
     SEGMENT_DEFAULT = 32 << 20,
     SEGMENT_BYTES_MIN = 64,
-    SEGMENT_COST = 5,            /* memory of a segment on its way, in multiples of its text */
+    SEGMENT_COST = 5, /* memory of a segment on its way, in multiples of its text */
 };
 
 typedef struct pack_stream {
@@ -32,25 +34,27 @@ typedef struct packer {
     lm_mem *mem;
     lm_pool *pool;
     const lm_pack_options *options;
-    lm_arena arena;          /* names, paths, schemas as bytes */
+    lm_arena arena; /* names, paths, schemas as bytes */
     lm_outfile *out;
     lm_miner *miner;
     pack_stream *streams;
     size_t stream_count, stream_cap;
-    lm_archive_file *files;  /* in the order of packing */
-    size_t file_count, file_cap, path_cap, file_stream_cap; /* each array grows by itself: any of them may fail */
-    const char **paths;      /* beside files */
-    uint32_t *file_streams;  /* beside files */
-    uint32_t *name_slots;    /* set of names: index + 1 */
+    lm_archive_file *files; /* in the order of packing */
+    size_t file_count, file_cap, path_cap,
+        file_stream_cap;    /* each array grows by itself: any of them may fail */
+    const char **paths;     /* beside files */
+    uint32_t *file_streams; /* beside files */
+    uint32_t *name_slots;   /* set of names: index + 1 */
     size_t name_slot_cap;
     lm_archive_segment *segments;
     size_t segment_count, segment_cap;
-    lm_buf first_shapes;     /* skeletons of the first segment of columns, as templates: the words that templates are stored in */
+    lm_buf first_shapes; /* skeletons of the first segment of columns, as templates: the words that
+                            templates are stored in */
     lm_seg_work slots[SLOTS_MAX];
     size_t slot_count, filled;
     size_t segment_bytes;
     uint64_t bytes_in, bytes_total, lines;
-    lm_buf stdin_head;       /* bytes of standard input that were read to learn its schema */
+    lm_buf stdin_head; /* bytes of standard input that were read to learn its schema */
     lm_source *stdin_source;
     void (*bad)(void *ctx, const char *path, const char *text);
     void *bad_ctx;
@@ -61,7 +65,9 @@ static void tell_bad(packer *pk, const char *path)
     if (pk->bad) pk->bad(pk->bad_ctx, path, lm_err_text());
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 /** A name that stays below the folder it is unpacked to: no leading '/', no '.', no '..'. */
 static size_t clean_name(const char *path, char *dst, size_t cap)
@@ -101,18 +107,21 @@ static lm_err note_name(packer *pk, size_t file)
         pk->name_slot_cap = cap;
         for (size_t i = 0; i < file; i++) {
             size_t at = lm_hash64(pk->files[i].name.ptr, pk->files[i].name.len) & (cap - 1);
-            while (slots[at]) at = (at + 1) & (cap - 1);
+            while (slots[at])
+                at = (at + 1) & (cap - 1);
             slots[at] = (uint32_t)i + 1;
         }
     }
     lm_str name = pk->files[file].name;
     size_t at = lm_hash64(name.ptr, name.len) & (pk->name_slot_cap - 1);
-    while (pk->name_slots[at]) at = (at + 1) & (pk->name_slot_cap - 1);
+    while (pk->name_slots[at])
+        at = (at + 1) & (pk->name_slot_cap - 1);
     pk->name_slots[at] = (uint32_t)file + 1;
     return LM_OK;
 }
 
-/** The name a file gets: cleaned, without the suffix of a compression that was taken off, unlike all others. */
+/** The name a file gets: cleaned, without the suffix of a compression that was taken off, unlike
+ * all others. */
 static lm_err make_name(packer *pk, const char *path, lm_packing packing, lm_str *out)
 {
     char text[LM_PATH_BYTES_MAX];
@@ -120,7 +129,8 @@ static lm_err make_name(packer *pk, const char *path, lm_packing packing, lm_str
     size_t len = clean_name(is_stdin ? "stdin" : path, text, sizeof text - 16);
     static const char *const suffixes[] = {"", ".gz", ".zst", ".xz", ".bz2"};
     lm_str suffix = lm_str_of(suffixes[packing]);
-    if (suffix.len && lm_str_ends((lm_str){(uint8_t *)text, len}, suffix) && len > suffix.len) len -= suffix.len;
+    if (suffix.len && lm_str_ends((lm_str){(uint8_t *)text, len}, suffix) && len > suffix.len)
+        len -= suffix.len;
     if (!len) len = clean_name("log", text, sizeof text);
     size_t base = len;
     for (unsigned n = 2; name_is_taken(pk, (lm_str){(uint8_t *)text, len}); n++) {
@@ -132,10 +142,12 @@ static lm_err make_name(packer *pk, const char *path, lm_packing packing, lm_str
     return LM_OK;
 }
 
-/* ---- schemas and streams ---------------------------------------------------------------------------------------------------- */
+/* ---- schemas and streams
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-static lm_err learn_lines(const uint8_t *text, size_t len, bool is_whole, lm_mem *mem, lm_schema *schema, lm_joiner *joiner,
-                          const lm_schema *joiner_schema)
+static lm_err learn_lines(const uint8_t *text, size_t len, bool is_whole, lm_mem *mem,
+                          lm_schema *schema, lm_joiner *joiner, const lm_schema *joiner_schema)
 {
     lm_str *lines = lm_mem_alloc(mem, HEAD_LINES * sizeof *lines);
     if (!lines) return lm_mem_err();
@@ -147,16 +159,19 @@ static lm_err learn_lines(const uint8_t *text, size_t len, bool is_whole, lm_mem
         lines[count++] = (lm_str){text + at, line_len};
         at += line_len + 1;
     }
-    lm_err err = schema ? lm_schema_learn(schema, lines, count) : lm_joiner_learn(joiner, joiner_schema, lines, count);
+    lm_err err = schema ? lm_schema_learn(schema, lines, count)
+                        : lm_joiner_learn(joiner, joiner_schema, lines, count);
     lm_mem_release(mem, lines, HEAD_LINES * sizeof *lines);
     return err;
 }
 
-static lm_err new_schema(packer *pk, const uint8_t *head, size_t len, bool is_whole, lm_schema **out)
+static lm_err new_schema(packer *pk, const uint8_t *head, size_t len, bool is_whole,
+                         lm_schema **out)
 {
     lm_schema *schema = NULL;
     lm_err err = lm_schema_new(pk->mem, &schema);
-    if (!err && pk->options->schema_yaml.len) err = lm_schema_configure(schema, pk->options->schema_yaml);
+    if (!err && pk->options->schema_yaml.len)
+        err = lm_schema_configure(schema, pk->options->schema_yaml);
     if (!err) err = learn_lines(head, len, is_whole, pk->mem, schema, NULL, NULL);
     if (err) {
         lm_schema_free(schema);
@@ -177,7 +192,9 @@ static lm_err find_stream(packer *pk, lm_schema *schema, uint32_t *out)
         return LM_OK;
     }
     void *copy = lm_arena_copy(&pk->arena, signature.ptr, signature.len);
-    lm_err err = copy ? lm_vec_grow(pk->mem, &pk->streams, &pk->stream_cap, pk->stream_count + 1, sizeof *pk->streams) : lm_mem_err();
+    lm_err err = copy ? lm_vec_grow(pk->mem, &pk->streams, &pk->stream_cap, pk->stream_count + 1,
+                                    sizeof *pk->streams)
+                      : lm_mem_err();
     if (err) {
         lm_schema_free(schema);
         return err;
@@ -188,7 +205,8 @@ static lm_err find_stream(packer *pk, lm_schema *schema, uint32_t *out)
 }
 
 /** Up to cap bytes from the begin of a source. */
-static lm_err read_head(lm_source *source, uint8_t *dst, size_t cap, size_t *out_len, bool *out_is_whole)
+static lm_err read_head(lm_source *source, uint8_t *dst, size_t cap, size_t *out_len,
+                        bool *out_is_whole)
 {
     size_t len = 0;
     *out_is_whole = false;
@@ -206,7 +224,8 @@ static lm_err read_head(lm_source *source, uint8_t *dst, size_t cap, size_t *out
     return LM_OK;
 }
 
-/** Look at one input: its stream, name and times. A file that cannot be opened is told and left out. */
+/** Look at one input: its stream, name and times. A file that cannot be opened is told and left
+ * out. */
 static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
 {
     bool is_stdin = strcmp(path, "-") == 0;
@@ -248,9 +267,12 @@ static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
     size_t i = pk->file_count;
     err = lm_vec_grow(pk->mem, &pk->files, &pk->file_cap, i + 1, sizeof *pk->files);
     if (!err) err = lm_vec_grow(pk->mem, &pk->paths, &pk->path_cap, i + 1, sizeof *pk->paths);
-    if (!err) err = lm_vec_grow(pk->mem, &pk->file_streams, &pk->file_stream_cap, i + 1, sizeof *pk->file_streams);
+    if (!err)
+        err = lm_vec_grow(pk->mem, &pk->file_streams, &pk->file_stream_cap, i + 1,
+                          sizeof *pk->file_streams);
     if (err) goto out;
-    lm_archive_file file = {.mtime_ns = info.mtime_ns, .mode = info.mode & 07777, .packing = lm_source_packing(source)};
+    lm_archive_file file = {
+        .mtime_ns = info.mtime_ns, .mode = info.mode & 07777, .packing = lm_source_packing(source)};
     err = make_name(pk, path, file.packing, &file.name);
     if (err) goto out;
     pk->files[i] = file;
@@ -270,10 +292,13 @@ out:
     return err;
 }
 
-/* ---- committing a segment ----------------------------------------------------------------------------------------------------- */
+/* ---- committing a segment
+ * -----------------------------------------------------------------------------------------------------
+ */
 
-/** The miner's shape of each shape of the segment + 1 (0: the catch-all), in shape order, as stored: distance to the next
- *  number not yet used. Templates are formed from them once, at the end. */
+/** The miner's shape of each shape of the segment + 1 (0: the catch-all), in shape order, as
+ * stored: distance to the next number not yet used. Templates are formed from them once, at the
+ * end. */
 static lm_err give_mined(packer *pk, lm_seg_work *work, lm_buf *out)
 {
     size_t n = work->parsed->shapes.count;
@@ -283,7 +308,8 @@ static lm_err give_mined(packer *pk, lm_seg_work *work, lm_buf *out)
         uint32_t shape = 0;
         if (s < mined) {
             lm_slice slice = work->messages[s];
-            lm_err err = lm_miner_add(pk->miner, (lm_str){work->text + slice.offset, slice.len}, &shape);
+            lm_err err =
+                lm_miner_add(pk->miner, (lm_str){work->text + slice.offset, slice.len}, &shape);
             if (err) return err;
             shape++;
         }
@@ -294,7 +320,8 @@ static lm_err give_mined(packer *pk, lm_seg_work *work, lm_buf *out)
     return LM_OK;
 }
 
-static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templates, uint64_t templates_raw)
+static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templates,
+                            uint64_t templates_raw)
 {
     lm_buf head_bytes;
     lm_buf_init(&head_bytes, pk->mem);
@@ -318,23 +345,27 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
                             .directory_bytes = work->directory.len,
                             .blocks_bytes = work->blocks.len,
                             .templates_check = (uint32_t)lm_hash64(templates->ptr, templates->len),
-                            .directory_check = (uint32_t)lm_hash64(work->directory.ptr, work->directory.len)};
+                            .directory_check =
+                                (uint32_t)lm_hash64(work->directory.ptr, work->directory.len)};
     if (!err) err = lm_head_write(&head, &head_bytes);
     uint64_t begin = lm_outfile_offset(pk->out);
     if (!err) err = lm_outfile_write(pk->out, head_bytes.ptr, head_bytes.len);
     if (!err) err = lm_outfile_write(pk->out, templates->ptr, templates->len);
     if (!err) err = lm_outfile_write(pk->out, work->directory.ptr, work->directory.len);
     if (!err) err = lm_outfile_write(pk->out, work->blocks.ptr, work->blocks.len);
-    if (!err) err = lm_vec_grow(pk->mem, &pk->segments, &pk->segment_cap, pk->segment_count + 1, sizeof *pk->segments);
+    if (!err)
+        err = lm_vec_grow(pk->mem, &pk->segments, &pk->segment_cap, pk->segment_count + 1,
+                          sizeof *pk->segments);
     if (!err) {
-        pk->segments[pk->segment_count++] = (lm_archive_segment){.offset = begin,
-                                                                 .bytes = lm_outfile_offset(pk->out) - begin,
-                                                                 .raw_bytes = work->text_len,
-                                                                 .rows = work->rows,
-                                                                 .time_min = work->time_min,
-                                                                 .time_max = work->time_max,
-                                                                 .stream = work->stream,
-                                                                 .level = pk->options->level};
+        pk->segments[pk->segment_count++] =
+            (lm_archive_segment){.offset = begin,
+                                 .bytes = lm_outfile_offset(pk->out) - begin,
+                                 .raw_bytes = work->text_len,
+                                 .rows = work->rows,
+                                 .time_min = work->time_min,
+                                 .time_max = work->time_max,
+                                 .stream = work->stream,
+                                 .level = pk->options->level};
     }
     lm_mem_release(pk->mem, spans, work->span_count * sizeof *spans);
     lm_buf_fini(&head_bytes);
@@ -349,9 +380,11 @@ static lm_err commit(packer *pk, lm_seg_work *work)
     lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_mined(pk, work, &ids) : LM_OK;
     if (!err && work->kind == LM_SEGMENT_COLUMNS && !pk->first_shapes.len) {
         const lm_buf *skeletons = &work->parsed->shapes.skeletons;
-        err = lm_skeletons_as_templates((lm_str){skeletons->ptr, skeletons->len}, &pk->first_shapes);
+        err =
+            lm_skeletons_as_templates((lm_str){skeletons->ptr, skeletons->len}, &pk->first_shapes);
     }
-    if (!err && ids.len) err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
+    if (!err && ids.len)
+        err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
     if (!err) err = write_segment(pk, work, &templates, ids.len);
     lm_buf_fini(&ids);
     lm_buf_fini(&templates);
@@ -368,13 +401,15 @@ static lm_err encode_slot(void *ctx, size_t index)
 static lm_err flush(packer *pk)
 {
     if (pk->options->cancel && *pk->options->cancel) return lm_fail(LM_E_CANCELLED, "stopped");
-    for (size_t i = 0; i < pk->filled; i++) pk->slots[i].pool = pk->filled == 1 ? pk->pool : NULL;
+    for (size_t i = 0; i < pk->filled; i++)
+        pk->slots[i].pool = pk->filled == 1 ? pk->pool : NULL;
     lm_err err = lm_pool_for(pk->filled > 1 ? pk->pool : NULL, pk->filled, encode_slot, pk);
     for (size_t i = 0; i < pk->filled; i++) {
         lm_seg_work *work = &pk->slots[i];
         if (!err) err = commit(pk, work);
         if (!err) {
-            for (size_t k = 0; k < work->span_count; k++) pk->files[work->spans[k].file].lines += work->spans[k].rows;
+            for (size_t k = 0; k < work->span_count; k++)
+                pk->files[work->spans[k].file].lines += work->spans[k].rows;
             pk->lines += work->rows;
         }
         lm_seg_reset(work);
@@ -389,7 +424,9 @@ static lm_err flush(packer *pk)
     return err;
 }
 
-/* ---- reading streams into slots ----------------------------------------------------------------------------------------------- */
+/* ---- reading streams into slots
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static lm_err slot_reserve(packer *pk, lm_seg_work *work, size_t cap)
 {
@@ -411,13 +448,15 @@ static lm_err slot_begin(packer *pk, lm_seg_work *work, size_t rest)
 
 static lm_err add_span(packer *pk, lm_seg_work *work, const lm_span *span)
 {
-    lm_err err = lm_vec_grow(pk->mem, &work->spans, &work->span_cap, work->span_count + 1, sizeof *work->spans);
+    lm_err err = lm_vec_grow(pk->mem, &work->spans, &work->span_cap, work->span_count + 1,
+                             sizeof *work->spans);
     if (err) return err;
     work->spans[work->span_count++] = *span;
     return LM_OK;
 }
 
-/** The slot being filled is full: go to the next one, flushing when there is none. rest: bytes behind the cut. */
+/** The slot being filled is full: go to the next one, flushing when there is none. rest: bytes
+ * behind the cut. */
 static lm_err next_slot(packer *pk, size_t cut)
 {
     lm_seg_work *work = &pk->slots[pk->filled];
@@ -456,9 +495,10 @@ static lm_err close_stream(packer *pk)
     return pk->filled ? flush(pk) : LM_OK;
 }
 
-/** A full buffer: end the span at the last line end, cut the segment there. file_begin: where the file's bytes begin in
- *  the slot; updated. */
-static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_t *line, uint8_t *flags)
+/** A full buffer: end the span at the last line end, cut the segment there. file_begin: where the
+ * file's bytes begin in the slot; updated. */
+static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_t *line,
+                          uint8_t *flags)
 {
     lm_seg_work *work = &pk->slots[pk->filled];
     size_t begin = *file_begin;
@@ -467,13 +507,18 @@ static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_
     size_t cut = last ? (size_t)(last - text) + 1 : begin;
     if (!last && begin == 0) { /* one line fills the buffer */
         if (work->text_room < LM_LINE_BYTES_MAX) {
-            work->text_room = work->text_room * 2 < LM_LINE_BYTES_MAX ? work->text_room * 2 : LM_LINE_BYTES_MAX;
+            work->text_room =
+                work->text_room * 2 < LM_LINE_BYTES_MAX ? work->text_room * 2 : LM_LINE_BYTES_MAX;
             return slot_reserve(pk, work, work->text_room);
         }
         cut = work->text_len; /* longer than any line may be: its parts are rows without '\n' */
     }
     if (cut > begin) {
-        lm_span span = {.file = file, .first_line = *line, .flags = *flags, .bytes = cut - begin, .not_after_ns = pk->files[file].mtime_ns};
+        lm_span span = {.file = file,
+                        .first_line = *line,
+                        .flags = *flags,
+                        .bytes = cut - begin,
+                        .not_after_ns = pk->files[file].mtime_ns};
         *line += lm_scan_count_newlines(text + begin, cut - begin);
         *flags = 0;
         if (!last) {
@@ -498,7 +543,8 @@ static lm_err end_file(packer *pk, uint32_t file, size_t file_begin, uint64_t li
 {
     lm_seg_work *work = &pk->slots[pk->filled];
     if (work->text_len == file_begin) return LM_OK;
-    lm_span span = {.file = file, .first_line = line, .flags = flags, .not_after_ns = pk->files[file].mtime_ns};
+    lm_span span = {
+        .file = file, .first_line = line, .flags = flags, .not_after_ns = pk->files[file].mtime_ns};
     if (work->text[work->text_len - 1] != '\n') {
         lm_err err = slot_reserve(pk, work, work->text_len + 1);
         if (err) return err;
@@ -548,7 +594,8 @@ static lm_err pack_file(packer *pk, uint32_t file)
 {
     const char *path = pk->paths[file];
     if (pk->stdin_source && strcmp(path, "-") == 0) {
-        return read_file(pk, file, pk->stdin_source, (lm_str){pk->stdin_head.ptr, pk->stdin_head.len});
+        return read_file(pk, file, pk->stdin_source,
+                         (lm_str){pk->stdin_head.ptr, pk->stdin_head.len});
     }
     lm_source *source = NULL;
     lm_err err = lm_source_open(pk->mem, path, pk->options->raw_input, &source);
@@ -574,7 +621,9 @@ static lm_err stream_joiners(packer *pk, uint32_t stream, const char *first_path
         text = (lm_str){pk->stdin_head.ptr, pk->stdin_head.len};
     } else if (lm_source_open(pk->mem, first_path, pk->options->raw_input, &source) == LM_OK) {
         err = lm_buf_reserve(&head, HEAD_BYTES);
-        if (!err) (void)read_head(source, head.ptr, HEAD_BYTES, &head.len, &is_whole); /* trouble is told when it is packed */
+        if (!err)
+            (void)read_head(source, head.ptr, HEAD_BYTES, &head.len,
+                            &is_whole); /* trouble is told when it is packed */
         text = (lm_str){head.ptr, head.len};
     }
     for (size_t i = 0; !err && i < pk->slot_count; i++) {
@@ -585,7 +634,9 @@ static lm_err stream_joiners(packer *pk, uint32_t stream, const char *first_path
         work->stream = stream;
         err = lm_joiner_new(pk->mem, &work->joiner);
         if (!err) err = lm_joiner_configure(work->joiner, pk->options->start_pattern);
-        if (!err) err = learn_lines(text.ptr, text.len, is_whole, pk->mem, NULL, work->joiner, work->schema);
+        if (!err)
+            err = learn_lines(text.ptr, text.len, is_whole, pk->mem, NULL, work->joiner,
+                              work->schema);
     }
     lm_source_close(source);
     lm_buf_fini(&head);
@@ -605,18 +656,24 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
     return err ? err : close_stream(pk);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /** Template 0 is the catch-all; template i + 1 is the miner's i. */
 static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
 {
     size_t shapes = lm_miner_shape_count(pk->miner) + 1;
     meta->mined = lm_arena_alloc(&pk->arena, shapes * sizeof *meta->mined, _Alignof(uint32_t));
-    meta->templates = lm_arena_alloc(&pk->arena, meta->template_count * sizeof *meta->templates, _Alignof(lm_archive_template));
+    meta->templates = lm_arena_alloc(&pk->arena, meta->template_count * sizeof *meta->templates,
+                                     _Alignof(lm_archive_template));
     if (!meta->mined || !meta->templates) return lm_mem_err();
     for (size_t i = 0; i < meta->template_count; i++) {
         lm_archive_template *t = &meta->templates[i];
-        *t = (lm_archive_template){.text = LM_STR("<*>"), .forward = (uint32_t)i, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
+        *t = (lm_archive_template){.text = LM_STR("<*>"),
+                                   .forward = (uint32_t)i,
+                                   .first_ns = INT64_MAX,
+                                   .last_ns = INT64_MIN};
         if (i == 0) continue;
         t->text = lm_miner_text(pk->miner, (uint32_t)i - 1);
         t->name = lm_miner_name(pk->miner, (uint32_t)i - 1);
@@ -631,7 +688,9 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     lm_buf_init(&stored, pk->mem);
     lm_err err = lm_meta_texts_write(meta, &plain);
     lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len};
-    if (!err) err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
+    if (!err)
+        err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len},
+                                   pk->options->level, &stored);
     void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
     if (!err && !copy) err = lm_mem_err();
     if (!err) {
@@ -656,7 +715,8 @@ static lm_err write_end(packer *pk)
     lm_buf plain, stored;
     lm_buf_init(&plain, pk->mem);
     lm_buf_init(&stored, pk->mem);
-    meta.stream_schemas = lm_arena_alloc(&pk->arena, pk->stream_count * sizeof(lm_str), _Alignof(lm_str));
+    meta.stream_schemas =
+        lm_arena_alloc(&pk->arena, pk->stream_count * sizeof(lm_str), _Alignof(lm_str));
     err = meta.stream_schemas ? LM_OK : lm_mem_err();
     for (size_t i = 0; !err && i < pk->stream_count; i++) {
         lm_buf saved;
@@ -670,7 +730,10 @@ static lm_err write_end(packer *pk)
     if (!err) err = fill_templates(pk, &meta);
     if (!err) err = lm_meta_write(&meta, &plain);
     if (!err) err = lm_buf_varint(&stored, plain.len);
-    if (!err) err = lm_bytes_encode(pk->mem, (lm_str){plain.ptr, plain.len}, pk->options->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : pk->options->level, &stored);
+    if (!err)
+        err = lm_bytes_encode(
+            pk->mem, (lm_str){plain.ptr, plain.len},
+            pk->options->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : pk->options->level, &stored);
     uint64_t offset = lm_outfile_offset(pk->out);
     size_t meta_len = stored.len;
     uint32_t check = (uint32_t)lm_hash64_seed(stored.ptr, stored.len, offset);
@@ -688,7 +751,8 @@ static void choose_slots(packer *pk)
 {
     lm_level level = pk->options->level;
     pk->segment_bytes = pk->options->segment_bytes;
-    if (!pk->segment_bytes) pk->segment_bytes = level == LM_LEVEL_FAST ? SEGMENT_FAST : SEGMENT_DEFAULT;
+    if (!pk->segment_bytes)
+        pk->segment_bytes = level == LM_LEVEL_FAST ? SEGMENT_FAST : SEGMENT_DEFAULT;
     if (pk->segment_bytes < SEGMENT_BYTES_MIN) pk->segment_bytes = SEGMENT_BYTES_MIN;
     size_t limit = lm_mem_limit(pk->mem) ? lm_mem_limit(pk->mem) : LM_MEMORY_DEFAULT;
     size_t threads = pk->pool ? lm_pool_threads(pk->pool) : 1;
@@ -703,7 +767,8 @@ static lm_err set_template_rules(packer *pk)
     lm_miner_rule *rules = NULL;
     size_t count = 0;
     if (!pk->options->template_yaml.len) return LM_OK;
-    lm_err err = lm_miner_rules_parse(pk->mem, pk->options->template_yaml, &pk->arena, &rules, &count);
+    lm_err err =
+        lm_miner_rules_parse(pk->mem, pk->options->template_yaml, &pk->arena, &rules, &count);
     return err ? err : lm_miner_rules_set(pk->miner, rules, count);
 }
 
@@ -717,7 +782,8 @@ static void packer_fini(packer *pk)
         lm_mem_release(mem, work->spans, work->span_cap * sizeof *work->spans);
         lm_joiner_free(work->joiner);
     }
-    for (size_t i = 0; i < pk->stream_count; i++) lm_schema_free(pk->streams[i].schema);
+    for (size_t i = 0; i < pk->stream_count; i++)
+        lm_schema_free(pk->streams[i].schema);
     lm_mem_release(mem, pk->streams, pk->stream_cap * sizeof *pk->streams);
     lm_mem_release(mem, pk->files, pk->file_cap * sizeof *pk->files);
     lm_mem_release(mem, pk->paths, pk->path_cap * sizeof *pk->paths);
@@ -761,9 +827,12 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     if (!err) err = set_template_rules(pk);
     if (!err) err = lm_outfile_new(mem, out_path, &pk->out);
     if (!err) err = lm_outfile_write(pk->out, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1);
-    for (size_t i = 0; !err && i < path_count; i++) err = add_input(pk, paths[i], path_count > 1 ? PEEK_BYTES : HEAD_BYTES);
-    if (!err && pk->file_count > LM_FILE_COUNT_MAX) err = lm_fail(LM_E_LIMIT, "more than %d files", LM_FILE_COUNT_MAX);
-    for (uint32_t s = 0; !err && s < pk->stream_count; s++) err = pack_stream_files(pk, s);
+    for (size_t i = 0; !err && i < path_count; i++)
+        err = add_input(pk, paths[i], path_count > 1 ? PEEK_BYTES : HEAD_BYTES);
+    if (!err && pk->file_count > LM_FILE_COUNT_MAX)
+        err = lm_fail(LM_E_LIMIT, "more than %d files", LM_FILE_COUNT_MAX);
+    for (uint32_t s = 0; !err && s < pk->stream_count; s++)
+        err = pack_stream_files(pk, s);
     if (!err) err = write_end(pk);
     if (!err) err = lm_outfile_commit(pk->out);
     if (!err && report) {

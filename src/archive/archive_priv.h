@@ -1,39 +1,45 @@
-/** Inside the archive room: value classes, role columns, shapes; docs/format/archive.md is the law of what goes to disk. */
+/** Inside the archive room: value classes, role columns, shapes; docs/format/archive.md is the law
+ * of what goes to disk. */
 #ifndef ARCHIVE_PRIV_H
 #define ARCHIVE_PRIV_H
 
 #include "archive/archive.h"
 
-/* ---- skeletons ------------------------------------------------------------------------------------------------
- * A line's skeleton is its text with each variable replaced by LM_MARK and a kind. A line that holds LM_MARK itself, or
- * has too many variables, or is too long, is one variable of kind RAW. */
-#define LM_MARK       0x01
-#define LM_KIND_TOKEN 'V' /* number, hex, address, id: classified by its text when it is put into its column */
-#define LM_KIND_TIME  'T' /* a timestamp of a known layout */
-#define LM_KIND_TEXT  'S' /* a JSON string or a value behind '=' */
-#define LM_KIND_RAW   'R' /* the whole line */
+/* ---- skeletons
+ * ------------------------------------------------------------------------------------------------
+ * A line's skeleton is its text with each variable replaced by LM_MARK and a kind. A line that
+ * holds LM_MARK itself, or has too many variables, or is too long, is one variable of kind RAW. */
+#define LM_MARK 0x01
+#define LM_KIND_TOKEN                                                                              \
+    'V' /* number, hex, address, id: classified by its text when it is put into its column */
+#define LM_KIND_TIME 'T' /* a timestamp of a known layout */
+#define LM_KIND_TEXT 'S' /* a JSON string or a value behind '=' */
+#define LM_KIND_RAW  'R' /* the whole line */
 
 #define LM_PARSE_LINE_MAX (1u << 20) /* longer lines are kept raw */
 #define LM_TEXT_PADDING   64         /* readable bytes behind every text buffer */
 
-/* ---- value classes: how a variable's text is printed from a number. On disk: never renumber. ------------------------ */
+/* ---- value classes: how a variable's text is printed from a number. On disk: never renumber.
+ * ------------------------ */
 enum {
-    LM_VC_INT = 0,       /* canonical decimal, optional '-' */
-    LM_VC_IP4 = 1,       /* a.b.c.d, canonical */
-    LM_VC_STR = 2,       /* text; the number is its place in the dictionary */
-    LM_VC_UUID = 3,      /* 8-4-4-4-12 lower-case hex; the number is where its 16 bytes begin among the wide values */
+    LM_VC_INT = 0,  /* canonical decimal, optional '-' */
+    LM_VC_IP4 = 1,  /* a.b.c.d, canonical */
+    LM_VC_STR = 2,  /* text; the number is its place in the dictionary */
+    LM_VC_UUID = 3, /* 8-4-4-4-12 lower-case hex; the number is where its 16 bytes begin among the
+                       wide values */
     LM_VC_HEXV_LOWER = 5, /* hex without leading zero, any length up to 15 */
     LM_VC_HEXV_UPPER = 6,
     LM_VC_STR_UNIQUE = 7, /* text, all values distinct: no index */
-    LM_VC_ZINT = 16,     /* + width 2..18: zero-padded decimal */
-    LM_VC_DEC = 36,      /* + digits behind the point 1..15 */
-    LM_VC_DECT = 52,     /* + largest scale 1..15: trailing zeros (and a bare point) are not written */
+    LM_VC_ZINT = 16,      /* + width 2..18: zero-padded decimal */
+    LM_VC_DEC = 36,       /* + digits behind the point 1..15 */
+    LM_VC_DECT = 52, /* + largest scale 1..15: trailing zeros (and a bare point) are not written */
     LM_VC_HEX_LOWER = 68, /* + width 1..16 */
     LM_VC_HEX_UPPER = 86, /* + width 1..16 */
     LM_VC_HEX_WIDE = 104, /* + bytes 9..64: twice as many lower-case hex digits, wide */
-    LM_VC_TIME = 256,    /* + layout */
+    LM_VC_TIME = 256,     /* + layout */
     LM_VC_LIMIT = 65792   /* codes are below this */
 };
+
 #define LM_SCALE_MAX 15
 #define LM_WIDE_MAX  64
 
@@ -43,48 +49,53 @@ typedef struct lm_token_value {
     int64_t number;
     uint8_t wide[LM_WIDE_MAX];
 } lm_token_value;
+
 void lm_token_classify(const uint8_t *text, size_t len, lm_token_value *out);
-/** Print a number of a class (not STR, STR_UNIQUE); wide for classes that have a width. dst has LM_VALUE_TEXT_MAX bytes; any number is
- *  safe. Returns the length. */
+/** Print a number of a class (not STR, STR_UNIQUE); wide for classes that have a width. dst has
+ * LM_VALUE_TEXT_MAX bytes; any number is safe. Returns the length. */
 #define LM_VALUE_TEXT_MAX 128
 size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst);
 /** Is this a class code that lm_value_print or the dictionary can print? */
 bool lm_vclass_is_valid(uint64_t vclass);
 
-/* ---- a role column while it is being filled ----------------------------------------------------------------------------- */
-typedef struct lm_slice { uint32_t offset, len; } lm_slice; /* of the segment's text */
+/* ---- a role column while it is being filled
+ * ----------------------------------------------------------------------------- */
+typedef struct lm_slice {
+    uint32_t offset, len;
+} lm_slice; /* of the segment's text */
 
 typedef struct lm_role {
-    int64_t *numbers;     /* count values */
-    uint32_t *classes;    /* NULL while all are of class uniform */
+    int64_t *numbers;  /* count values */
+    uint32_t *classes; /* NULL while all are of class uniform */
     uint32_t uniform;
     uint32_t count, cap;
     lm_slice *texts;      /* dictionary, first appearance order */
     uint32_t *text_slots; /* open addressing: index + 1 */
     uint32_t text_count, text_cap, slot_cap, text_last;
     uint64_t text_bytes;
-    lm_buf wide;          /* bytes of wide values */
+    lm_buf wide; /* bytes of wide values */
     uint64_t key;
-    uint64_t usage;       /* which shapes use it and how often: columns of equal usage line up */
+    uint64_t usage; /* which shapes use it and how often: columns of equal usage line up */
 } lm_role;
 
-/* ---- the shapes of one segment -------------------------------------------------------------------------------------------- */
+/* ---- the shapes of one segment
+ * -------------------------------------------------------------------------------------------- */
 typedef struct lm_shape_entry {
     uint64_t hash;
     uint32_t skeleton, skeleton_len; /* in skeletons */
     uint32_t first_var, var_count;   /* in var_roles */
     uint32_t rows;
-    lm_slice sample;                 /* first line of this shape */
+    lm_slice sample; /* first line of this shape */
 } lm_shape_entry;
 
 typedef struct lm_shapes {
     lm_mem *mem;
-    lm_buf skeletons;      /* each ended by '\n' */
+    lm_buf skeletons; /* each ended by '\n' */
     lm_shape_entry *items;
     size_t count, cap;
-    uint32_t *slots;       /* open addressing: index + 1 */
+    uint32_t *slots; /* open addressing: index + 1 */
     size_t slot_cap;
-    uint32_t *var_roles;   /* role of each variable of each shape */
+    uint32_t *var_roles; /* role of each variable of each shape */
     size_t var_count, var_cap;
     /* roles: key -> number, by first appearance */
     uint64_t *role_keys;
@@ -96,20 +107,28 @@ typedef struct lm_shapes {
 void lm_shapes_init(lm_shapes *shapes, lm_mem *mem);
 void lm_shapes_fini(lm_shapes *shapes);
 /** Find or add. out is the shape's number. LM_E_LIMIT when SHAPE_COUNT_MAX is reached. */
-LM_USE lm_err lm_shapes_intern(lm_shapes *shapes, const uint8_t *skeleton, size_t len, uint32_t *out);
+LM_USE lm_err lm_shapes_intern(lm_shapes *shapes, const uint8_t *skeleton, size_t len,
+                               uint32_t *out);
 /** Append without looking (the reader: skeletons of a segment are distinct). Assigns roles. */
-LM_USE lm_err lm_shapes_append(lm_shapes *shapes, const uint8_t *skeleton, size_t len, uint64_t hash);
+LM_USE lm_err lm_shapes_append(lm_shapes *shapes, const uint8_t *skeleton, size_t len,
+                               uint64_t hash);
 
-/** Skeletons with `<*>` for each variable, up to about LM_TEXTS_LIKE_MAX bytes: the words that template texts are stored in. */
+/** Skeletons with `<*>` for each variable, up to about LM_TEXTS_LIKE_MAX bytes: the words that
+ * template texts are stored in. */
 LM_USE lm_err lm_skeletons_as_templates(lm_str skeletons, lm_buf *out);
 
 /** Walk a skeleton: constant text and variables in turn. */
-typedef struct lm_skeleton_walk { const uint8_t *at, *end; } lm_skeleton_walk;
-/** Next variable: out_text is the constant text before it. False at the end: out_text is the rest. */
+typedef struct lm_skeleton_walk {
+    const uint8_t *at, *end;
+} lm_skeleton_walk;
+
+/** Next variable: out_text is the constant text before it. False at the end: out_text is the rest.
+ */
 static inline bool lm_skeleton_next(lm_skeleton_walk *walk, lm_str *out_text, uint8_t *out_kind)
 {
     const uint8_t *begin = walk->at;
-    const uint8_t *mark = begin == walk->end ? NULL : memchr(begin, LM_MARK, (size_t)(walk->end - begin));
+    const uint8_t *mark =
+        begin == walk->end ? NULL : memchr(begin, LM_MARK, (size_t)(walk->end - begin));
     if (!mark || mark + 1 >= walk->end) {
         *out_text = (lm_str){begin, (size_t)(walk->end - begin)};
         walk->at = walk->end;
@@ -121,7 +140,8 @@ static inline bool lm_skeleton_next(lm_skeleton_walk *walk, lm_str *out_text, ui
     return true;
 }
 
-/* ---- parsing one segment's text ----------------------------------------------------------------------------------------- */
+/* ---- parsing one segment's text
+ * ----------------------------------------------------------------------------------------- */
 typedef struct lm_parsed {
     lm_mem *mem;
     const uint8_t *text; /* LM_TEXT_PADDING readable bytes behind */
@@ -131,7 +151,8 @@ typedef struct lm_parsed {
     size_t role_count, role_cap;
     uint32_t *shape_of_row;
     size_t row_count, row_cap;
-    uint32_t *sample_lens; /* length of each variable in its shape's sample line, beside shapes.var_roles */
+    uint32_t *sample_lens; /* length of each variable in its shape's sample line, beside
+                              shapes.var_roles */
     size_t sample_len_count, sample_len_cap;
 } lm_parsed;
 
@@ -139,7 +160,8 @@ typedef struct lm_parsed {
 LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out);
 void lm_parsed_free(lm_parsed *parsed);
 
-/* ---- role columns to columns of the codec, and back --------------------------------------------------------------------- */
+/* ---- role columns to columns of the codec, and back
+ * --------------------------------------------------------------------- */
 #define LM_POOL_COUNT_MAX 12 /* a role with fewer values goes to the pool as text */
 
 /** Fixed columns of a segment; value columns follow in role order. */
@@ -150,7 +172,8 @@ enum {
     LM_SEG_POOL,       /* values of rare roles, role by role, each ended by '\n' */
     LM_SEG_STAMPS,     /* what is known of each column without opening it */
     LM_SEG_FILTERS,    /* 3-gram bitmaps of text dictionaries */
-    LM_SEG_MARKS,      /* per shape: where its time and level are, whether it continues a record; exceptions by row */
+    LM_SEG_MARKS,      /* per shape: where its time and level are, whether it continues a record;
+                          exceptions by row */
     LM_SEG_FIXED_COUNT
 };
 
@@ -163,7 +186,16 @@ typedef struct lm_role_format {
 } lm_role_format;
 
 /** Classes of one column key share one column of numbers when a role has several classes. */
-enum { LM_KEY_INT, LM_KEY_DEC, LM_KEY_HEX, LM_KEY_IP4, LM_KEY_STR, LM_KEY_TIME /* + layout */, LM_KEY_WIDE = 1 << 20 /* + class */ };
+enum {
+    LM_KEY_INT,
+    LM_KEY_DEC,
+    LM_KEY_HEX,
+    LM_KEY_IP4,
+    LM_KEY_STR,
+    LM_KEY_TIME /* + layout */,
+    LM_KEY_WIDE = 1 << 20 /* + class */
+};
+
 uint32_t lm_vclass_key(uint32_t vclass);
 /** Bytes of a wide value of this class; 0 if the class is not wide. */
 uint32_t lm_vclass_width(uint32_t vclass);
@@ -171,7 +203,7 @@ uint32_t lm_vclass_width(uint32_t vclass);
 /** Stamp of one role as stored; filter_log2 0: no filter. */
 typedef struct lm_stored_stamp {
     lm_value_stamp stamp;
-    uint8_t filter_log2;   /* bits of the filter, as a power of two */
+    uint8_t filter_log2;    /* bits of the filter, as a power of two */
     uint32_t filter_offset; /* bytes into the filters column */
 } lm_stored_stamp;
 
@@ -185,7 +217,8 @@ static inline uint32_t lm_gram_bit(const uint8_t *p, unsigned log2_bits)
 uint8_t lm_chars_of(uint8_t c);
 uint8_t lm_chars_of_text(lm_str text);
 
-/** The columns of a segment, ready for the codec. Arrays live in arena or in the parse it was made from. */
+/** The columns of a segment, ready for the codec. Arrays live in arena or in the parse it was made
+ * from. */
 typedef struct lm_seg_columns {
     lm_arena arena;
     lm_column *columns;
@@ -197,16 +230,20 @@ typedef struct lm_seg_columns {
 LM_USE lm_err lm_seg_columns_make(lm_parsed *parsed, lm_str marks, lm_seg_columns *out);
 void lm_seg_columns_fini(lm_seg_columns *columns);
 
-/* ---- one segment on disk ------------------------------------------------------------------------------------------------- */
-#define LM_FOOTER_MAGIC  "1llimgol" /* last 8 bytes */
-#define LM_FOOTER_BYTES  24
-#define LM_SEGMENT_MAGIC 0x67534D4Cu /* "LMSg" */
-#define LM_SEGMENT_HEAD_BYTES 12     /* magic, length and checksum before the head */
-#define LM_RAW_BLOCK_BYTES (4u << 20)
-#define LM_HEAD_BYTES_MAX (64u << 20)
-#define LM_TEXTS_LIKE_MAX (1u << 20) /* of the first segment's skeletons, as templates, serve to store templates */
+/* ---- one segment on disk
+ * -------------------------------------------------------------------------------------------------
+ */
+#define LM_FOOTER_MAGIC       "1llimgol" /* last 8 bytes */
+#define LM_FOOTER_BYTES       24
+#define LM_SEGMENT_MAGIC      0x67534D4Cu /* "LMSg" */
+#define LM_SEGMENT_HEAD_BYTES 12          /* magic, length and checksum before the head */
+#define LM_RAW_BLOCK_BYTES    (4u << 20)
+#define LM_HEAD_BYTES_MAX     (64u << 20)
+#define LM_TEXTS_LIKE_MAX                                                                          \
+    (1u << 20) /* of the first segment's skeletons, as templates, serve to store templates */
 
 enum { LM_SEGMENT_COLUMNS = 1, LM_SEGMENT_RAW = 2 };
+
 enum { LM_SPAN_NEW_FILE = 1, LM_SPAN_OPEN_END = 2 /* the last row has no '\n' behind it */ };
 
 /** A run of rows from one file. */
@@ -215,8 +252,9 @@ typedef struct lm_span {
     uint32_t rows;
     uint64_t first_line; /* from 1 */
     uint8_t flags;
-    uint64_t bytes;      /* of text in the segment; not stored */
-    int64_t not_after_ns; /* its file's time: timestamps without a year are not after it; not stored */
+    uint64_t bytes; /* of text in the segment; not stored */
+    int64_t
+        not_after_ns; /* its file's time: timestamps without a year are not after it; not stored */
 } lm_span;
 
 /** Everything the end of an archive tells, as the writer has it. */
@@ -229,9 +267,9 @@ typedef struct lm_archive_meta {
     size_t segment_count;
     lm_archive_template *templates; /* texts and names only when loaded (lm_archive_template_at) */
     size_t template_count;
-    lm_str texts;           /* stored texts and names, in the words of the first segment's shapes */
-    uint64_t texts_raw;     /* bytes of them unpacked; 0: none */
-    uint32_t *mined;        /* template of each mined shape + 1; [0] the catch-all */
+    lm_str texts;       /* stored texts and names, in the words of the first segment's shapes */
+    uint64_t texts_raw; /* bytes of them unpacked; 0: none */
+    uint32_t *mined;    /* template of each mined shape + 1; [0] the catch-all */
     size_t mined_count;
 } lm_archive_meta;
 
@@ -268,19 +306,20 @@ LM_USE lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_se
 /** One segment on its way: text in, bytes out. */
 typedef struct lm_seg_work {
     lm_mem *mem;
-    uint8_t *text;         /* text_cap + LM_TEXT_PADDING bytes */
+    uint8_t *text; /* text_cap + LM_TEXT_PADDING bytes */
     size_t text_len, text_cap;
-    size_t text_room;      /* filled up to here, then cut: unlike text_cap it does not depend on what the slot held before */
+    size_t text_room; /* filled up to here, then cut: unlike text_cap it does not depend on what the
+                         slot held before */
     uint32_t stream;
     lm_span *spans;
     size_t span_count, span_cap;
-    lm_joiner *joiner;     /* of the stream, for this slot */
+    lm_joiner *joiner; /* of the stream, for this slot */
     const lm_schema *schema;
     const lm_pack_options *options;
-    lm_pool *pool;         /* for the codec; NULL when segments run side by side */
+    lm_pool *pool; /* for the codec; NULL when segments run side by side */
     /* made by lm_seg_encode */
-    lm_parsed *parsed;     /* NULL for a raw segment */
-    lm_slice *messages;    /* message of each shape's sample: offset in text */
+    lm_parsed *parsed;  /* NULL for a raw segment */
+    lm_slice *messages; /* message of each shape's sample: offset in text */
     int64_t time_min, time_max;
     uint32_t rows;
     int kind;

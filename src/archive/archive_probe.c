@@ -1,4 +1,5 @@
-/* Can a text be part of a column's values? Answered by the classes of the column, without opening it. */
+/* Can a text be part of a column's values? Answered by the classes of the column, without opening
+ * it. */
 #include "archive/archive_view.h"
 
 static bool is_digit(uint8_t c)
@@ -41,13 +42,15 @@ static bool decimal_admits(lm_str part, size_t scale, bool short_tail, bool at_b
 {
     (void)sign_take(&part);
     const uint8_t *point = part.len ? memchr(part.ptr, '.', part.len) : NULL;
-    size_t before = point ? (size_t)(point - part.ptr) : part.len, after = point ? part.len - before - 1 : 0;
+    size_t before = point ? (size_t)(point - part.ptr) : part.len,
+           after = point ? part.len - before - 1 : 0;
     if (!digits_admit((lm_str){part.ptr, before}) || before > 20) return false;
     if (!point) {
         if (short_tail) return true;
         return at_end ? part.len <= scale && !at_begin : true;
     }
-    return digits_admit((lm_str){point + 1, after}) && after <= scale && (!at_end || short_tail || after == scale);
+    return digits_admit((lm_str){point + 1, after}) && after <= scale &&
+           (!at_end || short_tail || after == scale);
 }
 
 /* Runs of one to three digits with points between, as far as the part shows. */
@@ -85,18 +88,24 @@ static bool class_admits(uint32_t vclass, lm_str part, unsigned where)
 {
     bool at_begin = where & LM_AT_BEGIN, at_end = where & LM_AT_END, is_whole = at_begin && at_end;
     if (vclass >= LM_VC_TIME || vclass == LM_VC_STR || vclass == LM_VC_STR_UNIQUE) return true;
-    if (lm_vclass_width(vclass) && vclass != LM_VC_UUID) return hex_admits(part, 2u * lm_vclass_width(vclass), false, is_whole, true);
+    if (lm_vclass_width(vclass) && vclass != LM_VC_UUID)
+        return hex_admits(part, 2u * lm_vclass_width(vclass), false, is_whole, true);
     if (vclass == LM_VC_UUID) return uuid_admits(part, at_begin, at_end);
     if (vclass == LM_VC_INT) {
         (void)sign_take(&part);
         return part.len <= 19 && digits_admit(part);
     }
     if (vclass == LM_VC_IP4) return ip4_admits(part, at_begin, at_end);
-    if (vclass == LM_VC_HEXV_LOWER || vclass == LM_VC_HEXV_UPPER) return hex_admits(part, 16, vclass == LM_VC_HEXV_UPPER, is_whole, false);
-    if (vclass > LM_VC_HEX_UPPER) return hex_admits(part, vclass - LM_VC_HEX_UPPER, true, is_whole, true);
-    if (vclass > LM_VC_HEX_LOWER) return hex_admits(part, vclass - LM_VC_HEX_LOWER, false, is_whole, true);
-    if (vclass > LM_VC_DECT) return decimal_admits(part, vclass - LM_VC_DECT, true, at_begin, at_end);
-    if (vclass > LM_VC_DEC) return decimal_admits(part, vclass - LM_VC_DEC, false, at_begin, at_end);
+    if (vclass == LM_VC_HEXV_LOWER || vclass == LM_VC_HEXV_UPPER)
+        return hex_admits(part, 16, vclass == LM_VC_HEXV_UPPER, is_whole, false);
+    if (vclass > LM_VC_HEX_UPPER)
+        return hex_admits(part, vclass - LM_VC_HEX_UPPER, true, is_whole, true);
+    if (vclass > LM_VC_HEX_LOWER)
+        return hex_admits(part, vclass - LM_VC_HEX_LOWER, false, is_whole, true);
+    if (vclass > LM_VC_DECT)
+        return decimal_admits(part, vclass - LM_VC_DECT, true, at_begin, at_end);
+    if (vclass > LM_VC_DEC)
+        return decimal_admits(part, vclass - LM_VC_DEC, false, at_begin, at_end);
     size_t width = vclass - LM_VC_ZINT;
     return part.len <= width && (!is_whole || part.len == width) && digits_admit(part);
 }
@@ -112,34 +121,41 @@ bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part
 }
 
 /** Any text of this class. */
-static lm_str class_sample(const lm_value_stamp *stamp, uint32_t vclass, unsigned which, uint8_t *dst)
+static lm_str class_sample(const lm_value_stamp *stamp, uint32_t vclass, unsigned which,
+                           uint8_t *dst)
 {
-    static const uint8_t wide[64] = {0x1b, 0x4e, 0x28, 0xba, 0x2f, 0xa1, 0x41, 0xd2, 0x88, 0x3f, 0x00, 0x16, 0xd3, 0xcc, 0xa4, 0x27};
+    static const uint8_t wide[64] = {0x1b, 0x4e, 0x28, 0xba, 0x2f, 0xa1, 0x41, 0xd2,
+                                     0x88, 0x3f, 0x00, 0x16, 0xd3, 0xcc, 0xa4, 0x27};
     int64_t number = which ? 7654321 : 12;
     if (vclass == LM_VC_INT && stamp->is_numeric) number = which ? stamp->max : stamp->min;
     if (vclass == LM_VC_IP4) number = which ? 0xC0A864C8 : 0x0A010203;
     if (vclass > LM_VC_ZINT && vclass < LM_VC_DEC) number = which ? 7 : 1;
-    if (vclass > LM_VC_HEX_LOWER && vclass < LM_VC_TIME) number = which ? 0xA7 : 0x1C; /* fits where two digits do */
+    if (vclass > LM_VC_HEX_LOWER && vclass < LM_VC_TIME)
+        number = which ? 0xA7 : 0x1C; /* fits where two digits do */
     if (vclass >= LM_VC_TIME) {
         int64_t unit = lm_time_layout_ns((uint16_t)(vclass - LM_VC_TIME));
         bool has_date = lm_time_layout_has_date((uint16_t)(vclass - LM_VC_TIME));
         int64_t seconds = (has_date ? 1700000000 + 86400 * 40 * (int64_t)which : 0) + 45296;
-        number = unit > 0 && unit <= 1000000000 ? seconds * (1000000000 / unit) : seconds / (unit > 0 ? unit / 1000000000 : 1);
+        number = unit > 0 && unit <= 1000000000 ? seconds * (1000000000 / unit)
+                                                : seconds / (unit > 0 ? unit / 1000000000 : 1);
     }
     return (lm_str){dst, lm_value_print(vclass, number, wide, dst)};
 }
 
-bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which, uint8_t *dst, lm_str *out)
+bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which, uint8_t *dst,
+                              lm_str *out)
 {
     LM_ASSERT(column < segment->shapes.role_count);
     const lm_role_view *role = &segment->roles[column];
     const lm_str *texts;
     uint32_t count;
     bool has_text = false;
-    for (uint32_t c = 0; c < role->format.class_count; c++) has_text = has_text || lm_vclass_key(role->format.classes[c]) == LM_KEY_STR;
+    for (uint32_t c = 0; c < role->format.class_count; c++)
+        has_text = has_text || lm_vclass_key(role->format.classes[c]) == LM_KEY_STR;
     if (role->format.class_count == 0 || (has_text && role->format.class_count > 1)) {
         const lm_values *values;
-        if (lm_segment_values(segment, column, &values) != LM_OK || values->count == 0) return false;
+        if (lm_segment_values(segment, column, &values) != LM_OK || values->count == 0)
+            return false;
         *out = lm_values_text(values, (uint32_t)((uint64_t)values->count * (which % 4) / 4), dst);
         return true;
     }

@@ -1,15 +1,18 @@
-/* Segments of plain text, read: blocks of text, split into rows. A damaged block costs the rows in it: the directory tells how
- * many line ends it had, so the rows behind it keep their numbers. */
+/* Segments of plain text, read: blocks of text, split into rows. A damaged block costs the rows in
+ * it: the directory tells how many line ends it had, so the rows behind it keep their numbers. */
 #include "archive/archive_view.h"
 
 static lm_err damaged_block(const lm_segment *segment, uint64_t offset)
 {
-    return lm_fail_at(LM_E_CORRUPT, offset, "'%s': segment %zu: the block at offset %llu is damaged", segment->archive->path, segment->index,
-                      (unsigned long long)offset);
+    return lm_fail_at(LM_E_CORRUPT, offset,
+                      "'%s': segment %zu: the block at offset %llu is damaged",
+                      segment->archive->path, segment->index, (unsigned long long)offset);
 }
 
 /** Blocks that could not be read, as slices of the text. */
-typedef struct lost_block { size_t begin, end; } lost_block;
+typedef struct lost_block {
+    size_t begin, end;
+} lost_block;
 
 typedef struct raw_reader {
     lm_segment *segment;
@@ -22,18 +25,24 @@ typedef struct raw_reader {
 static lm_err read_block(raw_reader *raw, lm_reader *directory)
 {
     lm_segment *segment = raw->segment;
-    size_t text_left = (size_t)segment->head.raw_bytes - raw->at, stored_left = segment->blocks_bytes.len - raw->stored_at;
-    size_t len = (size_t)lm_reader_varint_max(directory, text_left < LM_RAW_BLOCK_BYTES ? text_left : LM_RAW_BLOCK_BYTES);
+    size_t text_left = (size_t)segment->head.raw_bytes - raw->at,
+           stored_left = segment->blocks_bytes.len - raw->stored_at;
+    size_t len = (size_t)lm_reader_varint_max(
+        directory, text_left < LM_RAW_BLOCK_BYTES ? text_left : LM_RAW_BLOCK_BYTES);
     size_t rows = (size_t)lm_reader_varint_max(directory, len);
-    lm_str stored = {segment->blocks_bytes.ptr + raw->stored_at, (size_t)lm_reader_varint_max(directory, stored_left)};
+    lm_str stored = {segment->blocks_bytes.ptr + raw->stored_at,
+                     (size_t)lm_reader_varint_max(directory, stored_left)};
     uint32_t check = lm_reader_le32(directory);
     if (directory->failed) {
-        return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': the directory of segment %zu at offset %llu is damaged", segment->archive->path,
-                          segment->index, (unsigned long long)segment->offset);
+        return lm_fail_at(LM_E_CORRUPT, segment->offset,
+                          "'%s': the directory of segment %zu at offset %llu is damaged",
+                          segment->archive->path, segment->index,
+                          (unsigned long long)segment->offset);
     }
     uint64_t offset = (uint64_t)(stored.ptr - segment->archive->map.ptr);
     bool is_sound = (uint32_t)lm_hash64(stored.ptr, stored.len) == check;
-    lm_err err = is_sound ? lm_bytes_decode(segment->mem, stored, raw->text + raw->at, len) : LM_E_CORRUPT;
+    lm_err err =
+        is_sound ? lm_bytes_decode(segment->mem, stored, raw->text + raw->at, len) : LM_E_CORRUPT;
     if (err && err != LM_E_CORRUPT) return err;
     if (err) {
         if (!raw->lost_count) segment->raw_damage = offset;
@@ -58,13 +67,16 @@ static lm_err split_rows(raw_reader *raw, size_t *ends)
         ends[rows++] = at;
     }
     if (rows != segment->head.rows || at != len || raw->at != len) {
-        return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': the text of segment %zu at offset %llu does not fit its head", segment->archive->path,
-                          segment->index, (unsigned long long)segment->offset);
+        return lm_fail_at(LM_E_CORRUPT, segment->offset,
+                          "'%s': the text of segment %zu at offset %llu does not fit its head",
+                          segment->archive->path, segment->index,
+                          (unsigned long long)segment->offset);
     }
     return LM_OK;
 }
 
-/** Rows that have a byte in a lost block. The row that begins behind one may be the rest of a longer one: lost as well. */
+/** Rows that have a byte in a lost block. The row that begins behind one may be the rest of a
+ * longer one: lost as well. */
 static lm_err mark_lost(raw_reader *raw, const size_t *ends)
 {
     lm_segment *segment = raw->segment;
@@ -74,8 +86,10 @@ static lm_err mark_lost(raw_reader *raw, const size_t *ends)
     memset(bits, 0, words * sizeof *bits);
     size_t begin = 0;
     for (uint32_t r = 0, b = 0; r < segment->head.rows; begin = ends[r++]) {
-        while (b < raw->lost_count && raw->lost[b].end < begin) b++;
-        if (b < raw->lost_count && raw->lost[b].begin < ends[r]) bits[r >> 6] |= UINT64_C(1) << (r & 63);
+        while (b < raw->lost_count && raw->lost[b].end < begin)
+            b++;
+        if (b < raw->lost_count && raw->lost[b].begin < ends[r])
+            bits[r >> 6] |= UINT64_C(1) << (r & 63);
     }
     segment->raw_lost = bits;
     return LM_OK;
@@ -86,18 +100,23 @@ lm_err lm_segment_raw_load(lm_segment *segment)
     if (segment->raw_text) return LM_OK;
     const lm_segment_head *head = &segment->head;
     lm_str directory = segment->directory_bytes;
-    if ((uint32_t)lm_hash64(directory.ptr, directory.len) != head->directory_check || head->raw_block_count > directory.len) {
-        return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': the directory of segment %zu at offset %llu is damaged", segment->archive->path,
-                          segment->index, (unsigned long long)segment->offset);
+    if ((uint32_t)lm_hash64(directory.ptr, directory.len) != head->directory_check ||
+        head->raw_block_count > directory.len) {
+        return lm_fail_at(LM_E_CORRUPT, segment->offset,
+                          "'%s': the directory of segment %zu at offset %llu is damaged",
+                          segment->archive->path, segment->index,
+                          (unsigned long long)segment->offset);
     }
     raw_reader raw = {.segment = segment};
     raw.text = lm_arena_alloc(&segment->arena, (size_t)head->raw_bytes, 1);
     size_t *ends = lm_arena_alloc(&segment->arena, head->rows * sizeof *ends, _Alignof(size_t));
-    raw.lost = lm_arena_alloc(&segment->arena, head->raw_block_count * sizeof *raw.lost, _Alignof(lost_block));
+    raw.lost = lm_arena_alloc(&segment->arena, head->raw_block_count * sizeof *raw.lost,
+                              _Alignof(lost_block));
     if (!raw.text || !ends || !raw.lost) return lm_mem_err();
     lm_reader reader = lm_reader_of(directory.ptr, directory.len);
     lm_err err = LM_OK;
-    for (uint32_t b = 0; !err && b < head->raw_block_count; b++) err = read_block(&raw, &reader);
+    for (uint32_t b = 0; !err && b < head->raw_block_count; b++)
+        err = read_block(&raw, &reader);
     if (!err) err = split_rows(&raw, ends);
     if (!err && raw.lost_count) err = mark_lost(&raw, ends);
     if (err) return err;
@@ -112,7 +131,8 @@ lm_err lm_segment_raw_check(lm_segment *segment)
     return err || !segment->raw_lost ? err : damaged_block(segment, segment->raw_damage);
 }
 
-lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost)
+lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
+                             size_t *out_ends, uint32_t *lost)
 {
     lm_err err = lm_segment_raw_load(segment);
     if (err || begin == end) return err;
@@ -123,13 +143,16 @@ lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, 
         size_t base = out->len;
         memcpy(out->ptr + base, segment->raw_text + from, segment->raw_ends[end - 1] - from);
         out->len += segment->raw_ends[end - 1] - from;
-        for (uint32_t r = begin; out_ends && r < end; r++) out_ends[r - begin] = base + segment->raw_ends[r] - from;
+        for (uint32_t r = begin; out_ends && r < end; r++)
+            out_ends[r - begin] = base + segment->raw_ends[r] - from;
         return LM_OK;
     }
     bool is_told = false;
     for (uint32_t r = begin; r < end; from = segment->raw_ends[r++]) {
         bool is_lost = segment->raw_lost[r >> 6] >> (r & 63) & 1;
-        if (is_lost && !is_told) err = damaged_block(segment, segment->raw_damage); /* its text is the caller's, also if it goes on */
+        if (is_lost && !is_told)
+            err = damaged_block(
+                segment, segment->raw_damage); /* its text is the caller's, also if it goes on */
         if (is_lost && !lost) return err;
         is_told = is_told || is_lost;
         if (is_lost) {

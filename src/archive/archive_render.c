@@ -1,12 +1,15 @@
 /**
- * Rows back to text. A row's shape gives constant text and roles; each role has a cursor that says which of its values comes
- * next, so rendering goes forward. To jump ahead, shapes of the rows between are counted and the cursors moved at once.
+ * Rows back to text. A row's shape gives constant text and roles; each role has a cursor that says
+ * which of its values comes next, so rendering goes forward. To jump ahead, shapes of the rows
+ * between are counted and the cursors moved at once.
  */
 #include "archive/archive_view.h"
 
 enum { SHAPE_UNKNOWN, SHAPE_READY, SHAPE_DAMAGED };
 
-/* ---- segments of columns -------------------------------------------------------------------------------------------------- */
+/* ---- segments of columns
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static lm_err prepare(lm_segment *segment)
 {
@@ -14,13 +17,16 @@ static lm_err prepare(lm_segment *segment)
     lm_err err = lm_segment_rows_load(segment, &rows);
     if (err || segment->cursors) return err;
     size_t n = segment->shapes.count;
-    uint32_t *cursors = lm_arena_alloc(&segment->arena, segment->shapes.role_count * sizeof *cursors, _Alignof(uint32_t));
+    uint32_t *cursors = lm_arena_alloc(
+        &segment->arena, segment->shapes.role_count * sizeof *cursors, _Alignof(uint32_t));
     segment->shape_states = lm_arena_alloc(&segment->arena, n, 1);
-    segment->shape_bounds = lm_arena_alloc(&segment->arena, n * sizeof *segment->shape_bounds, _Alignof(size_t));
+    segment->shape_bounds =
+        lm_arena_alloc(&segment->arena, n * sizeof *segment->shape_bounds, _Alignof(size_t));
     if (!cursors || !segment->shape_states || !segment->shape_bounds) return lm_mem_err();
     memset(cursors, 0, segment->shapes.role_count * sizeof *cursors);
     memset(segment->shape_states, SHAPE_UNKNOWN, n);
-    segment->programs = lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_program));
+    segment->programs =
+        lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_program));
     if (!segment->programs) return lm_mem_err();
     segment->cursors = cursors;
     segment->next_row = 0;
@@ -36,12 +42,16 @@ static size_t longest_text(const lm_values *values)
     return longest;
 }
 
-/* ---- a shape as a program ------------------------------------------------------------------------------------------------- */
+/* ---- a shape as a program
+ * -------------------------------------------------------------------------------------------------
+ */
 
-/** A column of which all values are one number is constant text: it is neither decoded nor counted. */
+/** A column of which all values are one number is constant text: it is neither decoded nor counted.
+ */
 static bool is_constant(const lm_role_view *role)
 {
-    return role->format.class_count == 1 && role->stored.stamp.is_numeric && role->stored.stamp.min == role->stored.stamp.max;
+    return role->format.class_count == 1 && role->stored.stamp.is_numeric &&
+           role->stored.stamp.min == role->stored.stamp.max;
 }
 
 static lm_err ready_role(lm_segment *segment, int32_t column)
@@ -50,8 +60,9 @@ static lm_err ready_role(lm_segment *segment, int32_t column)
     const lm_values *values = role->values;
     lm_err err = role->failed ? role->failed : lm_segment_values(segment, (size_t)column, &values);
     if (!err && values->count != role->count) {
-        err = lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': segment %zu: a column has %u values for %u places", segment->archive->path,
-                         segment->index, values->count, role->count);
+        err = lm_fail_at(LM_E_CORRUPT, segment->offset,
+                         "'%s': segment %zu: a column has %u values for %u places",
+                         segment->archive->path, segment->index, values->count, role->count);
     }
     if (err) {
         role->failed = err;
@@ -65,16 +76,22 @@ static lm_err ready_role(lm_segment *segment, int32_t column)
 static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
 {
     const lm_values *values = segment->roles[column].values;
-    *op = (lm_render_op){.kind = LM_PUT_OTHER, .values = values, .cursor = &segment->cursors[column]};
+    *op =
+        (lm_render_op){.kind = LM_PUT_OTHER, .values = values, .cursor = &segment->cursors[column]};
     if (values->classes) return LM_OK;
-    if (values->uniform == LM_VC_STR_UNIQUE) op->kind = LM_PUT_UNIQUE;
-    else if (values->index) op->kind = LM_PUT_INDEX;
-    else if (values->numbers && values->uniform == LM_VC_INT) op->kind = LM_PUT_INT;
-    else if (values->numbers) op->kind = LM_PUT_NUMBER;
+    if (values->uniform == LM_VC_STR_UNIQUE)
+        op->kind = LM_PUT_UNIQUE;
+    else if (values->index)
+        op->kind = LM_PUT_INDEX;
+    else if (values->numbers && values->uniform == LM_VC_INT)
+        op->kind = LM_PUT_INT;
+    else if (values->numbers)
+        op->kind = LM_PUT_NUMBER;
     if (values->uniform < LM_VC_TIME || !values->numbers) return LM_OK;
     lm_role_view *role = &segment->roles[column];
     if (!role->time_printer) {
-        role->time_printer = lm_arena_alloc(&segment->arena, sizeof *role->time_printer, _Alignof(lm_time_printer));
+        role->time_printer =
+            lm_arena_alloc(&segment->arena, sizeof *role->time_printer, _Alignof(lm_time_printer));
         if (!role->time_printer) return lm_mem_err();
         lm_time_printer_init(role->time_printer, (uint16_t)(values->uniform - LM_VC_TIME));
     }
@@ -83,11 +100,13 @@ static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
     return LM_OK;
 }
 
-/** The pieces of a shape, neighbouring constants joined. Texts are followed by 16 readable bytes. */
+/** The pieces of a shape, neighbouring constants joined. Texts are followed by 16 readable bytes.
+ */
 static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_bytes)
 {
     const lm_shape *view = &segment->views[shape];
-    lm_render_op *ops = lm_arena_alloc(&segment->arena, (view->piece_count + 1u) * sizeof *ops, _Alignof(lm_render_op));
+    lm_render_op *ops = lm_arena_alloc(&segment->arena, (view->piece_count + 1u) * sizeof *ops,
+                                       _Alignof(lm_render_op));
     uint8_t *text = lm_arena_alloc(&segment->arena, text_bytes + 17, 1);
     if (!ops || !text) return lm_mem_err();
     uint32_t count = 0;
@@ -101,7 +120,8 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
             memcpy(text + join.len, view->pieces[p].text.ptr, view->pieces[p].text.len);
             join.len += (uint32_t)view->pieces[p].text.len;
         } else if (is_constant(&segment->roles[column])) {
-            join.len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min, NULL, text + join.len);
+            join.len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min,
+                                                 NULL, text + join.len);
         }
         if (!is_end && (column < 0 || is_constant(&segment->roles[column]))) continue;
         if (join.len) {
@@ -117,7 +137,8 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
     return LM_OK;
 }
 
-/** Decode what a shape needs, at its first row; how long may its rows be? LM_E_CORRUPT marks the shape. */
+/** Decode what a shape needs, at its first row; how long may its rows be? LM_E_CORRUPT marks the
+ * shape. */
 static lm_err ready_shape(lm_segment *segment, uint32_t shape)
 {
     const lm_shape *view = &segment->views[shape];
@@ -144,8 +165,10 @@ static lm_err ready_shape(lm_segment *segment, uint32_t shape)
     return LM_OK;
 }
 
-static const char TWO_DIGITS[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566"
-                                 "676869707172737475767778798081828384858687888990919293949596979899";
+static const char TWO_DIGITS[] =
+    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546"
+    "4748495051525354555657585960616263646566"
+    "676869707172737475767778798081828384858687888990919293949596979899";
 
 static inline uint8_t *put_int(uint8_t *at, int64_t value)
 {
@@ -183,21 +206,25 @@ static inline uint8_t *put_text(uint8_t *at, lm_str text)
 static void pass_row(lm_segment *segment, uint32_t shape)
 {
     const lm_shape_entry *entry = &segment->shapes.items[shape];
-    for (uint32_t v = 0; v < entry->var_count; v++) segment->cursors[segment->shapes.var_roles[entry->first_var + v]]++;
+    for (uint32_t v = 0; v < entry->var_count; v++)
+        segment->cursors[segment->shapes.var_roles[entry->first_var + v]]++;
 }
 
-/** Move the cursors over rows [next_row, row) without printing them: one by one, or, for many, by counting shapes. */
+/** Move the cursors over rows [next_row, row) without printing them: one by one, or, for many, by
+ * counting shapes. */
 static lm_err skip_rows(lm_segment *segment, uint32_t row)
 {
     size_t n = segment->shapes.count;
     if (row - segment->next_row <= 64 + n) {
-        for (uint32_t r = segment->next_row; r < row; r++) pass_row(segment, segment->shape_of_row[r]);
+        for (uint32_t r = segment->next_row; r < row; r++)
+            pass_row(segment, segment->shape_of_row[r]);
         segment->next_row = row;
         return LM_OK;
     }
     uint32_t *counts = lm_mem_calloc(segment->mem, n, sizeof *counts);
     if (!counts) return lm_mem_err();
-    for (uint32_t r = segment->next_row; r < row; r++) counts[segment->shape_of_row[r]]++;
+    for (uint32_t r = segment->next_row; r < row; r++)
+        counts[segment->shape_of_row[r]]++;
     for (size_t s = 0; s < n; s++) {
         if (!counts[s]) continue;
         const lm_shape_entry *entry = &segment->shapes.items[s];
@@ -230,11 +257,22 @@ static uint8_t *render_row(lm_segment *segment, uint32_t shape, uint8_t *at)
             if (op->len > 16) memcpy(at + 16, op->text + 16, op->len - 16);
             at += op->len;
             break;
-        case LM_PUT_INDEX: at = put_text(at, op->values->texts[op->values->index[(*op->cursor)++]]); break;
-        case LM_PUT_UNIQUE: at = put_text(at, op->values->texts[(*op->cursor)++]); break;
-        case LM_PUT_INT: at = put_int(at, op->values->numbers[(*op->cursor)++]); break;
-        case LM_PUT_TIME: at = lm_time_printer_put(op->time, op->values->numbers[(*op->cursor)++], at); break;
-        case LM_PUT_NUMBER: at += lm_value_print(op->values->uniform, op->values->numbers[(*op->cursor)++], NULL, at); break;
+        case LM_PUT_INDEX:
+            at = put_text(at, op->values->texts[op->values->index[(*op->cursor)++]]);
+            break;
+        case LM_PUT_UNIQUE:
+            at = put_text(at, op->values->texts[(*op->cursor)++]);
+            break;
+        case LM_PUT_INT:
+            at = put_int(at, op->values->numbers[(*op->cursor)++]);
+            break;
+        case LM_PUT_TIME:
+            at = lm_time_printer_put(op->time, op->values->numbers[(*op->cursor)++], at);
+            break;
+        case LM_PUT_NUMBER:
+            at +=
+                lm_value_print(op->values->uniform, op->values->numbers[(*op->cursor)++], NULL, at);
+            break;
         default: {
             uint8_t printed[LM_VALUE_TEXT_MAX];
             at = put_text(at, lm_values_text(op->values, (*op->cursor)++, printed));
@@ -244,17 +282,20 @@ static uint8_t *render_row(lm_segment *segment, uint32_t shape, uint8_t *at)
     return at;
 }
 
-lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost)
+lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
+                         size_t *out_ends, uint32_t *lost)
 {
     LM_ASSERT(begin <= end && end <= segment->head.rows);
-    if (lm_segment_is_raw(segment)) return lm_segment_raw_render(segment, begin, end, out, out_ends, lost);
+    if (lm_segment_is_raw(segment))
+        return lm_segment_raw_render(segment, begin, end, out, out_ends, lost);
     lm_err err = prepare(segment);
     if (!err) err = seek_row(segment, begin);
     if (err) return err;
     for (uint32_t r = begin; r < end; r++) {
         uint32_t shape = segment->shape_of_row[r];
         if (segment->shape_states[shape] != SHAPE_READY) {
-            err = segment->shape_states[shape] == SHAPE_DAMAGED ? LM_E_CORRUPT : ready_shape(segment, shape);
+            err = segment->shape_states[shape] == SHAPE_DAMAGED ? LM_E_CORRUPT
+                                                                : ready_shape(segment, shape);
             if (err && !(lost && err == LM_E_CORRUPT)) return err;
             if (err) {
                 pass_row(segment, shape);
@@ -274,26 +315,33 @@ lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_b
     return LM_OK;
 }
 
-lm_err lm_segment_text(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends)
+lm_err lm_segment_text(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
+                       size_t *out_ends)
 {
     return lm_segment_render(segment, begin, end, out, out_ends, NULL);
 }
 
-lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_count, lm_buf *out, size_t *out_ends)
+lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_count, lm_buf *out,
+                          size_t *out_ends)
 {
     for (size_t i = 0; i < row_count; i++) {
-        lm_err err = lm_segment_render(segment, rows[i], rows[i] + 1, out, out_ends ? out_ends + i : NULL, NULL);
+        lm_err err = lm_segment_render(segment, rows[i], rows[i] + 1, out,
+                                       out_ends ? out_ends + i : NULL, NULL);
         if (err) return err;
     }
     return LM_OK;
 }
 
-/* ---- times, records, places -------------------------------------------------------------------------------------------------- */
+/* ---- times, records, places
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int64_t value_time(const lm_values *values, uint32_t i, int64_t not_after_ns)
 {
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
-    if (lm_vclass_key(vclass) != LM_KEY_STR) return values->numbers ? lm_value_time_ns(vclass, values->numbers[i], not_after_ns) : INT64_MIN;
+    if (lm_vclass_key(vclass) != LM_KEY_STR)
+        return values->numbers ? lm_value_time_ns(vclass, values->numbers[i], not_after_ns)
+                               : INT64_MIN;
     uint8_t printed[LM_VALUE_TEXT_MAX];
     return lm_text_time_ns(lm_values_text(values, i, printed), not_after_ns);
 }
@@ -332,8 +380,11 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
                 uint32_t at = cursors[column]++;
                 if ((int32_t)p != view->time_piece) continue;
                 const lm_values *values = NULL;
-                lm_err err = segment->roles[column].failed ? LM_E_CORRUPT : lm_segment_values(segment, (size_t)column, &values);
-                if (err == LM_E_NOMEM || err == LM_E_LIMIT) { /* no damage: the same call may succeed later */
+                lm_err err = segment->roles[column].failed
+                                 ? LM_E_CORRUPT
+                                 : lm_segment_values(segment, (size_t)column, &values);
+                if (err == LM_E_NOMEM ||
+                    err == LM_E_LIMIT) { /* no damage: the same call may succeed later */
                     lm_mem_release(segment->mem, cursors, role_count * sizeof *cursors);
                     return err;
                 }
@@ -342,7 +393,9 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
                     continue;
                 }
                 uint32_t file = segment->head.spans[span].span.file;
-                int64_t not_after = file < segment->archive->meta.file_count ? segment->archive->meta.files[file].mtime_ns : INT64_MAX;
+                int64_t not_after = file < segment->archive->meta.file_count
+                                        ? segment->archive->meta.files[file].mtime_ns
+                                        : INT64_MAX;
                 int64_t ns = value_time(values, at, not_after);
                 if (ns != INT64_MIN) now = ns;
             }
@@ -374,14 +427,17 @@ lm_err lm_segment_continuations(lm_segment *segment, const uint64_t **out)
         for (uint32_t r = 0; r < n; r++) {
             if (segment->shape_continues[shape_of_row[r]]) bits[r >> 6] |= UINT64_C(1) << (r & 63);
         }
-        lm_reader reader = lm_reader_of(segment->marks.ptr + segment->exceptions_at, segment->marks.len - segment->exceptions_at);
+        lm_reader reader = lm_reader_of(segment->marks.ptr + segment->exceptions_at,
+                                        segment->marks.len - segment->exceptions_at);
         for (uint64_t row = 0;;) {
             uint64_t step = lm_reader_varint(&reader);
-            if (step == 0 || step - 1 >= n - row) break; /* the end, or damaged: records are then lines */
+            if (step == 0 || step - 1 >= n - row)
+                break; /* the end, or damaged: records are then lines */
             row += step - 1;
             bits[row >> 6] ^= UINT64_C(1) << (row & 63);
         }
-        for (size_t w = 0; w < words; w++) has_any = has_any || bits[w];
+        for (size_t w = 0; w < words; w++)
+            has_any = has_any || bits[w];
         segment->continuations = has_any ? bits : NULL;
         segment->has_continuations = true;
     }

@@ -1,19 +1,22 @@
 /**
- * One segment: text -> parsed columns -> blocks. Nothing here depends on another segment, so segments are made side by side.
+ * One segment: text -> parsed columns -> blocks. Nothing here depends on another segment, so
+ * segments are made side by side.
  *
  *   text --raw at sight?--> blocks of plain text
- *        --lm_parsed_make--> shapes, roles --marks: time, level, continuation--> lm_columns_encode --larger than text
- *        compressed?--> blocks of plain text
+ *        --lm_parsed_make--> shapes, roles --marks: time, level, continuation--> lm_columns_encode
+ * --larger than text compressed?--> blocks of plain text
  */
 #include "archive/archive_priv.h"
 
 enum {
     SNIFF_BYTES = 1 << 16,
-    CONTROL_SHARE = 16,      /* more than one control byte in so many: not text */
+    CONTROL_SHARE = 16,       /* more than one control byte in so many: not text */
     FIELD_LINE_MAX = 1 << 16, /* longer samples are not taken apart */
-    MESSAGE_MAX = 400,       /* of a message is mined: what follows hardly tells templates apart, and their texts are stored */
+    MESSAGE_MAX = 400, /* of a message is mined: what follows hardly tells templates apart, and
+                          their texts are stored */
     /* below this ratio plain compression is tried as well and the smaller one kept */
-    RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be more than they save */
+    RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be
+                                more than they save */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
 };
@@ -22,11 +25,15 @@ static bool is_binary(const uint8_t *text, size_t len)
 {
     size_t n = len < SNIFF_BYTES ? len : SNIFF_BYTES;
     size_t control = 0;
-    for (size_t i = 0; i < n; i++) control += text[i] < 0x20 && text[i] != '\n' && text[i] != '\t' && text[i] != '\r' && text[i] != 0x1b;
+    for (size_t i = 0; i < n; i++)
+        control += text[i] < 0x20 && text[i] != '\n' && text[i] != '\t' && text[i] != '\r' &&
+                   text[i] != 0x1b;
     return control > n / CONTROL_SHARE;
 }
 
-/* ---- plain text blocks ------------------------------------------------------------------------------------------------ */
+/* ---- plain text blocks
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /** Per block, in the directory: raw length, rows that end in it, stored length, checksum. */
 static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, uint32_t *out_blocks)
@@ -34,13 +41,16 @@ static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, u
     lm_level level = work->options->level;
     uint32_t count = 0;
     for (size_t at = 0; at < work->text_len; count++) {
-        size_t n = work->text_len - at < LM_RAW_BLOCK_BYTES ? work->text_len - at : LM_RAW_BLOCK_BYTES;
+        size_t n =
+            work->text_len - at < LM_RAW_BLOCK_BYTES ? work->text_len - at : LM_RAW_BLOCK_BYTES;
         size_t before = blocks->len;
         lm_err err = lm_bytes_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
         if (!err) err = lm_buf_varint(directory, n);
         if (!err) err = lm_buf_varint(directory, lm_scan_count_newlines(work->text + at, n));
         if (!err) err = lm_buf_varint(directory, blocks->len - before);
-        if (!err) err = lm_buf_le32(directory, (uint32_t)lm_hash64(blocks->ptr + before, blocks->len - before));
+        if (!err)
+            err = lm_buf_le32(directory,
+                              (uint32_t)lm_hash64(blocks->ptr + before, blocks->len - before));
         if (err) return err;
         at += n;
     }
@@ -55,7 +65,8 @@ static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
     lm_buf_init(&blocks, work->mem);
     lm_buf_init(&directory, work->mem);
     lm_err err = encode_raw(work, &blocks, &directory, &count);
-    if (!err && is_only_if_smaller && blocks.len + directory.len >= work->blocks.len + work->directory.len) {
+    if (!err && is_only_if_smaller &&
+        blocks.len + directory.len >= work->blocks.len + work->directory.len) {
         lm_buf_fini(&blocks);
         lm_buf_fini(&directory);
         return LM_OK;
@@ -74,16 +85,19 @@ static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
     return LM_OK;
 }
 
-/* ---- marks: where a shape's time and level are -------------------------------------------------------------------------- */
+/* ---- marks: where a shape's time and level are
+ * -------------------------------------------------------------------------- */
 
 typedef struct shape_mark {
-    uint32_t time_var;   /* number of the variable + 1; 0 none */
-    uint32_t level;      /* 0 none, 1..7 severity of all rows, 8 + variable */
+    uint32_t time_var; /* number of the variable + 1; 0 none */
+    uint32_t level;    /* 0 none, 1..7 severity of all rows, 8 + variable */
     bool is_continuation;
 } shape_mark;
 
-/** Which variable of the shape covers a slice of its sample line? UINT32_MAX none. exact: the slice is the variable. */
-static uint32_t variable_at(const lm_seg_work *work, const lm_shape_entry *entry, lm_slice slice, bool is_exact)
+/** Which variable of the shape covers a slice of its sample line? UINT32_MAX none. exact: the slice
+ * is the variable. */
+static uint32_t variable_at(const lm_seg_work *work, const lm_shape_entry *entry, lm_slice slice,
+                            bool is_exact)
 {
     const lm_parsed *parsed = work->parsed;
     lm_skeleton_walk walk = {parsed->shapes.skeletons.ptr + entry->skeleton,
@@ -96,7 +110,8 @@ static uint32_t variable_at(const lm_seg_work *work, const lm_shape_entry *entry
         at += (uint32_t)text.len;
         uint32_t len = parsed->sample_lens[entry->first_var + number];
         if (at + len > line_end) return UINT32_MAX;
-        if (is_exact ? at == slice.offset && len == slice.len : at <= slice.offset + slice.len && at + len > slice.offset) {
+        if (is_exact ? at == slice.offset && len == slice.len
+                     : at <= slice.offset + slice.len && at + len > slice.offset) {
             return number;
         }
         at += len;
@@ -121,7 +136,8 @@ static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, s
     if (err) return err;
     if (fields->message >= 0 && fields->items[fields->message].value.len) {
         lm_str value = fields->items[fields->message].value;
-        work->messages[shape] = cut_message((lm_slice){(uint32_t)(value.ptr - work->text), (uint32_t)value.len});
+        work->messages[shape] =
+            cut_message((lm_slice){(uint32_t)(value.ptr - work->text), (uint32_t)value.len});
     }
     if (fields->timestamp >= 0) {
         lm_str value = fields->items[fields->timestamp].value;
@@ -142,7 +158,9 @@ static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, s
     return LM_OK;
 }
 
-/* ---- times -------------------------------------------------------------------------------------------------------------- */
+/* ---- times
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
 {
@@ -156,10 +174,13 @@ int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
         return v;
     }
     unsigned scale = 0;
-    if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX) scale = (unsigned)vclass - LM_VC_DEC;
-    if (vclass > LM_VC_DECT && vclass <= LM_VC_DECT + LM_SCALE_MAX) scale = (unsigned)vclass - LM_VC_DECT;
+    if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX)
+        scale = (unsigned)vclass - LM_VC_DEC;
+    if (vclass > LM_VC_DECT && vclass <= LM_VC_DECT + LM_SCALE_MAX)
+        scale = (unsigned)vclass - LM_VC_DECT;
     if (scale == 0) return INT64_MIN;
-    for (; scale > 9; scale--) v /= 10;
+    for (; scale > 9; scale--)
+        v /= 10;
     for (; scale < 9; scale++) {
         if (v > INT64_MAX / 10) return INT64_MIN;
         v *= 10;
@@ -170,13 +191,15 @@ int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
 int64_t lm_text_time_ns(lm_str text, int64_t not_after_ns)
 {
     lm_time time;
-    if (lm_time_parse(text.ptr, text.len, &time) && time.len == text.len) return lm_time_ns(time.layout, time.ticks, not_after_ns);
+    if (lm_time_parse(text.ptr, text.len, &time) && time.len == text.len)
+        return lm_time_ns(time.layout, time.ticks, not_after_ns);
     lm_token_value token;
     lm_token_classify(text.ptr, text.len, &token);
     return lm_value_time_ns(token.vclass, token.number, not_after_ns);
 }
 
-static int64_t role_time_ns(const lm_seg_work *work, const lm_role *role, uint32_t at, int64_t not_after_ns)
+static int64_t role_time_ns(const lm_seg_work *work, const lm_role *role, uint32_t at,
+                            int64_t not_after_ns)
 {
     uint32_t vclass = role->classes ? role->classes[at] : role->uniform;
     if (vclass != LM_VC_STR) return lm_value_time_ns(vclass, role->numbers[at], not_after_ns);
@@ -184,7 +207,8 @@ static int64_t role_time_ns(const lm_seg_work *work, const lm_role *role, uint32
     return lm_text_time_ns((lm_str){work->text + slice.offset, slice.len}, not_after_ns);
 }
 
-/** First and last time of the segment. A time belongs to the rows behind it too, so only rows that have one matter. */
+/** First and last time of the segment. A time belongs to the rows behind it too, so only rows that
+ * have one matter. */
 static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
 {
     const lm_parsed *parsed = work->parsed;
@@ -192,14 +216,16 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
     if (!cursors) return lm_mem_err();
     size_t span = 0, span_row = 0;
     for (size_t r = 0; r < parsed->row_count; r++, span_row++) {
-        for (; span_row >= work->spans[span].rows; span_row = 0) span++;
+        for (; span_row >= work->spans[span].rows; span_row = 0)
+            span++;
         uint32_t shape = parsed->shape_of_row[r];
         const lm_shape_entry *entry = &parsed->shapes.items[shape];
         const uint32_t *roles = parsed->shapes.var_roles + entry->first_var;
         for (uint32_t v = 0; v < entry->var_count; v++) {
             uint32_t at = cursors[roles[v]]++;
             if (v + 1 != marks[shape].time_var) continue;
-            int64_t ns = role_time_ns(work, &parsed->roles[roles[v]], at, work->spans[span].not_after_ns);
+            int64_t ns =
+                role_time_ns(work, &parsed->roles[roles[v]], at, work->spans[span].not_after_ns);
             if (ns == INT64_MIN) continue;
             if (ns < work->time_min) work->time_min = ns;
             if (ns > work->time_max) work->time_max = ns;
@@ -209,7 +235,9 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
     return LM_OK;
 }
 
-/* ---- records of several lines ----------------------------------------------------------------------------------------------- */
+/* ---- records of several lines
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /** Bit a row; counts per shape decide the shape's flag, the rest are exceptions. */
 static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *exceptions)
@@ -229,7 +257,8 @@ static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *e
         if (span_row == 0) lm_joiner_reset(work->joiner);
         const uint8_t *stop = memchr(line, '\n', (size_t)(end - line));
         LM_ASSERT(stop);
-        if (lm_joiner_continues(work->joiner, (lm_str){line, (size_t)(stop - line)}) && span_row > 0) {
+        if (lm_joiner_continues(work->joiner, (lm_str){line, (size_t)(stop - line)}) &&
+            span_row > 0) {
             bits[r >> 6] |= UINT64_C(1) << (r & 63);
             counts[parsed->shape_of_row[r]]++;
         }
@@ -250,7 +279,8 @@ static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *e
     return err;
 }
 
-/** Marks as stored: per shape time variable + 1, level * 2 + continuation; then exceptions (row distance + 1), 0. */
+/** Marks as stored: per shape time variable + 1, level * 2 + continuation; then exceptions (row
+ * distance + 1), 0. */
 static lm_err make_marks(lm_seg_work *work, lm_buf *out)
 {
     const lm_parsed *parsed = work->parsed;
@@ -283,7 +313,9 @@ static lm_err make_marks(lm_seg_work *work, lm_buf *out)
     return err;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 static void count_span_rows(lm_seg_work *work)
 {
@@ -310,8 +342,8 @@ static lm_err make_columns(lm_seg_work *work)
     lm_seg_columns columns;
     if (!err) err = lm_seg_columns_make(work->parsed, (lm_str){marks.ptr, marks.len}, &columns);
     if (!err) {
-        err = lm_columns_encode(work->mem, work->pool, columns.columns, columns.count, work->options->level, &work->blocks,
-                                &work->directory, NULL);
+        err = lm_columns_encode(work->mem, work->pool, columns.columns, columns.count,
+                                work->options->level, &work->blocks, &work->directory, NULL);
         lm_seg_columns_fini(&columns);
     }
     lm_buf_fini(&marks);
@@ -324,17 +356,21 @@ lm_err lm_seg_encode(lm_seg_work *work)
     lm_buf_init(&work->blocks, work->mem);
     lm_buf_init(&work->directory, work->mem);
     count_span_rows(work);
-    if (is_binary(work->text, work->text_len) || work->rows > LM_SEGMENT_ROWS_MAX / 2) return make_raw(work, false);
+    if (is_binary(work->text, work->text_len) || work->rows > LM_SEGMENT_ROWS_MAX / 2)
+        return make_raw(work, false);
     work->kind = LM_SEGMENT_COLUMNS;
     lm_err err = make_columns(work);
     if (err == LM_E_LIMIT && lm_mem_used(work->mem) < lm_mem_limit(work->mem) / 2) {
-        lm_buf_fini(&work->blocks); /* too many shapes or kinds of variables: not what columns are for */
+        lm_buf_fini(
+            &work->blocks); /* too many shapes or kinds of variables: not what columns are for */
         lm_buf_fini(&work->directory);
         return make_raw(work, false);
     }
     if (err) return err;
     size_t ratio = work->options->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
-    if ((work->blocks.len + work->directory.len) * ratio > work->text_len || work->text_len <= RAW_TRY_UNDER) err = make_raw(work, true);
+    if ((work->blocks.len + work->directory.len) * ratio > work->text_len ||
+        work->text_len <= RAW_TRY_UNDER)
+        err = make_raw(work, true);
     return err;
 }
 

@@ -1,18 +1,19 @@
 /**
  * Shapes: the distinct skeletons of a segment, and which role each of their variables has.
  *
- * A role is what a variable means, as far as the text shows: its kind and the up to ROLE_CONTEXT constant bytes before it;
- * where those are few, also the role of the variable before. All shapes share the roles, so that `status=<>` feeds one
- * column whatever else its lines say (columns by role, not by shape and position: the largest single gain of the trials).
- * The reader derives the same roles from the same skeletons in the same order, so nothing about them is stored.
+ * A role is what a variable means, as far as the text shows: its kind and the up to ROLE_CONTEXT
+ * constant bytes before it; where those are few, also the role of the variable before. All shapes
+ * share the roles, so that `status=<>` feeds one column whatever else its lines say (columns by
+ * role, not by shape and position: the largest single gain of the trials). The reader derives the
+ * same roles from the same skeletons in the same order, so nothing about them is stored.
  */
 #include "archive/archive_priv.h"
 
 enum {
-    ROLE_CONTEXT = 12,   /* constant bytes that name a role, at most */
-    ROLE_WORD_MIN = 4,   /* a blank nearer than this does not end them */
+    ROLE_CONTEXT = 12,    /* constant bytes that name a role, at most */
+    ROLE_WORD_MIN = 4,    /* a blank nearer than this does not end them */
     ROLE_CHAIN_BELOW = 4, /* with fewer, the role before counts as well */
-    ROLE_CHAIN_MAX = 6   /* longest chain; a longer list's items share one role */
+    ROLE_CHAIN_MAX = 6    /* longest chain; a longer list's items share one role */
 };
 
 void lm_shapes_init(lm_shapes *shapes, lm_mem *mem)
@@ -42,7 +43,8 @@ static lm_err grow_slots(lm_mem *mem, uint32_t **slots, size_t *slot_cap, size_t
     if (!fresh) return lm_mem_err();
     for (size_t i = 0; i < count; i++) {
         size_t at = hash_of(ctx, i) & (cap - 1);
-        while (fresh[at]) at = (at + 1) & (cap - 1);
+        while (fresh[at])
+            at = (at + 1) & (cap - 1);
         fresh[at] = (uint32_t)i + 1;
     }
     lm_mem_release(mem, *slots, *slot_cap * sizeof **slots);
@@ -64,8 +66,8 @@ static uint64_t shape_hash(const void *ctx, size_t i)
 static lm_err role_intern(lm_shapes *shapes, uint64_t key, uint32_t *out)
 {
     if (shapes->role_count * 2 >= shapes->role_slot_cap) {
-        lm_err err = grow_slots(shapes->mem, &shapes->role_slots, &shapes->role_slot_cap, shapes->role_count,
-                                role_hash, shapes);
+        lm_err err = grow_slots(shapes->mem, &shapes->role_slots, &shapes->role_slot_cap,
+                                shapes->role_count, role_hash, shapes);
         if (err) return err;
     }
     size_t mask = shapes->role_slot_cap - 1;
@@ -78,10 +80,11 @@ static lm_err role_intern(lm_shapes *shapes, uint64_t key, uint32_t *out)
         }
     }
     if (shapes->role_count >= LM_COLUMN_COUNT_MAX / 4) {
-        return lm_fail(LM_E_LIMIT, "more than %d kinds of variables in one segment", LM_COLUMN_COUNT_MAX / 4);
+        return lm_fail(LM_E_LIMIT, "more than %d kinds of variables in one segment",
+                       LM_COLUMN_COUNT_MAX / 4);
     }
-    lm_err err = lm_vec_grow(shapes->mem, &shapes->role_keys, &shapes->role_cap, shapes->role_count + 1,
-                             sizeof *shapes->role_keys);
+    lm_err err = lm_vec_grow(shapes->mem, &shapes->role_keys, &shapes->role_cap,
+                             shapes->role_count + 1, sizeof *shapes->role_keys);
     if (err) return err;
     shapes->role_keys[shapes->role_count] = key;
     shapes->role_slots[at] = (uint32_t)++shapes->role_count;
@@ -89,7 +92,8 @@ static lm_err role_intern(lm_shapes *shapes, uint64_t key, uint32_t *out)
     return LM_OK;
 }
 
-/** The last bytes of the constant text before a variable that name its role: back to a blank, but not too few. */
+/** The last bytes of the constant text before a variable that name its role: back to a blank, but
+ * not too few. */
 static lm_str role_context(lm_str text)
 {
     size_t begin = text.len < ROLE_CONTEXT ? 0 : text.len - ROLE_CONTEXT;
@@ -138,7 +142,8 @@ lm_err lm_shapes_append(lm_shapes *shapes, const uint8_t *skeleton, size_t len, 
     if (shapes->count >= LM_SHAPE_COUNT_MAX) {
         return lm_fail(LM_E_LIMIT, "more than %d line shapes in one segment", LM_SHAPE_COUNT_MAX);
     }
-    lm_err err = lm_vec_grow(shapes->mem, &shapes->items, &shapes->cap, shapes->count + 1, sizeof *shapes->items);
+    lm_err err = lm_vec_grow(shapes->mem, &shapes->items, &shapes->cap, shapes->count + 1,
+                             sizeof *shapes->items);
     if (err) return err;
     size_t first_var = shapes->var_count;
     err = assign_roles(shapes, skeleton, len);
@@ -163,8 +168,8 @@ lm_err lm_shapes_intern(lm_shapes *shapes, const uint8_t *skeleton, size_t len, 
 {
     uint64_t hash = lm_hash64(skeleton, len);
     if (shapes->count * 2 >= shapes->slot_cap) {
-        lm_err err =
-            grow_slots(shapes->mem, &shapes->slots, &shapes->slot_cap, shapes->count, shape_hash, shapes);
+        lm_err err = grow_slots(shapes->mem, &shapes->slots, &shapes->slot_cap, shapes->count,
+                                shape_hash, shapes);
         if (err) return err;
     }
     size_t mask = shapes->slot_cap - 1;

@@ -1,4 +1,5 @@
-/** Templates of an opened archive: their texts, unpacked when asked for, and their counts, taken from the rows. */
+/** Templates of an opened archive: their texts, unpacked when asked for, and their counts, taken
+ * from the rows. */
 #include "archive/archive_view.h"
 
 uint32_t lm_archive_template_forward(const lm_archive *archive, uint32_t id)
@@ -32,10 +33,14 @@ static lm_err load_texts(lm_archive *archive)
     lm_buf like;
     lm_buf_init(&like, archive->mem);
     uint8_t *texts = NULL;
-    if (segment) err = lm_skeletons_as_templates((lm_str){segment->shapes.skeletons.ptr, segment->shapes.skeletons.len}, &like);
+    if (segment)
+        err = lm_skeletons_as_templates(
+            (lm_str){segment->shapes.skeletons.ptr, segment->shapes.skeletons.len}, &like);
     if (!err) texts = lm_arena_alloc(&archive->arena, (size_t)meta->texts_raw, 1);
     if (!err && !texts) err = lm_mem_err();
-    if (!err) err = lm_bytes_decode_like(archive->mem, (lm_str){like.ptr, like.len}, meta->texts, texts, (size_t)meta->texts_raw);
+    if (!err)
+        err = lm_bytes_decode_like(archive->mem, (lm_str){like.ptr, like.len}, meta->texts, texts,
+                                   (size_t)meta->texts_raw);
     if (!err) err = lm_meta_texts_read((lm_str){texts, (size_t)meta->texts_raw}, meta);
     lm_buf_fini(&like);
     lm_segment_close(segment);
@@ -44,12 +49,14 @@ static lm_err load_texts(lm_archive *archive)
 
 const lm_archive_template *lm_archive_template_at(const lm_archive *const_archive, size_t index)
 {
-    lm_archive *archive = (lm_archive *)(uintptr_t)const_archive; /* unpacks the texts once; see the contract */
+    lm_archive *archive =
+        (lm_archive *)(uintptr_t)const_archive; /* unpacks the texts once; see the contract */
     LM_ASSERT(index < archive->meta.template_count);
     if (!archive->has_texts) {
         archive->has_texts = true; /* damaged texts are not tried again */
         if (archive->meta.texts_raw && load_texts(archive) != LM_OK) {
-            for (size_t i = 0; i < archive->meta.template_count; i++) archive->meta.templates[i].text = (lm_str){0};
+            for (size_t i = 0; i < archive->meta.template_count; i++)
+                archive->meta.templates[i].text = (lm_str){0};
         }
     }
     return &archive->meta.templates[index];
@@ -79,7 +86,8 @@ static lm_err count_segment(lm_archive *archive, size_t index)
     return err;
 }
 
-lm_err lm_archive_templates_count(lm_archive *archive, void (*bad)(void *ctx, const char *text), void *bad_ctx)
+lm_err lm_archive_templates_count(lm_archive *archive, void (*bad)(void *ctx, const char *text),
+                                  void *bad_ctx)
 {
     if (archive->has_counts) return LM_OK;
     for (size_t i = 0; i < archive->meta.segment_count; i++) {

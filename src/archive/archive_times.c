@@ -6,16 +6,21 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-/* Where the fraction stands: the only place where the first and the last tick of a second differ, all 0 and all 9. */
+/* Where the fraction stands: the only place where the first and the last tick of a second differ,
+ * all 0 and all 9. */
 static void fraction_find(lm_time_printer *printer)
 {
     uint8_t first[LM_TIME_TEXT_MAX], last[LM_TIME_TEXT_MAX];
     int64_t begin = 946684800 * printer->per_second; /* of the year 2000 */
     size_t len = lm_time_print(printer->layout, begin, first), digits = 0, at = 0;
     if (lm_time_print(printer->layout, begin + printer->per_second - 1, last) != len) return;
-    for (int64_t left = printer->per_second; left > 1; left /= 10) digits++;
-    while (at < len && first[at] == last[at]) at++;
-    if (digits == 0 || at + digits > len || memcmp(first + at + digits, last + at + digits, len - at - digits) != 0) return;
+    for (int64_t left = printer->per_second; left > 1; left /= 10)
+        digits++;
+    while (at < len && first[at] == last[at])
+        at++;
+    if (digits == 0 || at + digits > len ||
+        memcmp(first + at + digits, last + at + digits, len - at - digits) != 0)
+        return;
     for (size_t i = at; i < at + digits; i++) {
         if (first[i] != '0' || last[i] != '9') return;
     }
@@ -30,20 +35,23 @@ void lm_time_printer_init(lm_time_printer *printer, uint16_t layout)
     printer->layout = layout;
     int64_t unit = lm_time_layout_ns(layout);
     bool is_decimal = unit > 0 && unit <= 1000000000;
-    for (int64_t left = unit; left > 1 && is_decimal; left /= 10) is_decimal = left % 10 == 0;
+    for (int64_t left = unit; left > 1 && is_decimal; left /= 10)
+        is_decimal = left % 10 == 0;
     printer->per_second = is_decimal ? 1000000000 / unit : 1;
     if (printer->per_second > 1) fraction_find(printer);
 }
 
 uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *at)
 {
-    int64_t per_second = printer->can_patch ? printer->per_second : 1, second = floor_div(ticks, per_second);
+    int64_t per_second = printer->can_patch ? printer->per_second : 1,
+            second = floor_div(ticks, per_second);
     if (printer->len == 0 || second != printer->second) {
         printer->len = lm_time_print(printer->layout, ticks, printer->text);
         printer->second = second;
     } else if (printer->can_patch) {
         uint64_t fraction = (uint64_t)(ticks - second * per_second);
-        for (uint8_t *digit = printer->text + printer->fraction_at + printer->digits; digit > printer->text + printer->fraction_at; fraction /= 10) {
+        for (uint8_t *digit = printer->text + printer->fraction_at + printer->digits;
+             digit > printer->text + printer->fraction_at; fraction /= 10) {
             *--digit = (uint8_t)('0' + fraction % 10);
         }
     }

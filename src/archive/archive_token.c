@@ -30,7 +30,8 @@ static inline bool is_digit(uint8_t c)
 static int64_t digits_value(const uint8_t *p, size_t len)
 {
     int64_t v = 0;
-    for (size_t i = 0; i < len; i++) v = v * 10 + (p[i] - '0');
+    for (size_t i = 0; i < len; i++)
+        v = v * 10 + (p[i] - '0');
     return v;
 }
 
@@ -59,7 +60,8 @@ static bool classify_ip4(const uint8_t *p, size_t len, lm_token_value *out)
     for (int part = 0; part < 4; part++) {
         size_t start = i;
         uint32_t v = 0;
-        while (i < len && is_digit(p[i]) && i - start < 4) v = v * 10 + (uint32_t)(p[i++] - '0');
+        while (i < len && is_digit(p[i]) && i - start < 4)
+            v = v * 10 + (uint32_t)(p[i++] - '0');
         if (i == start || i - start > 3 || v > 255) return false;
         if (p[start] == '0' && i - start > 1) return false;
         address = address << 8 | v;
@@ -81,7 +83,8 @@ static bool classify_decimal(const uint8_t *p, size_t len, size_t point, lm_toke
     const uint8_t *whole = p + is_negative;
     size_t whole_len = point - is_negative;
     size_t scale = len - point - 1;
-    if (whole_len == 0 || scale == 0 || scale > LM_SCALE_MAX || whole_len + scale > 18) return false;
+    if (whole_len == 0 || scale == 0 || scale > LM_SCALE_MAX || whole_len + scale > 18)
+        return false;
     if (whole[0] == '0' && whole_len > 1) return false;
     for (size_t i = 0; i < whole_len; i++) {
         if (!is_digit(whole[i])) return false;
@@ -98,18 +101,69 @@ static bool classify_decimal(const uint8_t *p, size_t len, size_t point, lm_toke
 
 /** Value of a hex digit in the low half; LOWER, UPPER or NOT_HEX above. */
 enum { LOWER = 0x10, UPPER = 0x20, NOT_HEX = 0x80 };
+
 #define HEX_ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-static const uint8_t HEX[256] = {
-    HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX),
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
-    NOT_HEX, UPPER | 10, UPPER | 11, UPPER | 12, UPPER | 13, UPPER | 14, UPPER | 15, NOT_HEX,
-    NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
-    HEX_ROW(NOT_HEX),
-    NOT_HEX, LOWER | 10, LOWER | 11, LOWER | 12, LOWER | 13, LOWER | 14, LOWER | 15, NOT_HEX,
-    NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
-    HEX_ROW(NOT_HEX),
-    HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX),
-    HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX), HEX_ROW(NOT_HEX)};
+static const uint8_t HEX[256] = {HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 0,
+                                 1,
+                                 2,
+                                 3,
+                                 4,
+                                 5,
+                                 6,
+                                 7,
+                                 8,
+                                 9,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 UPPER | 10,
+                                 UPPER | 11,
+                                 UPPER | 12,
+                                 UPPER | 13,
+                                 UPPER | 14,
+                                 UPPER | 15,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 HEX_ROW(NOT_HEX),
+                                 NOT_HEX,
+                                 LOWER | 10,
+                                 LOWER | 11,
+                                 LOWER | 12,
+                                 LOWER | 13,
+                                 LOWER | 14,
+                                 LOWER | 15,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 NOT_HEX,
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX),
+                                 HEX_ROW(NOT_HEX)};
 
 /** bytes * 2 digits to bytes; gives the classes seen, so that the caller can refuse. */
 static unsigned hex_bytes(const uint8_t *p, size_t bytes, uint8_t *dst)
@@ -141,7 +195,9 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
 static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
 {
     if (len > 16) {
-        if (len % 2 || len > 2 * LM_WIDE_MAX || (hex_bytes(p, len / 2, out->wide) & (UPPER | NOT_HEX))) return false;
+        if (len % 2 || len > 2 * LM_WIDE_MAX ||
+            (hex_bytes(p, len / 2, out->wide) & (UPPER | NOT_HEX)))
+            return false;
         out->vclass = LM_VC_HEX_WIDE + (uint32_t)len / 2;
         out->number = 0;
         return true;
@@ -162,7 +218,8 @@ static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
 void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
 {
     size_t digits = 0;
-    while (digits < len && is_digit(p[digits])) digits++;
+    while (digits < len && is_digit(p[digits]))
+        digits++;
     if (digits == len && len) {
         if (len > 18 && classify_hex(p, len, out)) return;
         classify_digits(p, len, out);
@@ -170,7 +227,8 @@ void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
     }
     if (len && p[0] == '-') {
         size_t i = 1;
-        while (i < len && is_digit(p[i])) i++;
+        while (i < len && is_digit(p[i]))
+            i++;
         if (i == len && len > 1 && len <= 19 && p[1] != '0') {
             out->vclass = LM_VC_INT;
             out->number = -digits_value(p + 1, len - 1);
@@ -190,11 +248,14 @@ void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
     set_text(out);
 }
 
-/* ---- printing ---------------------------------------------------------------------------------------------------- */
+/* ---- printing
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-static const char PAIRS[201] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                               "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                               "8081828384858687888990919293949596979899";
+static const char PAIRS[201] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 static inline unsigned digit_count(uint64_t v)
 {
@@ -218,11 +279,13 @@ static inline unsigned digit_count(uint64_t v)
                                        100000000000000000,
                                        1000000000000000000,
                                        10000000000000000000u};
-    unsigned guess = ((64 - (unsigned)__builtin_clzll(v | 1)) * 1233) >> 12; /* floor(log10), or one less */
+    unsigned guess =
+        ((64 - (unsigned)__builtin_clzll(v | 1)) * 1233) >> 12; /* floor(log10), or one less */
     return guess + (v >= bound[guess] || guess == 0 ? 1u : 0u);
 }
 
-/** Exactly width digits, zeros in front; width <= 20 and large enough, or the high digits are lost. */
+/** Exactly width digits, zeros in front; width <= 20 and large enough, or the high digits are lost.
+ */
 static void print_padded(uint64_t v, unsigned width, uint8_t *dst)
 {
     unsigned at = width;
@@ -270,7 +333,8 @@ static size_t print_decimal(int64_t v, unsigned scale, bool is_trimmed, uint8_t 
     print_padded(fraction, scale, at);
     at += scale;
     if (is_trimmed) {
-        while (at[-1] == '0') at--;
+        while (at[-1] == '0')
+            at--;
     }
     return (size_t)(at - dst);
 }
@@ -343,7 +407,9 @@ size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint
 
 bool lm_vclass_is_valid(uint64_t vclass)
 {
-    if (vclass >= LM_VC_TIME) return vclass - LM_VC_TIME <= UINT16_MAX && lm_time_layout_is_valid((uint16_t)(vclass - LM_VC_TIME));
+    if (vclass >= LM_VC_TIME)
+        return vclass - LM_VC_TIME <= UINT16_MAX &&
+               lm_time_layout_is_valid((uint16_t)(vclass - LM_VC_TIME));
     if (vclass <= LM_VC_STR_UNIQUE) return vclass != 4;
     if (vclass < LM_VC_TIME && lm_vclass_width((uint32_t)vclass)) return true;
     return (vclass > LM_VC_ZINT + 1 && vclass <= LM_VC_ZINT + 18) ||
@@ -356,7 +422,9 @@ bool lm_vclass_is_valid(uint64_t vclass)
 uint32_t lm_vclass_width(uint32_t vclass)
 {
     if (vclass == LM_VC_UUID) return 16;
-    return vclass > LM_VC_HEX_WIDE + 8 && vclass <= LM_VC_HEX_WIDE + LM_WIDE_MAX ? vclass - LM_VC_HEX_WIDE : 0;
+    return vclass > LM_VC_HEX_WIDE + 8 && vclass <= LM_VC_HEX_WIDE + LM_WIDE_MAX
+               ? vclass - LM_VC_HEX_WIDE
+               : 0;
 }
 
 uint32_t lm_vclass_key(uint32_t vclass)
@@ -365,23 +433,131 @@ uint32_t lm_vclass_key(uint32_t vclass)
     if (vclass >= LM_VC_TIME) return (uint32_t)LM_KEY_TIME + vclass - LM_VC_TIME;
     if (vclass == LM_VC_IP4) return LM_KEY_IP4;
     if (vclass == LM_VC_STR || vclass == LM_VC_STR_UNIQUE) return LM_KEY_STR;
-    if (vclass == LM_VC_HEXV_LOWER || vclass == LM_VC_HEXV_UPPER || vclass > LM_VC_HEX_LOWER) return LM_KEY_HEX;
+    if (vclass == LM_VC_HEXV_LOWER || vclass == LM_VC_HEXV_UPPER || vclass > LM_VC_HEX_LOWER)
+        return LM_KEY_HEX;
     if (vclass > LM_VC_DEC && vclass <= LM_VC_DECT + LM_SCALE_MAX) return LM_KEY_DEC;
     return LM_KEY_INT;
 }
 
 #define CHARS_ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-enum { D = LM_CHARS_DIGIT, HL = LM_CHARS_HEX_LOWER, HU = LM_CHARS_HEX_UPPER, L = LM_CHARS_LOWER, U = LM_CHARS_UPPER,
-       P = LM_CHARS_DOT, S = LM_CHARS_DASH_COLON, O = LM_CHARS_OTHER };
-static const uint8_t CHARS[256] = {
-    CHARS_ROW(O), CHARS_ROW(O),
-    O, O, O, O, O, O, O, O, O, O, O, O, O, S, P, O,
-    D, D, D, D, D, D, D, D, D, D, S, O, O, O, O, O,
-    O, HU, HU, HU, HU, HU, HU, U, U, U, U, U, U, U, U, U,
-    U, U, U, U, U, U, U, U, U, U, U, O, O, O, O, O,
-    O, HL, HL, HL, HL, HL, HL, L, L, L, L, L, L, L, L, L,
-    L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O,
-    CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O), CHARS_ROW(O)};
+
+enum {
+    D = LM_CHARS_DIGIT,
+    HL = LM_CHARS_HEX_LOWER,
+    HU = LM_CHARS_HEX_UPPER,
+    L = LM_CHARS_LOWER,
+    U = LM_CHARS_UPPER,
+    P = LM_CHARS_DOT,
+    S = LM_CHARS_DASH_COLON,
+    O = LM_CHARS_OTHER
+};
+
+static const uint8_t CHARS[256] = {CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   S,
+                                   P,
+                                   O,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   D,
+                                   S,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   HU,
+                                   HU,
+                                   HU,
+                                   HU,
+                                   HU,
+                                   HU,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   U,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   HL,
+                                   HL,
+                                   HL,
+                                   HL,
+                                   HL,
+                                   HL,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   L,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   O,
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O),
+                                   CHARS_ROW(O)};
 
 uint8_t lm_chars_of(uint8_t c)
 {
@@ -391,6 +567,7 @@ uint8_t lm_chars_of(uint8_t c)
 uint8_t lm_chars_of_text(lm_str text)
 {
     uint8_t seen = 0;
-    for (size_t i = 0; i < text.len; i++) seen |= CHARS[text.ptr[i]];
+    for (size_t i = 0; i < text.len; i++)
+        seen |= CHARS[text.ptr[i]];
     return seen;
 }

@@ -12,7 +12,8 @@ const lm_schema *lm_archive_stream_schema(const lm_archive *const_archive, size_
         lm_schema *schema = NULL;
         lm_str saved = archive->meta.stream_schemas[stream];
         if (saved.len == 0 || lm_schema_load(archive->mem, saved, &schema) != LM_OK) {
-            if (lm_schema_new(archive->mem, &schema) != LM_OK) return NULL; /* without one, lines are messages */
+            if (lm_schema_new(archive->mem, &schema) != LM_OK)
+                return NULL; /* without one, lines are messages */
         }
         archive->schemas[stream] = schema;
     }
@@ -35,26 +36,33 @@ static void tell(unpack_job *job, const char *text)
     if (job->bad) job->bad(job->bad_ctx, text);
 }
 
-static lm_err unpack_span(unpack_job *job, lm_segment *segment, const lm_span *span, uint32_t first_row, lm_buf *buf)
+static lm_err unpack_span(unpack_job *job, lm_segment *segment, const lm_span *span,
+                          uint32_t first_row, lm_buf *buf)
 {
     uint32_t lost_all = 0;
     for (uint32_t done = 0; done < span->rows;) {
         uint32_t n = span->rows - done < UNPACK_ROWS ? span->rows - done : UNPACK_ROWS;
         uint32_t lost = 0;
         buf->len = 0;
-        lm_err err = lm_segment_render(segment, first_row + done, first_row + done + n, buf, NULL, &lost);
+        lm_err err =
+            lm_segment_render(segment, first_row + done, first_row + done + n, buf, NULL, &lost);
         if (err) return err;
         done += n;
         lost_all += lost;
-        if (done == span->rows && (span->flags & LM_SPAN_OPEN_END) && buf->len && lost < n) buf->len--;
+        if (done == span->rows && (span->flags & LM_SPAN_OPEN_END) && buf->len && lost < n)
+            buf->len--;
         err = job->sink(job->sink_ctx, span->file, (lm_str){buf->ptr, buf->len});
         if (err) return err;
     }
     if (lost_all) {
         char text[LM_PATH_BYTES_MAX];
-        lm_str name = span->file < job->archive->meta.file_count ? job->archive->meta.files[span->file].name : (lm_str){0};
-        snprintf(text, sizeof text, "%u of the lines %llu to %llu of '%.*s' are lost: %s", lost_all, (unsigned long long)span->first_line,
-                 (unsigned long long)span->first_line + span->rows - 1, (int)name.len, (const char *)name.ptr, lm_err_text());
+        lm_str name = span->file < job->archive->meta.file_count
+                          ? job->archive->meta.files[span->file].name
+                          : (lm_str){0};
+        snprintf(text, sizeof text, "%u of the lines %llu to %llu of '%.*s' are lost: %s", lost_all,
+                 (unsigned long long)span->first_line,
+                 (unsigned long long)span->first_line + span->rows - 1, (int)name.len,
+                 (const char *)name.ptr, lm_err_text());
         tell(job, text);
     }
     return LM_OK;
@@ -76,7 +84,8 @@ static lm_err unpack_segment(unpack_job *job, size_t index, lm_buf *buf)
         lm_arena arena;
         lm_segment_head head;
         lm_arena_init(&arena, archive->mem);
-        lm_err err = lm_head_read((lm_str){archive->map.ptr + info->offset, (size_t)info->bytes}, info->offset, &arena, &head);
+        lm_err err = lm_head_read((lm_str){archive->map.ptr + info->offset, (size_t)info->bytes},
+                                  info->offset, &arena, &head);
         bool is_wanted = err || has_file(&head, job->file_index);
         lm_arena_fini(&arena);
         if (!is_wanted) return LM_OK;
@@ -87,7 +96,8 @@ static lm_err unpack_segment(unpack_job *job, size_t index, lm_buf *buf)
     for (size_t i = 0; !err && i < segment->head.span_count; i++) {
         const lm_span *span = &segment->head.spans[i].span;
         bool is_wanted = job->file_index == SIZE_MAX || span->file == job->file_index;
-        if (is_wanted && span->file < archive->meta.file_count) err = unpack_span(job, segment, span, row, buf);
+        if (is_wanted && span->file < archive->meta.file_count)
+            err = unpack_span(job, segment, span, row, buf);
         row += span->rows;
     }
     if (err == LM_E_CORRUPT || err == LM_E_UNSUPPORTED) {
@@ -107,13 +117,17 @@ lm_err lm_archive_unpack(const lm_archive *archive, lm_pool *pool, size_t file_i
     lm_buf buf;
     lm_buf_init(&buf, archive->mem);
     lm_err err = LM_OK;
-    for (size_t i = 0; !err && i < archive->meta.segment_count; i++) err = unpack_segment(&job, i, &buf);
+    for (size_t i = 0; !err && i < archive->meta.segment_count; i++)
+        err = unpack_segment(&job, i, &buf);
     lm_buf_fini(&buf);
-    if (!err && job.is_damaged) err = lm_fail(LM_E_CORRUPT, "'%s' is damaged; what could be read was", archive->path);
+    if (!err && job.is_damaged)
+        err = lm_fail(LM_E_CORRUPT, "'%s' is damaged; what could be read was", archive->path);
     return err;
 }
 
-/* ---- verify ------------------------------------------------------------------------------------------------------------------ */
+/* ---- verify
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct verify_job {
     unpack_job job;
@@ -124,8 +138,9 @@ static void verify_column(void *ctx, size_t column, uint64_t offset)
 {
     verify_job *verify = ctx;
     char text[LM_PATH_BYTES_MAX + 128];
-    snprintf(text, sizeof text, "'%s': the block at offset %llu (segment %zu, column %zu) is damaged", verify->job.archive->path,
-             (unsigned long long)offset, verify->segment->index, column);
+    snprintf(text, sizeof text,
+             "'%s': the block at offset %llu (segment %zu, column %zu) is damaged",
+             verify->job.archive->path, (unsigned long long)offset, verify->segment->index, column);
     tell(&verify->job, text);
 }
 
@@ -135,11 +150,15 @@ static lm_err verify_segment(verify_job *verify, size_t index)
     lm_err err = lm_segment_open(verify->job.archive, index, &segment);
     if (!err) {
         verify->segment = segment;
-        if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) != segment->head.templates_check) {
+        if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) !=
+            segment->head.templates_check) {
             tell(&verify->job, "the template ids of a segment are damaged");
         }
-        err = lm_segment_is_raw(segment) ? lm_segment_raw_check(segment) : lm_columns_verify(segment->columns, verify_column, verify);
-        if (err == LM_E_CORRUPT && !lm_segment_is_raw(segment)) err = LM_OK; /* told by verify_column */
+        err = lm_segment_is_raw(segment)
+                  ? lm_segment_raw_check(segment)
+                  : lm_columns_verify(segment->columns, verify_column, verify);
+        if (err == LM_E_CORRUPT && !lm_segment_is_raw(segment))
+            err = LM_OK; /* told by verify_column */
     }
     if (err == LM_E_CORRUPT || err == LM_E_UNSUPPORTED) {
         tell(&verify->job, lm_err_text());
@@ -149,17 +168,22 @@ static lm_err verify_segment(verify_job *verify, size_t index)
     return err;
 }
 
-lm_err lm_archive_verify(const lm_archive *archive, lm_pool *pool, void (*bad)(void *ctx, const char *text), void *bad_ctx)
+lm_err lm_archive_verify(const lm_archive *archive, lm_pool *pool,
+                         void (*bad)(void *ctx, const char *text), void *bad_ctx)
 {
     (void)pool;
     verify_job verify = {.job = {.archive = archive, .bad = bad, .bad_ctx = bad_ctx}};
     lm_err err = LM_OK;
-    for (size_t i = 0; !err && i < archive->meta.segment_count; i++) err = verify_segment(&verify, i);
-    if (!err && verify.job.is_damaged) err = lm_fail(LM_E_CORRUPT, "'%s' is damaged", archive->path);
+    for (size_t i = 0; !err && i < archive->meta.segment_count; i++)
+        err = verify_segment(&verify, i);
+    if (!err && verify.job.is_damaged)
+        err = lm_fail(LM_E_CORRUPT, "'%s' is damaged", archive->path);
     return err;
 }
 
-/* ---- costs --------------------------------------------------------------------------------------------------------------------- */
+/* ---- costs
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct cost_list {
     lm_mem *mem;
@@ -169,7 +193,8 @@ typedef struct cost_list {
 
 static lm_err push_cost(cost_list *list, const lm_archive_cost *cost)
 {
-    lm_err err = lm_vec_grow(list->mem, &list->items, &list->cap, list->count + 1, sizeof *list->items);
+    lm_err err =
+        lm_vec_grow(list->mem, &list->items, &list->cap, list->count + 1, sizeof *list->items);
     if (err) return err;
     list->items[list->count++] = *cost;
     return LM_OK;
@@ -194,25 +219,29 @@ static lm_err column_name(lm_segment *segment, size_t role, lm_arena *arena, lm_
     return LM_OK;
 }
 
-static lm_err cost_of(cost_list *list, lm_segment *segment, size_t column, const char *what, lm_str name)
+static lm_err cost_of(cost_list *list, lm_segment *segment, size_t column, const char *what,
+                      lm_str name)
 {
     lm_column_cost cost = lm_columns_cost(segment->columns, column);
-    return push_cost(list, &(lm_archive_cost){.stream = segment->head.stream,
-                                              .what = lm_str_of(what),
-                                              .name = name,
-                                              .values = lm_columns_info(segment->columns, column)->count,
-                                              .plain_bytes = cost.plain_bytes,
-                                              .stored_bytes = cost.stored_bytes,
-                                              .encoding = cost.encoding});
+    return push_cost(list,
+                     &(lm_archive_cost){.stream = segment->head.stream,
+                                        .what = lm_str_of(what),
+                                        .name = name,
+                                        .values = lm_columns_info(segment->columns, column)->count,
+                                        .plain_bytes = cost.plain_bytes,
+                                        .stored_bytes = cost.stored_bytes,
+                                        .encoding = cost.encoding});
 }
 
 static lm_err segment_costs(cost_list *list, lm_segment *segment, lm_arena *arena)
 {
-    static const char *const fixed[LM_SEG_FIXED_COUNT] = {"shapes", "shape ids", "index", "rare values", "index", "index", "marks"};
+    static const char *const fixed[LM_SEG_FIXED_COUNT] = {
+        "shapes", "shape ids", "index", "rare values", "index", "index", "marks"};
     uint32_t stream = segment->head.stream;
     lm_err err = push_cost(list, &(lm_archive_cost){.stream = stream,
                                                     .what = LM_STR("index"),
-                                                    .stored_bytes = segment->head.head_bytes + segment->head.templates_bytes +
+                                                    .stored_bytes = segment->head.head_bytes +
+                                                                    segment->head.templates_bytes +
                                                                     segment->head.directory_bytes,
                                                     .encoding = "directory"});
     if (!err && lm_segment_is_raw(segment)) {
@@ -223,7 +252,8 @@ static lm_err segment_costs(cost_list *list, lm_segment *segment, lm_arena *aren
                                                   .stored_bytes = segment->head.blocks_bytes,
                                                   .encoding = "text"});
     }
-    for (size_t c = 0; !err && c < LM_SEG_FIXED_COUNT; c++) err = cost_of(list, segment, c, fixed[c], (lm_str){0});
+    for (size_t c = 0; !err && c < LM_SEG_FIXED_COUNT; c++)
+        err = cost_of(list, segment, c, fixed[c], (lm_str){0});
     for (size_t r = 0; !err && r < segment->shapes.role_count; r++) {
         const lm_role_format *format = &segment->roles[r].format;
         if (format->class_count == 0) continue;
@@ -235,12 +265,14 @@ static lm_err segment_costs(cost_list *list, lm_segment *segment, lm_arena *aren
             end = segment->roles[next].format.first_column;
             break;
         }
-        for (size_t c = format->first_column; !err && c < end; c++) err = cost_of(list, segment, c, "column", name);
+        for (size_t c = format->first_column; !err && c < end; c++)
+            err = cost_of(list, segment, c, "column", name);
     }
     return err;
 }
 
-lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_cost **out, size_t *out_count)
+lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_cost **out,
+                        size_t *out_count)
 {
     cost_list list = {.mem = archive->mem};
     lm_err err = LM_OK;
@@ -258,7 +290,8 @@ lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_c
                                                   .stored_bytes = archive->map.len - segments_bytes,
                                                   .encoding = "files, schemas, templates"});
     }
-    lm_archive_cost *items = err ? NULL : lm_arena_alloc(arena, list.count * sizeof *items, _Alignof(lm_archive_cost));
+    lm_archive_cost *items =
+        err ? NULL : lm_arena_alloc(arena, list.count * sizeof *items, _Alignof(lm_archive_cost));
     if (!err && !items) err = lm_mem_err();
     if (!err) {
         memcpy(items, list.items, list.count * sizeof *items);

@@ -1,18 +1,21 @@
 /**
  * An opened segment: shapes, stamps and, on demand, values.
  *
- * Opening reads the head, the directory, the skeletons and the stamps: what a query needs to rule the segment out. Shape ids,
- * value columns, the pool and the filters are decoded at first use and kept in the segment's arena.
+ * Opening reads the head, the directory, the skeletons and the stamps: what a query needs to rule
+ * the segment out. Shape ids, value columns, the pool and the filters are decoded at first use and
+ * kept in the segment's arena.
  */
 #include "archive/archive_view.h"
 
 static lm_err corrupt(const lm_segment *segment, const char *what)
 {
-    return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': segment %zu at offset %llu: %s", segment->archive->path, segment->index,
-                      (unsigned long long)segment->offset, what);
+    return lm_fail_at(LM_E_CORRUPT, segment->offset, "'%s': segment %zu at offset %llu: %s",
+                      segment->archive->path, segment->index, (unsigned long long)segment->offset,
+                      what);
 }
 
-/* ---- small columns that describe the rest -------------------------------------------------------------------------------- */
+/* ---- small columns that describe the rest
+ * -------------------------------------------------------------------------------- */
 
 static lm_err decode_column(lm_segment *segment, size_t column, lm_column *out)
 {
@@ -20,15 +23,17 @@ static lm_err decode_column(lm_segment *segment, size_t column, lm_column *out)
     if (err != LM_E_CORRUPT) return err;
     lm_err_info why;
     lm_err_save(&why);
-    return lm_fail_at(err, why.offset, "'%s': segment %zu: the block at offset %llu is damaged: %s", segment->archive->path, segment->index,
-                      (unsigned long long)why.offset, why.text);
+    return lm_fail_at(err, why.offset, "'%s': segment %zu: the block at offset %llu is damaged: %s",
+                      segment->archive->path, segment->index, (unsigned long long)why.offset,
+                      why.text);
 }
 
 static lm_err decode_bytes(lm_segment *segment, size_t column, lm_str *out)
 {
     lm_column decoded;
     const lm_column *info = lm_columns_info(segment->columns, column);
-    if (info->type != LM_COLUMN_BYTES) return corrupt(segment, "a column is not of the type it should be");
+    if (info->type != LM_COLUMN_BYTES)
+        return corrupt(segment, "a column is not of the type it should be");
     lm_err err = decode_column(segment, column, &decoded);
     if (err) return err;
     *out = (lm_str){decoded.bytes, decoded.count};
@@ -44,7 +49,8 @@ static uint32_t role_columns(const lm_role_format *format)
     for (uint32_t c = 0; c < format->class_count; c++) {
         uint32_t key = lm_vclass_key(format->classes[c]);
         bool is_done = false;
-        for (uint32_t b = 0; b < c; b++) is_done = is_done || lm_vclass_key(format->classes[b]) == key;
+        for (uint32_t b = 0; b < c; b++)
+            is_done = is_done || lm_vclass_key(format->classes[b]) == key;
         if (!is_done) count += key == LM_KEY_STR ? 2 : 1;
     }
     return count;
@@ -61,21 +67,26 @@ static lm_err read_formats(lm_segment *segment)
         lm_role_format *format = &segment->roles[i].format;
         format->class_count = (uint32_t)lm_reader_varint_max(&r, 64);
         if (format->class_count == 0) continue;
-        format->classes = lm_arena_alloc(&segment->arena, format->class_count * sizeof *format->classes, _Alignof(uint32_t));
+        format->classes = lm_arena_alloc(
+            &segment->arena, format->class_count * sizeof *format->classes, _Alignof(uint32_t));
         if (!format->classes) return lm_mem_err();
         bool has_decimals = false;
         for (uint32_t c = 0; c < format->class_count; c++) {
             uint64_t vclass = lm_reader_varint_max(&r, LM_VC_LIMIT);
-            if (!lm_vclass_is_valid(vclass) || (format->class_count > 1 && vclass == LM_VC_STR_UNIQUE)) return corrupt(segment, "an unknown class of values");
+            if (!lm_vclass_is_valid(vclass) ||
+                (format->class_count > 1 && vclass == LM_VC_STR_UNIQUE))
+                return corrupt(segment, "an unknown class of values");
             format->classes[c] = (uint32_t)vclass;
             has_decimals = has_decimals || lm_vclass_key((uint32_t)vclass) == LM_KEY_DEC;
         }
         if (has_decimals && format->class_count > 1) format->scale = lm_reader_u8(&r);
         format->first_column = (uint32_t)next;
         next += role_columns(format);
-        if (r.failed || format->scale > LM_SCALE_MAX || next > column_count) return corrupt(segment, "its list of columns is damaged");
+        if (r.failed || format->scale > LM_SCALE_MAX || next > column_count)
+            return corrupt(segment, "its list of columns is damaged");
     }
-    return r.failed || next != column_count ? corrupt(segment, "its list of columns is damaged") : LM_OK;
+    return r.failed || next != column_count ? corrupt(segment, "its list of columns is damaged")
+                                            : LM_OK;
 }
 
 static lm_err read_stamps(lm_segment *segment)
@@ -98,19 +109,27 @@ static lm_err read_stamps(lm_segment *segment)
         stamp->has_dictionary = flags >> 1 & 1;
         role->stored.filter_log2 = flags >> 2;
         role->stored.filter_offset = filter_at;
-        if (role->stored.filter_log2 > 24 || (role->stored.filter_log2 && role->stored.filter_log2 < 3)) return corrupt(segment, "a column's stamp is damaged");
+        if (role->stored.filter_log2 > 24 ||
+            (role->stored.filter_log2 && role->stored.filter_log2 < 3))
+            return corrupt(segment, "a column's stamp is damaged");
         if (role->stored.filter_log2) filter_at += 1u << (role->stored.filter_log2 - 3);
         stamp->len_min = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
-        stamp->len_max = stamp->len_min + (uint32_t)lm_reader_varint_max(&r, UINT32_MAX - stamp->len_min);
+        stamp->len_max =
+            stamp->len_min + (uint32_t)lm_reader_varint_max(&r, UINT32_MAX - stamp->len_min);
         if (stamp->is_numeric) {
             stamp->min = lm_unzigzag(lm_reader_varint(&r));
             stamp->max = (int64_t)((uint64_t)stamp->min + lm_reader_varint(&r));
         }
         const lm_column *info = lm_columns_info(segment->columns, role->format.first_column);
-        stamp->count = info->type == LM_COLUMN_BYTES ? 0 : info->type == LM_COLUMN_WIDE || info->type == LM_COLUMN_INT || info->type == LM_COLUMN_ID ? info->count : 0;
+        stamp->count = info->type == LM_COLUMN_BYTES ? 0
+                       : info->type == LM_COLUMN_WIDE || info->type == LM_COLUMN_INT ||
+                               info->type == LM_COLUMN_ID
+                           ? info->count
+                           : 0;
         if (r.failed) return corrupt(segment, "a column's stamp is damaged");
     }
-    if (lm_columns_info(segment->columns, LM_SEG_FILTERS)->count != filter_at) return corrupt(segment, "its filters are damaged");
+    if (lm_columns_info(segment->columns, LM_SEG_FILTERS)->count != filter_at)
+        return corrupt(segment, "its filters are damaged");
     return LM_OK;
 }
 
@@ -147,33 +166,42 @@ static lm_err read_template_ids(lm_segment *segment)
 {
     const lm_segment_head *head = &segment->head;
     const lm_archive_meta *meta = &segment->archive->meta;
-    for (size_t s = 0; s < segment->shapes.count; s++) segment->views[s].template_id = 0;
-    if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) != head->templates_check) return LM_OK; /* verify tells */
+    for (size_t s = 0; s < segment->shapes.count; s++)
+        segment->views[s].template_id = 0;
+    if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) !=
+        head->templates_check)
+        return LM_OK;                                             /* verify tells */
     if (!head->templates_raw || !meta->mined_count) return LM_OK; /* salvaged: no templates */
     uint8_t *raw = lm_arena_alloc(&segment->arena, (size_t)head->templates_raw, 1);
     if (!raw) return lm_mem_err();
-    lm_err err = lm_bytes_decode(segment->mem, segment->templates_bytes, raw, (size_t)head->templates_raw);
+    lm_err err =
+        lm_bytes_decode(segment->mem, segment->templates_bytes, raw, (size_t)head->templates_raw);
     if (err) return err;
     lm_reader r = lm_reader_of(raw, (size_t)head->templates_raw);
     uint64_t next = 0;
     for (size_t s = 0; s < segment->shapes.count; s++) {
         uint64_t id = next + (uint64_t)lm_unzigzag(lm_reader_varint(&r));
-        if (r.failed || id >= meta->mined_count) return corrupt(segment, "its template ids are damaged");
+        if (r.failed || id >= meta->mined_count)
+            return corrupt(segment, "its template ids are damaged");
         if (id >= next) next = id + 1;
         segment->views[s].template_id = meta->templates[meta->mined[id]].forward;
     }
     return LM_OK;
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- shapes
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 /** Pieces of all shapes, out of the skeletons. */
 static lm_err make_pieces(lm_segment *segment)
 {
     size_t n = segment->shapes.count;
     size_t piece_max = segment->shapes.var_count * 2 + n;
-    lm_piece *pieces = lm_arena_alloc(&segment->arena, piece_max * sizeof *pieces, _Alignof(lm_piece));
-    segment->views = lm_arena_alloc(&segment->arena, n * sizeof *segment->views, _Alignof(lm_shape));
+    lm_piece *pieces =
+        lm_arena_alloc(&segment->arena, piece_max * sizeof *pieces, _Alignof(lm_piece));
+    segment->views =
+        lm_arena_alloc(&segment->arena, n * sizeof *segment->views, _Alignof(lm_shape));
     if (!pieces || !segment->views) return lm_mem_err();
     for (size_t s = 0; s < n; s++) {
         const lm_shape_entry *entry = &segment->shapes.items[s];
@@ -207,10 +235,13 @@ static lm_err read_shapes(lm_segment *segment)
         at += len + 1;
     }
     const lm_column *ids = lm_columns_info(segment->columns, LM_SEG_SHAPE_IDS);
-    if (ids->type != LM_COLUMN_ID || ids->count != segment->head.rows || ids->alphabet > segment->shapes.count) {
+    if (ids->type != LM_COLUMN_ID || ids->count != segment->head.rows ||
+        ids->alphabet > segment->shapes.count) {
         return corrupt(segment, "its shapes and rows do not fit");
     }
-    segment->roles = lm_arena_alloc(&segment->arena, segment->shapes.role_count * sizeof *segment->roles, _Alignof(lm_role_view));
+    segment->roles =
+        lm_arena_alloc(&segment->arena, segment->shapes.role_count * sizeof *segment->roles,
+                       _Alignof(lm_role_view));
     if (!segment->roles) return lm_mem_err();
     memset(segment->roles, 0, segment->shapes.role_count * sizeof *segment->roles);
     return make_pieces(segment);
@@ -218,13 +249,16 @@ static lm_err read_shapes(lm_segment *segment)
 
 static lm_err open_columns(lm_segment *segment)
 {
-    if ((uint32_t)lm_hash64(segment->directory_bytes.ptr, segment->directory_bytes.len) != segment->head.directory_check) {
+    if ((uint32_t)lm_hash64(segment->directory_bytes.ptr, segment->directory_bytes.len) !=
+        segment->head.directory_check) {
         return corrupt(segment, "its directory is damaged");
     }
     uint64_t base = (uint64_t)(segment->blocks_bytes.ptr - segment->archive->map.ptr);
-    lm_err err = lm_columns_open(segment->mem, segment->directory_bytes, segment->blocks_bytes, base, &segment->columns);
+    lm_err err = lm_columns_open(segment->mem, segment->directory_bytes, segment->blocks_bytes,
+                                 base, &segment->columns);
     if (err) return lm_fail_in(err, "'%s': segment %zu: ", segment->archive->path, segment->index);
-    if (lm_columns_count(segment->columns) < LM_SEG_FIXED_COUNT) return corrupt(segment, "columns are missing");
+    if (lm_columns_count(segment->columns) < LM_SEG_FIXED_COUNT)
+        return corrupt(segment, "columns are missing");
     err = read_shapes(segment);
     if (!err) err = read_formats(segment);
     if (!err) err = read_stamps(segment);
@@ -311,7 +345,9 @@ lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column)
     return segment->roles[column].stored.stamp;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- rows
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
 {
@@ -319,12 +355,14 @@ lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
         lm_column ids;
         lm_err err = decode_column(segment, LM_SEG_SHAPE_IDS, &ids);
         if (err) return err;
-        for (uint32_t r = 0; r < ids.count; r++) segment->views[ids.ids[r]].rows++;
+        for (uint32_t r = 0; r < ids.count; r++)
+            segment->views[ids.ids[r]].rows++;
         uint64_t pool_line = 0;
         for (size_t s = 0; s < segment->shapes.count; s++) {
             const lm_shape_entry *entry = &segment->shapes.items[s];
             for (uint32_t v = 0; v < entry->var_count; v++) {
-                segment->roles[segment->shapes.var_roles[entry->first_var + v]].count += segment->views[s].rows;
+                segment->roles[segment->shapes.var_roles[entry->first_var + v]].count +=
+                    segment->views[s].rows;
             }
         }
         for (size_t i = 0; i < segment->shapes.role_count; i++) {
@@ -341,7 +379,9 @@ lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
     return LM_OK;
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /** Split text whose lines end with '\n'. */
 static lm_err split_lines(lm_segment *segment, lm_str text, lm_str **out, uint32_t *out_count)
@@ -375,7 +415,8 @@ lm_err lm_segment_pool_load(lm_segment *segment)
 
 static lm_err decode_typed(lm_segment *segment, size_t column, lm_column_type type, lm_column *out)
 {
-    if (lm_columns_info(segment->columns, column)->type != type) return corrupt(segment, "a column is not of the type it should be");
+    if (lm_columns_info(segment->columns, column)->type != type)
+        return corrupt(segment, "a column is not of the type it should be");
     return decode_column(segment, column, out);
 }
 
@@ -410,12 +451,14 @@ static lm_err decode_uniform(lm_segment *segment, const lm_role_view *role, lm_v
         if (err || values->uniform == LM_VC_STR_UNIQUE) return err;
         err = decode_typed(segment, column + 1, LM_COLUMN_ID, &decoded);
         if (err) return err;
-        if (decoded.alphabet > values->text_count) return corrupt(segment, "a dictionary is too short");
+        if (decoded.alphabet > values->text_count)
+            return corrupt(segment, "a dictionary is too short");
         values->index = decoded.ids;
     } else if (key >= LM_KEY_WIDE) {
         err = decode_typed(segment, column, LM_COLUMN_WIDE, &decoded);
         if (err) return err;
-        if (decoded.width != lm_vclass_width(values->uniform)) return corrupt(segment, "a column is not of the type it should be");
+        if (decoded.width != lm_vclass_width(values->uniform))
+            return corrupt(segment, "a column is not of the type it should be");
         values->wide = decoded.bytes;
     } else {
         err = decode_typed(segment, column, LM_COLUMN_INT, &decoded);
@@ -443,13 +486,15 @@ static const int64_t POW10[LM_SCALE_MAX + 1] = {1,
                                                 100000000000000,
                                                 1000000000000000};
 
-/** Columns of a mixed role, one a key, woven into one array of numbers by the class of each value. */
+/** Columns of a mixed role, one a key, woven into one array of numbers by the class of each value.
+ */
 static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm_values *values)
 {
     lm_column class_ids;
     lm_err err = decode_typed(segment, format->first_column, LM_COLUMN_ID, &class_ids);
     if (err) return err;
-    if (class_ids.alphabet > format->class_count) return corrupt(segment, "a column's classes are damaged");
+    if (class_ids.alphabet > format->class_count)
+        return corrupt(segment, "a column's classes are damaged");
     uint32_t n = class_ids.count;
     uint32_t *classes = lm_arena_alloc(&segment->arena, n * sizeof *classes, _Alignof(uint32_t));
     int64_t *numbers = lm_arena_alloc(&segment->arena, n * sizeof *numbers, _Alignof(int64_t));
@@ -458,15 +503,21 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
     for (uint32_t c = 0; c < format->class_count; c++) {
         uint32_t key = lm_vclass_key(format->classes[c]);
         bool is_done = false;
-        for (uint32_t b = 0; b < c; b++) is_done = is_done || lm_vclass_key(format->classes[b]) == key;
+        for (uint32_t b = 0; b < c; b++)
+            is_done = is_done || lm_vclass_key(format->classes[b]) == key;
         if (is_done) continue;
         lm_column decoded;
         if (key == LM_KEY_STR) err = decode_texts(segment, column++, values);
         if (err) return err;
         uint32_t width = lm_vclass_width(format->classes[c]);
-        err = decode_typed(segment, column++, key == LM_KEY_STR ? LM_COLUMN_ID : width ? LM_COLUMN_WIDE : LM_COLUMN_INT, &decoded);
+        err = decode_typed(segment, column++,
+                           key == LM_KEY_STR ? LM_COLUMN_ID
+                           : width           ? LM_COLUMN_WIDE
+                                             : LM_COLUMN_INT,
+                           &decoded);
         if (err) return err;
-        if ((width && decoded.width != width) || (key == LM_KEY_STR && decoded.alphabet > values->text_count)) {
+        if ((width && decoded.width != width) ||
+            (key == LM_KEY_STR && decoded.alphabet > values->text_count)) {
             return corrupt(segment, "a column is not of the type it should be");
         }
         uint32_t at = 0;
@@ -475,10 +526,13 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
             if (lm_vclass_key(vclass) != key) continue;
             if (at >= decoded.count) return corrupt(segment, "a column is too short");
             classes[i] = vclass;
-            int64_t v = key == LM_KEY_STR ? (int64_t)decoded.ids[at] : width ? (int64_t)(uintptr_t)(decoded.bytes + (size_t)at * width) : decoded.ints[at];
+            int64_t v = key == LM_KEY_STR ? (int64_t)decoded.ids[at]
+                        : width           ? (int64_t)(uintptr_t)(decoded.bytes + (size_t)at * width)
+                                          : decoded.ints[at];
             if (key == LM_KEY_DEC && format->scale) {
                 int scale = (int)vclass - LM_VC_DEC;
-                if (scale > format->scale || scale < 0) return corrupt(segment, "a column's scale is damaged");
+                if (scale > format->scale || scale < 0)
+                    return corrupt(segment, "a column's scale is damaged");
                 v /= POW10[format->scale - scale];
             }
             numbers[i] = v;
@@ -497,7 +551,8 @@ static lm_err decode_pooled(lm_segment *segment, const lm_role_view *role, lm_va
     lm_err err = lm_segment_rows_load(segment, &rows);
     if (!err) err = lm_segment_pool_load(segment);
     if (err) return err;
-    if (role->pool_first > segment->pool_line_count || role->count > segment->pool_line_count - role->pool_first) {
+    if (role->pool_first > segment->pool_line_count ||
+        role->count > segment->pool_line_count - role->pool_first) {
         return corrupt(segment, "its pool of rare values is too short");
     }
     values->uniform = LM_VC_STR_UNIQUE;
@@ -533,17 +588,20 @@ lm_str lm_values_text(const lm_values *values, uint32_t i, uint8_t *dst)
 {
     LM_DEBUG_ASSERT(i < values->count);
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
-    if (vclass == LM_VC_STR) return values->texts[values->index ? values->index[i] : (uint32_t)values->numbers[i]];
+    if (vclass == LM_VC_STR)
+        return values->texts[values->index ? values->index[i] : (uint32_t)values->numbers[i]];
     if (vclass == LM_VC_STR_UNIQUE) return values->texts[i];
     int64_t number = values->numbers ? values->numbers[i] : 0;
     const uint8_t *wide = NULL;
     if (lm_vclass_width(vclass)) { /* in a mixed column the number is where the bytes are */
-        wide = values->classes ? (const uint8_t *)(uintptr_t)number : values->wide + (size_t)i * lm_vclass_width(vclass);
+        wide = values->classes ? (const uint8_t *)(uintptr_t)number
+                               : values->wide + (size_t)i * lm_vclass_width(vclass);
     }
     return (lm_str){dst, lm_value_print(vclass, number, wide, dst)};
 }
 
-bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts, uint32_t *out_text_count, const uint32_t **out_index)
+bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts,
+                          uint32_t *out_text_count, const uint32_t **out_index)
 {
     if (values->classes || values->uniform != LM_VC_STR) return false;
     *out_texts = values->texts;
@@ -559,11 +617,14 @@ bool lm_values_ints(const lm_values *values, const int64_t **out)
     return true;
 }
 
-/* ---- ruling a column out ------------------------------------------------------------------------------------------------------------- */
+/* ---- ruling a column out
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t column, lm_str needle)
 {
-    lm_segment *segment = (lm_segment *)(uintptr_t)const_segment; /* decodes the filters once; a segment has one thread */
+    lm_segment *segment = (lm_segment *)(uintptr_t)
+        const_segment; /* decodes the filters once; a segment has one thread */
     LM_ASSERT(column < segment->shapes.role_count);
     const lm_role_view *role = &segment->roles[column];
     const lm_value_stamp *stamp = &role->stored.stamp;
@@ -588,11 +649,13 @@ bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t colum
     return true;
 }
 
-bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts, uint32_t *out_count)
+bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts,
+                             uint32_t *out_count)
 {
     LM_ASSERT(column < segment->shapes.role_count);
     lm_role_view *role = &segment->roles[column];
-    if (role->format.class_count != 1 || lm_vclass_key(role->format.classes[0]) != LM_KEY_STR) return false;
+    if (role->format.class_count != 1 || lm_vclass_key(role->format.classes[0]) != LM_KEY_STR)
+        return false;
     if (!role->texts) {
         lm_values values = {0};
         if (decode_texts(segment, role->format.first_column, &values) != LM_OK) return false;

@@ -25,32 +25,44 @@ struct lm_values {
     const uint32_t *index;   /* uniform text: place in texts of each value */
     const lm_str *texts;
     uint32_t text_count;
-    const uint8_t *wide;     /* uniform wide class: bytes of all values */
+    const uint8_t *wide; /* uniform wide class: bytes of all values */
 };
 
-/** Prints times of one layout. Times of one second differ in their fraction only: the text is kept and patched. */
+/** Prints times of one layout. Times of one second differ in their fraction only: the text is kept
+ * and patched. */
 typedef struct lm_time_printer {
     uint16_t layout;
     bool can_patch;
-    uint8_t digits, fraction_at;   /* of the fraction */
-    size_t len;                    /* 0: nothing kept */
-    int64_t second, per_second;    /* ticks a second */
+    uint8_t digits, fraction_at; /* of the fraction */
+    size_t len;                  /* 0: nothing kept */
+    int64_t second, per_second;  /* ticks a second */
     uint8_t text[LM_VALUE_TEXT_MAX];
 } lm_time_printer;
+
 void lm_time_printer_init(lm_time_printer *printer, uint16_t layout);
 /** at has LM_VALUE_TEXT_MAX bytes; returns the end of the text. */
 uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *at);
 
 /** A shape as the renderer runs it. */
-typedef enum lm_render_kind { LM_PUT_TEXT, LM_PUT_INDEX, LM_PUT_UNIQUE, LM_PUT_INT, LM_PUT_TIME, LM_PUT_NUMBER, LM_PUT_OTHER } lm_render_kind;
+typedef enum lm_render_kind {
+    LM_PUT_TEXT,
+    LM_PUT_INDEX,
+    LM_PUT_UNIQUE,
+    LM_PUT_INT,
+    LM_PUT_TIME,
+    LM_PUT_NUMBER,
+    LM_PUT_OTHER
+} lm_render_kind;
+
 typedef struct lm_render_op {
     lm_render_kind kind;
-    uint32_t len;                  /* TEXT */
-    const uint8_t *text;           /* TEXT: 16 bytes can be read whatever len is */
-    const lm_values *values;       /* the others */
+    uint32_t len;            /* TEXT */
+    const uint8_t *text;     /* TEXT: 16 bytes can be read whatever len is */
+    const lm_values *values; /* the others */
     uint32_t *cursor;
-    lm_time_printer *time;         /* TIME */
+    lm_time_printer *time; /* TIME */
 } lm_render_op;
+
 typedef struct lm_render_program {
     const lm_render_op *ops;
     uint32_t count;
@@ -59,14 +71,14 @@ typedef struct lm_render_program {
 typedef struct lm_role_view {
     lm_role_format format;
     lm_stored_stamp stored;
-    lm_values *values;      /* NULL until decoded */
-    lm_err failed;          /* decoding was tried and failed */
-    uint32_t count;         /* values; known after rows are loaded */
-    size_t text_max;        /* longest text of a value; 0 not yet known */
+    lm_values *values;             /* NULL until decoded */
+    lm_err failed;                 /* decoding was tried and failed */
+    uint32_t count;                /* values; known after rows are loaded */
+    size_t text_max;               /* longest text of a value; 0 not yet known */
     lm_time_printer *time_printer; /* NULL until needed */
-    lm_str *texts;          /* of a uniform column of strings; NULL until decoded */
+    lm_str *texts;                 /* of a uniform column of strings; NULL until decoded */
     uint32_t text_count;
-    uint32_t pool_first;    /* pool role: first line of the pool; known after rows are loaded */
+    uint32_t pool_first; /* pool role: first line of the pool; known after rows are loaded */
 } lm_role_view;
 
 struct lm_segment {
@@ -79,16 +91,16 @@ struct lm_segment {
     lm_segment_head head;
     lm_str templates_bytes, directory_bytes, blocks_bytes;
     /* raw segments */
-    const uint8_t *raw_text;   /* NULL until decoded */
-    size_t *raw_ends;          /* behind each row's '\n' */
-    uint64_t *raw_lost;        /* bit a row: in a damaged block; NULL: none is */
-    uint64_t raw_damage;       /* offset of the first damaged block */
+    const uint8_t *raw_text; /* NULL until decoded */
+    size_t *raw_ends;        /* behind each row's '\n' */
+    uint64_t *raw_lost;      /* bit a row: in a damaged block; NULL: none is */
+    uint64_t raw_damage;     /* offset of the first damaged block */
     /* segments of columns */
     lm_columns *columns;
-    lm_shapes shapes;          /* roles of variables; skeletons stay in the arena */
+    lm_shapes shapes; /* roles of variables; skeletons stay in the arena */
     lm_shape *views;
     lm_role_view *roles;
-    lm_column pool;            /* decoded when needed */
+    lm_column pool; /* decoded when needed */
     bool has_pool;
     lm_str *pool_lines;
     uint32_t pool_line_count;
@@ -100,27 +112,30 @@ struct lm_segment {
     uint64_t *continuations;
     bool has_continuations;
     bool *shape_continues;
-    size_t exceptions_at;      /* in marks */
+    size_t exceptions_at; /* in marks */
     /* rendering goes forward: one cursor a role */
     uint32_t *cursors;
     uint32_t next_row;
     lm_render_program *programs; /* by shape, those that are ready */
-    uint8_t *shape_states;     /* 0 not yet looked at, 1 its columns are decoded, 2 one of them is damaged */
-    size_t *shape_bounds;      /* upper bound of a row's text */
+    uint8_t *
+        shape_states; /* 0 not yet looked at, 1 its columns are decoded, 2 one of them is damaged */
+    size_t *shape_bounds; /* upper bound of a row's text */
 };
 
 #define LM_ARCHIVE_OBJECT 0x61726368u
 #define LM_SEGMENT_OBJECT 0x7365676Du
 
-/** Like lm_segment_text, but rows that need damaged columns are left out and counted (lost not NULL), and out_ends has
- *  SIZE_MAX for them. */
-LM_USE lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost);
+/** Like lm_segment_text, but rows that need damaged columns are left out and counted (lost not
+ * NULL), and out_ends has SIZE_MAX for them. */
+LM_USE lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
+                                size_t *out_ends, uint32_t *lost);
 /** Text of all rows of a raw segment, decoded once; rows of damaged blocks are marked. */
 LM_USE lm_err lm_segment_raw_load(lm_segment *segment);
 /** LM_E_CORRUPT if a block is damaged. */
 LM_USE lm_err lm_segment_raw_check(lm_segment *segment);
 /** As lm_segment_render. */
-LM_USE lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out, size_t *out_ends, uint32_t *lost);
+LM_USE lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
+                                    size_t *out_ends, uint32_t *lost);
 /** Pool as lines, decoded once. */
 LM_USE lm_err lm_segment_pool_load(lm_segment *segment);
 

@@ -1,4 +1,5 @@
-/** Files read from front to back: logs, pipes, standard input. Immutable files are mapped instead (base_io.c). */
+/** Files read from front to back: logs, pipes, standard input. Immutable files are mapped instead
+ * (base_io.c). */
 #include "base/base_io.h"
 
 #include <errno.h>

@@ -29,7 +29,8 @@ LM_USE lm_err lm_outfile_commit(lm_outfile *file);
 /** Without commit: removes the temporary file. NULL is fine. Call also after commit. */
 void lm_outfile_free(lm_outfile *file);
 
-/** A file or standard input being read from front to back with read(2), so it may grow meanwhile. */
+/** A file or standard input being read from front to back with read(2), so it may grow meanwhile.
+ */
 typedef struct lm_infile lm_infile;
 /** path "-" is standard input. LM_E_NOTFOUND, LM_E_IO (a folder, no right to read). */
 LM_USE lm_err lm_infile_open(lm_mem *mem, const char *path, lm_infile **out);

@@ -1,8 +1,9 @@
 #include "codec/codec_priv.h"
 
-/* Encoding a segment's columns: plan blocks (one for each large column, frames for the small ones), encode the blocks on
- * the pool, then put them one behind the other and write the directory. The plan depends on the columns only, so the bytes
- * do not depend on threads. docs/format/columns.md has the bytes. */
+/* Encoding a segment's columns: plan blocks (one for each large column, frames for the small ones),
+ * encode the blocks on the pool, then put them one behind the other and write the directory. The
+ * plan depends on the columns only, so the bytes do not depend on threads. docs/format/columns.md
+ * has the bytes. */
 
 /** A block to be written: one large column, or the members of a frame. */
 typedef struct plan_block {
@@ -12,7 +13,7 @@ typedef struct plan_block {
     int zstd_level;      /* for bytes */
     codec_source source; /* kind 0 only */
     size_t column;       /* index of the first member */
-    uint8_t kind; /* 0: a large column; else 1 + frame kind */
+    uint8_t kind;        /* 0: a large column; else 1 + frame kind */
     lm_buf bytes;
     uint32_t check;
 } plan_block;
@@ -43,15 +44,18 @@ static lm_err plan_add_block(plan *p, uint8_t kind, size_t *out)
 static bool is_mostly_digits(const uint8_t *s, size_t len)
 {
     size_t digits = 0;
-    for (size_t i = 0; i < len; i++) digits += s[i] <= '9'; /* and what stands between numbers */
+    for (size_t i = 0; i < len; i++)
+        digits += s[i] <= '9'; /* and what stands between numbers */
     return digits > len - len / 4;
 }
 
-/** Texts share a frame, for the names that come back in many of them. Kept apart are texts in which nothing repeats, for
- *  their own model, and raw values that are numbers. Judged from a piece of the text. */
+/** Texts share a frame, for the names that come back in many of them. Kept apart are texts in which
+ * nothing repeats, for their own model, and raw values that are numbers. Judged from a piece of the
+ * text. */
 static lm_err text_is_apart(codec_enc *enc, const lm_column *c, bool *out)
 {
     enum { PIECE = 8192, ENOUGH = 2048 };
+
     *out = false;
     if (c->type != LM_COLUMN_BYTES || c->count < ENOUGH) return LM_OK;
     size_t len = c->count < PIECE ? c->count : PIECE;
@@ -70,12 +74,14 @@ static lm_err text_is_apart(codec_enc *enc, const lm_column *c, bool *out)
 static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_enc *enc)
 {
     size_t open[CODEC_FRAME_KINDS];
-    for (size_t k = 0; k < CODEC_FRAME_KINDS; k++) open[k] = SIZE_MAX;
+    for (size_t k = 0; k < CODEC_FRAME_KINDS; k++)
+        open[k] = SIZE_MAX;
     for (size_t i = 0; i < count; i++) {
         const lm_column *c = &columns[i];
         size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
         bool small = codec_column_is_small(c), is_apart = false;
-        lm_err apart_err = small && p->level != LM_LEVEL_FAST ? text_is_apart(enc, c, &is_apart) : LM_OK;
+        lm_err apart_err =
+            small && p->level != LM_LEVEL_FAST ? text_is_apart(enc, c, &is_apart) : LM_OK;
         if (apart_err) return apart_err;
         unsigned kind = small ? 1 + codec_frame_kind(c, is_apart) : 0;
         if (small) at = open[kind];
@@ -96,8 +102,9 @@ static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_
     return LM_OK;
 }
 
-/* What a byte costs at a zstd level, in ns, about; and what all bytes of text may cost for each plain byte of the segment
- * (log text is about twice that long, so this is half of what a default pack may spend on a byte of it), and what is granted to the smallest segment. */
+/* What a byte costs at a zstd level, in ns, about; and what all bytes of text may cost for each
+ * plain byte of the segment (log text is about twice that long, so this is half of what a default
+ * pack may spend on a byte of it), and what is granted to the smallest segment. */
 enum { NS_LEVEL_9 = 18, NS_LEVEL_12 = 45, NS_LEVEL_15 = 140, NS_BUDGET = 22, NS_ALWAYS = 8000000 };
 
 /** Short texts come first in the spending of time: a byte saved there costs least. */
@@ -113,10 +120,12 @@ static void plan_levels(plan *p)
     }
     if (p->level != LM_LEVEL_DEFAULT) return;
     uint64_t budget = NS_ALWAYS + (uint64_t)plain * NS_BUDGET, spent = (uint64_t)text * NS_LEVEL_9;
-    for (size_t limit = 4096; limit < SIZE_MAX / 2 && spent < budget; limit *= 2) { /* by size, small ones first */
+    for (size_t limit = 4096; limit < SIZE_MAX / 2 && spent < budget;
+         limit *= 2) { /* by size, small ones first */
         for (size_t i = 0; i < p->count; i++) {
             plan_block *b = &p->blocks[i];
-            bool in_turn = b->members[0]->type == LM_COLUMN_BYTES && b->plain_bytes < limit && b->zstd_level == 9;
+            bool in_turn = b->members[0]->type == LM_COLUMN_BYTES && b->plain_bytes < limit &&
+                           b->zstd_level == 9;
             if (!in_turn) continue;
             uint64_t dear = spent + (uint64_t)b->plain_bytes * (NS_LEVEL_15 - NS_LEVEL_9);
             uint64_t fair = spent + (uint64_t)b->plain_bytes * (NS_LEVEL_12 - NS_LEVEL_9);
@@ -126,13 +135,14 @@ static void plan_levels(plan *p)
     }
 }
 
-/** Find sources within the group that ends with group_ends[index]. One task a group: later columns need to know which of the
- *  earlier ones are derived. */
+/** Find sources within the group that ends with group_ends[index]. One task a group: later columns
+ * need to know which of the earlier ones are derived. */
 static lm_err choose_sources(void *ctx, size_t index)
 {
     plan *p = ctx;
     size_t count = 0;
-    for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1]) count++;
+    for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1])
+        count++;
     uint32_t *members = lm_mem_calloc(p->mem, count, sizeof *members);
     if (!members) return lm_mem_err();
     codec_enc enc;
@@ -140,7 +150,8 @@ static lm_err choose_sources(void *ctx, size_t index)
     uint8_t *depths = lm_mem_calloc(p->mem, count, 1);
     lm_err err = depths ? LM_OK : lm_mem_err();
     size_t place = count;
-    for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1]) members[--place] = i - 1;
+    for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1])
+        members[--place] = i - 1;
     for (place = 1; place < count && !err; place++) {
         plan_block *b = &p->blocks[p->block_of[members[place]]];
         if (b->kind) continue; /* in a frame */
@@ -159,16 +170,19 @@ static lm_err choose_sources(void *ctx, size_t index)
 static lm_err plan_groups(plan *p)
 {
     uint8_t *is_end = lm_mem_calloc(p->mem, p->column_count, 1);
-    lm_err err = is_end ? codec_groups_make(p->mem, p->columns, p->column_count, &p->groups) : lm_mem_err();
+    lm_err err =
+        is_end ? codec_groups_make(p->mem, p->columns, p->column_count, &p->groups) : lm_mem_err();
     for (size_t i = 0; i < p->column_count && !err; i++) {
         if (!p->groups.before[i]) continue;
         is_end[i] = 1;
         is_end[p->groups.before[i] - 1] = 0;
-        LM_ASSERT(p->columns[i].count == p->columns[p->groups.before[i] - 1].count); /* what a group is */
+        LM_ASSERT(p->columns[i].count ==
+                  p->columns[p->groups.before[i] - 1].count); /* what a group is */
     }
     for (size_t i = 0; i < p->column_count && !err; i++) {
         if (!is_end[i]) continue;
-        err = lm_vec_grow(p->mem, &p->group_ends, &p->group_cap, p->group_count + 1, sizeof *p->group_ends);
+        err = lm_vec_grow(p->mem, &p->group_ends, &p->group_cap, p->group_count + 1,
+                          sizeof *p->group_ends);
         if (!err) p->group_ends[p->group_count++] = (uint32_t)i;
     }
     lm_mem_release(p->mem, is_end, p->column_count);
@@ -201,8 +215,10 @@ const char *codec_encoding_name(const lm_column *column, lm_str bytes)
 static lm_err put_column(codec_enc *enc, const lm_column *c, lm_buf *out)
 {
     switch (c->type) {
-    case LM_COLUMN_INT: return codec_ints_put(enc, c->ints, c->count, 0, out);
-    case LM_COLUMN_ID: return codec_ids_put(enc, c->ids, c->count, c->alphabet, 0, out);
+    case LM_COLUMN_INT:
+        return codec_ints_put(enc, c->ints, c->count, 0, out);
+    case LM_COLUMN_ID:
+        return codec_ids_put(enc, c->ids, c->count, c->alphabet, 0, out);
     case LM_COLUMN_WIDE:
     case LM_COLUMN_BYTES:
         return codec_stream_put(enc, c->bytes, codec_column_plain_bytes(c), out);
@@ -219,23 +235,30 @@ static lm_err encode_block(void *ctx, size_t index)
     enc.zstd_level = b->zstd_level;
     if (b->members[0]->role == LM_ROLE_SHAPES) enc.values_a_byte = CODEC_LITE_SHAPES_A_BYTE;
     lm_err err;
-    if (b->kind) err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
-    else if (!b->source.is_set) err = put_column(&enc, b->members[0], &b->bytes);
-    else err = codec_derive_put(&enc, b->members[0], &p->columns[b->source.column], b->source.kind, b->column - b->source.column, &b->bytes);
+    if (b->kind)
+        err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
+    else if (!b->source.is_set)
+        err = put_column(&enc, b->members[0], &b->bytes);
+    else
+        err = codec_derive_put(&enc, b->members[0], &p->columns[b->source.column], b->source.kind,
+                               b->column - b->source.column, &b->bytes);
     b->check = (uint32_t)lm_hash64(b->bytes.ptr ? b->bytes.ptr : (const uint8_t *)"", b->bytes.len);
     codec_enc_fini(&enc);
     return err;
 }
 
-/** Directory: see docs/format/columns.md. Fields of one kind lie together, which is what makes them compress. */
+/** Directory: see docs/format/columns.md. Fields of one kind lie together, which is what makes them
+ * compress. */
 static lm_err put_directory(const plan *p, const lm_column *columns, size_t count, lm_buf *out)
 {
     lm_buf plain;
     lm_buf_init(&plain, p->mem);
     lm_err err = lm_buf_varint(&plain, count);
     if (!err) err = lm_buf_varint(&plain, p->count);
-    for (size_t i = 0; i < p->count && !err; i++) err = lm_buf_u8(&plain, p->blocks[i].kind);
-    for (size_t i = 0; i < p->count && !err; i++) err = lm_buf_varint(&plain, p->blocks[i].bytes.len);
+    for (size_t i = 0; i < p->count && !err; i++)
+        err = lm_buf_u8(&plain, p->blocks[i].kind);
+    for (size_t i = 0; i < p->count && !err; i++)
+        err = lm_buf_varint(&plain, p->blocks[i].bytes.len);
     for (size_t i = 0; i < p->count && !err; i++) {
         if (p->blocks[i].kind) err = lm_buf_varint(&plain, p->blocks[i].count);
     }
@@ -243,7 +266,8 @@ static lm_err put_directory(const plan *p, const lm_column *columns, size_t coun
         uint8_t kind = p->blocks[p->block_of[i]].kind;
         bool is_apart = kind && kind != 1 + codec_frame_kind(&columns[i], false);
         unsigned type = is_apart ? (unsigned)CODEC_TYPE_APART : (unsigned)columns[i].type;
-        err = lm_buf_u8(&plain, (uint8_t)(type | (unsigned)columns[i].role << 3 | (kind ? 128u : 0u)));
+        err = lm_buf_u8(&plain,
+                        (uint8_t)(type | (unsigned)columns[i].role << 3 | (kind ? 128u : 0u)));
     }
     uint32_t group = 0;
     for (size_t i = 0; i < count && !err; i++) {
@@ -251,15 +275,19 @@ static lm_err put_directory(const plan *p, const lm_column *columns, size_t coun
         group = columns[i].group;
     }
     for (size_t i = 0; i < count && !err; i++) {
-        if (!p->groups.before[i]) err = lm_buf_varint(&plain, columns[i].count); /* else it is that one's */
+        if (!p->groups.before[i])
+            err = lm_buf_varint(&plain, columns[i].count); /* else it is that one's */
     }
     for (size_t i = 0; i < count && !err; i++) {
         if (columns[i].type == LM_COLUMN_ID) err = lm_buf_varint(&plain, columns[i].alphabet);
         if (columns[i].type == LM_COLUMN_WIDE) err = lm_buf_varint(&plain, columns[i].width);
     }
-    for (size_t i = 0; i < p->count && !err; i++) err = lm_buf_le32(&plain, p->blocks[i].check);
+    for (size_t i = 0; i < p->count && !err; i++)
+        err = lm_buf_le32(&plain, p->blocks[i].check);
     if (!err) err = lm_buf_varint(out, plain.len);
-    if (!err) err = lm_bytes_encode(p->mem, (lm_str){plain.ptr, plain.len}, p->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : p->level, out);
+    if (!err)
+        err = lm_bytes_encode(p->mem, (lm_str){plain.ptr, plain.len},
+                              p->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : p->level, out);
     lm_buf_fini(&plain);
     return err;
 }
@@ -267,13 +295,15 @@ static lm_err put_directory(const plan *p, const lm_column *columns, size_t coun
 static lm_err check_columns(const lm_column *columns, size_t count)
 {
     if (count > LM_COLUMN_COUNT_MAX) {
-        return lm_fail(LM_E_LIMIT, "%zu columns are over the limit of %d", count, LM_COLUMN_COUNT_MAX);
+        return lm_fail(LM_E_LIMIT, "%zu columns are over the limit of %d", count,
+                       LM_COLUMN_COUNT_MAX);
     }
     for (size_t i = 0; i < count; i++) {
         const lm_column *c = &columns[i];
         LM_ASSERT(c->type >= LM_COLUMN_INT && c->type <= LM_COLUMN_BYTES && (unsigned)c->role < 16);
         LM_ASSERT(c->type != LM_COLUMN_WIDE || (c->width >= 1 && c->width <= 64));
-        if (c->count > CODEC_COUNT_MAX) return lm_fail(LM_E_LIMIT, "a column of %u values is over the limit", c->count);
+        if (c->count > CODEC_COUNT_MAX)
+            return lm_fail(LM_E_LIMIT, "a column of %u values is over the limit", c->count);
     }
     return LM_OK;
 }
@@ -285,13 +315,14 @@ static void tell_costs(const plan *p, const lm_column *columns, size_t count, lm
         size_t plain = codec_column_plain_bytes(&columns[i]);
         uint64_t share = b->plain_bytes ? (uint64_t)b->bytes.len * plain / b->plain_bytes : 0;
         const char *name =
-            b->kind ? "small" : codec_encoding_name(&columns[i], (lm_str){b->bytes.ptr, b->bytes.len});
+            b->kind ? "small"
+                    : codec_encoding_name(&columns[i], (lm_str){b->bytes.ptr, b->bytes.len});
         costs[i] = (lm_column_cost){.stored_bytes = share, .plain_bytes = plain, .encoding = name};
     }
 }
 
-lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, size_t count, lm_level level, lm_buf *blocks,
-                         lm_buf *directory, lm_column_cost *costs)
+lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, size_t count,
+                         lm_level level, lm_buf *blocks, lm_buf *directory, lm_column_cost *costs)
 {
     plan p = {.mem = mem, .level = level, .columns = columns, .column_count = count};
     size_t blocks_start = blocks->len, directory_start = directory->len;
@@ -307,7 +338,8 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     if (!err) plan_levels(&p);
     if (!err) err = lm_pool_for(pool, p.count, encode_block, &p);
-    for (size_t i = 0; i < p.count && !err; i++) err = lm_buf_append(blocks, p.blocks[i].bytes.ptr, p.blocks[i].bytes.len);
+    for (size_t i = 0; i < p.count && !err; i++)
+        err = lm_buf_append(blocks, p.blocks[i].bytes.ptr, p.blocks[i].bytes.len);
     if (!err) err = put_directory(&p, columns, count, directory);
     if (!err && costs) tell_costs(&p, columns, count, costs);
     if (err) {

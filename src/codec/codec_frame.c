@@ -1,8 +1,9 @@
-/* A frame: many small columns of one kind, put together value by value so that they share what the entropy stage learns.
+/* A frame: many small columns of one kind, put together value by value so that they share what the
+ * entropy stage learns.
  *
- *   INT, ID      three runs of words: the mode of each column that is not empty; the values of the constant columns; the
- *                values or differences of the others, one column behind the other. Ints are zigzagged.
- *   WIDE, BYTES  one stream: the bytes of the columns, one behind the other.
+ *   INT, ID      three runs of words: the mode of each column that is not empty; the values of the
+ * constant columns; the values or differences of the others, one column behind the other. Ints are
+ * zigzagged. WIDE, BYTES  one stream: the bytes of the columns, one behind the other.
  */
 #include "codec/codec_priv.h"
 
@@ -10,7 +11,8 @@ enum frame_mode { FRAME_CONST = 0, FRAME_VALUES = 1, FRAME_DELTA = 2, FRAME_MODE
 
 bool codec_column_is_small(const lm_column *column)
 {
-    return codec_column_plain_bytes(column) <= (column->type == LM_COLUMN_BYTES ? CODEC_SMALL_TEXT : CODEC_SMALL_VALUES);
+    return codec_column_plain_bytes(column) <=
+           (column->type == LM_COLUMN_BYTES ? CODEC_SMALL_TEXT : CODEC_SMALL_VALUES);
 }
 
 size_t codec_column_plain_bytes(const lm_column *column)
@@ -24,10 +26,13 @@ size_t codec_column_plain_bytes(const lm_column *column)
 unsigned codec_frame_kind(const lm_column *c, bool is_apart)
 {
     switch (c->type) {
-    case LM_COLUMN_INT: return c->role == LM_ROLE_TIME ? 1 : c->role == LM_ROLE_ADDRESS ? 2 : 3;
-    case LM_COLUMN_ID: return c->role == LM_ROLE_CLASS ? 4 : 5;
-    case LM_COLUMN_WIDE: return 6;
-    case LM_COLUMN_BYTES: 
+    case LM_COLUMN_INT:
+        return c->role == LM_ROLE_TIME ? 1 : c->role == LM_ROLE_ADDRESS ? 2 : 3;
+    case LM_COLUMN_ID:
+        return c->role == LM_ROLE_CLASS ? 4 : 5;
+    case LM_COLUMN_WIDE:
+        return 6;
+    case LM_COLUMN_BYTES:
         if (c->role == LM_ROLE_NONE) return 8;
         return !is_apart ? 7 : c->role == LM_ROLE_RAW ? 10 : 9;
     }
@@ -60,13 +65,16 @@ static enum frame_mode choose_frame_mode(const lm_column *c)
         plain += 1 + bits_of(word_of(c, i));
         if (c->type == LM_COLUMN_INT) delta += 1 + bits_of(delta_of(c, i));
     }
-    return same ? FRAME_CONST : c->type == LM_COLUMN_INT && delta < plain ? FRAME_DELTA : FRAME_VALUES;
+    return same                                        ? FRAME_CONST
+           : c->type == LM_COLUMN_INT && delta < plain ? FRAME_DELTA
+                                                       : FRAME_VALUES;
 }
 
 static size_t frame_values(const lm_column *const *columns, size_t count)
 {
     size_t values = 0;
-    for (size_t i = 0; i < count; i++) values += columns[i]->count;
+    for (size_t i = 0; i < count; i++)
+        values += columns[i]->count;
     return values;
 }
 
@@ -99,9 +107,14 @@ static lm_err put_values(codec_enc *enc, const lm_column *const *columns, size_t
         if (c->count == 0) continue;
         enum frame_mode mode = choose_frame_mode(c);
         w.modes[w.mode_count++] = mode;
-        if (mode == FRAME_CONST) w.constants[w.constant_count++] = word_of(c, 0);
-        else if (mode == FRAME_VALUES) for (size_t k = 0; k < c->count; k++) w.values[w.value_count++] = word_of(c, k);
-        else for (size_t k = 0; k < c->count; k++) w.values[w.value_count++] = delta_of(c, k);
+        if (mode == FRAME_CONST)
+            w.constants[w.constant_count++] = word_of(c, 0);
+        else if (mode == FRAME_VALUES)
+            for (size_t k = 0; k < c->count; k++)
+                w.values[w.value_count++] = word_of(c, k);
+        else
+            for (size_t k = 0; k < c->count; k++)
+                w.values[w.value_count++] = delta_of(c, k);
     }
     err = codec_words_put(enc, w.modes, w.mode_count, out);
     if (!err) err = codec_words_put(enc, w.constants, w.constant_count, out);
@@ -150,19 +163,23 @@ static lm_err set_values(const lm_column *c, enum frame_mode mode, const uint64_
     return LM_OK;
 }
 
-static lm_err get_values(codec_dec *dec, lm_reader *in, const lm_column *const *columns, size_t count, void **dst)
+static lm_err get_values(codec_dec *dec, lm_reader *in, const lm_column *const *columns,
+                         size_t count, void **dst)
 {
     frame_words w;
     lm_err err = frame_words_init(&w, dec->mem, count, frame_values(columns, count));
     if (err) return err;
-    for (size_t i = 0; i < count; i++) w.mode_count += columns[i]->count > 0;
+    for (size_t i = 0; i < count; i++)
+        w.mode_count += columns[i]->count > 0;
     err = codec_words_get(dec, in, w.modes, w.mode_count);
     for (size_t i = 0, m = 0; i < count && !err; i++) {
         if (columns[i]->count == 0) continue;
         uint64_t mode = w.modes[m++];
         if (mode >= FRAME_MODES) err = codec_damaged("a small column has an unknown encoding");
-        if (mode == FRAME_CONST) w.constant_count++;
-        else w.value_count += columns[i]->count;
+        if (mode == FRAME_CONST)
+            w.constant_count++;
+        else
+            w.value_count += columns[i]->count;
     }
     if (!err) err = codec_words_get(dec, in, w.constants, w.constant_count);
     if (!err) err = codec_words_get(dec, in, w.values, w.value_count);
@@ -171,17 +188,21 @@ static lm_err get_values(codec_dec *dec, lm_reader *in, const lm_column *const *
         if (columns[i]->count == 0) continue;
         enum frame_mode mode = (enum frame_mode)w.modes[m++];
         err = set_values(columns[i], mode, mode == FRAME_CONST ? constant : value, dst[i]);
-        if (mode == FRAME_CONST) constant++;
-        else value += columns[i]->count;
+        if (mode == FRAME_CONST)
+            constant++;
+        else
+            value += columns[i]->count;
     }
     lm_mem_release(dec->mem, w.all, w.words * sizeof *w.all);
     return err;
 }
 
-static lm_err get_bytes(codec_dec *dec, lm_reader *in, const lm_column *const *columns, size_t count, void **dst)
+static lm_err get_bytes(codec_dec *dec, lm_reader *in, const lm_column *const *columns,
+                        size_t count, void **dst)
 {
     size_t len = 0;
-    for (size_t i = 0; i < count; i++) len += codec_column_plain_bytes(columns[i]);
+    for (size_t i = 0; i < count; i++)
+        len += codec_column_plain_bytes(columns[i]);
     uint8_t *plain = lm_mem_alloc(dec->mem, len);
     if (!plain) return lm_mem_err();
     lm_err err = codec_stream_get(dec, in, plain, len);
@@ -194,7 +215,8 @@ static lm_err get_bytes(codec_dec *dec, lm_reader *in, const lm_column *const *c
     return err;
 }
 
-lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns, size_t count, lm_arena *arena, void **out)
+lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns,
+                       size_t count, lm_arena *arena, void **out)
 {
     lm_reader in = lm_reader_of(payload.ptr, payload.len);
     for (size_t i = 0; i < count; i++) {
@@ -203,7 +225,8 @@ lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *c
     }
     if (count == 0) return codec_damaged("a frame is empty");
     bool is_values = columns[0]->type == LM_COLUMN_INT || columns[0]->type == LM_COLUMN_ID;
-    lm_err err = is_values ? get_values(dec, &in, columns, count, out) : get_bytes(dec, &in, columns, count, out);
+    lm_err err = is_values ? get_values(dec, &in, columns, count, out)
+                           : get_bytes(dec, &in, columns, count, out);
     if (!err && lm_reader_left(&in)) err = codec_damaged("a frame has bytes left over");
     return err;
 }

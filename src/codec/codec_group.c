@@ -3,7 +3,8 @@
 lm_err codec_groups_make(lm_mem *mem, const lm_column *columns, size_t count, codec_groups *out)
 {
     size_t numbers = 4 * count + 64;
-    uint32_t *last = lm_mem_calloc(mem, numbers, sizeof *last); /* by group: its last column so far, + 1 */
+    uint32_t *last =
+        lm_mem_calloc(mem, numbers, sizeof *last); /* by group: its last column so far, + 1 */
     if (!last) return lm_mem_err();
     uint32_t *before = lm_mem_calloc(mem, count, sizeof *before);
     lm_err err = before ? LM_OK : lm_mem_err();
@@ -20,6 +21,7 @@ lm_err codec_groups_make(lm_mem *mem, const lm_column *columns, size_t count, co
 
 void codec_groups_fini(codec_groups *groups)
 {
-    if (groups->mem) lm_mem_release(groups->mem, groups->before, groups->count * sizeof *groups->before);
+    if (groups->mem)
+        lm_mem_release(groups->mem, groups->before, groups->count * sizeof *groups->before);
     *groups = (codec_groups){0};
 }

@@ -18,12 +18,14 @@ static bool is_const(const uint32_t *ids, size_t count)
     return true;
 }
 
-static lm_err put_modelled(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned mode, lm_buf *out)
+static lm_err put_modelled(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet,
+                           unsigned mode, lm_buf *out)
 {
     lm_buf data;
     lm_buf_init(&data, enc->mem);
-    lm_err err = mode == MODE_LITE ? codec_lite_put_ids(enc->mem, ids, count, alphabet, &data)
-                                   : codec_model_put(enc->mem, CODEC_MODEL_IDS, ids, count, alphabet, &data);
+    lm_err err = mode == MODE_LITE
+                     ? codec_lite_put_ids(enc->mem, ids, count, alphabet, &data)
+                     : codec_model_put(enc->mem, CODEC_MODEL_IDS, ids, count, alphabet, &data);
     if (!err) err = lm_buf_u8(out, (uint8_t)mode);
     if (!err) err = lm_buf_varint(out, data.len);
     if (!err) err = lm_buf_append(out, data.ptr, data.len);
@@ -32,7 +34,8 @@ static lm_err put_modelled(codec_enc *enc, const uint32_t *ids, size_t count, ui
 }
 
 /** Sequences that come back are sometimes guessed better than mixed. */
-static lm_err put_if_smaller(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *best)
+static lm_err put_if_smaller(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet,
+                             lm_buf *best)
 {
     lm_buf light;
     lm_buf_init(&light, enc->mem);
@@ -63,14 +66,16 @@ static lm_err put_planes(codec_enc *enc, const void *ctx, lm_buf *out)
     if (!plane) return lm_mem_err();
     lm_err err = lm_buf_u8(out, (uint8_t)(MODE_PLANES + planes - 1));
     for (unsigned p = 0; p < planes && !err; p++) {
-        for (size_t i = 0; i < count; i++) plane[i] = (uint8_t)(ids[i] >> (8 * p));
+        for (size_t i = 0; i < count; i++)
+            plane[i] = (uint8_t)(ids[i] >> (8 * p));
         err = codec_stream_put(enc, plane, count, out);
     }
     lm_mem_release(enc->mem, plane, count);
     return err;
 }
 
-lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned depth, lm_buf *out)
+lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet,
+                     unsigned depth, lm_buf *out)
 {
     (void)depth;
     if (count == 0) return LM_OK;
@@ -87,13 +92,16 @@ lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t
     lm_err err = put_modelled(enc, ids, count, alphabet, mode, &modelled);
     if (!err && mode == MODE_MODEL) err = put_if_smaller(enc, ids, count, alphabet, &modelled);
     bool smaller = false;
-    if (!err) err = codec_climb(enc, put_planes, &(run){ids, count, alphabet}, modelled.len + slower, out, &smaller);
+    if (!err)
+        err = codec_climb(enc, put_planes, &(run){ids, count, alphabet}, modelled.len + slower, out,
+                          &smaller);
     if (!err && !smaller) err = lm_buf_append(out, modelled.ptr, modelled.len);
     lm_buf_fini(&modelled);
     return err;
 }
 
-static lm_err get_planes(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, unsigned planes)
+static lm_err get_planes(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
+                         unsigned planes)
 {
     uint8_t *plane = lm_mem_alloc(dec->mem, count);
     if (!plane) return lm_mem_err();
@@ -101,13 +109,15 @@ static lm_err get_planes(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t co
     memset(dst, 0, count * sizeof *dst);
     for (unsigned p = 0; p < planes && !err; p++) {
         err = codec_stream_get(dec, in, plane, count);
-        for (size_t i = 0; i < count && !err; i++) dst[i] |= (uint32_t)plane[i] << (8 * p);
+        for (size_t i = 0; i < count && !err; i++)
+            dst[i] |= (uint32_t)plane[i] << (8 * p);
     }
     lm_mem_release(dec->mem, plane, count);
     return err;
 }
 
-lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, uint32_t alphabet, unsigned depth)
+lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, uint32_t alphabet,
+                     unsigned depth)
 {
     if (count == 0) return LM_OK;
     if (depth >= CODEC_DEPTH_MAX) return codec_damaged("encodings nest too deep");
@@ -116,7 +126,8 @@ lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
     if (mode == MODE_CONST) {
         uint64_t id = lm_reader_varint_max(in, UINT32_MAX);
         if (in->failed) return codec_damaged("a constant is cut short");
-        for (size_t i = 0; i < count; i++) dst[i] = (uint32_t)id;
+        for (size_t i = 0; i < count; i++)
+            dst[i] = (uint32_t)id;
     } else if (mode < MODE_PLANES + 4) {
         lm_err err = get_planes(dec, in, dst, count, mode - MODE_PLANES + 1u);
         if (err) return err;
@@ -124,18 +135,23 @@ lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
         size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
         lm_str data = lm_reader_bytes(in, len);
         if (in->failed) return codec_damaged("a column is cut short");
-        lm_err err = mode == MODE_LITE ? codec_lite_get_ids(dec->mem, data, dst, count, alphabet)
-                                       : codec_model_get(dec->mem, CODEC_MODEL_IDS, data, dst, count, alphabet);
+        lm_err err = mode == MODE_LITE
+                         ? codec_lite_get_ids(dec->mem, data, dst, count, alphabet)
+                         : codec_model_get(dec->mem, CODEC_MODEL_IDS, data, dst, count, alphabet);
         if (err) return err;
     } else {
         return codec_damaged("a column of ids has an unknown encoding");
     }
     uint32_t top = 0;
-    for (size_t i = 0; i < count; i++) top = dst[i] > top ? dst[i] : top;
+    for (size_t i = 0; i < count; i++)
+        top = dst[i] > top ? dst[i] : top;
     return top < alphabet ? LM_OK : codec_damaged("an id is not in its alphabet");
 }
 
 const char *codec_ids_name(uint8_t mode)
 {
-    return mode == MODE_CONST ? "const" : mode == MODE_LITE ? "guess" : mode == MODE_MODEL ? "mixed" : "planes";
+    return mode == MODE_CONST   ? "const"
+           : mode == MODE_LITE  ? "guess"
+           : mode == MODE_MODEL ? "mixed"
+                                : "planes";
 }

@@ -1,16 +1,28 @@
 #include "codec/codec_priv.h"
 
-/* Node of integers: mode (1 byte), parameters, words or children. All arithmetic wraps at 64 bits, so every mode is exact
- * for every input. */
-enum mode { MODE_CONST = 0, MODE_PLAIN = 1, MODE_DELTA = 2, MODE_DELTA2 = 3, MODE_DICT = 4, MODE_RUNS = 5, MODE_SCALED = 6, MODE_COUNT = 7 };
+/* Node of integers: mode (1 byte), parameters, words or children. All arithmetic wraps at 64 bits,
+ * so every mode is exact for every input. */
+enum mode {
+    MODE_CONST = 0,
+    MODE_PLAIN = 1,
+    MODE_DELTA = 2,
+    MODE_DELTA2 = 3,
+    MODE_DICT = 4,
+    MODE_RUNS = 5,
+    MODE_SCALED = 6,
+    MODE_COUNT = 7
+};
 
-static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2", "dict", "rle", "scaled"};
+static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2",
+                                                   "dict",  "rle", "scaled"};
 
 /** Values looked at when modes are compared. */
 static size_t sample_count(lm_level level, size_t count)
 {
     size_t most = level == LM_LEVEL_FAST ? 2048 : level == LM_LEVEL_DEFAULT ? 8192 : 65536;
-    size_t share = level == LM_LEVEL_MAX ? count : level == LM_LEVEL_DEFAULT ? count / 8 : count / 16;
+    size_t share = level == LM_LEVEL_MAX       ? count
+                   : level == LM_LEVEL_DEFAULT ? count / 8
+                                               : count / 16;
     size_t least = level == LM_LEVEL_FAST ? 512 : 1024;
     if (share < least) share = least;
     if (share > most) share = most;
@@ -30,7 +42,8 @@ static uint64_t residual_delta2(const int64_t *values, size_t i)
     return lm_zigzag((int64_t)((uint64_t)values[i] - 2 * one + two));
 }
 
-static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, enum mode mode, lm_buf *out)
+static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, enum mode mode,
+                          lm_buf *out)
 {
     uint64_t *words = lm_mem_calloc(enc->mem, count, sizeof *words);
     if (!words) return lm_mem_err();
@@ -38,14 +51,18 @@ static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, e
     if (err) goto out;
     if (mode == MODE_PLAIN) {
         int64_t min = values[0];
-        for (size_t i = 1; i < count; i++) min = values[i] < min ? values[i] : min;
+        for (size_t i = 1; i < count; i++)
+            min = values[i] < min ? values[i] : min;
         if (min > 0 && min < 64) min = 0; /* saves the base, costs nothing */
-        for (size_t i = 0; i < count; i++) words[i] = (uint64_t)values[i] - (uint64_t)min;
+        for (size_t i = 0; i < count; i++)
+            words[i] = (uint64_t)values[i] - (uint64_t)min;
         err = lm_buf_varint(out, lm_zigzag(min));
     } else if (mode == MODE_DELTA) {
-        for (size_t i = 0; i < count; i++) words[i] = residual_delta(values, i);
+        for (size_t i = 0; i < count; i++)
+            words[i] = residual_delta(values, i);
     } else {
-        for (size_t i = 0; i < count; i++) words[i] = residual_delta2(values, i);
+        for (size_t i = 0; i < count; i++)
+            words[i] = residual_delta2(values, i);
     }
     if (!err) err = codec_words_put(enc, words, count, out);
 out:
@@ -61,16 +78,19 @@ typedef struct dict {
 } dict;
 
 /** *fits is false when there are more than max distinct values. */
-static lm_err dict_build(lm_mem *mem, const int64_t *values, size_t count, size_t max, dict *d, bool *fits)
+static lm_err dict_build(lm_mem *mem, const int64_t *values, size_t count, size_t max, dict *d,
+                         bool *fits)
 {
     size_t slots = 64;
-    while (slots < max * 2) slots *= 2;
+    while (slots < max * 2)
+        slots *= 2;
     uint32_t *table = lm_mem_calloc(mem, slots, sizeof *table); /* index + 1 */
     if (!table) return lm_mem_err();
     *fits = true;
     for (size_t i = 0; i < count; i++) {
         size_t at = lm_hash_u64((uint64_t)values[i]) & (slots - 1);
-        while (table[at] && d->values[table[at] - 1] != values[i]) at = (at + 1) & (slots - 1);
+        while (table[at] && d->values[table[at] - 1] != values[i])
+            at = (at + 1) & (slots - 1);
         if (!table[at]) {
             if (d->count == max) {
                 *fits = false;
@@ -85,7 +105,8 @@ static lm_err dict_build(lm_mem *mem, const int64_t *values, size_t count, size_
     return LM_OK;
 }
 
-static lm_err put_dict(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out, bool *fits)
+static lm_err put_dict(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
+                       lm_buf *out, bool *fits)
 {
     size_t max = count / 2 < (1u << 20) ? count / 2 : 1u << 20;
     dict d = {.cap = max};
@@ -112,12 +133,14 @@ out:
 static size_t count_runs(const int64_t *values, size_t count)
 {
     size_t runs = 1;
-    for (size_t i = 1; i < count; i++) runs += values[i] != values[i - 1];
+    for (size_t i = 1; i < count; i++)
+        runs += values[i] != values[i - 1];
     return runs;
 }
 
 /** Values of the runs, and their lengths less one. */
-static lm_err put_runs(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out, bool *fits)
+static lm_err put_runs(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
+                       lm_buf *out, bool *fits)
 {
     size_t runs = count_runs(values, count), at = 0;
     *fits = runs <= count / 4;
@@ -126,8 +149,10 @@ static lm_err put_runs(codec_enc *enc, const int64_t *values, size_t count, unsi
     uint64_t *lengths = lm_mem_calloc(enc->mem, runs, sizeof *lengths);
     lm_err err = each && lengths ? LM_OK : lm_mem_err();
     for (size_t i = 0; i < count && !err; i++) {
-        if (i && values[i] == values[i - 1]) lengths[at - 1]++;
-        else each[at++] = values[i];
+        if (i && values[i] == values[i - 1])
+            lengths[at - 1]++;
+        else
+            each[at++] = values[i];
     }
     if (!err) err = lm_buf_u8(out, MODE_RUNS);
     if (!err) err = lm_buf_varint(out, runs);
@@ -149,23 +174,29 @@ static uint64_t common_divisor(uint64_t a, uint64_t b)
 }
 
 /** What all values have in common is taken out: value = first + divisor * (value of the child). */
-static lm_err put_scaled(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out, bool *fits)
+static lm_err put_scaled(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
+                         lm_buf *out, bool *fits)
 {
     uint64_t divisor = 0;
     for (size_t i = 1; i < count && divisor != 1; i++) {
         int64_t far;
-        if (__builtin_sub_overflow(values[i], values[0], &far) || far == INT64_MIN) divisor = 1;
-        else divisor = common_divisor(divisor, (uint64_t)(far < 0 ? -far : far));
+        if (__builtin_sub_overflow(values[i], values[0], &far) || far == INT64_MIN)
+            divisor = 1;
+        else
+            divisor = common_divisor(divisor, (uint64_t)(far < 0 ? -far : far));
     }
     *fits = divisor > 1;
     if (!*fits) return LM_OK;
     int64_t *scaled = lm_mem_calloc(enc->mem, count, sizeof *scaled);
     if (!scaled) return lm_mem_err();
-    int64_t step = (int64_t)divisor, first = values[0] % step; /* the common rest: small values stay small */
+    int64_t step = (int64_t)divisor,
+            first = values[0] % step; /* the common rest: small values stay small */
     bool is_rest = true;
-    for (size_t i = 0; i < count && is_rest; i++) is_rest = values[i] % step == first; /* not where signs differ */
+    for (size_t i = 0; i < count && is_rest; i++)
+        is_rest = values[i] % step == first; /* not where signs differ */
     if (!is_rest) first = values[0];
-    for (size_t i = 0; i < count; i++) scaled[i] = is_rest ? values[i] / step : (values[i] - first) / step;
+    for (size_t i = 0; i < count; i++)
+        scaled[i] = is_rest ? values[i] / step : (values[i] - first) / step;
     lm_err err = lm_buf_u8(out, MODE_SCALED);
     if (!err) err = lm_buf_varint(out, lm_zigzag(first));
     if (!err) err = lm_buf_varint(out, divisor);
@@ -174,7 +205,8 @@ static lm_err put_scaled(codec_enc *enc, const int64_t *values, size_t count, un
     return err;
 }
 
-static lm_err put_as(codec_enc *enc, const int64_t *values, size_t count, enum mode mode, unsigned depth, lm_buf *out, bool *fits)
+static lm_err put_as(codec_enc *enc, const int64_t *values, size_t count, enum mode mode,
+                     unsigned depth, lm_buf *out, bool *fits)
 {
     *fits = true;
     if (mode == MODE_DICT) return put_dict(enc, values, count, depth, out, fits);
@@ -192,7 +224,8 @@ static bool is_const(const int64_t *values, size_t count)
 }
 
 /** The mode that makes a sample from the middle smallest. */
-static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, enum mode *out)
+static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
+                          enum mode *out)
 {
     size_t sample = sample_count(enc->level, count), best_bytes = SIZE_MAX;
     const int64_t *from = values + (count - sample) / 2;
@@ -202,7 +235,8 @@ static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, u
     lm_err err = LM_OK;
     enc->is_trial = true;
     for (enum mode mode = MODE_PLAIN; mode < MODE_COUNT && !err; mode++) {
-        if (mode >= MODE_DICT && (depth > 2 || count < 16)) continue; /* they hold integers themselves */
+        if (mode >= MODE_DICT && (depth > 2 || count < 16))
+            continue; /* they hold integers themselves */
         bool fits;
         trial.len = 0;
         err = put_as(enc, from, sample, mode, depth, &trial, &fits);
@@ -216,7 +250,8 @@ static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, u
     return err;
 }
 
-lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out)
+lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
+                      lm_buf *out)
 {
     if (count == 0) return LM_OK;
     if (is_const(values, count)) {
@@ -239,10 +274,12 @@ lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsig
 static lm_err get_numeric(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, enum mode mode)
 {
     int64_t min = mode == MODE_PLAIN ? lm_unzigzag(lm_reader_varint(in)) : 0;
-    lm_err err = codec_words_get(dec, in, (uint64_t *)dst, count); /* words become values in place */
+    lm_err err =
+        codec_words_get(dec, in, (uint64_t *)dst, count); /* words become values in place */
     if (err) return err;
     if (mode == MODE_PLAIN) {
-        for (size_t i = 0; i < count; i++) dst[i] = (int64_t)((uint64_t)dst[i] + (uint64_t)min);
+        for (size_t i = 0; i < count; i++)
+            dst[i] = (int64_t)((uint64_t)dst[i] + (uint64_t)min);
         return LM_OK;
     }
     uint64_t value = 0, step = 0;
@@ -274,7 +311,8 @@ static lm_err get_dict(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count
     }
     err = codec_ints_get(dec, in, values, distinct, depth + 1);
     if (!err) err = codec_ids_get(dec, in, ids, count, (uint32_t)distinct, depth + 1);
-    for (size_t i = 0; i < count && !err; i++) dst[i] = values[ids[i]];
+    for (size_t i = 0; i < count && !err; i++)
+        dst[i] = values[ids[i]];
 out:
     lm_mem_release(dec->mem, ids, count * sizeof *ids);
     lm_mem_release(dec->mem, values, distinct * sizeof *values);
@@ -296,7 +334,8 @@ static lm_err get_runs(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count
             err = codec_damaged("runs are longer than their column");
             break;
         }
-        for (uint64_t i = 0; i <= lengths[r]; i++) dst[at++] = each[r];
+        for (uint64_t i = 0; i <= lengths[r]; i++)
+            dst[at++] = each[r];
     }
     if (!err && at != count) err = codec_damaged("runs are shorter than their column");
     lm_mem_release(dec->mem, lengths, runs * sizeof *lengths);
@@ -309,7 +348,8 @@ static lm_err get_scaled(codec_dec *dec, lm_reader *in, int64_t *dst, size_t cou
     uint64_t first = (uint64_t)lm_unzigzag(lm_reader_varint(in)), divisor = lm_reader_varint(in);
     if (in->failed) return codec_damaged("a scale is cut short");
     lm_err err = codec_ints_get(dec, in, dst, count, depth + 1);
-    for (size_t i = 0; i < count && !err; i++) dst[i] = (int64_t)(first + divisor * (uint64_t)dst[i]);
+    for (size_t i = 0; i < count && !err; i++)
+        dst[i] = (int64_t)(first + divisor * (uint64_t)dst[i]);
     return err;
 }
 
@@ -323,7 +363,8 @@ lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count,
     case MODE_CONST: {
         int64_t value = lm_unzigzag(lm_reader_varint(in));
         if (in->failed) return codec_damaged("a constant is cut short");
-        for (size_t i = 0; i < count; i++) dst[i] = value;
+        for (size_t i = 0; i < count; i++)
+            dst[i] = value;
         return LM_OK;
     }
     case MODE_PLAIN:

@@ -1,12 +1,13 @@
-/* Light models for level `default`: adaptive like the context mixer, but one probability a decision and few decisions a
- * symbol, so that a value decodes in some tens of nanoseconds.
+/* Light models for level `default`: adaptive like the context mixer, but one probability a decision
+ * and few decisions a symbol, so that a value decodes in some tens of nanoseconds.
  *
- *   ids     ranked guesses: the id that followed the last three ids, the last two, the last one (two guesses). Each guess is
- *           one yes/no; how sure its table has been so far is the context. When all are wrong: is it the next new id? Else the
- *           id's bits, high first, in the context of the bits so far and of the id before.
- *   bytes   eight bits, high first, in the context of the place in the string.
- *   words   the number of bits, as a tree, in the context of the sizes of the two words before; then the bits below the
- *           leading one: the first few modelled by size and prefix, the rest plain.
+ *   ids     ranked guesses: the id that followed the last three ids, the last two, the last one
+ * (two guesses). Each guess is one yes/no; how sure its table has been so far is the context. When
+ * all are wrong: is it the next new id? Else the id's bits, high first, in the context of the bits
+ * so far and of the id before. bytes   eight bits, high first, in the context of the place in the
+ * string. words   the number of bits, as a tree, in the context of the sizes of the two words
+ * before; then the bits below the leading one: the first few modelled by size and prefix, the rest
+ * plain.
  */
 #include "codec/codec_mix_priv.h"
 
@@ -33,8 +34,10 @@ static lm_err lite_init(lite *m, lm_mem *mem, size_t slot_count)
     *m = (lite){.mem = mem, .slot_count = slot_count};
     m->slots = lm_mem_alloc(mem, slot_count * sizeof *m->slots);
     if (!m->slots) return lm_mem_err();
-    for (size_t i = 0; i < slot_count; i++) m->slots[i] = (slot)1 << 31;
-    for (uint32_t n = 0; n <= SLOT_LIMIT; n++) m->rate_of[n] = (uint16_t)(131072 / (2 * n + 3));
+    for (size_t i = 0; i < slot_count; i++)
+        m->slots[i] = (slot)1 << 31;
+    for (uint32_t n = 0; n <= SLOT_LIMIT; n++)
+        m->rate_of[n] = (uint16_t)(131072 / (2 * n + 3));
     return LM_OK;
 }
 
@@ -45,7 +48,8 @@ static void lite_fini(lite *m)
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-ALWAYS_INLINE unsigned lite_code(range_coder *rc, bool decodes, const uint16_t *rate_of, slot *s, unsigned bit)
+ALWAYS_INLINE unsigned lite_code(range_coder *rc, bool decodes, const uint16_t *rate_of, slot *s,
+                                 unsigned bit)
 {
     uint32_t p1 = *s >> 16, n = *s & 1023;
     p1 = p1 < 32 ? 32 : p1 > 65535 - 32 ? 65535 - 32 : p1;
@@ -61,7 +65,8 @@ ALWAYS_INLINE unsigned lite_code(range_coder *rc, bool decodes, const uint16_t *
 
 enum { WORD_PREFIX = 6 }; /* bits below the leading one that are modelled */
 
-/* slots: prefixes [65 sizes][64], then sizes [1 << tree: the size before][8: the one before that][1 << tree nodes] */
+/* slots: prefixes [65 sizes][64], then sizes [1 << tree: the size before][8: the one before that][1
+ * << tree nodes] */
 enum { WORD_PREFIXES = 65 * 64, WORD_OLDER = 8 };
 
 static size_t word_slots(unsigned tree)
@@ -76,9 +81,11 @@ ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, 
     unsigned size1 = 0, size2 = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t w = decodes ? 0 : s[i];
-        slot *sizes = m->slots + WORD_PREFIXES + ((size_t)(size1 * WORD_OLDER + (size2 < 7 ? size2 : 7)) << tree);
+        slot *sizes = m->slots + WORD_PREFIXES +
+                      ((size_t)(size1 * WORD_OLDER + (size2 < 7 ? size2 : 7)) << tree);
         unsigned size = size_of(w), node = 1;
-        for (unsigned b = tree; b-- > 0;) node = node << 1 | lite_code(&rc, decodes, rate_of, &sizes[node], size >> b & 1);
+        for (unsigned b = tree; b-- > 0;)
+            node = node << 1 | lite_code(&rc, decodes, rate_of, &sizes[node], size >> b & 1);
         size = node - (1u << tree);
         if (size > 64) size = 64; /* only in damaged bytes */
         unsigned left = size ? size - 1 : 0;
@@ -86,9 +93,12 @@ ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, 
         slot *prefix = m->slots + size * 64;
         for (unsigned b = 0; b < WORD_PREFIX && left; b++) {
             left--;
-            value = value << 1 | lite_code(&rc, decodes, rate_of, &prefix[value], (unsigned)(w >> left) & 1);
+            value = value << 1 |
+                    lite_code(&rc, decodes, rate_of, &prefix[value], (unsigned)(w >> left) & 1);
         }
-        if (left) value = value << left | range_code_plain(&rc, decodes, left, w & (((uint64_t)1 << left) - 1));
+        if (left)
+            value = value << left |
+                    range_code_plain(&rc, decodes, left, w & (((uint64_t)1 << left) - 1));
         if (decodes) s[i] = value;
         size2 = size1;
         size1 = size;
@@ -100,7 +110,8 @@ ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, 
 
 enum { COLUMNS = 32, BYTE_SLOTS = COLUMNS * 256 };
 
-/** Random names of one length: each place in the string has its own distribution, and nothing else helps. */
+/** Random names of one length: each place in the string has its own distribution, and nothing else
+ * helps. */
 ALWAYS_INLINE void lite_bytes(lite *m, bool decodes, uint8_t *s, size_t count)
 {
     range_coder rc = m->rc;
@@ -109,7 +120,8 @@ ALWAYS_INLINE void lite_bytes(lite *m, bool decodes, uint8_t *s, size_t count)
     for (size_t i = 0; i < count; i++) {
         unsigned byte = decodes ? 0 : s[i], node = 1;
         slot *tree = m->slots + column * 256;
-        for (int b = 7; b >= 0; b--) node = node << 1 | lite_code(&rc, decodes, rate_of, &tree[node], byte >> b & 1);
+        for (int b = 7; b >= 0; b--)
+            node = node << 1 | lite_code(&rc, decodes, rate_of, &tree[node], byte >> b & 1);
         byte = node & 255;
         if (decodes) s[i] = (uint8_t)byte;
         column = byte == '\n' ? 0 : column + (column < COLUMNS - 1);
@@ -147,7 +159,8 @@ static void guess_learn(guess *g, uint32_t id)
 enum { FLAG_SLOTS = 4 * 16 * 16 * 4, ID_LOW = FLAG_SLOTS + 64 };
 
 /** slots: flags [guess][sure][what else is known], then the next-new flag, then two trees. */
-ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, size_t count, unsigned bits)
+ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, size_t count,
+                            unsigned bits)
 {
     range_coder rc = m->rc;
     const uint16_t *rate_of = m->rate_of;
@@ -157,8 +170,8 @@ ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, si
     for (size_t i = 0; i < count; i++) {
         uint32_t id = decodes ? 0 : s[i];
         uint32_t h2 = mix_hash(p1, p2);
-        guess *candidate[4] = {&t->three[mix_hash(h2, p3) & mask], &t->two[h2 & mask], &t->one[2 * (p1 & mask)],
-                               &t->one[2 * (p1 & mask) + 1]};
+        guess *candidate[4] = {&t->three[mix_hash(h2, p3) & mask], &t->two[h2 & mask],
+                               &t->one[2 * (p1 & mask)], &t->one[2 * (p1 & mask) + 1]};
         uint32_t tried[4];
         unsigned tries = 0;
         bool hit = false;
@@ -166,11 +179,15 @@ ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, si
             guess *g = candidate[k];
             if (!g->sure) continue;
             bool again = false;
-            for (unsigned j = 0; j < tries; j++) again |= tried[j] == g->id;
+            for (unsigned j = 0; j < tries; j++)
+                again |= tried[j] == g->id;
             if (again) continue;
             unsigned support = 0;
-            for (unsigned j = k + 1; j < 4; j++) support |= (unsigned)(candidate[j]->sure && candidate[j]->id == g->id) << (j - 1);
-            slot *f = &flags[((k * 16 + g->sure) * 16 + (support | (unsigned)(tries > 0) << 3)) * 4 + (tries ? 0 : history & 3)];
+            for (unsigned j = k + 1; j < 4; j++)
+                support |= (unsigned)(candidate[j]->sure && candidate[j]->id == g->id) << (j - 1);
+            slot *f =
+                &flags[((k * 16 + g->sure) * 16 + (support | (unsigned)(tries > 0) << 3)) * 4 +
+                       (tries ? 0 : history & 3)];
             hit = lite_code(&rc, decodes, rate_of, f, id == g->id);
             tried[tries++] = g->id;
         }
@@ -212,8 +229,10 @@ ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, si
     m->rc = rc;
 }
 
-/** Small alphabets: a tree of bits in the context of the one or two ids before, addressed directly. */
-ALWAYS_INLINE void lite_tree(lite *m, bool decodes, unsigned order, uint32_t *s, size_t count, unsigned bits)
+/** Small alphabets: a tree of bits in the context of the one or two ids before, addressed directly.
+ */
+ALWAYS_INLINE void lite_tree(lite *m, bool decodes, unsigned order, uint32_t *s, size_t count,
+                             unsigned bits)
 {
     range_coder rc = m->rc;
     const uint16_t *rate_of = m->rate_of;
@@ -221,7 +240,8 @@ ALWAYS_INLINE void lite_tree(lite *m, bool decodes, unsigned order, uint32_t *s,
     for (size_t i = 0; i < count; i++) {
         uint32_t id = decodes ? 0 : s[i], node = 1;
         slot *tree = m->slots + ((size_t)before << bits);
-        for (unsigned b = bits; b-- > 0;) node = node << 1 | lite_code(&rc, decodes, rate_of, &tree[node], id >> b & 1);
+        for (unsigned b = bits; b-- > 0;)
+            node = node << 1 | lite_code(&rc, decodes, rate_of, &tree[node], id >> b & 1);
         id = node ^ 1u << bits;
         if (decodes) s[i] = id;
         before = (before << bits | id) & mask;
@@ -234,28 +254,36 @@ enum id_way { WAY_GUESS = 0, WAY_TREE1 = 1, WAY_TREE2 = 2 };
 static unsigned id_bits(uint32_t alphabet)
 {
     unsigned bits = 1;
-    while (bits < 32 && (uint64_t)1 << bits < alphabet) bits++;
+    while (bits < 32 && (uint64_t)1 << bits < alphabet)
+        bits++;
     return bits;
 }
 
-static lm_err run_tree(lm_mem *mem, unsigned order, uint32_t *ids, size_t count, unsigned bits, lm_buf *out, lm_str in)
+static lm_err run_tree(lm_mem *mem, unsigned order, uint32_t *ids, size_t count, unsigned bits,
+                       lm_buf *out, lm_str in)
 {
     lite m;
     lm_err err = lite_init(&m, mem, (size_t)1 << (bits * (order + 1)));
     if (err) return err;
-    if (out) range_init_encoder(&m.rc, out);
-    else range_init_decoder(&m.rc, in);
-    if (out) lite_tree(&m, false, order, ids, count, bits);
-    else lite_tree(&m, true, order, ids, count, bits);
+    if (out)
+        range_init_encoder(&m.rc, out);
+    else
+        range_init_decoder(&m.rc, in);
+    if (out)
+        lite_tree(&m, false, order, ids, count, bits);
+    else
+        lite_tree(&m, true, order, ids, count, bits);
     if (out) err = range_finish(&m.rc);
     lite_fini(&m);
     return err;
 }
 
-static lm_err run_guesses(lm_mem *mem, uint32_t *ids, size_t count, unsigned bits, lm_buf *out, lm_str in)
+static lm_err run_guesses(lm_mem *mem, uint32_t *ids, size_t count, unsigned bits, lm_buf *out,
+                          lm_str in)
 {
     id_tables t = {.log = GUESS_LOG};
-    while (t.log < 18 && (size_t)1 << t.log < count) t.log++;
+    while (t.log < 18 && (size_t)1 << t.log < count)
+        t.log++;
     size_t pairs = (size_t)4 << t.log;
     lite m;
     lm_err err = lite_init(&m, mem, ID_LOW + 4096 + 32);
@@ -268,10 +296,14 @@ static lm_err run_guesses(lm_mem *mem, uint32_t *ids, size_t count, unsigned bit
     t.three = all;
     t.two = all + ((size_t)1 << t.log);
     t.one = t.two + ((size_t)1 << t.log);
-    if (out) range_init_encoder(&m.rc, out);
-    else range_init_decoder(&m.rc, in);
-    if (out) lite_ids(&m, false, &t, ids, count, bits);
-    else lite_ids(&m, true, &t, ids, count, bits);
+    if (out)
+        range_init_encoder(&m.rc, out);
+    else
+        range_init_decoder(&m.rc, in);
+    if (out)
+        lite_ids(&m, false, &t, ids, count, bits);
+    else
+        lite_ids(&m, true, &t, ids, count, bits);
     if (out) err = range_finish(&m.rc);
 out:
     lm_mem_release(mem, all, pairs * sizeof *all);
@@ -279,15 +311,20 @@ out:
     return err;
 }
 
-static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tree, lm_buf *out, lm_str in)
+static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tree, lm_buf *out,
+                        lm_str in)
 {
     lite m;
     lm_err err = lite_init(&m, mem, word_slots(tree));
     if (err) return err;
-    if (out) range_init_encoder(&m.rc, out);
-    else range_init_decoder(&m.rc, in);
-    if (out) lite_words(&m, false, words, count, tree);
-    else lite_words(&m, true, words, count, tree);
+    if (out)
+        range_init_encoder(&m.rc, out);
+    else
+        range_init_decoder(&m.rc, in);
+    if (out)
+        lite_words(&m, false, words, count, tree);
+    else
+        lite_words(&m, true, words, count, tree);
     if (out) err = range_finish(&m.rc);
     lite_fini(&m);
     return err;
@@ -296,7 +333,8 @@ static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tre
 enum { TREE1_BITS_MAX = 8, TREE2_BITS_MAX = 5 };
 
 /* Ids carry the way in front: the smaller of guesses and a tree. */
-lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out)
+lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet,
+                          lm_buf *out)
 {
     uint32_t *symbols = (uint32_t *)(uintptr_t)ids; /* only read when encoding */
     unsigned bits = id_bits(alphabet);
@@ -307,7 +345,8 @@ lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32
     lm_err err = lm_buf_u8(out, WAY_GUESS);
     if (!err) err = run_guesses(mem, symbols, count, bits, out, (lm_str){0});
     if (!err && bits <= TREE1_BITS_MAX) err = lm_buf_u8(&tree, (uint8_t)way);
-    if (!err && bits <= TREE1_BITS_MAX) err = run_tree(mem, way, symbols, count, bits, &tree, (lm_str){0});
+    if (!err && bits <= TREE1_BITS_MAX)
+        err = run_tree(mem, way, symbols, count, bits, &tree, (lm_str){0});
     if (!err && tree.len && tree.len <= out->len - start) {
         memcpy(out->ptr + start, tree.ptr, tree.len);
         out->len = start + tree.len;
@@ -321,7 +360,8 @@ lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, u
     unsigned bits = id_bits(alphabet), way = in.len ? in.ptr[0] : 99;
     if (in.len) in = (lm_str){in.ptr + 1, in.len - 1};
     if (way == WAY_GUESS) return run_guesses(mem, ids, count, bits, NULL, in);
-    bool fits = (way == WAY_TREE1 && bits <= TREE1_BITS_MAX) || (way == WAY_TREE2 && bits <= TREE2_BITS_MAX);
+    bool fits = (way == WAY_TREE1 && bits <= TREE1_BITS_MAX) ||
+                (way == WAY_TREE2 && bits <= TREE2_BITS_MAX);
     if (!fits) return codec_damaged("a column of ids has an unknown model");
     return run_tree(mem, way, ids, count, bits, NULL, in);
 }
@@ -331,10 +371,14 @@ static lm_err run_bytes(lm_mem *mem, uint8_t *bytes, size_t count, lm_buf *out, 
     lite m;
     lm_err err = lite_init(&m, mem, BYTE_SLOTS);
     if (err) return err;
-    if (out) range_init_encoder(&m.rc, out);
-    else range_init_decoder(&m.rc, in);
-    if (out) lite_bytes(&m, false, bytes, count);
-    else lite_bytes(&m, true, bytes, count);
+    if (out)
+        range_init_encoder(&m.rc, out);
+    else
+        range_init_decoder(&m.rc, in);
+    if (out)
+        lite_bytes(&m, false, bytes, count);
+    else
+        lite_bytes(&m, true, bytes, count);
     if (out) err = range_finish(&m.rc);
     lite_fini(&m);
     return err;
@@ -354,15 +398,18 @@ lm_err codec_lite_get_bytes(lm_mem *mem, lm_str in, uint8_t *bytes, size_t count
 lm_err codec_lite_put_words(lm_mem *mem, const uint64_t *words, size_t count, lm_buf *out)
 {
     uint64_t all = 0;
-    for (size_t i = 0; i < count; i++) all |= words[i];
+    for (size_t i = 0; i < count; i++)
+        all |= words[i];
     unsigned tree = 1;
-    while (1u << tree <= size_of(all)) tree++;
+    while (1u << tree <= size_of(all))
+        tree++;
     lm_err err = lm_buf_u8(out, (uint8_t)tree);
     return err ? err : run_words(mem, (uint64_t *)(uintptr_t)words, count, tree, out, (lm_str){0});
 }
 
 lm_err codec_lite_get_words(lm_mem *mem, lm_str in, uint64_t *words, size_t count)
 {
-    if (in.len == 0 || in.ptr[0] < 1 || in.ptr[0] > 7) return codec_damaged("a run of numbers has an impossible size");
+    if (in.len == 0 || in.ptr[0] < 1 || in.ptr[0] > 7)
+        return codec_damaged("a run of numbers has an impossible size");
     return run_words(mem, words, count, in.ptr[0], NULL, (lm_str){in.ptr + 1, in.len - 1});
 }

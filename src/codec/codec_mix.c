@@ -22,10 +22,14 @@ lm_err mix_init(mix *m, lm_mem *mem, unsigned inputs, unsigned sets, unsigned sl
         mix_fini(m);
         return err;
     }
-    for (size_t i = 0; i < m->slot_count; i++) m->slots[i] = (uint32_t)1 << 31;
-    for (size_t i = 0; i < MIX_EXTRA; i++) m->extra[i] = (uint32_t)1 << 31;
-    for (size_t i = 0; i < (size_t)inputs * sets; i++) m->weights[i] = (int32_t)(0x14000u / (inputs > 3 ? 4 : inputs));
-    for (uint32_t n = 0; n <= MIX_SLOT_LIMIT; n++) m->rate_of[n] = (uint16_t)(131072 / (2 * n + 3));
+    for (size_t i = 0; i < m->slot_count; i++)
+        m->slots[i] = (uint32_t)1 << 31;
+    for (size_t i = 0; i < MIX_EXTRA; i++)
+        m->extra[i] = (uint32_t)1 << 31;
+    for (size_t i = 0; i < (size_t)inputs * sets; i++)
+        m->weights[i] = (int32_t)(0x14000u / (inputs > 3 ? 4 : inputs));
+    for (uint32_t n = 0; n <= MIX_SLOT_LIMIT; n++)
+        m->rate_of[n] = (uint16_t)(131072 / (2 * n + 3));
     return LM_OK;
 }
 

@@ -1,7 +1,8 @@
 /**
- * Context mixing: a bit is predicted by several contexts, each with an adaptive probability in a shared hashed table; a
- * small gated mixer in the logistic domain weighs them; the range coder codes the bit; all learn from it. The decoder is the
- * encoder with the arrow turned: one model function does both.
+ * Context mixing: a bit is predicted by several contexts, each with an adaptive probability in a
+ * shared hashed table; a small gated mixer in the logistic domain weighs them; the range coder
+ * codes the bit; all learn from it. The decoder is the encoder with the arrow turned: one model
+ * function does both.
  */
 #ifndef CODEC_CODEC_MIX_PRIV_H
 #define CODEC_CODEC_MIX_PRIV_H
@@ -18,16 +19,18 @@ typedef struct mix {
     unsigned shift;    /* 32 - log2(slot_count) */
     int32_t *weights;  /* sets x inputs, 16.16 */
     unsigned inputs, sets;
-    uint32_t limit;    /* a probability's slowest rate is about 1 / limit */
+    uint32_t limit;                 /* a probability's slowest rate is about 1 / limit */
     uint32_t base[MIX_INPUTS_MAX];  /* hash of each hashed context, for the symbol being coded */
     uint32_t *line[MIX_INPUTS_MAX]; /* its 16 slots for the four bits being coded: one cache line */
-    uint32_t *direct[MIX_DIRECT];   /* slots of the last inputs, chosen by the model for each bit among: */
+    uint32_t
+        *direct[MIX_DIRECT]; /* slots of the last inputs, chosen by the model for each bit among: */
     uint32_t extra[MIX_EXTRA];
     uint16_t rate_of[MIX_SLOT_LIMIT + 1];
-    uint32_t coded;    /* bits so far, saturating: the mixer learns faster at the start */
+    uint32_t coded; /* bits so far, saturating: the mixer learns faster at the start */
 } mix;
 
-/** sets: weight sets; slots_log: log2 of the table's slots. For encoding, out is appended to; for decoding, in is read. */
+/** sets: weight sets; slots_log: log2 of the table's slots. For encoding, out is appended to; for
+ * decoding, in is read. */
 LM_USE lm_err mix_init(mix *m, lm_mem *mem, unsigned inputs, unsigned sets, unsigned slots_log);
 void mix_fini(mix *m);
 
@@ -63,18 +66,22 @@ static inline void mix_slot_learn(const mix *m, uint32_t *slot, unsigned bit)
     *slot = (uint32_t)p << 10 | (n < m->limit ? n + 1 : n);
 }
 
-/** Choose the lines of the hashed contexts for the next bits, at most four. prefix: what is known of the symbol so far. */
+/** Choose the lines of the hashed contexts for the next bits, at most four. prefix: what is known
+ * of the symbol so far. */
 RANGE_ALWAYS_INLINE void mix_lines(mix *m, unsigned hashed, uint32_t prefix)
 {
     uint32_t step = prefix * 0x9e3779b1u;
     for (unsigned k = 0; k < hashed; k++) {
-        m->line[k] = &m->slots[((m->base[k] + step) * 0x2545f491u) >> m->shift & ~(uint32_t)(MIX_LINE - 1)];
+        m->line[k] =
+            &m->slots[((m->base[k] + step) * 0x2545f491u) >> m->shift & ~(uint32_t)(MIX_LINE - 1)];
         __builtin_prefetch(m->line[k], 1);
     }
 }
 
-/** Code one bit. node (1..15): place in the lines; direct: how many of m->direct are inputs too; set: which weights. */
-RANGE_ALWAYS_INLINE unsigned mix_code(mix *m, unsigned hashed, unsigned direct, uint32_t node, unsigned set, unsigned bit)
+/** Code one bit. node (1..15): place in the lines; direct: how many of m->direct are inputs too;
+ * set: which weights. */
+RANGE_ALWAYS_INLINE unsigned mix_code(mix *m, unsigned hashed, unsigned direct, uint32_t node,
+                                      unsigned set, unsigned bit)
 {
     unsigned inputs = hashed + direct;
     uint32_t *slot[MIX_INPUTS_MAX];
@@ -93,7 +100,8 @@ RANGE_ALWAYS_INLINE unsigned mix_code(mix *m, unsigned hashed, unsigned direct, 
     int32_t rate = m->coded < 8192 ? 32 : 12;
     m->coded += m->coded < 8192;
     for (unsigned k = 0; k < inputs; k++) {
-        w[k] = (int32_t)((uint32_t)w[k] + (uint32_t)((x[k] * (miss >> 2) * rate + (1 << 17)) >> 18));
+        w[k] =
+            (int32_t)((uint32_t)w[k] + (uint32_t)((x[k] * (miss >> 2) * rate + (1 << 17)) >> 18));
         mix_slot_learn(m, slot[k], bit);
     }
     return bit;

@@ -2,8 +2,9 @@
 
 #include <stdatomic.h>
 
-/* An opened directory. Small columns come in frames; a frame is decoded once, at first use, and kept: its columns are
- * asked for one after the other. Publishing is one compare-and-swap, the loser's copy is freed: no lock. */
+/* An opened directory. Small columns come in frames; a frame is decoded once, at first use, and
+ * kept: its columns are asked for one after the other. Publishing is one compare-and-swap, the
+ * loser's copy is freed: no lock. */
 
 /** A decoded frame: values of each member. */
 typedef struct frame {
@@ -14,7 +15,7 @@ typedef struct frame {
 typedef struct block {
     uint64_t offset, len; /* in blocks */
     uint32_t check;
-    uint32_t first;       /* where its members start in lm_columns.members */
+    uint32_t first; /* where its members start in lm_columns.members */
     uint32_t count;
     uint8_t kind;
     _Atomic(frame *) decoded; /* frames only */
@@ -26,9 +27,9 @@ struct lm_columns {
     uint64_t base_offset;
     size_t count, block_count;
     lm_column *columns;
-    uint32_t *block_of;   /* of each column */
-    uint32_t *member_of;  /* place of each column in its block */
-    uint32_t *members;    /* columns by block */
+    uint32_t *block_of;  /* of each column */
+    uint32_t *member_of; /* place of each column in its block */
+    uint32_t *members;   /* columns by block */
     block *blocks;
 };
 
@@ -42,7 +43,8 @@ static void frame_free(lm_mem *mem, frame *f)
 void lm_columns_free(lm_columns *c)
 {
     if (!c) return;
-    for (size_t i = 0; i < c->block_count && c->blocks; i++) frame_free(c->mem, atomic_load(&c->blocks[i].decoded));
+    for (size_t i = 0; i < c->block_count && c->blocks; i++)
+        frame_free(c->mem, atomic_load(&c->blocks[i].decoded));
     lm_mem_release(c->mem, c->blocks, c->block_count * sizeof *c->blocks);
     lm_mem_release(c->mem, c->columns, c->count * sizeof *c->columns);
     lm_mem_release(c->mem, c->block_of, c->count * sizeof *c->block_of);
@@ -56,7 +58,8 @@ static lm_err read_blocks(lm_columns *c, lm_reader *in)
     uint64_t offset = 0, members = 0;
     for (size_t i = 0; i < c->block_count; i++) {
         c->blocks[i].kind = lm_reader_u8(in);
-        if (c->blocks[i].kind > CODEC_FRAME_KINDS) return codec_damaged("a block has an unknown kind");
+        if (c->blocks[i].kind > CODEC_FRAME_KINDS)
+            return codec_damaged("a block has an unknown kind");
     }
     for (size_t i = 0; i < c->block_count; i++) {
         c->blocks[i].offset = offset;
@@ -82,16 +85,20 @@ static lm_err read_columns(lm_columns *c, lm_reader *in)
         unsigned type = byte & 7;
         bool is_apart = type == CODEC_TYPE_APART && byte >> 7;
         if (is_apart) type = LM_COLUMN_BYTES;
-        if (type < LM_COLUMN_INT || type > LM_COLUMN_BYTES) return codec_damaged("a column has an unknown type");
+        if (type < LM_COLUMN_INT || type > LM_COLUMN_BYTES)
+            return codec_damaged("a column has an unknown type");
         c->columns[i].type = (lm_column_type)type;
         c->columns[i].role = (lm_column_role)(byte >> 3 & 15);
-        c->member_of[i] = byte >> 7 ? 1 + codec_frame_kind(&c->columns[i], is_apart) : 0; /* becomes the place below */
-        if ((byte >> 3 & 15) > LM_ROLE_RAW) c->columns[i].role = LM_ROLE_NONE; /* a hint from a later version */
+        c->member_of[i] = byte >> 7 ? 1 + codec_frame_kind(&c->columns[i], is_apart)
+                                    : 0; /* becomes the place below */
+        if ((byte >> 3 & 15) > LM_ROLE_RAW)
+            c->columns[i].role = LM_ROLE_NONE; /* a hint from a later version */
     }
     int64_t group = 0;
     for (size_t i = 0; i < c->count; i++) {
         group = (int64_t)((uint64_t)group + (uint64_t)lm_unzigzag(lm_reader_varint(in)));
-        if (group < 0 || group > UINT32_MAX) return codec_damaged("a column has an impossible group");
+        if (group < 0 || group > UINT32_MAX)
+            return codec_damaged("a column has an impossible group");
         c->columns[i].group = (uint32_t)group;
     }
     codec_groups groups;
@@ -99,16 +106,19 @@ static lm_err read_columns(lm_columns *c, lm_reader *in)
     if (err) return err;
     for (size_t i = 0; i < c->count; i++) {
         uint32_t before = groups.before[i];
-        c->columns[i].count = before ? c->columns[before - 1].count : (uint32_t)lm_reader_varint_max(in, CODEC_COUNT_MAX);
+        c->columns[i].count = before ? c->columns[before - 1].count
+                                     : (uint32_t)lm_reader_varint_max(in, CODEC_COUNT_MAX);
     }
     codec_groups_fini(&groups);
     for (size_t i = 0; i < c->count; i++) {
         lm_column *col = &c->columns[i];
-        if (col->type == LM_COLUMN_ID) col->alphabet = (uint32_t)lm_reader_varint_max(in, UINT32_MAX);
+        if (col->type == LM_COLUMN_ID)
+            col->alphabet = (uint32_t)lm_reader_varint_max(in, UINT32_MAX);
         if (col->type == LM_COLUMN_WIDE) col->width = (uint32_t)lm_reader_varint_max(in, 64);
         if (col->type == LM_COLUMN_WIDE && col->width == 0) in->failed = true;
     }
-    for (size_t i = 0; i < c->block_count; i++) c->blocks[i].check = lm_reader_le32(in);
+    for (size_t i = 0; i < c->block_count; i++)
+        c->blocks[i].check = lm_reader_le32(in);
     if (in->failed || lm_reader_left(in)) return codec_damaged("the column table is damaged");
     return LM_OK;
 }
@@ -116,16 +126,19 @@ static lm_err read_columns(lm_columns *c, lm_reader *in)
 /** The block after at of this kind. */
 static size_t next_block(const lm_columns *c, size_t at, uint8_t kind)
 {
-    while (at < c->block_count && c->blocks[at].kind != kind) at++;
+    while (at < c->block_count && c->blocks[at].kind != kind)
+        at++;
     return at;
 }
 
-/** Columns come to blocks in column order: large ones to the blocks of kind 0, small ones to the open frame of their kind. */
+/** Columns come to blocks in column order: large ones to the blocks of kind 0, small ones to the
+ * open frame of their kind. */
 static lm_err assign_blocks(lm_columns *c)
 {
     size_t at[CODEC_FRAME_KINDS + 1];
     uint32_t used[CODEC_FRAME_KINDS + 1] = {0};
-    for (size_t k = 0; k <= CODEC_FRAME_KINDS; k++) at[k] = next_block(c, 0, (uint8_t)k);
+    for (size_t k = 0; k <= CODEC_FRAME_KINDS; k++)
+        at[k] = next_block(c, 0, (uint8_t)k);
     for (size_t i = 0; i < c->count; i++) {
         unsigned kind = c->member_of[i];
         while (at[kind] < c->block_count && used[kind] == c->blocks[at[kind]].count) {
@@ -145,7 +158,8 @@ static lm_err open_plain(lm_columns *c, lm_str plain)
     lm_reader in = lm_reader_of(plain.ptr, plain.len);
     size_t count = (size_t)lm_reader_varint_max(&in, LM_COLUMN_COUNT_MAX);
     size_t block_count = (size_t)lm_reader_varint_max(&in, count);
-    if (in.failed || count > plain.len || block_count > plain.len) return codec_damaged("the column table is damaged");
+    if (in.failed || count > plain.len || block_count > plain.len)
+        return codec_damaged("the column table is damaged");
     c->count = count;
     c->block_count = block_count;
     c->blocks = lm_mem_calloc(c->mem, block_count, sizeof *c->blocks);
@@ -153,20 +167,24 @@ static lm_err open_plain(lm_columns *c, lm_str plain)
     c->block_of = lm_mem_calloc(c->mem, count, sizeof *c->block_of);
     c->member_of = lm_mem_calloc(c->mem, count, sizeof *c->member_of);
     c->members = lm_mem_calloc(c->mem, count, sizeof *c->members);
-    if (!c->blocks || !c->columns || !c->block_of || !c->member_of || !c->members) return lm_mem_err();
-    for (size_t i = 0; i < block_count; i++) atomic_init(&c->blocks[i].decoded, NULL);
+    if (!c->blocks || !c->columns || !c->block_of || !c->member_of || !c->members)
+        return lm_mem_err();
+    for (size_t i = 0; i < block_count; i++)
+        atomic_init(&c->blocks[i].decoded, NULL);
     lm_err err = read_blocks(c, &in);
     if (!err) err = read_columns(c, &in);
     if (!err) err = assign_blocks(c);
     return err;
 }
 
-lm_err lm_columns_open(lm_mem *mem, lm_str directory, lm_str blocks, uint64_t base_offset, lm_columns **out)
+lm_err lm_columns_open(lm_mem *mem, lm_str directory, lm_str blocks, uint64_t base_offset,
+                       lm_columns **out)
 {
     lm_reader in = lm_reader_of(directory.ptr, directory.len);
     uint64_t plain_len = lm_reader_varint(&in);
     /* At most 64 bytes a column and block; anything longer is a bomb. */
-    if (in.failed || plain_len > (uint64_t)LM_COLUMN_COUNT_MAX * 64) return codec_damaged("the column table is damaged");
+    if (in.failed || plain_len > (uint64_t)LM_COLUMN_COUNT_MAX * 64)
+        return codec_damaged("the column table is damaged");
     lm_columns *c = lm_mem_calloc(mem, 1, sizeof *c);
     if (!c) return lm_mem_err();
     c->mem = mem;
@@ -174,7 +192,8 @@ lm_err lm_columns_open(lm_mem *mem, lm_str directory, lm_str blocks, uint64_t ba
     c->base_offset = base_offset;
     uint8_t *plain = lm_mem_alloc(mem, (size_t)plain_len);
     lm_err err = plain ? LM_OK : lm_mem_err();
-    if (!err) err = lm_bytes_decode(mem, (lm_str){in.ptr, lm_reader_left(&in)}, plain, (size_t)plain_len);
+    if (!err)
+        err = lm_bytes_decode(mem, (lm_str){in.ptr, lm_reader_left(&in)}, plain, (size_t)plain_len);
     if (!err) err = open_plain(c, (lm_str){plain, (size_t)plain_len});
     lm_mem_release(mem, plain, (size_t)plain_len);
     if (err) {
@@ -212,7 +231,8 @@ lm_column_cost lm_columns_cost(const lm_columns *c, size_t index)
     LM_ASSERT(index < c->count);
     const block *b = &c->blocks[c->block_of[index]];
     size_t plain = codec_column_plain_bytes(&c->columns[index]), all = 0;
-    for (uint32_t i = 0; i < b->count; i++) all += codec_column_plain_bytes(&c->columns[c->members[b->first + i]]);
+    for (uint32_t i = 0; i < b->count; i++)
+        all += codec_column_plain_bytes(&c->columns[c->members[b->first + i]]);
     return (lm_column_cost){
         .stored_bytes = all ? b->len * plain / all : 0,
         .plain_bytes = plain,
@@ -225,7 +245,8 @@ static lm_err decode_frame(const lm_columns *c, const block *b, frame *f)
     const lm_column **columns = lm_arena_alloc(&f->arena, b->count * sizeof *columns, 16);
     f->values = lm_arena_alloc(&f->arena, b->count * sizeof *f->values, 16);
     if (!columns || !f->values) return lm_mem_err();
-    for (uint32_t i = 0; i < b->count; i++) columns[i] = &c->columns[c->members[b->first + i]];
+    for (uint32_t i = 0; i < b->count; i++)
+        columns[i] = &c->columns[c->members[b->first + i]];
     codec_dec dec;
     codec_dec_init(&dec, c->mem);
     lm_err err = codec_frame_get(&dec, block_bytes(c, b), columns, b->count, &f->arena, f->values);
@@ -256,29 +277,35 @@ static lm_err frame_load(const lm_columns *c, block *b, const frame **out)
 static lm_err decode_into(const lm_columns *c, size_t index, unsigned depth, void *dst);
 
 /** Read the distance to the source, decode that, and let the derived values follow. */
-static lm_err decode_derived(const lm_columns *c, size_t index, unsigned depth, codec_dec *dec, lm_reader *in, void *dst)
+static lm_err decode_derived(const lm_columns *c, size_t index, unsigned depth, codec_dec *dec,
+                             lm_reader *in, void *dst)
 {
     const lm_column *info = &c->columns[index];
     unsigned kind = lm_reader_u8(in) - (unsigned)CODEC_DERIVED;
     uint64_t back = lm_reader_varint_max(in, index);
-    if (in->failed || back == 0 || kind >= CODEC_DERIVE_KINDS) return codec_damaged("a derived column names no source");
+    if (in->failed || back == 0 || kind >= CODEC_DERIVE_KINDS)
+        return codec_damaged("a derived column names no source");
     if (depth + 1 >= CODEC_SOURCES_DEEP) return codec_damaged("derived columns nest too deep");
     lm_column source = c->columns[index - back];
-    if (source.count != info->count || source.type == LM_COLUMN_BYTES || source.type == LM_COLUMN_WIDE) {
+    if (source.count != info->count || source.type == LM_COLUMN_BYTES ||
+        source.type == LM_COLUMN_WIDE) {
         return codec_damaged("a derived column does not fit its source");
     }
     size_t bytes = codec_column_plain_bytes(&source);
     void *values = lm_mem_alloc(c->mem, bytes);
     if (!values) return lm_mem_err();
     lm_err err = decode_into(c, index - back, depth + 1, values);
-    if (source.type == LM_COLUMN_INT) source.ints = values;
-    else source.ids = values;
+    if (source.type == LM_COLUMN_INT)
+        source.ints = values;
+    else
+        source.ids = values;
     if (!err) err = codec_derive_get(dec, in, (codec_derive)kind, info, &source, dst);
     lm_mem_release(c->mem, values, bytes);
     return err;
 }
 
-static lm_err decode_large(const lm_columns *c, size_t index, unsigned depth, const block *b, void *dst)
+static lm_err decode_large(const lm_columns *c, size_t index, unsigned depth, const block *b,
+                           void *dst)
 {
     const lm_column *info = &c->columns[index];
     lm_str bytes = block_bytes(c, b);
@@ -289,12 +316,19 @@ static lm_err decode_large(const lm_columns *c, size_t index, unsigned depth, co
     bool is_number = info->type == LM_COLUMN_INT || info->type == LM_COLUMN_ID;
     if (is_number && bytes.len && bytes.ptr[0] >= CODEC_DERIVED) {
         err = decode_derived(c, index, depth, &dec, &in, dst);
-    } else switch (info->type) {
-    case LM_COLUMN_INT: err = codec_ints_get(&dec, &in, dst, info->count, 0); break;
-    case LM_COLUMN_ID: err = codec_ids_get(&dec, &in, dst, info->count, info->alphabet, 0); break;
-    case LM_COLUMN_WIDE:
-    case LM_COLUMN_BYTES: err = codec_stream_get(&dec, &in, dst, codec_column_plain_bytes(info)); break;
-    }
+    } else
+        switch (info->type) {
+        case LM_COLUMN_INT:
+            err = codec_ints_get(&dec, &in, dst, info->count, 0);
+            break;
+        case LM_COLUMN_ID:
+            err = codec_ids_get(&dec, &in, dst, info->count, info->alphabet, 0);
+            break;
+        case LM_COLUMN_WIDE:
+        case LM_COLUMN_BYTES:
+            err = codec_stream_get(&dec, &in, dst, codec_column_plain_bytes(info));
+            break;
+        }
     if (!err && lm_reader_left(&in)) err = codec_damaged("a block has bytes left over");
     codec_dec_fini(&dec);
     return err;
@@ -318,7 +352,8 @@ static lm_err decode_into(const lm_columns *c, size_t index, unsigned depth, voi
     if (err == LM_E_CORRUPT) {
         lm_err_info why;
         lm_err_save(&why);
-        err = lm_fail_at(LM_E_CORRUPT, c->base_offset + b->offset, "column %zu: %s", index, why.text);
+        err =
+            lm_fail_at(LM_E_CORRUPT, c->base_offset + b->offset, "column %zu: %s", index, why.text);
     }
     return err;
 }
@@ -331,14 +366,18 @@ lm_err lm_columns_decode(const lm_columns *c, size_t index, lm_arena *arena, lm_
     lm_err err = decode_into(c, index, 0, dst);
     if (err) return err;
     lm_column made = c->columns[index];
-    if (made.type == LM_COLUMN_INT) made.ints = dst;
-    else if (made.type == LM_COLUMN_ID) made.ids = dst;
-    else made.bytes = dst;
+    if (made.type == LM_COLUMN_INT)
+        made.ints = dst;
+    else if (made.type == LM_COLUMN_ID)
+        made.ids = dst;
+    else
+        made.bytes = dst;
     *out = made;
     return LM_OK;
 }
 
-lm_err lm_columns_verify(const lm_columns *c, void (*bad)(void *ctx, size_t column, uint64_t offset), void *ctx)
+lm_err lm_columns_verify(const lm_columns *c,
+                         void (*bad)(void *ctx, size_t column, uint64_t offset), void *ctx)
 {
     uint64_t first_bad = LM_NO_OFFSET;
     size_t damaged = 0;

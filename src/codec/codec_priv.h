@@ -1,6 +1,6 @@
 /**
- * Inside the codec: nodes. A node writes one run of values of one kind, self-describing but for its count, and reads it
- * back; nodes hold nodes. Nothing here is called from other rooms.
+ * Inside the codec: nodes. A node writes one run of values of one kind, self-describing but for its
+ * count, and reads it back; nodes hold nodes. Nothing here is called from other rooms.
  */
 #ifndef CODEC_CODEC_PRIV_H
 #define CODEC_CODEC_PRIV_H
@@ -15,7 +15,8 @@
 struct ZSTD_CCtx_s;
 struct ZSTD_DCtx_s;
 
-/** What an encoder works with; one per task. The arena is scratch: whoever takes from it resets it to a mark. */
+/** What an encoder works with; one per task. The arena is scratch: whoever takes from it resets it
+ * to a mark. */
 typedef struct codec_enc {
     lm_mem *mem;
     lm_level level;
@@ -46,31 +47,45 @@ LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, l
 /** Read exactly len bytes into dst. */
 LM_USE lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len);
 
-/** Write with zstd levels from cheap to dear, going on only while the size so far may become smaller than limit bytes;
- *  appends the smallest to out, or nothing if limit stands. put writes the same thing again at enc->zstd_level. */
+/** Write with zstd levels from cheap to dear, going on only while the size so far may become
+ * smaller than limit bytes; appends the smallest to out, or nothing if limit stands. put writes the
+ * same thing again at enc->zstd_level. */
 typedef lm_err (*codec_put_fn)(codec_enc *enc, const void *ctx, lm_buf *out);
-LM_USE lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out, bool *smaller);
+LM_USE lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit,
+                          lm_buf *out, bool *smaller);
 
 /* ---- codec_zstd.c: zstd without its frame header, its memory on our account ---- */
 
-/** Appends at most cap bytes to out; *done is false when it would not fit (then out is as it was). */
-LM_USE lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap, lm_buf *out, bool *done);
+/** Appends at most cap bytes to out; *done is false when it would not fit (then out is as it was).
+ */
+LM_USE lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap,
+                             lm_buf *out, bool *done);
 LM_USE lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len);
 
 /* ---- codec_model.c: context mixing ---- */
-typedef enum codec_model { CODEC_MODEL_BYTES, CODEC_MODEL_IDS, CODEC_MODEL_WORDS } codec_model; /* uint8_t, uint32_t, uint64_t */
-LM_USE lm_err codec_model_put(lm_mem *mem, codec_model model, const void *symbols, size_t count, uint32_t alphabet, lm_buf *out);
-/** Never fails for what in holds: damaged bytes give wrong symbols (ids: below the power of two above alphabet). */
-LM_USE lm_err codec_model_get(lm_mem *mem, codec_model model, lm_str in, void *symbols, size_t count, uint32_t alphabet);
+typedef enum codec_model {
+    CODEC_MODEL_BYTES,
+    CODEC_MODEL_IDS,
+    CODEC_MODEL_WORDS
+} codec_model; /* uint8_t, uint32_t, uint64_t */
+
+LM_USE lm_err codec_model_put(lm_mem *mem, codec_model model, const void *symbols, size_t count,
+                              uint32_t alphabet, lm_buf *out);
+/** Never fails for what in holds: damaged bytes give wrong symbols (ids: below the power of two
+ * above alphabet). */
+LM_USE lm_err codec_model_get(lm_mem *mem, codec_model model, lm_str in, void *symbols,
+                              size_t count, uint32_t alphabet);
 
 /* ---- codec_lite.c: light adaptive models ---- */
-/** A light model decodes slower than zstd does (about 40 ns a value): it has to save a byte for this many values. Ids of
- *  shapes are read by every search, so there it has to save more. */
+/** A light model decodes slower than zstd does (about 40 ns a value): it has to save a byte for
+ * this many values. Ids of shapes are read by every search, so there it has to save more. */
 #define CODEC_LITE_VALUES_A_BYTE 64
 #define CODEC_LITE_SHAPES_A_BYTE 24
-LM_USE lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet, lm_buf *out);
+LM_USE lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet,
+                                 lm_buf *out);
 /** As codec_model_get for ids. */
-LM_USE lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count, uint32_t alphabet);
+LM_USE lm_err codec_lite_get_ids(lm_mem *mem, lm_str in, uint32_t *ids, size_t count,
+                                 uint32_t alphabet);
 LM_USE lm_err codec_lite_put_bytes(lm_mem *mem, const uint8_t *bytes, size_t count, lm_buf *out);
 LM_USE lm_err codec_lite_get_bytes(lm_mem *mem, lm_str in, uint8_t *bytes, size_t count);
 LM_USE lm_err codec_lite_put_words(lm_mem *mem, const uint64_t *words, size_t count, lm_buf *out);
@@ -81,13 +96,17 @@ LM_USE lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t coun
 LM_USE lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count);
 
 /* ---- codec_int.c ---- */
-LM_USE lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth, lm_buf *out);
-LM_USE lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, unsigned depth);
+LM_USE lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
+                             lm_buf *out);
+LM_USE lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count,
+                             unsigned depth);
 
 /* ---- codec_id.c ---- */
-LM_USE lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet, unsigned depth, lm_buf *out);
+LM_USE lm_err codec_ids_put(codec_enc *enc, const uint32_t *ids, size_t count, uint32_t alphabet,
+                            unsigned depth, lm_buf *out);
 /** Every id read is checked to be below alphabet. */
-LM_USE lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count, uint32_t alphabet, unsigned depth);
+LM_USE lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
+                            uint32_t alphabet, unsigned depth);
 
 /** Name of the encoding at the head of a large column's block; for stats. */
 const char *codec_encoding_name(const lm_column *column, lm_str bytes);
@@ -96,19 +115,28 @@ const char *codec_ids_name(uint8_t mode);
 
 /* ---- codec_group.c: which columns line up ---- */
 
-/** Columns of a group form a chain in column order. Groups with numbers far above the number of columns are not looked at. */
+/** Columns of a group form a chain in column order. Groups with numbers far above the number of
+ * columns are not looked at. */
 typedef struct codec_groups {
     lm_mem *mem;
     uint32_t *before; /* of each column: the one before it in its group, + 1; 0: none */
     size_t count;
 } codec_groups;
 
-LM_USE lm_err codec_groups_make(lm_mem *mem, const lm_column *columns, size_t count, codec_groups *out);
+LM_USE lm_err codec_groups_make(lm_mem *mem, const lm_column *columns, size_t count,
+                                codec_groups *out);
 void codec_groups_fini(codec_groups *groups);
 
 /* ---- codec_derive.c: columns that follow from another of their group ---- */
-typedef enum codec_derive { CODEC_DERIVE_SHIFT, CODEC_DERIVE_KEYED, CODEC_DERIVE_BESIDE, CODEC_DERIVE_KINDS } codec_derive;
-/** First byte of a derived column's block, plus its kind; no mode of an int or id node is that high. */
+typedef enum codec_derive {
+    CODEC_DERIVE_SHIFT,
+    CODEC_DERIVE_KEYED,
+    CODEC_DERIVE_BESIDE,
+    CODEC_DERIVE_KINDS
+} codec_derive;
+
+/** First byte of a derived column's block, plus its kind; no mode of an int or id node is that
+ * high. */
 #define CODEC_DERIVED 0xf0
 /** A source may itself be derived, but a chain holds at most this many columns. */
 #define CODEC_SOURCES_DEEP 3
@@ -119,37 +147,42 @@ typedef struct codec_source {
     size_t column; /* index; below the derived one's */
 } codec_source;
 
-/** Look for a source of the column members[place] among members[0..place), the columns of its group in order. depths: how many
- *  sources stand behind each member. Fills out (is_set false: none pays). */
-LM_USE lm_err codec_derive_choose(codec_enc *enc, const lm_column *columns, const uint32_t *members, size_t place,
-                                  const uint8_t *depths, codec_source *out);
-LM_USE lm_err codec_derive_put(codec_enc *enc, const lm_column *target, const lm_column *source, codec_derive kind, size_t back,
-                               lm_buf *out);
+/** Look for a source of the column members[place] among members[0..place), the columns of its group
+ * in order. depths: how many sources stand behind each member. Fills out (is_set false: none pays).
+ */
+LM_USE lm_err codec_derive_choose(codec_enc *enc, const lm_column *columns, const uint32_t *members,
+                                  size_t place, const uint8_t *depths, codec_source *out);
+LM_USE lm_err codec_derive_put(codec_enc *enc, const lm_column *target, const lm_column *source,
+                               codec_derive kind, size_t back, lm_buf *out);
 /** Behind kind and distance. source is decoded and has as many values as info. */
-LM_USE lm_err codec_derive_get(codec_dec *dec, lm_reader *in, codec_derive kind, const lm_column *info, const lm_column *source,
-                               void *dst);
+LM_USE lm_err codec_derive_get(codec_dec *dec, lm_reader *in, codec_derive kind,
+                               const lm_column *info, const lm_column *source, void *dst);
 
 /* ---- codec_frame.c: columns too small for a block of their own ---- */
 
 /** One kind of small columns shares frames: the models see like after like. */
 enum { CODEC_FRAME_KINDS = 16 };
+
 /** In a directory: BYTES in a frame apart from the other texts. */
 enum { CODEC_TYPE_APART = 5 };
-/** Plain bytes of a column that goes to a frame, and of a whole frame (decoding one column decodes its frame). Texts share
- *  more: the same names come back in many columns. */
+
+/** Plain bytes of a column that goes to a frame, and of a whole frame (decoding one column decodes
+ * its frame). Texts share more: the same names come back in many columns. */
 enum {
     CODEC_SMALL_VALUES = 4096,
     CODEC_SMALL_TEXT = 262144,
     CODEC_FRAME_VALUES = 65536,
     CODEC_FRAME_TEXT = 1048576
 };
+
 bool codec_column_is_small(const lm_column *column);
 /** is_apart: a text unlike the others (random names, numbers); columns of other types ignore it. */
 unsigned codec_frame_kind(const lm_column *column, bool is_apart);
 size_t codec_column_plain_bytes(const lm_column *column);
-LM_USE lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out);
+LM_USE lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count,
+                              lm_buf *out);
 /** Fills out[i] with arrays of columns[i].count values, allocated in arena. */
-LM_USE lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns, size_t count, lm_arena *arena,
-                              void **out);
+LM_USE lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns,
+                              size_t count, lm_arena *arena, void **out);
 
 #endif

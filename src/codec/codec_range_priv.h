@@ -1,11 +1,13 @@
 /**
- * A binary range coder with carry, 64 bits wide, and integers only: the same bytes on every machine. One struct codes both
- * ways, so a model is written once: range_code() takes the bit when it encodes and gives it when it decodes.
+ * A binary range coder with carry, 64 bits wide, and integers only: the same bytes on every
+ * machine. One struct codes both ways, so a model is written once: range_code() takes the bit when
+ * it encodes and gives it when it decodes.
  *
- * The interval is [low, low + range), range at least 2^32; when it gets smaller, 32 bits move out. Encoder: a carry out of
- * low's 64 bits is added to the bytes already written, which is why they stay at hand until the end. Decoder: code is the
- * offset of the read bytes in the interval; zeros are read behind the end, so the encoder leaves out trailing zero bytes;
- * hostile bytes give wrong bits, never a fault.
+ * The interval is [low, low + range), range at least 2^32; when it gets smaller, 32 bits move out.
+ * Encoder: a carry out of low's 64 bits is added to the bytes already written, which is why they
+ * stay at hand until the end. Decoder: code is the offset of the read bytes in the interval; zeros
+ * are read behind the end, so the encoder leaves out trailing zero bytes; hostile bytes give wrong
+ * bits, never a fault.
  */
 #ifndef CODEC_CODEC_RANGE_PRIV_H
 #define CODEC_CODEC_RANGE_PRIV_H
@@ -16,14 +18,14 @@
 
 typedef struct range_coder {
     uint64_t range;
-    uint64_t code;      /* decoder */
-    const uint8_t *in;  /* decoder: next byte */
+    uint64_t code;     /* decoder */
+    const uint8_t *in; /* decoder: next byte */
     const uint8_t *end;
-    uint64_t low;       /* encoder */
-    lm_buf *out;        /* encoder */
-    size_t start;       /* encoder: length of out at the beginning; a carry never gets there */
+    uint64_t low; /* encoder */
+    lm_buf *out;  /* encoder */
+    size_t start; /* encoder: length of out at the beginning; a carry never gets there */
     bool decodes;
-    lm_err err;         /* encoder: first failure, told at the end */
+    lm_err err; /* encoder: first failure, told at the end */
 } range_coder;
 
 #define RANGE_LOW_END ((uint64_t)1 << 32)
@@ -37,7 +39,8 @@ static inline uint32_t range_next(range_coder *rc)
         rc->in += 4;
         return __builtin_bswap32(word);
     }
-    for (int i = 0; i < 4; i++) word = word << 8 | (rc->in < rc->end ? *rc->in++ : 0u);
+    for (int i = 0; i < 4; i++)
+        word = word << 8 | (rc->in < rc->end ? *rc->in++ : 0u);
     return word;
 }
 
@@ -66,7 +69,8 @@ static inline void range_carry(range_coder *rc)
 /* noinline: called once in 32 bits of output; inlined it only swells the loops. */
 __attribute__((noinline)) static void range_emit(range_coder *rc, uint32_t word)
 {
-    uint8_t bytes[4] = {(uint8_t)(word >> 24), (uint8_t)(word >> 16), (uint8_t)(word >> 8), (uint8_t)word};
+    uint8_t bytes[4] = {(uint8_t)(word >> 24), (uint8_t)(word >> 16), (uint8_t)(word >> 8),
+                        (uint8_t)word};
     lm_err err = lm_buf_append(rc->out, bytes, sizeof bytes);
     if (err && !rc->err) rc->err = err;
 }
@@ -90,8 +94,9 @@ RANGE_ALWAYS_INLINE void range_settle(range_coder *rc, bool decodes)
     }
 }
 
-/** Code one bit that is 1 with probability p1 / 65536, 0 < p1 < 65536. decodes: rc->decodes, or a constant where a loop is
- *  built once for each direction, so that a decoder's rc stays in registers. */
+/** Code one bit that is 1 with probability p1 / 65536, 0 < p1 < 65536. decodes: rc->decodes, or a
+ * constant where a loop is built once for each direction, so that a decoder's rc stays in
+ * registers. */
 RANGE_ALWAYS_INLINE unsigned range_code(range_coder *rc, bool decodes, uint32_t p1, unsigned bit)
 {
     uint64_t bound = (rc->range >> 16) * p1;
@@ -99,8 +104,10 @@ RANGE_ALWAYS_INLINE unsigned range_code(range_coder *rc, bool decodes, uint32_t 
     if (bit) {
         rc->range = bound;
     } else {
-        if (decodes) rc->code -= bound;
-        else range_encode_above(rc, bound);
+        if (decodes)
+            rc->code -= bound;
+        else
+            range_encode_above(rc, bound);
         rc->range -= bound;
     }
     range_settle(rc, decodes);
@@ -108,7 +115,8 @@ RANGE_ALWAYS_INLINE unsigned range_code(range_coder *rc, bool decodes, uint32_t 
 }
 
 /** Code the low count bits of value as they are, at most 16 at a time. */
-RANGE_ALWAYS_INLINE uint64_t range_code_plain(range_coder *rc, bool decodes, unsigned count, uint64_t value)
+RANGE_ALWAYS_INLINE uint64_t range_code_plain(range_coder *rc, bool decodes, unsigned count,
+                                              uint64_t value)
 {
     uint64_t got = 0;
     while (count) {
@@ -133,7 +141,8 @@ RANGE_ALWAYS_INLINE uint64_t range_code_plain(range_coder *rc, bool decodes, uns
 static inline lm_err range_finish(range_coder *rc)
 {
     for (unsigned bits = 63; bits > 0; bits--) {
-        uint64_t mask = ((uint64_t)1 << bits) - 1, up = (mask - (rc->low - 1)) & mask; /* to the next multiple */
+        uint64_t mask = ((uint64_t)1 << bits) - 1,
+                 up = (mask - (rc->low - 1)) & mask; /* to the next multiple */
         if (up >= rc->range) continue;
         range_encode_above(rc, up);
         break;
@@ -141,7 +150,8 @@ static inline lm_err range_finish(range_coder *rc)
     range_emit(rc, (uint32_t)(rc->low >> 32));
     range_emit(rc, (uint32_t)rc->low);
     if (rc->err) return rc->err;
-    while (rc->out->len > rc->start && rc->out->ptr[rc->out->len - 1] == 0) rc->out->len--;
+    while (rc->out->len > rc->start && rc->out->ptr[rc->out->len - 1] == 0)
+        rc->out->len--;
     return LM_OK;
 }
 

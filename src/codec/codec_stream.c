@@ -1,12 +1,19 @@
 #include "codec/codec_priv.h"
 
-/* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then the data. */
+/* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then
+ * the data. */
 enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2, METHOD_MODEL = 3, METHOD_LITE = 4 };
 
-lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out, bool *smaller)
+lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out,
+                   bool *smaller)
 {
-    /* What the next level may save at best, measured on log columns: from level 1 a third, from level 9 little. */
-    static const struct { int level; unsigned hope_percent; } steps[] = {{1, 67}, {9, 94}, {15, 100}};
+    /* What the next level may save at best, measured on log columns: from level 1 a third, from
+     * level 9 little. */
+    static const struct {
+        int level;
+        unsigned hope_percent;
+    } steps[] = {{1, 67}, {9, 94}, {15, 100}};
+
     int was = enc->zstd_level;
     size_t last = enc->is_trial ? 1 : 3, best_len = SIZE_MAX;
     lm_buf best, now;
@@ -17,7 +24,9 @@ lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t lim
         now.len = 0;
         enc->zstd_level = enc->level == LM_LEVEL_MAX && steps[i].level == 15 ? 19 : steps[i].level;
         err = put(enc, ctx, &now);
-        bool stalls = i > 0 && now.len > best_len - best_len / 32; /* as much as a level may be expected to give */
+        bool stalls =
+            i > 0 &&
+            now.len > best_len - best_len / 32; /* as much as a level may be expected to give */
         if (!err && now.len < best_len) {
             lm_buf swap = best;
             best = now;
@@ -52,14 +61,17 @@ typedef struct best_form {
 } best_form;
 
 /** Write with a model and keep it if that is smaller. */
-static lm_err try_model(codec_enc *enc, const uint8_t *src, size_t len, uint8_t method, best_form *best)
+static lm_err try_model(codec_enc *enc, const uint8_t *src, size_t len, uint8_t method,
+                        best_form *best)
 {
     lm_buf data;
     lm_buf_init(&data, enc->mem);
-    lm_err err = lm_buf_varint(&data, len); /* nothing else in its bytes would tell a wrong length */
+    lm_err err =
+        lm_buf_varint(&data, len); /* nothing else in its bytes would tell a wrong length */
     if (!err) {
-        err = method == METHOD_LITE ? codec_lite_put_bytes(enc->mem, src, len, &data)
-                                    : codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
+        err = method == METHOD_LITE
+                  ? codec_lite_put_bytes(enc->mem, src, len, &data)
+                  : codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
     }
     size_t slower = method == METHOD_LITE ? len / enc->values_a_byte : 0;
     size_t now = best->method == METHOD_RAW ? len - 2 : best->data.len;
@@ -86,9 +98,12 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     bool done = false;
     lm_err err = codec_zstd_put(enc, src, len, enc->zstd_level, len - 3, &best.data, &done);
     if (done) best.method = METHOD_ZSTD;
-    bool resists = !done || best.data.len > len / 2; /* nothing repeats: only the letters' odds are left */
-    if (!err && enc->level == LM_LEVEL_DEFAULT && !enc->is_trial && resists) err = try_model(enc, src, len, METHOD_LITE, &best);
-    if (!err && enc->level == LM_LEVEL_MAX && !enc->is_trial) err = try_model(enc, src, len, METHOD_MODEL, &best);
+    bool resists =
+        !done || best.data.len > len / 2; /* nothing repeats: only the letters' odds are left */
+    if (!err && enc->level == LM_LEVEL_DEFAULT && !enc->is_trial && resists)
+        err = try_model(enc, src, len, METHOD_LITE, &best);
+    if (!err && enc->level == LM_LEVEL_MAX && !enc->is_trial)
+        err = try_model(enc, src, len, METHOD_MODEL, &best);
     if (!err && best.method == METHOD_RAW) {
         err = put_raw(src, len, out);
     } else if (!err) {
@@ -134,7 +149,10 @@ lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out)
 {
     codec_enc enc;
     codec_enc_init(&enc, mem, level);
-    enc.zstd_level = level == LM_LEVEL_FAST ? 1 : level == LM_LEVEL_MAX ? 19 : src.len < 1u << 18 ? 15 : 12;
+    enc.zstd_level = level == LM_LEVEL_FAST  ? 1
+                     : level == LM_LEVEL_MAX ? 19
+                     : src.len < 1u << 18    ? 15
+                                             : 12;
     lm_err err = codec_stream_put(&enc, src.ptr, src.len, out);
     codec_enc_fini(&enc);
     return err;

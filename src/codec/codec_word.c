@@ -3,11 +3,19 @@
 /* Words by form:
  *   ZERO        all are 0; nothing follows
  *   PLANES + n  n + 1 byte planes, low byte first, a stream each
- *   TOKENS      a stream of one byte a word: the word itself below ESCAPE, else ESCAPE - 1 + n for n more bytes; then the
- *               number of these bytes (varint) and a stream of them: the word less ESCAPE, high byte first
- *   MODEL, LITE length (varint) and bytes of codec_model.c or codec_lite.c
- *   BITS + n    n bits a word, low bits first */
-enum { FORM_ZERO = 0, FORM_PLANES = 1, FORM_TOKENS = 16, FORM_MODEL = 17, FORM_LITE = 18, FORM_BITS = 64 };
+ *   TOKENS      a stream of one byte a word: the word itself below ESCAPE, else ESCAPE - 1 + n for
+ * n more bytes; then the number of these bytes (varint) and a stream of them: the word less ESCAPE,
+ * high byte first MODEL, LITE length (varint) and bytes of codec_model.c or codec_lite.c BITS + n
+ * n bits a word, low bits first */
+enum {
+    FORM_ZERO = 0,
+    FORM_PLANES = 1,
+    FORM_TOKENS = 16,
+    FORM_MODEL = 17,
+    FORM_LITE = 18,
+    FORM_BITS = 64
+};
+
 enum { ESCAPE = 240, BITS_MAX = 56 };
 
 static unsigned bytes_of(uint64_t word)
@@ -15,13 +23,15 @@ static unsigned bytes_of(uint64_t word)
     return word ? (unsigned)(71 - __builtin_clzll(word)) / 8 : 1;
 }
 
-static lm_err put_planes(codec_enc *enc, const uint64_t *words, size_t count, unsigned planes, lm_buf *out)
+static lm_err put_planes(codec_enc *enc, const uint64_t *words, size_t count, unsigned planes,
+                         lm_buf *out)
 {
     uint8_t *plane = lm_mem_alloc(enc->mem, count);
     if (!plane) return lm_mem_err();
     lm_err err = lm_buf_u8(out, (uint8_t)(FORM_PLANES + planes - 1));
     for (unsigned p = 0; p < planes && !err; p++) {
-        for (size_t i = 0; i < count; i++) plane[i] = (uint8_t)(words[i] >> (8 * p));
+        for (size_t i = 0; i < count; i++)
+            plane[i] = (uint8_t)(words[i] >> (8 * p));
         err = codec_stream_put(enc, plane, count, out);
     }
     lm_mem_release(enc->mem, plane, count);
@@ -46,7 +56,8 @@ static lm_err put_tokens(codec_enc *enc, const uint64_t *words, size_t count, lm
         tokens[i] = (uint8_t)(ESCAPE - 1 + n);
         err = lm_buf_reserve(&extra, 8);
         if (err) goto out;
-        for (unsigned b = 0; b < n; b++) extra.ptr[extra.len++] = (uint8_t)(w >> (8 * (n - 1 - b)));
+        for (unsigned b = 0; b < n; b++)
+            extra.ptr[extra.len++] = (uint8_t)(w >> (8 * (n - 1 - b)));
     }
     err = lm_buf_u8(out, FORM_TOKENS);
     if (!err) err = codec_stream_put(enc, tokens, count, out);
@@ -58,12 +69,14 @@ out:
     return err;
 }
 
-static lm_err put_modelled(codec_enc *enc, const uint64_t *words, size_t count, unsigned form, lm_buf *out)
+static lm_err put_modelled(codec_enc *enc, const uint64_t *words, size_t count, unsigned form,
+                           lm_buf *out)
 {
     lm_buf data;
     lm_buf_init(&data, enc->mem);
-    lm_err err = form == FORM_LITE ? codec_lite_put_words(enc->mem, words, count, &data)
-                                   : codec_model_put(enc->mem, CODEC_MODEL_WORDS, words, count, 0, &data);
+    lm_err err = form == FORM_LITE
+                     ? codec_lite_put_words(enc->mem, words, count, &data)
+                     : codec_model_put(enc->mem, CODEC_MODEL_WORDS, words, count, 0, &data);
     if (!err) err = lm_buf_u8(out, (uint8_t)form);
     if (!err) err = lm_buf_varint(out, data.len);
     if (!err) err = lm_buf_append(out, data.ptr, data.len);
@@ -117,7 +130,8 @@ static lm_err put_bytewise(codec_enc *enc, const void *ctx, lm_buf *out)
     unsigned planes = bytes_of(all);
     size_t start = out->len;
     bool mostly_small = planes > 1 && large < count - count / 4;
-    lm_err err = mostly_small ? put_tokens(enc, words, count, out) : put_planes(enc, words, count, planes, out);
+    lm_err err = mostly_small ? put_tokens(enc, words, count, out)
+                              : put_planes(enc, words, count, planes, out);
     unsigned bits = bits_of(all);
     if (err || bits > BITS_MAX || count / 8 * bits + bits >= out->len - start) return err;
     out->len = start; /* nothing but their range is known of these words */
@@ -135,13 +149,16 @@ lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_b
     size_t slower = form == FORM_LITE ? count / enc->values_a_byte : 0;
     lm_err err = put_modelled(enc, words, count, form, &modelled);
     bool smaller = false;
-    if (!err) err = codec_climb(enc, put_bytewise, &(run){words, count}, modelled.len + slower, out, &smaller);
+    if (!err)
+        err = codec_climb(enc, put_bytewise, &(run){words, count}, modelled.len + slower, out,
+                          &smaller);
     if (!err && !smaller) err = lm_buf_append(out, modelled.ptr, modelled.len);
     lm_buf_fini(&modelled);
     return err;
 }
 
-static lm_err get_planes(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count, unsigned planes)
+static lm_err get_planes(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count,
+                         unsigned planes)
 {
     uint8_t *plane = lm_mem_alloc(dec->mem, count);
     if (!plane) return lm_mem_err();
@@ -149,7 +166,8 @@ static lm_err get_planes(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t co
     memset(dst, 0, count * sizeof *dst);
     for (unsigned p = 0; p < planes && !err; p++) {
         err = codec_stream_get(dec, in, plane, count);
-        for (size_t i = 0; i < count && !err; i++) dst[i] |= (uint64_t)plane[i] << (8 * p);
+        for (size_t i = 0; i < count && !err; i++)
+            dst[i] |= (uint64_t)plane[i] << (8 * p);
     }
     lm_mem_release(dec->mem, plane, count);
     return err;
@@ -184,7 +202,8 @@ static lm_err get_tokens(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t co
                 break;
             }
             w = 0;
-            for (unsigned b = 0; b < n; b++) w = w << 8 | extra[at++];
+            for (unsigned b = 0; b < n; b++)
+                w = w << 8 | extra[at++];
             w += ESCAPE;
         }
         dst[i] = w;
@@ -203,7 +222,8 @@ static lm_err get_bits(lm_reader *in, uint64_t *dst, size_t count, unsigned bits
     unsigned have = 0;
     const uint8_t *p = data.ptr;
     for (size_t i = 0; i < count; i++) {
-        for (; have < bits; have += 8) held |= (uint64_t)*p++ << have;
+        for (; have < bits; have += 8)
+            held |= (uint64_t)*p++ << have;
         dst[i] = held & mask;
         held >>= bits;
         have -= bits;
@@ -222,7 +242,8 @@ lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t coun
     }
     if (form < FORM_PLANES + 8) return get_planes(dec, in, dst, count, form - FORM_PLANES + 1u);
     if (form == FORM_TOKENS) return get_tokens(dec, in, dst, count);
-    if (form > FORM_BITS && form <= FORM_BITS + BITS_MAX) return get_bits(in, dst, count, form - FORM_BITS);
+    if (form > FORM_BITS && form <= FORM_BITS + BITS_MAX)
+        return get_bits(in, dst, count, form - FORM_BITS);
     if (form == FORM_MODEL || form == FORM_LITE) {
         size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
         lm_str data = lm_reader_bytes(in, len);

@@ -35,7 +35,9 @@ void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level)
     *enc = (codec_enc){
         .mem = mem,
         .level = level,
-        .zstd_level = level == LM_LEVEL_MAX ? 19 : level == LM_LEVEL_DEFAULT ? 9 : 1,
+        .zstd_level = level == LM_LEVEL_MAX       ? 19
+                      : level == LM_LEVEL_DEFAULT ? 9
+                                                  : 1,
         .values_a_byte = CODEC_LITE_VALUES_A_BYTE,
     };
 }
@@ -71,7 +73,8 @@ static ZSTD_parameters zstd_parameters(int level, size_t len)
     return p;
 }
 
-lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap, lm_buf *out, bool *done)
+lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap,
+                      lm_buf *out, bool *done)
 {
     if (!enc->zstd) {
         enc->zstd = ZSTD_createCCtx_advanced(zstd_memory(enc->mem));
@@ -79,10 +82,12 @@ lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level,
     }
     ZSTD_parameters p = zstd_parameters(level, len);
     size_t bad = ZSTD_CCtx_reset(enc->zstd, ZSTD_reset_session_and_parameters);
-    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
+    if (!ZSTD_isError(bad))
+        bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
     if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_contentSizeFlag, 0);
     if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_compressionLevel, level);
-    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_windowLog, (int)p.cParams.windowLog);
+    if (!ZSTD_isError(bad))
+        bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_windowLog, (int)p.cParams.windowLog);
     LM_ASSERT(!ZSTD_isError(bad)); /* constants in range */
 
     lm_err err = lm_buf_reserve(out, cap);
@@ -107,21 +112,30 @@ lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len)
         size_t bad = ZSTD_DCtx_setParameter(dec->zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
         LM_ASSERT(!ZSTD_isError(bad));
     }
-    /* Decoding into dst in one call needs no window, so a frame that claims a huge one costs nothing. */
+    /* Decoding into dst in one call needs no window, so a frame that claims a huge one costs
+     * nothing. */
     size_t got = ZSTD_decompressDCtx(dec->zstd, dst, len, src.ptr, src.len);
     if (!ZSTD_isError(got) && got == len) return LM_OK;
-    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation) return lm_mem_err();
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return lm_mem_err();
     return codec_damaged("compressed bytes do not unpack");
 }
 
 /* ---- bytes that resemble others the reader has at hand ---- */
 
-enum { LIKE_FAST = 3, LIKE_DEFAULT = 12, LIKE_MAX = 19, LIKE_WINDOW_MIN = 10, LIKE_WINDOW_MAX = 27 };
+enum {
+    LIKE_FAST = 3,
+    LIKE_DEFAULT = 12,
+    LIKE_MAX = 19,
+    LIKE_WINDOW_MIN = 10,
+    LIKE_WINDOW_MAX = 27
+};
 
 static int like_window(size_t len)
 {
     int log = LIKE_WINDOW_MIN;
-    while (log < LIKE_WINDOW_MAX && ((size_t)1 << log) < len) log++;
+    while (log < LIKE_WINDOW_MAX && ((size_t)1 << log) < len)
+        log++;
     return log;
 }
 
@@ -132,9 +146,14 @@ lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_level lev
     size_t bound = ZSTD_compressBound(src.len), got = 0;
     lm_err err = lm_buf_reserve(out, bound);
     if (!err) {
-        ZSTD_compressionParameters chosen = ZSTD_getCParams(level == LM_LEVEL_FAST ? LIKE_FAST : level == LM_LEVEL_DEFAULT ? LIKE_DEFAULT : LIKE_MAX, src.len, prefix.len);
+        ZSTD_compressionParameters chosen =
+            ZSTD_getCParams(level == LM_LEVEL_FAST      ? LIKE_FAST
+                            : level == LM_LEVEL_DEFAULT ? LIKE_DEFAULT
+                                                        : LIKE_MAX,
+                            src.len, prefix.len);
         chosen.windowLog = (unsigned)like_window(prefix.len + src.len);
-        (void)ZSTD_CCtx_setCParams(zstd, chosen); /* zstd's own choice but for the window: cannot fail */
+        (void)ZSTD_CCtx_setCParams(zstd,
+                                   chosen); /* zstd's own choice but for the window: cannot fail */
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 0);
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
         (void)ZSTD_CCtx_refPrefix(zstd, prefix.ptr, prefix.len);
@@ -150,13 +169,16 @@ lm_err lm_bytes_decode_like(lm_mem *mem, lm_str prefix, lm_str src, uint8_t *dst
 {
     ZSTD_DCtx *zstd = ZSTD_createDCtx_advanced(zstd_memory(mem));
     if (!zstd) return lm_mem_err();
-    (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax, LIKE_WINDOW_MAX); /* constants in range: cannot fail */
+    (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax,
+                                 LIKE_WINDOW_MAX); /* constants in range: cannot fail */
     (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
     (void)ZSTD_DCtx_refPrefix(zstd, prefix.ptr, prefix.len);
     size_t got = ZSTD_decompressDCtx(zstd, dst, raw_len, src.ptr, src.len);
     lm_err err = LM_OK;
-    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation) err = lm_mem_err();
-    else if (ZSTD_isError(got) || got != raw_len) err = codec_damaged("damaged text that builds on other text");
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        err = lm_mem_err();
+    else if (ZSTD_isError(got) || got != raw_len)
+        err = codec_damaged("damaged text that builds on other text");
     (void)ZSTD_freeDCtx(zstd); /* freeing cannot fail */
     return err;
 }

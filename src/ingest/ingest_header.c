@@ -156,7 +156,8 @@ static bool begins_sql(lm_str line)
     if (!starts_with_word(line, verbs)) return false;
     lm_str text = trim_end(line);
     if (text.len == 0 || text.ptr[text.len - 1] == ';') return false;
-    /* in capitals it is one; else a sentence may begin with "create", too, and what is SQL has its next word */
+    /* in capitals it is one; else a sentence may begin with "create", too, and what is SQL has its
+     * next word */
     if (is_upper(line.ptr[1])) return true;
     uint8_t last = text.ptr[text.len - 1];
     if (text.len <= 8 || last == ',' || last == '(') return true;
@@ -168,8 +169,8 @@ static bool begins_sql(lm_str line)
     return false;
 }
 
-/** "java.io.IOException", "app.errors.KeyError: ...": names with dots between, the last one ends in Exception or
- * Error. */
+/** "java.io.IOException", "app.errors.KeyError: ...": names with dots between, the last one ends in
+ * Exception or Error. */
 static bool is_exception(lm_str line)
 {
     size_t len = 0;

@@ -4,19 +4,19 @@
  * Three ways to tell, in this order:
  *
  *   given     a regular expression matches first lines; every other line continues.
- *   headed    nearly every record begins with a header: a timestamp near the front, or else a level. Learned from
- *             the first lines of the stream. A line without one continues: a stack trace, a statement, a dump, a
- *             blank line.
- *   by shape  else lines are judged by themselves and by what is open: indentation, stack traces of Java, C#, Python
- *             and Go, SQL statements, JSON over several lines, heap reports of a JVM. In headed streams this part only
- *             keeps what looks like a header inside of an open JSON object from splitting it.
+ *   headed    nearly every record begins with a header: a timestamp near the front, or else a
+ * level. Learned from the first lines of the stream. A line without one continues: a stack trace, a
+ * statement, a dump, a blank line. by shape  else lines are judged by themselves and by what is
+ * open: indentation, stack traces of Java, C#, Python and Go, SQL statements, JSON over several
+ * lines, heap reports of a JVM. In headed streams this part only keeps what looks like a header
+ * inside of an open JSON object from splitting it.
  *
- *     NONE --"{" or a line that ends with it--> JSON --braces closed, or a line that is no JSON--> NONE
- *     NONE --"Traceback"--> PYTHON --first line without indentation--> PYTHON_DONE --"During handling"--> PYTHON
- *     NONE --"panic:"--> GO --line that is no part of it--> NONE
- *     NONE --SELECT without ";"--> SQL --";" or another line--> NONE
- *     NONE --"{Heap before GC"--> GC --"}" closes--> NONE
- *     NONE --"# Time:"--> SQL_HEAD --the next "# Time:" or "# User@Host:" after a statement--> SQL_HEAD
+ *     NONE --"{" or a line that ends with it--> JSON --braces closed, or a line that is no JSON-->
+ * NONE NONE --"Traceback"--> PYTHON --first line without indentation--> PYTHON_DONE --"During
+ * handling"--> PYTHON NONE --"panic:"--> GO --line that is no part of it--> NONE NONE --SELECT
+ * without ";"--> SQL --";" or another line--> NONE NONE --"{Heap before GC"--> GC --"}" closes-->
+ * NONE NONE --"# Time:"--> SQL_HEAD --the next "# Time:" or "# User@Host:" after a statement-->
+ * SQL_HEAD
  *
  * Invariants
  *   (1) The answer for a line depends on what was learned and on the lines since the last reset, nothing else.
@@ -205,7 +205,8 @@ static bool is_json_part(lm_str line)
     return is_value && (last == ',' || text.len < 25);
 }
 
-/** Does the line leave an object or array open? Only one that ends in an opening bracket or a comma counts. */
+/** Does the line leave an object or array open? Only one that ends in an opening bracket or a comma
+ * counts. */
 static bool opens_json(lm_str line, int32_t *out_depth)
 {
     size_t len = line.len;
@@ -398,7 +399,8 @@ static census count_lines(lm_joiner *j, const lm_str *lines, size_t count)
         } else if (lm_header_is_json(lines[i])) {
             c.json++;
         } else if (is_joined || lm_trace_classify(lines[i]) != LM_TRACE_NONE) {
-            c.joined++; /* a report may stand alone, but where records have headers it belongs to one */
+            c.joined++; /* a report may stand alone, but where records have headers it belongs to
+                           one */
         } else if (!has_level) {
             is_other = true;
             c.others++;
@@ -424,9 +426,9 @@ lm_err lm_joiner_learn(lm_joiner *j, const lm_schema *schema, const lm_str *line
                        .is_indented = filled > 0 && indented * 10 > filled * 9};
     census c = count_lines(&probe, lines, count);
     j->is_indented = probe.is_indented;
-    /* Headed: a tenth of the lines have a header, and what has none either is rare or comes in blocks behind those
-     *         that do.
-     * Where it is neither, several programs write to one stream, and some of them print no time. */
+    /* Headed: a tenth of the lines have a header, and what has none either is rare or comes in
+     * blocks behind those that do. Where it is neither, several programs write to one stream, and
+     * some of them print no time. */
     size_t headed = c.times + c.json, enough = c.filled / 10 + 1;
     j->has_times = c.times >= enough && (c.others <= headed / 4 || c.other_runs <= headed / 10 + 1);
     j->has_levels = !j->has_times && c.levels >= enough &&

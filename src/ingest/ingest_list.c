@@ -1,8 +1,9 @@
 /**
  * Which files a command line means: files as given, folders with everything below them, sorted.
  *
- * A folder that is reached twice on one way down (a link to a folder above) is not entered again. Below folders,
- * sockets, pipes and devices are left out; given by name, a pipe is read like a file.
+ * A folder that is reached twice on one way down (a link to a folder above) is not entered again.
+ * Below folders, sockets, pipes and devices are left out; given by name, a pipe is read like a
+ * file.
  */
 #include "ingest/ingest.h"
 

@@ -1,4 +1,5 @@
-/** Inside of ingest: decoders of packed files, and memory for libraries that free without telling the size. */
+/** Inside of ingest: decoders of packed files, and memory for libraries that free without telling
+ * the size. */
 #ifndef INGEST_PRIV_H
 #define INGEST_PRIV_H
 
@@ -30,7 +31,8 @@ const char *lm_packing_name(lm_packing packing);
 /** Tells the packing by the first bytes of a file. 16 of them are enough. */
 lm_packing lm_packing_detect(const uint8_t *head, size_t len);
 
-/** Where the last record's timestamp stood and what it looked like; the next one's is tried there first. */
+/** Where the last record's timestamp stood and what it looked like; the next one's is tried there
+ * first. */
 typedef struct lm_header_hint {
     uint16_t offset, layout;
     bool is_set;
@@ -46,8 +48,10 @@ bool lm_header_is_json(lm_str line);
 /** What a line is in a report that runs over several lines. */
 typedef enum lm_trace_line {
     LM_TRACE_NONE,
-    LM_TRACE_FRAME, /* continues whatever is before: "Caused by:", "... 3 more", "at x.y(Z.java:3)" */
-    LM_TRACE_EXCEPTION, /* "java.io.IOException: ...", "KeyError: ...": begins a report unless a record is before it */
+    LM_TRACE_FRAME, /* continues whatever is before: "Caused by:", "... 3 more", "at x.y(Z.java:3)"
+                     */
+    LM_TRACE_EXCEPTION,  /* "java.io.IOException: ...", "KeyError: ...": begins a report unless a
+                            record is before it */
     LM_TRACE_PYTHON,     /* "Traceback (most recent call last):" */
     LM_TRACE_PYTHON_AND, /* "During handling of the above exception, ..." */
     LM_TRACE_GO,         /* "panic: ...", "fatal error: ...", "goroutine 1 [running]:" */

@@ -32,7 +32,8 @@ static lm_err refill(lm_source *s)
     return LM_OK;
 }
 
-/** Reads the first bytes, however small the pieces they come in, and sets up the decoder they ask for. */
+/** Reads the first bytes, however small the pieces they come in, and sets up the decoder they ask
+ * for. */
 static lm_err begin(lm_source *s, bool raw)
 {
     while (!raw && s->input_len < HEAD_BYTES) {

@@ -1,9 +1,10 @@
 /**
  * Packed files: one decoder each for gzip, zstd, xz and bzip2, all with the same three functions.
  *
- * Each takes what the tool that made the file takes: several members, frames or streams behind one another, and zeros
- * behind the last one (tapes and preallocated files have them). All memory comes from lm_mem, so that a file which asks
- * for a window larger than the limit is refused by the limit.
+ * Each takes what the tool that made the file takes: several members, frames or streams behind one
+ * another, and zeros behind the last one (tapes and preallocated files have them). All memory comes
+ * from lm_mem, so that a file which asks for a window larger than the limit is refused by the
+ * limit.
  */
 #define ZSTD_STATIC_LINKING_ONLY /* for ZSTD_createDCtx_advanced, which takes an allocator */
 #include "ingest/ingest_priv.h"

@@ -14,7 +14,8 @@
  *   (2) What a line's fields are depends on the line and the schema only.
  *   (3) lm_time_print(lm_time_parse(text)) == text.
  *   (4) Values may nest: the parts of a field (JSON in a message, key=value pairs behind it, a
- *       header in a JSON string) stand behind the whole; timestamp, level and message name the best.
+ *       header in a JSON string) stand behind the whole; timestamp, level and message name the
+ * best.
  */
 #ifndef SCHEMA_SCHEMA_H
 #define SCHEMA_SCHEMA_H

@@ -1,10 +1,11 @@
 /**
  * Timestamps read: text -> ticks. Layouts and their ids: schema_time_priv.h.
  *
- * Reading:  lm_time_parse picks a family by the first bytes (pick_*), then matches the text up to the second
- *           (the head), then the rest (finish). A head of fixed width is at most 24 bytes: three words are compared
- *           with the family's pattern, eight bytes at a time (head_match_fixed). Heads of other widths are interpreted
- *           letter by letter (head_match), which is also the plain twin that tests compare the fast way with.
+ * Reading:  lm_time_parse picks a family by the first bytes (pick_*), then matches the text up to
+ * the second (the head), then the rest (finish). A head of fixed width is at most 24 bytes: three
+ * words are compared with the family's pattern, eight bytes at a time (head_match_fixed). Heads of
+ * other widths are interpreted letter by letter (head_match), which is also the plain twin that
+ * tests compare the fast way with.
  *
  * Invariants
  *   (1) What parse accepts, print gives back: leading zeros, blanks, weekday and two-digit years are checked, and a
@@ -42,7 +43,8 @@ static inline uint32_t month_days(uint32_t year, uint32_t month)
     return 30 + ((month + (month >> 3)) & 1);
 }
 
-/** Days since 1970-01-01 of a date of years 0..9999 (Howard Hinnant's algorithm, years from March). */
+/** Days since 1970-01-01 of a date of years 0..9999 (Howard Hinnant's algorithm, years from March).
+ */
 static inline int64_t days_of(uint32_t year, uint32_t month, uint32_t day)
 {
     uint32_t y = year + 400 - (month <= 2);
@@ -54,7 +56,8 @@ static inline int64_t days_of(uint32_t year, uint32_t month, uint32_t day)
 
 /* ---- heads ----------------------------------------------------------------------------------- */
 
-/** Compare the first f->len bytes with the pattern; digits anywhere a digit must stand. Reads HEAD_BYTES. */
+/** Compare the first f->len bytes with the pattern; digits anywhere a digit must stand. Reads
+ * HEAD_BYTES. */
 static inline bool head_match_fixed(const lm_time_family *f, const uint8_t *p)
 {
     uint64_t bad = 0;
@@ -66,7 +69,8 @@ static inline bool head_match_fixed(const lm_time_family *f, const uint8_t *p)
     return (bad & 0x8080808080808080u) == 0;
 }
 
-/** May c stand where a blank replaces a leading zero? The pattern has let ' ' to ')' and the digits pass. */
+/** May c stand where a blank replaces a leading zero? The pattern has let ' ' to ')' and the digits
+ * pass. */
 static inline bool is_blank_or_nonzero(uint8_t c)
 {
     return c == ' ' || c > '0';
@@ -103,7 +107,8 @@ static inline bool head_fields_fixed(const lm_time_family *f, const uint8_t *p, 
     return true;
 }
 
-/** A number of width digits; width 1 means without leading zeros, at most max_digits. NULL: none. */
+/** A number of width digits; width 1 means without leading zeros, at most max_digits. NULL: none.
+ */
 static const uint8_t *number_at(const uint8_t *p, uint32_t width, uint32_t max_digits,
                                 uint32_t *out)
 {
@@ -118,7 +123,8 @@ static const uint8_t *number_at(const uint8_t *p, uint32_t width, uint32_t max_d
     return p + digits;
 }
 
-/** Interpret the pattern; the twin of the two above, and the only way for VARIES. What is behind the head, or NULL. */
+/** Interpret the pattern; the twin of the two above, and the only way for VARIES. What is behind
+ * the head, or NULL. */
 static const uint8_t *head_match(const lm_time_family *f, const uint8_t *p, lm_time_fields *x)
 {
     *x = (lm_time_fields){.year = BASE_YEAR, .month = 1, .day = 1, .weekday = NONE};
@@ -230,8 +236,9 @@ static inline bool may_end_at(const lm_time_family *f, const uint8_t *p)
     return true;
 }
 
-/** What stands behind the head: fraction, AM or PM, year, zone. Then all is checked and becomes ticks. want is the
- *  fraction's code, or ANY_CODE; it only decides between the ways to see one text (.25 and .250000000 cut). */
+/** What stands behind the head: fraction, AM or PM, year, zone. Then all is checked and becomes
+ * ticks. want is the fraction's code, or ANY_CODE; it only decides between the ways to see one text
+ * (.25 and .250000000 cut). */
 static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_id,
                           const uint8_t *text, const uint8_t *p, lm_time_fields *x, lm_time *out)
 {

@@ -1,6 +1,6 @@
 /**
- * Timestamps: text of a known layout <-> ticks. A layout fixes every byte but the digits and names, so that
- * printing the ticks gives the text back. Layouts are listed once in schema_time.def.
+ * Timestamps: text of a known layout <-> ticks. A layout fixes every byte but the digits and names,
+ * so that printing the ticks gives the text back. Layouts are listed once in schema_time.def.
  */
 #ifndef SCHEMA_TIME_H
 #define SCHEMA_TIME_H
@@ -10,31 +10,34 @@
 #define LM_TIME_TEXT_MAX 48
 
 typedef struct lm_time {
-    int64_t ticks;   /* the layout's smallest units since 1970-01-01 of its own zone; clocks: since midnight; without a
-                        year: of 1972 */
+    int64_t ticks;   /* the layout's smallest units since 1970-01-01 of its own zone; clocks: since
+                        midnight; without a   year: of 1972 */
     uint16_t layout; /* index into the list; stable on disk */
     uint16_t len;    /* bytes of text */
 } lm_time;
 
 /** Longest layout that the text starts with and that prints back to the same bytes. O(1). */
 bool lm_time_parse(const uint8_t *text, size_t len, lm_time *out);
-/** The text must have exactly this layout; else false. The hot path once a stream's layout is known. */
+/** The text must have exactly this layout; else false. The hot path once a stream's layout is
+ * known. */
 bool lm_time_parse_as(uint16_t layout, const uint8_t *text, size_t len, lm_time *out);
-/** Writes the text (no NUL), returns its length. dst has LM_TIME_TEXT_MAX bytes. Any ticks are safe. */
+/** Writes the text (no NUL), returns its length. dst has LM_TIME_TEXT_MAX bytes. Any ticks are
+ * safe. */
 size_t lm_time_print(uint16_t layout, int64_t ticks, uint8_t *dst);
 
 size_t lm_time_layout_count(void);             /* ids are below this; not all of them are valid */
 bool lm_time_layout_is_valid(uint16_t layout); /* printing one that is not gives no bytes */
-/** strftime-like: "%Y-%m-%d %H:%M:%S,%3f"; %Nf is nanoseconds without trailing zeros. Valid until this thread's next
- * call; never above 95 bytes. */
+/** strftime-like: "%Y-%m-%d %H:%M:%S,%3f"; %Nf is nanoseconds without trailing zeros. Valid until
+ * this thread's next call; never above 95 bytes. */
 const char *lm_time_layout_name(uint16_t layout);
 int64_t lm_time_layout_ns(uint16_t layout);    /* nanoseconds a tick */
 bool lm_time_layout_has_date(uint16_t layout); /* false: time of day only */
 bool lm_time_layout_has_year(uint16_t layout);
 int32_t lm_time_layout_zone_minutes(uint16_t layout); /* east of UTC; 0 when the text has no zone */
-/** Nanoseconds since 1970 UTC. Zone offsets in the text count; without one UTC is taken. A missing year (or day, for
- *  clock-only layouts) is the last one that does not put it after not_after_ns (a file's mtime) by more than a day,
- *  since the writer's zone is not known. Times before 1678 or after 2261 give the nearest that 64 bits can hold. */
+/** Nanoseconds since 1970 UTC. Zone offsets in the text count; without one UTC is taken. A missing
+ * year (or day, for clock-only layouts) is the last one that does not put it after not_after_ns (a
+ * file's mtime) by more than a day, since the writer's zone is not known. Times before 1678 or
+ * after 2261 give the nearest that 64 bits can hold. */
 int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns);
 /** What a user writes: "2h", "15m", "2026-11-23T13:00", "yesterday", an epoch. LM_E_USAGE. */
 LM_USE lm_err lm_time_parse_user(lm_str text, int64_t now_ns, int64_t *out_ns);

@@ -1,5 +1,6 @@
 /**
- * Layouts of timestamps: the table of families made from schema_time.def at compile time, zones, names.
+ * Layouts of timestamps: the table of families made from schema_time.def at compile time, zones,
+ * names.
  */
 #include "schema/schema_time_priv.h"
 

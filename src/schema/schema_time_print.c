@@ -63,7 +63,8 @@ static void fields_of(const lm_time_family *f, int64_t ticks, uint32_t digits, l
         ticks = seconds_of(ticks, digits, out_fraction);
     }
     int64_t days = floor_div(ticks, 86400);
-    uint32_t second = (uint32_t)((uint64_t)ticks - (uint64_t)days * 86400); /* days round down: wraps */
+    uint32_t second =
+        (uint32_t)((uint64_t)ticks - (uint64_t)days * 86400); /* days round down: wraps */
     x->hour = second / 3600;
     x->minute = second / 60 % 60;
     x->second = second % 60;

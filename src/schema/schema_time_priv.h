@@ -1,17 +1,20 @@
 /**
- * Inside of timestamps: the families, layout ids taken apart, and the plain twin of the fast reader.
+ * Inside of timestamps: the families, layout ids taken apart, and the plain twin of the fast
+ * reader.
  *
- * A layout is a family (schema_time.def: the text up to the second), a fraction (none, or '.' or ',' and 1 to 9 digits)
- * and, for families with a slot, a zone (schema_time_zones.def). Layout ids, which are on disk:
+ * A layout is a family (schema_time.def: the text up to the second), a fraction (none, or '.' or
+ * ',' and 1 to 9 digits) and, for families with a slot, a zone (schema_time_zones.def). Layout ids,
+ * which are on disk:
  *
  *     id <  4096    family * 20 + fraction                              without a zone
  *     id >= 4096    4096 + ((slot - 1) * 20 + fraction) * 256 + zone    with one; slot 1..12
- *     fraction      0 none, 1..9 that many digits behind '.', 10..18 one to nine digits behind ','; 19 nanoseconds
- *                   behind '.' without their trailing zeros, nothing at all for 0 (as Go prints them)
- *     zone          1..31 a name, 32 + style * 44 + offset a number; styles: +hh:mm +hhmm " +hhmm" " +hh:mm" +hh
+ *     fraction      0 none, 1..9 that many digits behind '.', 10..18 one to nine digits behind ',';
+ * 19 nanoseconds behind '.' without their trailing zeros, nothing at all for 0 (as Go prints them)
+ *     zone          1..31 a name, 32 + style * 44 + offset a number; styles: +hh:mm +hhmm " +hhmm"
+ * " +hh:mm" +hh
  *
- * Ticks count the layout's smallest unit in local time, as written; lm_time_ns takes the zone off. So the digits
- * printed from the ticks are the digits that were read, whatever the zone.
+ * Ticks count the layout's smallest unit in local time, as written; lm_time_ns takes the zone off.
+ * So the digits printed from the ticks are the digits that were read, whatever the zone.
  */
 #ifndef SCHEMA_TIME_PRIV_H
 #define SCHEMA_TIME_PRIV_H
@@ -43,12 +46,12 @@ typedef enum lm_time_family_id {
 
 typedef struct lm_time_family {
     const char *pattern;
-    uint64_t text
-        [HEAD_WORDS]; /* '0' where a digit stands, 0 where a name stands, else the byte itself */
+    uint64_t text[HEAD_WORDS];  /* '0' where a digit stands, 0 where a name stands, else the byte
+                                   itself */
     uint64_t keep[HEAD_WORDS];  /* FF at bytes that are compared */
     uint64_t blank[HEAD_WORDS]; /* 10 where a blank may stand for '0': ' ' | 10 is '0' */
-    uint64_t add
-        [HEAD_WORDS]; /* added to (byte ^ text): sets the high bit unless it is a digit, or equal */
+    uint64_t add[HEAD_WORDS]; /* added to (byte ^ text): sets the high bit unless it is a digit, or
+                                 equal */
     uint8_t flags, zoned, len;
     uint8_t year, year2, month, name, day, hour, minute, second,
         weekday; /* positions in the head, or NONE */
@@ -75,7 +78,8 @@ typedef struct lm_time_layout {
 
 /** Takes an id apart; family is NULL if there is no such layout. */
 lm_time_layout lm_time_layout_find(uint16_t id);
-/** The longest zone at p: "Z", "+02:00", " +0200", " UTC" and so on; 0 if there is none. Reads up to 8 bytes. */
+/** The longest zone at p: "Z", "+02:00", " +0200", " UTC" and so on; 0 if there is none. Reads up
+ * to 8 bytes. */
 uint32_t lm_time_zone_at(const uint8_t *p, size_t *out_len);
 /** Writes the zone's text, returns the place behind it. */
 uint8_t *lm_time_zone_put(uint8_t *dst, uint32_t zone);

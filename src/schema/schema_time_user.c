@@ -35,7 +35,8 @@ static int64_t days_to_year(int64_t year)
     return 365 * (year - 1970) + before / 4 - before / 100 + before / 400 - 477;
 }
 
-/** The instant of 1972 (a leap year) moved to the last year in which it exists and is not after latest_ns. */
+/** The instant of 1972 (a leap year) moved to the last year in which it exists and is not after
+ * latest_ns. */
 static int64_t year_chosen(int64_t ns_in_1972, int64_t latest_ns)
 {
     int64_t in_year = ns_in_1972 - days_to_year(YEARLESS_BASE) * DAY_NS;
@@ -193,7 +194,8 @@ static bool epoch_of(lm_str s, int64_t *out_ns)
     return true;
 }
 
-/** "2026", "2026-11", "2026-11-23", a date and a clock with or without seconds, anything lm_time_parse knows. */
+/** "2026", "2026-11", "2026-11-23", a date and a clock with or without seconds, anything
+ * lm_time_parse knows. */
 static bool date_of(lm_str s, int64_t now_ns, int64_t *out_ns)
 {
     static const char filled[] = "2000-01-01 00:00:00";

@@ -1,6 +1,6 @@
-/* Candidates of a segment, rendered and judged in batches. Rows known to fit are only rendered; the others are asked
- * lm_node_match. A batch holds the first lines of records too where the fields of later lines need them, since going back
- * for them is dear. */
+/* Candidates of a segment, rendered and judged in batches. Rows known to fit are only rendered; the
+ * others are asked lm_node_match. A batch holds the first lines of records too where the fields of
+ * later lines need them, since going back for them is dear. */
 #include "search/search_exec_priv.h"
 
 /* A literal that every line that fits contains: a TEXT that is the root or a part of its AND. */
@@ -24,7 +24,8 @@ static bool required_find(const lm_node *node, lm_literal *out)
     return false;
 }
 
-void lm_walk_init(lm_walk *walk, lm_exec *exec, const uint64_t *yes, const uint64_t *maybe, bool backwards, bool only_maybe)
+void lm_walk_init(lm_walk *walk, lm_exec *exec, const uint64_t *yes, const uint64_t *maybe,
+                  bool backwards, bool only_maybe)
 {
     memset(walk, 0, sizeof *walk);
     walk->exec = exec;
@@ -60,7 +61,8 @@ static uint64_t candidates(const lm_walk *walk, size_t word)
     return walk->only_maybe ? walk->maybe[word] : walk->yes[word] | walk->maybe[word];
 }
 
-/* The next candidates, ascending; returns how many. wanted has room for twice max: helpers go in between. */
+/* The next candidates, ascending; returns how many. wanted has room for twice max: helpers go in
+ * between. */
 static size_t forwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
 {
     const lm_exec *exec = walk->exec;
@@ -74,7 +76,8 @@ static size_t forwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
             uint32_t found = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(left);
             if (needs_heads && lm_row_has(walk->maybe, found)) {
                 uint32_t head = lm_exec_head(exec, found);
-                if (head != found && (count == 0 || head > wanted[count - 1])) wanted[count++] = head;
+                if (head != found && (count == 0 || head > wanted[count - 1]))
+                    wanted[count++] = head;
             }
             wanted[count++] = found;
             taken++;
@@ -120,7 +123,8 @@ static void required_mark(const lm_walk *walk, lm_batch *batch)
         size_t found = lm_finder_find(&finder, (lm_str){text.ptr + at, text.len - at});
         if (found == SIZE_MAX) return;
         found += at;
-        while (row < batch->rows.count && batch->rows.ends[row] <= found) row++;
+        while (row < batch->rows.count && batch->rows.ends[row] <= found)
+            row++;
         if (row == batch->rows.count) return;
         batch->fits[row] = 1;
         at = batch->rows.ends[row];
@@ -135,12 +139,15 @@ static lm_err row_judge(lm_walk *walk, lm_batch *batch, size_t i, size_t head_in
     if (exec->query->needs_fields) {
         uint32_t head = lm_exec_head(exec, row);
         lm_str head_text = {NULL, 0};
-        if (head_index != SIZE_MAX && batch->rows.rows[head_index] == head) head_text = lm_rows_text(&batch->rows, head_index);
-        lm_err err = lm_head_cache_get(exec, &walk->head, row, subject.line, head_text, &subject.fields);
+        if (head_index != SIZE_MAX && batch->rows.rows[head_index] == head)
+            head_text = lm_rows_text(&batch->rows, head_index);
+        lm_err err =
+            lm_head_cache_get(exec, &walk->head, row, subject.line, head_text, &subject.fields);
         if (err) return err;
     }
     if (exec->query->needs_file) {
-        const lm_archive_file *file = lm_archive_file_at(exec->archive, lm_segment_place(exec->segment, row).file);
+        const lm_archive_file *file =
+            lm_archive_file_at(exec->archive, lm_segment_place(exec->segment, row).file);
         subject.file = file->name;
     }
     exec->rows_checked++;
@@ -177,10 +184,12 @@ lm_err lm_walk_next(lm_walk *walk, size_t max_rows, lm_batch *batch, bool *out_a
     lm_err err = lm_exec_cancelled(exec);
     if (err) return err;
     if (max_rows > exec->row_count) max_rows = exec->row_count;
-    err = lm_vec_grow(exec->mem, &batch->wanted, &batch->wanted_cap, 2 * max_rows, sizeof *batch->wanted);
+    err = lm_vec_grow(exec->mem, &batch->wanted, &batch->wanted_cap, 2 * max_rows,
+                      sizeof *batch->wanted);
     if (!err) err = lm_vec_grow(exec->mem, &batch->fits, &batch->fits_cap, 2 * max_rows, 1);
     if (err) return err;
-    size_t count = walk->backwards ? backwards_take(walk, max_rows, batch->wanted) : forwards_take(walk, max_rows, batch->wanted);
+    size_t count = walk->backwards ? backwards_take(walk, max_rows, batch->wanted)
+                                   : forwards_take(walk, max_rows, batch->wanted);
     *out_any = count > 0;
     err = lm_rows_render(exec, batch->wanted, count, &batch->rows);
     return err ? err : batch_judge(walk, batch);

@@ -1,5 +1,6 @@
-/* Conditions on the values of a column: contains, begins with, ends with, or is a part of a literal. A dictionary is
- * searched once per distinct text, integers are compared as numbers where that says the same, all else as text. */
+/* Conditions on the values of a column: contains, begins with, ends with, or is a part of a
+ * literal. A dictionary is searched once per distinct text, integers are compared as numbers where
+ * that says the same, all else as text. */
 #include "search/search_exec_priv.h"
 
 typedef struct test {
@@ -19,8 +20,8 @@ struct lm_cond_cache {
     test t;
     const lm_str *texts; /* a dictionary; NULL: another kind of column */
     uint32_t text_count;
-    uint8_t *fits;       /* by text */
-    bool is_resolved;    /* bits hold */
+    uint8_t *fits;    /* by text */
+    bool is_resolved; /* bits hold */
     lm_cond_bits bits;
 };
 
@@ -39,10 +40,14 @@ static bool text_fits(const test *t, lm_str text)
 {
     if (text.len < t->part.len) return false;
     switch (t->kind) {
-    case LM_COND_EQUAL: return text.len == t->part.len && same(t, text.ptr);
-    case LM_COND_PREFIX: return same(t, text.ptr);
-    case LM_COND_SUFFIX: return same(t, text.ptr + text.len - t->part.len);
-    case LM_COND_CONTAINS: return lm_finder_find(&t->finder, text) != SIZE_MAX;
+    case LM_COND_EQUAL:
+        return text.len == t->part.len && same(t, text.ptr);
+    case LM_COND_PREFIX:
+        return same(t, text.ptr);
+    case LM_COND_SUFFIX:
+        return same(t, text.ptr + text.len - t->part.len);
+    case LM_COND_CONTAINS:
+        return lm_finder_find(&t->finder, text) != SIZE_MAX;
     }
     return false;
 }
@@ -51,14 +56,18 @@ static bool text_fits(const test *t, lm_str text)
 static bool int_fits(const test *t, int64_t value)
 {
     uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    uint64_t least = t->digit_count == 1 ? 0 : t->ten_power / 10; /* least number with as many digits */
+    uint64_t least =
+        t->digit_count == 1 ? 0 : t->ten_power / 10; /* least number with as many digits */
     if (u < least) return false;
     switch (t->kind) {
-    case LM_COND_EQUAL: return value >= 0 && u == t->number && u >= least;
-    case LM_COND_SUFFIX: return u % t->ten_power == t->number;
+    case LM_COND_EQUAL:
+        return value >= 0 && u == t->number && u >= least;
+    case LM_COND_SUFFIX:
+        return u % t->ten_power == t->number;
     case LM_COND_PREFIX:
         if (value < 0) return false;
-        while (u >= t->ten_power) u /= 10;
+        while (u >= t->ten_power)
+            u /= 10;
         return u == t->number;
     case LM_COND_CONTAINS:
         for (;;) {
@@ -87,7 +96,8 @@ static test test_make(const lm_scan *scan, const lm_cond *cond)
     return t;
 }
 
-static uint32_t dictionary_compare(const test *t, const lm_str *texts, uint32_t text_count, uint8_t *fits)
+static uint32_t dictionary_compare(const test *t, const lm_str *texts, uint32_t text_count,
+                                   uint8_t *fits)
 {
     uint32_t hits = 0;
     for (uint32_t i = 0; i < text_count; i++) {
@@ -97,21 +107,25 @@ static uint32_t dictionary_compare(const test *t, const lm_str *texts, uint32_t 
     return hits;
 }
 
-/* Texts of a dictionary mostly lie one behind the other with a '\n' between: such a run is searched as one text. A literal
- * has no '\n', so a hit lies in one of them. */
-static uint32_t dictionary_search(const test *t, const lm_str *texts, uint32_t text_count, uint8_t *fits)
+/* Texts of a dictionary mostly lie one behind the other with a '\n' between: such a run is searched
+ * as one text. A literal has no '\n', so a hit lies in one of them. */
+static uint32_t dictionary_search(const test *t, const lm_str *texts, uint32_t text_count,
+                                  uint8_t *fits)
 {
     uint32_t hits = 0;
     memset(fits, 0, text_count);
     for (uint32_t begin = 0, end; begin < text_count; begin = end) {
         const uint8_t *next = texts[begin].ptr + texts[begin].len;
-        for (end = begin + 1; end < text_count && texts[end].ptr == next + 1 && *next == '\n'; end++) next = texts[end].ptr + texts[end].len;
+        for (end = begin + 1; end < text_count && texts[end].ptr == next + 1 && *next == '\n';
+             end++)
+            next = texts[end].ptr + texts[end].len;
         uint32_t i = begin;
         for (const uint8_t *at = texts[begin].ptr; at < next;) {
             size_t found = lm_finder_find(&t->finder, (lm_str){at, (size_t)(next - at)});
             if (found == SIZE_MAX) break;
             at += found;
-            while (texts[i].ptr + texts[i].len < at) i++;
+            while (texts[i].ptr + texts[i].len < at)
+                i++;
             fits[i] = 1;
             hits++;
             at = texts[i].ptr + texts[i].len;
@@ -151,7 +165,8 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
 static uint32_t bits_count(const uint64_t *bits, size_t words)
 {
     uint32_t count = 0;
-    for (size_t w = 0; w < words; w++) count += (uint32_t)__builtin_popcountll(bits[w]);
+    for (size_t w = 0; w < words; w++)
+        count += (uint32_t)__builtin_popcountll(bits[w]);
     return count;
 }
 
@@ -161,7 +176,8 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     const lm_values *values = NULL;
     lm_err err = lm_segment_values(exec->segment, column, &values);
     if (err == LM_E_CORRUPT) {
-        item->bits = (lm_cond_bits){LM_COND_UNKNOWN, 0, NULL}; /* its rows go on to rendering, which tells the damage */
+        item->bits = (lm_cond_bits){LM_COND_UNKNOWN, 0,
+                                    NULL}; /* its rows go on to rendering, which tells the damage */
         return LM_OK;
     }
     if (err) return err;
@@ -175,10 +191,12 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     const uint32_t *index;
     const int64_t *ints;
     if (item->fits && lm_values_dictionary(values, &texts, &text_count, &index)) {
-        for (uint32_t i = 0; i < count; i++) bits[i / 64] |= (uint64_t)item->fits[index[i]] << i % 64;
+        for (uint32_t i = 0; i < count; i++)
+            bits[i / 64] |= (uint64_t)item->fits[index[i]] << i % 64;
         found = bits_count(bits, words);
     } else if (item->fits && count == item->text_count) { /* all values distinct */
-        for (uint32_t i = 0; i < count; i++) bits[i / 64] |= (uint64_t)item->fits[i] << i % 64;
+        for (uint32_t i = 0; i < count; i++)
+            bits[i / 64] |= (uint64_t)item->fits[i] << i % 64;
         found = bits_count(bits, words);
     } else if (item->t.is_digits && lm_values_ints(values, &ints)) {
         found = ints_test(&item->t, ints, count, bits);
@@ -190,15 +208,19 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     return LM_OK;
 }
 
-static lm_err cond_get(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_cache **out)
+static lm_err cond_get(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond,
+                       lm_cond_cache **out)
 {
     if (!scan->conds) {
-        scan->conds = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *scan->conds, _Alignof(lm_cond_cache *));
+        scan->conds = lm_arena_alloc(&exec->arena, exec->column_count * sizeof *scan->conds,
+                                     _Alignof(lm_cond_cache *));
         if (!scan->conds) return lm_mem_err();
-        for (size_t i = 0; i < exec->column_count; i++) scan->conds[i] = NULL;
+        for (size_t i = 0; i < exec->column_count; i++)
+            scan->conds[i] = NULL;
     }
     for (lm_cond_cache *item = scan->conds[column]; item; item = item->next) {
-        if (item->cond.kind == cond->kind && item->cond.begin == cond->begin && item->cond.end == cond->end) {
+        if (item->cond.kind == cond->kind && item->cond.begin == cond->begin &&
+            item->cond.end == cond->end) {
             *out = item;
             return LM_OK;
         }
@@ -211,8 +233,10 @@ static lm_err cond_get(lm_exec *exec, lm_scan *scan, size_t column, const lm_con
     if (lm_segment_column_texts(exec->segment, column, &item->texts, &item->text_count)) {
         item->fits = lm_arena_alloc(&exec->arena, item->text_count, 1);
         if (!item->fits) return lm_mem_err();
-        uint32_t hits = cond->kind == LM_COND_CONTAINS ? dictionary_search(&item->t, item->texts, item->text_count, item->fits)
-                                                       : dictionary_compare(&item->t, item->texts, item->text_count, item->fits);
+        uint32_t hits =
+            cond->kind == LM_COND_CONTAINS
+                ? dictionary_search(&item->t, item->texts, item->text_count, item->fits)
+                : dictionary_compare(&item->t, item->texts, item->text_count, item->fits);
         item->is_resolved = hits == 0;
         item->bits = (lm_cond_bits){LM_COND_NONE, 0, NULL};
     }
@@ -222,7 +246,8 @@ static lm_err cond_get(lm_exec *exec, lm_scan *scan, size_t column, const lm_con
     return LM_OK;
 }
 
-lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, bool *out_possible)
+lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond,
+                   bool *out_possible)
 {
     lm_cond_cache *item = NULL;
     lm_err err = cond_get(exec, scan, column, cond, &item);
@@ -230,7 +255,8 @@ lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *c
     return err;
 }
 
-lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_bits *out)
+lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond,
+                    lm_cond_bits *out)
 {
     lm_cond_cache *item = NULL;
     lm_err err = cond_get(exec, scan, column, cond, &item);

@@ -1,14 +1,14 @@
 /* One segment against a query: which rows fit, which do not, which must be looked at.
  *
- *   shapes      the whole tree is judged per shape first (search_shape.c); rows of shapes that cannot fit are out, and if
- *               all are out, not even the rows' shape ids are decoded
- *   sets        the tree is then evaluated over sets of rows, each child only over the rows that still matter ("care");
- *               a leaf splits its care set into yes, maybe, and the rest
- *   literals    a shape that may have the literal has it in certain ways; each way is a conjunction of conditions on
- *               variables, each condition a set of values of one column. One pass over the rows, counting how far each
- *               column has been used, tells for every row whether one of its ways holds - no line is rendered
- *   the rest    patterns leave the rows that hold the literals they demand as maybe; search_run.c renders those and asks
- *               lm_node_match
+ *   shapes      the whole tree is judged per shape first (search_shape.c); rows of shapes that
+ * cannot fit are out, and if all are out, not even the rows' shape ids are decoded sets        the
+ * tree is then evaluated over sets of rows, each child only over the rows that still matter
+ * ("care"); a leaf splits its care set into yes, maybe, and the rest literals    a shape that may
+ * have the literal has it in certain ways; each way is a conjunction of conditions on variables,
+ * each condition a set of values of one column. One pass over the rows, counting how far each
+ *               column has been used, tells for every row whether one of its ways holds - no line
+ * is rendered the rest    patterns leave the rows that hold the literals they demand as maybe;
+ * search_run.c renders those and asks lm_node_match
  */
 #include "search/search_exec_priv.h"
 
@@ -16,7 +16,8 @@
 
 uint64_t *lm_exec_set(lm_exec *exec)
 {
-    uint64_t *set = exec->free_count ? exec->free_sets[--exec->free_count] : lm_arena_alloc(&exec->arena, exec->word_count * 8, 8);
+    uint64_t *set = exec->free_count ? exec->free_sets[--exec->free_count]
+                                     : lm_arena_alloc(&exec->arena, exec->word_count * 8, 8);
     if (set) memset(set, 0, exec->word_count * 8);
     return set;
 }
@@ -24,7 +25,8 @@ uint64_t *lm_exec_set(lm_exec *exec)
 void lm_exec_set_free(lm_exec *exec, uint64_t *set)
 {
     if (!set) return;
-    if (lm_vec_grow(exec->mem, &exec->free_sets, &exec->free_cap, exec->free_count + 1, sizeof set)) return; /* the arena keeps it */
+    if (lm_vec_grow(exec->mem, &exec->free_sets, &exec->free_cap, exec->free_count + 1, sizeof set))
+        return; /* the arena keeps it */
     exec->free_sets[exec->free_count++] = set;
 }
 
@@ -40,14 +42,17 @@ uint32_t lm_exec_head(const lm_exec *exec, uint32_t row)
 {
     if (!exec->continues) return row;
     size_t word = row / 64;
-    uint64_t heads = ~exec->continues[word] & (UINT64_MAX >> (63 - row % 64)); /* rows up to this one that begin a record */
-    while (!heads && word > 0) heads = ~exec->continues[--word];
+    uint64_t heads = ~exec->continues[word] &
+                     (UINT64_MAX >> (63 - row % 64)); /* rows up to this one that begin a record */
+    while (!heads && word > 0)
+        heads = ~exec->continues[--word];
     return heads ? (uint32_t)(word * 64 + 63) - (uint32_t)__builtin_clzll(heads) : 0;
 }
 
 lm_err lm_exec_cancelled(const lm_exec *exec)
 {
-    if (exec->options->cancel && *exec->options->cancel) return lm_fail(LM_E_CANCELLED, "the search was stopped");
+    if (exec->options->cancel && *exec->options->cancel)
+        return lm_fail(LM_E_CANCELLED, "the search was stopped");
     return LM_OK;
 }
 
@@ -80,20 +85,24 @@ static bool view_pool(void *ctx, size_t column, lm_str *out)
 
 static lm_err leaf_init(lm_exec *exec, const lm_node *node, lm_leaf *leaf)
 {
-    lm_column_view view = {exec->column_count, view_stamp, view_may_contain, view_may, view_is_time, view_pool, exec->segment};
+    lm_column_view view = {exec->column_count, view_stamp, view_may_contain, view_may,
+                           view_is_time,       view_pool,  exec->segment};
     lm_literal only = node->text;
     lm_clause one = {&only, 1};
     lm_demand demand = node->demand;
     leaf->node = node;
-    bool is_text = node->kind == LM_NODE_TEXT || (node->kind == LM_NODE_FIELD && node->value_kind == LM_VALUE_TEXT);
+    bool is_text = node->kind == LM_NODE_TEXT ||
+                   (node->kind == LM_NODE_FIELD && node->value_kind == LM_VALUE_TEXT);
     if (is_text && node->text.text.len > 0) demand = (lm_demand){&one, 1, true};
     uint32_t total = 0;
-    for (uint32_t i = 0; i < demand.count; i++) total += demand.clauses[i].count;
+    for (uint32_t i = 0; i < demand.count; i++)
+        total += demand.clauses[i].count;
     leaf->scans = lm_arena_alloc(&exec->arena, total * sizeof *leaf->scans, _Alignof(lm_scan));
     if (!leaf->scans) return lm_mem_err();
     for (uint32_t i = 0; i < demand.count; i++) {
         for (uint32_t k = 0; k < demand.clauses[i].count; k++) {
-            lm_err err = lm_scan_init(&leaf->scans[leaf->scan_count++], &exec->arena, demand.clauses[i].any[k], &view);
+            lm_err err = lm_scan_init(&leaf->scans[leaf->scan_count++], &exec->arena,
+                                      demand.clauses[i].any[k], &view);
             if (err) return err;
         }
     }
@@ -106,7 +115,8 @@ static lm_err leaves_init(lm_exec *exec, const lm_node *node)
         lm_err err = leaves_init(exec, child);
         if (err) return err;
     }
-    bool is_leaf = node->kind == LM_NODE_TEXT || node->kind == LM_NODE_REGEX || node->kind == LM_NODE_FIELD;
+    bool is_leaf =
+        node->kind == LM_NODE_TEXT || node->kind == LM_NODE_REGEX || node->kind == LM_NODE_FIELD;
     return is_leaf ? leaf_init(exec, node, &exec->leaves[node->leaf]) : LM_OK;
 }
 
@@ -116,7 +126,8 @@ static lm_verdict scan_verdict(const lm_exec *exec, lm_scan *scan, const lm_shap
 }
 
 /* NEVER if some clause has no literal that can be in the shape, else MAYBE. */
-static lm_verdict demand_verdict(const lm_exec *exec, lm_leaf *leaf, const lm_demand *demand, const lm_shape *shape)
+static lm_verdict demand_verdict(const lm_exec *exec, lm_leaf *leaf, const lm_demand *demand,
+                                 const lm_shape *shape)
 {
     lm_scan *scan = leaf->scans;
     for (uint32_t i = 0; i < demand->count; i++) {
@@ -132,13 +143,18 @@ static lm_verdict demand_verdict(const lm_exec *exec, lm_leaf *leaf, const lm_de
 static lm_verdict node_verdict(lm_exec *exec, const lm_node *node, const lm_shape *shape)
 {
     switch (node->kind) {
-    case LM_NODE_ALL: return LM_ALWAYS;
-    case LM_NODE_TEXT: return scan_verdict(exec, &exec->leaves[node->leaf].scans[0], shape);
-    case LM_NODE_REGEX: return demand_verdict(exec, &exec->leaves[node->leaf], &node->demand, shape);
-    case LM_NODE_NOT: return (lm_verdict)(LM_ALWAYS - node_verdict(exec, node->first, shape));
+    case LM_NODE_ALL:
+        return LM_ALWAYS;
+    case LM_NODE_TEXT:
+        return scan_verdict(exec, &exec->leaves[node->leaf].scans[0], shape);
+    case LM_NODE_REGEX:
+        return demand_verdict(exec, &exec->leaves[node->leaf], &node->demand, shape);
+    case LM_NODE_NOT:
+        return (lm_verdict)(LM_ALWAYS - node_verdict(exec, node->first, shape));
     case LM_NODE_AND:
     case LM_NODE_OR: {
-        lm_verdict stop = node->kind == LM_NODE_AND ? LM_NEVER : LM_ALWAYS, all = (lm_verdict)(LM_ALWAYS - stop);
+        lm_verdict stop = node->kind == LM_NODE_AND ? LM_NEVER : LM_ALWAYS,
+                   all = (lm_verdict)(LM_ALWAYS - stop);
         for (const lm_node *child = node->first; child; child = child->next) {
             lm_verdict verdict = node_verdict(exec, child, shape);
             if (verdict == stop) return stop;
@@ -148,13 +164,15 @@ static lm_verdict node_verdict(lm_exec *exec, const lm_node *node, const lm_shap
     }
     case LM_NODE_IP:
     case LM_NODE_FIELD: /* a shape tells nothing of the first line of its rows' records */
-    case LM_NODE_FILE: return LM_MAYBE;
+    case LM_NODE_FILE:
+        return LM_MAYBE;
     }
     return LM_MAYBE;
 }
 
-/* First by stamps alone. If some shapes may have the literals, dictionaries are asked whether they have the parts: mostly
- * that rules them out, and neither shape ids nor values need to be decoded. */
+/* First by stamps alone. If some shapes may have the literals, dictionaries are asked whether they
+ * have the parts: mostly that rules them out, and neither shape ids nor values need to be decoded.
+ */
 static lm_err shapes_judge(lm_exec *exec)
 {
     bool any = false;
@@ -168,15 +186,18 @@ static lm_err shapes_judge(lm_exec *exec)
     for (uint32_t i = 0; i < exec->query->leaf_count && any && !err; i++) {
         lm_leaf *leaf = &exec->leaves[i];
         if (!leaf->node || leaf->node->kind == LM_NODE_FIELD) continue;
-        for (uint32_t k = 0; k < leaf->scan_count && !err; k++) err = lm_exec_tighten(exec, &leaf->scans[k]);
+        for (uint32_t k = 0; k < leaf->scan_count && !err; k++)
+            err = lm_exec_tighten(exec, &leaf->scans[k]);
     }
     for (size_t i = 0; i < exec->shape_count && any && !err; i++) {
-        if (exec->verdicts[i] == LM_MAYBE) exec->verdicts[i] = (uint8_t)node_verdict(exec, exec->query->root, &exec->shapes[i]);
+        if (exec->verdicts[i] == LM_MAYBE)
+            exec->verdicts[i] = (uint8_t)node_verdict(exec, exec->query->root, &exec->shapes[i]);
     }
     return err;
 }
 
-lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_options *options, const lm_archive *archive, size_t index)
+lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_options *options,
+                    const lm_archive *archive, size_t index)
 {
     const lm_archive_segment *about = lm_archive_segment_at(archive, index);
     memset(exec, 0, sizeof *exec);
@@ -196,7 +217,8 @@ lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_option
     exec->shapes = lm_segment_shapes(exec->segment);
     exec->shape_count = lm_segment_shape_count(exec->segment);
     exec->column_count = lm_segment_column_count(exec->segment);
-    exec->leaves = lm_arena_alloc(&exec->arena, query->leaf_count * sizeof *exec->leaves, _Alignof(lm_leaf));
+    exec->leaves =
+        lm_arena_alloc(&exec->arena, query->leaf_count * sizeof *exec->leaves, _Alignof(lm_leaf));
     if (!exec->leaves) return lm_mem_err();
     memset(exec->leaves, 0, query->leaf_count * sizeof *exec->leaves);
     err = leaves_init(exec, query->root);
@@ -220,23 +242,28 @@ bool lm_exec_is_hopeless(const lm_exec *exec)
     return true;
 }
 
-/* ---- demands of patterns ---------------------------------------------------------------------- */
+/* ---- demands of patterns ----------------------------------------------------------------------
+ */
 
-lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *demand, const uint64_t *care, uint64_t *out)
+lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *demand,
+                      const uint64_t *care, uint64_t *out)
 {
     uint64_t *left = lm_exec_set(exec), *yes = lm_exec_set(exec), *maybe = lm_exec_set(exec);
     lm_err err = left && yes && maybe ? LM_OK : lm_mem_err();
     lm_scan *scan = leaf->scans;
     if (!err) memcpy(out, care, exec->word_count * 8);
     for (uint32_t i = 0; i < demand->count && !err; i++) {
-        memcpy(left, out, exec->word_count * 8); /* rows for which no literal of the clause was found yet */
+        memcpy(left, out,
+               exec->word_count * 8); /* rows for which no literal of the clause was found yet */
         for (uint32_t k = 0; k < demand->clauses[i].count && !err; k++, scan++) {
             memset(yes, 0, exec->word_count * 8);
             memset(maybe, 0, exec->word_count * 8);
             err = lm_exec_scan(exec, scan, left, yes, maybe);
-            for (size_t w = 0; w < exec->word_count; w++) left[w] &= ~(yes[w] | maybe[w]);
+            for (size_t w = 0; w < exec->word_count; w++)
+                left[w] &= ~(yes[w] | maybe[w]);
         }
-        for (size_t w = 0; w < exec->word_count; w++) out[w] &= ~left[w];
+        for (size_t w = 0; w < exec->word_count; w++)
+            out[w] &= ~left[w];
     }
     lm_exec_set_free(exec, left);
     lm_exec_set_free(exec, yes);
@@ -247,9 +274,11 @@ lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *deman
 /* ---- the tree over rows ---------------------------------------------------------------------- */
 
 /* {file="..."}: a file's rows are neighbours, so a range with equal ends is one file. */
-static lm_err file_range(lm_exec *exec, const lm_node *node, uint32_t begin, uint32_t end, const uint64_t *care, uint64_t *yes)
+static lm_err file_range(lm_exec *exec, const lm_node *node, uint32_t begin, uint32_t end,
+                         const uint64_t *care, uint64_t *yes)
 {
-    lm_row_place first = lm_segment_place(exec->segment, begin), last = lm_segment_place(exec->segment, end - 1);
+    lm_row_place first = lm_segment_place(exec->segment, begin),
+                 last = lm_segment_place(exec->segment, end - 1);
     if (first.file != last.file) {
         uint32_t middle = begin + (end - begin) / 2;
         lm_err err = file_range(exec, node, begin, middle, care, yes);
@@ -265,7 +294,8 @@ static lm_err file_range(lm_exec *exec, const lm_node *node, uint32_t begin, uin
     return LM_OK;
 }
 
-static lm_err list_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes, uint64_t *maybe);
+static lm_err list_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes,
+                        uint64_t *maybe);
 
 /* How much a child costs: the cheap ones go first and leave less to the dear ones. */
 static int node_price(const lm_node *node)
@@ -273,14 +303,20 @@ static int node_price(const lm_node *node)
     int price = 0;
     switch (node->kind) {
     case LM_NODE_ALL:
-    case LM_NODE_FILE: return 0;
-    case LM_NODE_TEXT: return 1;
-    case LM_NODE_REGEX: return node->demand.count ? 2 : 3;
-    case LM_NODE_FIELD: return 4;
-    case LM_NODE_IP: return 3;
+    case LM_NODE_FILE:
+        return 0;
+    case LM_NODE_TEXT:
+        return 1;
+    case LM_NODE_REGEX:
+        return node->demand.count ? 2 : 3;
+    case LM_NODE_FIELD:
+        return 4;
+    case LM_NODE_IP:
+        return 3;
     case LM_NODE_NOT:
     case LM_NODE_AND:
-    case LM_NODE_OR: break;
+    case LM_NODE_OR:
+        break;
     }
     for (const lm_node *child = node->first; child; child = child->next) {
         int one = node_price(child);
@@ -289,30 +325,41 @@ static int node_price(const lm_node *node)
     return price;
 }
 
-lm_err lm_exec_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+lm_err lm_exec_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes,
+                    uint64_t *maybe)
 {
     lm_err err = lm_exec_cancelled(exec);
     if (err || set_is_empty(exec, care)) return err;
     switch (node->kind) {
-    case LM_NODE_ALL: memcpy(yes, care, exec->word_count * 8); return LM_OK;
+    case LM_NODE_ALL:
+        memcpy(yes, care, exec->word_count * 8);
+        return LM_OK;
     case LM_NODE_AND:
-    case LM_NODE_OR: return list_eval(exec, node, care, yes, maybe);
+    case LM_NODE_OR:
+        return list_eval(exec, node, care, yes, maybe);
     case LM_NODE_NOT:
         err = lm_exec_eval(exec, node->first, care, yes, maybe);
-        for (size_t w = 0; w < exec->word_count; w++) yes[w] = care[w] & ~yes[w] & ~maybe[w];
+        for (size_t w = 0; w < exec->word_count; w++)
+            yes[w] = care[w] & ~yes[w] & ~maybe[w];
         return err;
-    case LM_NODE_TEXT: return lm_exec_scan(exec, &exec->leaves[node->leaf].scans[0], care, yes, maybe);
-    case LM_NODE_REGEX: return lm_exec_demand(exec, &exec->leaves[node->leaf], &node->demand, care, maybe);
-    case LM_NODE_IP: memcpy(maybe, care, exec->word_count * 8); return LM_OK;
-    case LM_NODE_FIELD: return lm_exec_field(exec, &exec->leaves[node->leaf], care, yes, maybe);
-    case LM_NODE_FILE: return file_range(exec, node, 0, exec->row_count, care, yes);
+    case LM_NODE_TEXT:
+        return lm_exec_scan(exec, &exec->leaves[node->leaf].scans[0], care, yes, maybe);
+    case LM_NODE_REGEX:
+        return lm_exec_demand(exec, &exec->leaves[node->leaf], &node->demand, care, maybe);
+    case LM_NODE_IP:
+        memcpy(maybe, care, exec->word_count * 8);
+        return LM_OK;
+    case LM_NODE_FIELD:
+        return lm_exec_field(exec, &exec->leaves[node->leaf], care, yes, maybe);
+    case LM_NODE_FILE:
+        return file_range(exec, node, 0, exec->row_count, care, yes);
     }
     return LM_OK;
 }
 
 /* Adds what a child says of the rows still open to the list's sets. */
-static void list_merge(const lm_exec *exec, bool any, const uint64_t *child_yes, const uint64_t *child_maybe, uint64_t *open, uint64_t *yes,
-                       uint64_t *maybe)
+static void list_merge(const lm_exec *exec, bool any, const uint64_t *child_yes,
+                       const uint64_t *child_maybe, uint64_t *open, uint64_t *yes, uint64_t *maybe)
 {
     for (size_t w = 0; w < exec->word_count; w++) {
         if (any) { /* open: not yet yes */
@@ -326,10 +373,12 @@ static void list_merge(const lm_exec *exec, bool any, const uint64_t *child_yes,
     }
 }
 
-static lm_err list_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+static lm_err list_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes,
+                        uint64_t *maybe)
 {
     bool any = node->kind == LM_NODE_OR;
-    uint64_t *open = lm_exec_set(exec), *child_yes = lm_exec_set(exec), *child_maybe = lm_exec_set(exec);
+    uint64_t *open = lm_exec_set(exec), *child_yes = lm_exec_set(exec),
+             *child_maybe = lm_exec_set(exec);
     lm_err err = open && child_yes && child_maybe ? LM_OK : lm_mem_err();
     if (!err) memcpy(open, care, exec->word_count * 8);
     for (int price = 0; price <= 4 && !err; price++) {
@@ -341,7 +390,8 @@ static lm_err list_eval(lm_exec *exec, const lm_node *node, const uint64_t *care
             if (!err) list_merge(exec, any, child_yes, child_maybe, open, yes, maybe);
         }
     }
-    for (size_t w = 0; w < exec->word_count && !any && !err; w++) yes[w] = open[w] & ~maybe[w];
+    for (size_t w = 0; w < exec->word_count && !any && !err; w++)
+        yes[w] = open[w] & ~maybe[w];
     lm_exec_set_free(exec, open);
     lm_exec_set_free(exec, child_yes);
     lm_exec_set_free(exec, child_maybe);

@@ -1,4 +1,5 @@
-/** One segment being searched: sets of rows, the tree evaluated over them, rows rendered and checked. */
+/** One segment being searched: sets of rows, the tree evaluated over them, rows rendered and
+ * checked. */
 #ifndef SEARCH_EXEC_PRIV_H
 #define SEARCH_EXEC_PRIV_H
 
@@ -23,7 +24,8 @@ static inline void lm_row_put(uint64_t *set, uint32_t row)
 /** What a leaf knows of the segment's shapes. */
 typedef struct lm_leaf {
     const lm_node *node;
-    lm_scan *scans;   /* TEXT: one; REGEX and FIELD: one for each literal of each clause of the demand */
+    lm_scan
+        *scans; /* TEXT: one; REGEX and FIELD: one for each literal of each clause of the demand */
     uint32_t scan_count;
 } lm_leaf;
 
@@ -32,10 +34,10 @@ typedef struct lm_exec {
     const lm_search_options *options;
     const lm_archive *archive;
     const lm_schema *schema;
-    size_t index;                 /* of the segment */
+    size_t index; /* of the segment */
     lm_segment *segment;
     lm_mem *mem;
-    lm_arena arena;               /* everything of this segment */
+    lm_arena arena; /* everything of this segment */
     lm_matcher matcher;
     const lm_shape *shapes;
     size_t shape_count, column_count;
@@ -45,29 +47,34 @@ typedef struct lm_exec {
     const uint32_t *shape_of_row; /* NULL for raw segments */
     const uint64_t *continues;    /* NULL: no row continues a record */
     lm_leaf *leaves;
-    uint64_t **free_sets;         /* sets given back */
+    uint64_t **free_sets; /* sets given back */
     size_t free_count, free_cap;
-    struct lm_field_plan *plans;  /* by field name: where it is in each shape (search_fields.c) */
-    uint32_t *value_at;           /* scratch: by column, values used so far */
+    struct lm_field_plan *plans; /* by field name: where it is in each shape (search_fields.c) */
+    uint32_t *value_at;          /* scratch: by column, values used so far */
     uint64_t rows_checked, columns_decoded, rows_lost;
-    char lost_why[240];           /* why, for the first of them */
-    uint8_t *lost_shapes;         /* by shape: its rows cannot be read; NULL: none */
+    char lost_why[240];   /* why, for the first of them */
+    uint8_t *lost_shapes; /* by shape: its rows cannot be read; NULL: none */
 } lm_exec;
 
 /** Opens the segment and judges shapes. */
-LM_USE lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_options *options, const lm_archive *archive,
-                           size_t index);
+LM_USE lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_options *options,
+                           const lm_archive *archive, size_t index);
 void lm_exec_fini(lm_exec *exec);
 /** Does no shape fit? Then nothing of the segment needs to be read. */
 bool lm_exec_is_hopeless(const lm_exec *exec);
-/** Splits the rows of care: yes fits, maybe must be looked at, the rest does not fit. All sets are the caller's. */
-LM_USE lm_err lm_exec_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes, uint64_t *maybe);
+/** Splits the rows of care: yes fits, maybe must be looked at, the rest does not fit. All sets are
+ * the caller's. */
+LM_USE lm_err lm_exec_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, uint64_t *yes,
+                           uint64_t *maybe);
 /** Rows of care in which one of a leaf's scans occurs; maybe as above. */
-LM_USE lm_err lm_exec_scan(lm_exec *exec, lm_scan *scan, const uint64_t *care, uint64_t *yes, uint64_t *maybe);
+LM_USE lm_err lm_exec_scan(lm_exec *exec, lm_scan *scan, const uint64_t *care, uint64_t *yes,
+                           uint64_t *maybe);
 /** Rows of care for which the demand of a leaf holds or may hold. */
-LM_USE lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *demand, const uint64_t *care, uint64_t *out);
+LM_USE lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *demand,
+                             const uint64_t *care, uint64_t *out);
 /** The leaf of a comparison with a field (search_fields.c). */
-LM_USE lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, uint64_t *yes, uint64_t *maybe);
+LM_USE lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, uint64_t *yes,
+                            uint64_t *maybe);
 /** Empty set from the pool; NULL when out of memory. */
 LM_USE uint64_t *lm_exec_set(lm_exec *exec);
 void lm_exec_set_free(lm_exec *exec, uint64_t *set); /* NULL is fine */
@@ -77,7 +84,12 @@ LM_USE lm_err lm_exec_cancelled(const lm_exec *exec);
 
 /* ---- conditions on columns (search_column.c) ------------------------------------------------- */
 
-typedef enum lm_cond_state { LM_COND_NONE, LM_COND_ALL, LM_COND_SOME, LM_COND_UNKNOWN /* damaged column */ } lm_cond_state;
+typedef enum lm_cond_state {
+    LM_COND_NONE,
+    LM_COND_ALL,
+    LM_COND_SOME,
+    LM_COND_UNKNOWN /* damaged column */
+} lm_cond_state;
 
 typedef struct lm_cond_bits {
     lm_cond_state state;
@@ -87,9 +99,11 @@ typedef struct lm_cond_bits {
 
 typedef struct lm_cond_cache lm_cond_cache;
 /** Which values of the column meet the condition? Kept for later calls with the same scan. */
-LM_USE lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, lm_cond_bits *out);
+LM_USE lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond,
+                           lm_cond_bits *out);
 /** Can any? Looks into dictionaries only. */
-LM_USE lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond, bool *out_possible);
+LM_USE lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond,
+                          bool *out_possible);
 /** Fills scan->tight. */
 LM_USE lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan);
 
@@ -112,24 +126,28 @@ typedef struct lm_row_use {
 } lm_row_use;
 
 typedef struct lm_row_plan {
-    uint8_t *acts;          /* by shape: LM_ACT_* */
-    uint32_t *first_way;    /* by shape, and one behind the last: set before a shape's ways are added */
-    uint32_t *first_use;    /* the same */
+    uint8_t *acts; /* by shape: LM_ACT_* */
+    uint32_t
+        *first_way; /* by shape, and one behind the last: set before a shape's ways are added */
+    uint32_t *first_use; /* the same */
     lm_row_way *ways;
     lm_row_term *terms;
     lm_row_use *uses;
     size_t way_count, way_cap, term_count, term_cap, use_count, use_cap;
     uint32_t *slot_of_column; /* UINT32_MAX: not used */
     uint32_t slot_count;
-    bool is_window;         /* what ways find is maybe */
+    bool is_window; /* what ways find is maybe */
 } lm_row_plan;
 
 LM_USE lm_err lm_row_plan_init(lm_exec *exec, lm_row_plan *plan);
 void lm_row_plan_fini(lm_exec *exec, lm_row_plan *plan);
-/** Adds a term for the variable at piece; then the terms since first_term become a way of the shape. */
-LM_USE lm_err lm_row_plan_term(lm_exec *exec, lm_row_plan *plan, const lm_shape *shape, uint32_t piece, const lm_cond_bits *bits);
+/** Adds a term for the variable at piece; then the terms since first_term become a way of the
+ * shape. */
+LM_USE lm_err lm_row_plan_term(lm_exec *exec, lm_row_plan *plan, const lm_shape *shape,
+                               uint32_t piece, const lm_cond_bits *bits);
 LM_USE lm_err lm_row_plan_way(lm_exec *exec, lm_row_plan *plan, size_t first_term);
-LM_USE lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, uint64_t *yes, uint64_t *maybe);
+LM_USE lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, uint64_t *yes,
+                              uint64_t *maybe);
 
 /* ---- rows as text (search_render.c) ---------------------------------------------------------- */
 
@@ -145,6 +163,7 @@ void lm_rows_init(lm_exec *exec, lm_rows *rows);
 void lm_rows_fini(lm_exec *exec, lm_rows *rows);
 /** Renders rows[0..count), ascending. Rows that are damaged are left out and counted as lost. */
 LM_USE lm_err lm_rows_render(lm_exec *exec, const uint32_t *rows, size_t count, lm_rows *out);
+
 static inline lm_str lm_rows_text(const lm_rows *rows, size_t i)
 {
     size_t begin = i ? rows->ends[i - 1] : 0;
@@ -158,13 +177,16 @@ typedef struct lm_head_cache {
     lm_buf text;
     uint32_t row; /* UINT32_MAX: none */
 } lm_head_cache;
+
 /** Fields of one line; arena is reset, and keeps them. */
-LM_USE lm_err lm_fields_parse(const lm_schema *schema, lm_arena *arena, lm_str line, lm_fields *out);
+LM_USE lm_err lm_fields_parse(const lm_schema *schema, lm_arena *arena, lm_str line,
+                              lm_fields *out);
 void lm_head_cache_init(lm_exec *exec, lm_head_cache *cache);
 void lm_head_cache_fini(lm_head_cache *cache);
-/** Fields of the record of row. text is the row's own text; head_text its record's first line, ptr NULL if not at hand. */
-LM_USE lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_str text, lm_str head_text,
-                                const lm_fields **out);
+/** Fields of the record of row. text is the row's own text; head_text its record's first line, ptr
+ * NULL if not at hand. */
+LM_USE lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_str text,
+                                lm_str head_text, const lm_fields **out);
 
 /* ---- candidates one batch after the other (search_batch.c) ----------------------------------- */
 
@@ -173,7 +195,7 @@ LM_USE lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t ro
 /** Rows of a segment that were rendered and judged. */
 typedef struct lm_batch {
     lm_rows rows;
-    uint8_t *fits;   /* by rendered row */
+    uint8_t *fits;    /* by rendered row */
     uint32_t *wanted; /* rows to render */
     size_t fits_cap, wanted_cap;
 } lm_batch;
@@ -183,18 +205,19 @@ typedef struct lm_walk {
     lm_exec *exec;
     const uint64_t *yes, *maybe;
     bool backwards, only_maybe;
-    uint32_t next;       /* forwards: first row not yet taken; backwards: rows from here on were taken */
+    uint32_t next; /* forwards: first row not yet taken; backwards: rows from here on were taken */
     lm_head_cache head;
     bool has_required;
     lm_literal required; /* no line fits without it */
 } lm_walk;
 
-void lm_walk_init(lm_walk *walk, lm_exec *exec, const uint64_t *yes, const uint64_t *maybe, bool backwards, bool only_maybe);
+void lm_walk_init(lm_walk *walk, lm_exec *exec, const uint64_t *yes, const uint64_t *maybe,
+                  bool backwards, bool only_maybe);
 void lm_walk_fini(lm_walk *walk);
 void lm_batch_init(lm_exec *exec, lm_batch *batch);
 void lm_batch_fini(lm_exec *exec, lm_batch *batch);
-/** Renders and judges up to max_rows further candidates, in ascending order also when walking backwards. False in out_any:
- *  there are no more. */
+/** Renders and judges up to max_rows further candidates, in ascending order also when walking
+ * backwards. False in out_any: there are no more. */
 LM_USE lm_err lm_walk_next(lm_walk *walk, size_t max_rows, lm_batch *batch, bool *out_any);
 /** Moves each row of maybe that fits to yes; maybe is empty then. */
 LM_USE lm_err lm_exec_settle(lm_exec *exec, uint64_t *yes, uint64_t *maybe);
@@ -202,7 +225,8 @@ LM_USE lm_err lm_exec_settle(lm_exec *exec, uint64_t *yes, uint64_t *maybe);
 /* ---- groups (search_group.c) ----------------------------------------------------------------- */
 
 typedef struct lm_groups lm_groups;
-LM_USE lm_err lm_groups_new(lm_mem *mem, const lm_archive *archive, const lm_search_options *options, lm_groups **out);
+LM_USE lm_err lm_groups_new(lm_mem *mem, const lm_archive *archive,
+                            const lm_search_options *options, lm_groups **out);
 void lm_groups_free(lm_groups *groups);
 /** Counts the rows of yes. */
 LM_USE lm_err lm_groups_add(lm_groups *groups, lm_exec *exec, const uint64_t *yes);

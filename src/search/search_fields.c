@@ -1,26 +1,35 @@
 /* Comparisons with fields over a segment, without taking every line apart.
  *
- * Lines of one shape differ in their variables only, so a field mostly lies in the same pieces of all of them: constant
- * text, or one variable with constant text around it. A plan of a field says for each shape where; it is read off sample
- * lines, which are made up of the shape's texts and values like those of its columns (nothing but dictionaries is decoded),
- * parsed by the schema, and must agree.
+ * Lines of one shape differ in their variables only, so a field mostly lies in the same pieces of
+ * all of them: constant text, or one variable with constant text around it. A plan of a field says
+ * for each shape where; it is read off sample lines, which are made up of the shape's texts and
+ * values like those of its columns (nothing but dictionaries is decoded), parsed by the schema, and
+ * must agree.
  *
- * Where that could be wrong the plan says so (SCATTERED) and the shape's rows are rendered and parsed one by one: samples
- * disagree, a field cuts a variable in two or spans several, or a variable holds bytes with which the schema might see
- * other fields (quotes, blanks, brackets; in JSON quotes and backslashes) in a line that was no sample. */
+ * Where that could be wrong the plan says so (SCATTERED) and the shape's rows are rendered and
+ * parsed one by one: samples disagree, a field cuts a variable in two or spans several, or a
+ * variable holds bytes with which the schema might see other fields (quotes, blanks, brackets; in
+ * JSON quotes and backslashes) in a line that was no sample. */
 #include "search/search_exec_priv.h"
 
 #define SAMPLES       4
 #define ROWS_WORTH_IT 512 /* fewer candidates are simply parsed */
 #define SHAPES_MAX    65536
 
-typedef enum place_kind { PLACE_UNSEEN, PLACE_MISSING, PLACE_CONSTANT, PLACE_VARIABLE, PLACE_SCATTERED } place_kind;
+typedef enum place_kind {
+    PLACE_UNSEEN,
+    PLACE_MISSING,
+    PLACE_CONSTANT,
+    PLACE_VARIABLE,
+    PLACE_SCATTERED
+} place_kind;
 
 /* Where a field lies in the lines of one shape. */
 typedef struct field_place {
     uint8_t kind;
-    uint32_t piece;        /* VARIABLE */
-    lm_str before, after;  /* VARIABLE: constant text of the field around it; CONSTANT: before is all of it */
+    uint32_t piece; /* VARIABLE */
+    lm_str before,
+        after; /* VARIABLE: constant text of the field around it; CONSTANT: before is all of it */
 } field_place;
 
 typedef struct lm_field_plan {
@@ -31,31 +40,41 @@ typedef struct lm_field_plan {
 } lm_field_plan;
 
 /* Bytes of a column that could move a field's bounds. */
-enum { COLUMN_UNSEEN, COLUMN_TAME, COLUMN_FEW /* not tame, but all its texts are samples */, COLUMN_TAME_IN_JSON, COLUMN_WILD };
+enum {
+    COLUMN_UNSEEN,
+    COLUMN_TAME,
+    COLUMN_FEW /* not tame, but all its texts are samples */,
+    COLUMN_TAME_IN_JSON,
+    COLUMN_WILD
+};
 
 typedef struct survey {
     lm_exec *exec;
     lm_field_plan *plan;
     lm_buf line;
-    uint32_t *begins;         /* of the pieces in line */
+    uint32_t *begins; /* of the pieces in line */
     size_t begins_cap;
-    lm_arena arena;           /* of one parse */
+    lm_arena arena; /* of one parse */
 } survey;
 
 /* ---- composing sample lines ------------------------------------------------------------------ */
 
-/* A line like those of the shape, with the begin of each piece. *out_ok false: none can be made up. */
+/* A line like those of the shape, with the begin of each piece. *out_ok false: none can be made up.
+ */
 static lm_err line_compose(survey *s, const lm_shape *shape, unsigned which, bool *out_ok)
 {
     *out_ok = true;
     s->line.len = 0;
-    lm_err err = lm_vec_grow(s->exec->mem, &s->begins, &s->begins_cap, (size_t)shape->piece_count + 1, sizeof *s->begins);
+    lm_err err = lm_vec_grow(s->exec->mem, &s->begins, &s->begins_cap,
+                             (size_t)shape->piece_count + 1, sizeof *s->begins);
     for (uint32_t i = 0; i < shape->piece_count && !err && *out_ok; i++) {
         const lm_piece *piece = &shape->pieces[i];
         lm_str text = piece->text;
         uint8_t room[128];
         s->begins[i] = (uint32_t)s->line.len;
-        if (piece->column >= 0) *out_ok = lm_segment_column_sample(s->exec->segment, (size_t)piece->column, which, room, &text);
+        if (piece->column >= 0)
+            *out_ok = lm_segment_column_sample(s->exec->segment, (size_t)piece->column, which, room,
+                                               &text);
         if (*out_ok) err = lm_buf_append(&s->line, text.ptr, text.len);
     }
     if (!err) s->begins[shape->piece_count] = (uint32_t)s->line.len;
@@ -70,7 +89,8 @@ static field_place place_of(const survey *s, const lm_shape *shape, const lm_fie
     if (!field) return (field_place){.kind = PLACE_MISSING};
     const uint8_t *line = s->line.ptr;
     if (field->value.len == 0) return found;
-    if (field->value.ptr < line || field->value.ptr + field->value.len > line + s->line.len) return scattered;
+    if (field->value.ptr < line || field->value.ptr + field->value.len > line + s->line.len)
+        return scattered;
     uint32_t begin = (uint32_t)(field->value.ptr - line), end = begin + (uint32_t)field->value.len;
     for (uint32_t i = 0; i < shape->piece_count; i++) {
         uint32_t from = s->begins[i], to = s->begins[i + 1];
@@ -82,7 +102,8 @@ static field_place place_of(const survey *s, const lm_shape *shape, const lm_fie
             found.piece = i;
             continue;
         }
-        uint32_t cut_from = from < begin ? begin - from : 0, cut_to = to > end ? end - from : to - from;
+        uint32_t cut_from = from < begin ? begin - from : 0,
+                 cut_to = to > end ? end - from : to - from;
         lm_str part = {piece->text.ptr + cut_from, cut_to - cut_from};
         lm_str *side = found.kind == PLACE_VARIABLE ? &found.after : &found.before;
         if (side->len > 0) return scattered; /* two constants side by side: not worth joining */
@@ -93,7 +114,8 @@ static field_place place_of(const survey *s, const lm_shape *shape, const lm_fie
 
 static bool place_same(const field_place *a, const field_place *b)
 {
-    return a->kind == b->kind && a->piece == b->piece && lm_str_equal(a->before, b->before) && lm_str_equal(a->after, b->after);
+    return a->kind == b->kind && a->piece == b->piece && lm_str_equal(a->before, b->before) &&
+           lm_str_equal(a->after, b->after);
 }
 
 static lm_err sample_take(survey *s, const lm_shape *shape, unsigned which, field_place *known)
@@ -104,7 +126,8 @@ static lm_err sample_take(survey *s, const lm_shape *shape, unsigned which, fiel
     field_place seen = {.kind = PLACE_SCATTERED};
     if (ok) {
         lm_fields fields;
-        err = lm_fields_parse(s->exec->schema, &s->arena, (lm_str){s->line.ptr, s->line.len}, &fields);
+        err = lm_fields_parse(s->exec->schema, &s->arena, (lm_str){s->line.ptr, s->line.len},
+                              &fields);
         if (err) return err;
         seen = place_of(s, shape, lm_query_field(&fields, s->plan->name));
     }
@@ -124,8 +147,8 @@ static uint8_t text_manners(lm_str text)
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (c == '"' || c == '\\' || c < 0x20) return COLUMN_WILD;
-        if (c == ' ' || c == '\'' || c == '[' || c == ']' || c == '(' || c == ')' || c == '{' || c == '}' || c == '<' || c == '>' ||
-            c == ',' || c == ';' || c == '|' || c >= 0x7f) {
+        if (c == ' ' || c == '\'' || c == '[' || c == ']' || c == '(' || c == ')' || c == '{' ||
+            c == '}' || c == '<' || c == '>' || c == ',' || c == ';' || c == '|' || c >= 0x7f) {
             worst = COLUMN_TAME_IN_JSON;
         }
     }
@@ -162,7 +185,8 @@ static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
             lm_err err = lm_segment_values(segment, (size_t)column, &values);
             if (err && err != LM_E_CORRUPT) return err;
             if (err) *known = COLUMN_WILD;
-            for (uint32_t i = 0; !err && i < lm_values_count(values) && *known != COLUMN_WILD; i++) {
+            for (uint32_t i = 0; !err && i < lm_values_count(values) && *known != COLUMN_WILD;
+                 i++) {
                 uint8_t room[128];
                 lm_str text = lm_values_text(values, i, room);
                 uint8_t one = texts_manners(&text, 1);
@@ -174,18 +198,19 @@ static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
     return LM_OK;
 }
 
-/* A place holds for every line of the shape only if no variable can pose as structure. Inside "..." - which a whole line
- * of JSON is, where it matters - only quotes and backslashes could. */
+/* A place holds for every line of the shape only if no variable can pose as structure. Inside "..."
+ * - which a whole line of JSON is, where it matters - only quotes and backslashes could. */
 static lm_err shape_distrust(survey *s, const lm_shape *shape, field_place *found)
 {
-    bool is_json = shape->piece_count > 0 && shape->pieces[0].column < 0 && shape->pieces[0].text.len > 0 &&
-                   shape->pieces[0].text.ptr[0] == '{';
+    bool is_json = shape->piece_count > 0 && shape->pieces[0].column < 0 &&
+                   shape->pieces[0].text.len > 0 && shape->pieces[0].text.ptr[0] == '{';
     bool is_quoted = false;
     for (uint32_t i = 0; i < shape->piece_count; i++) {
         const lm_piece *piece = &shape->pieces[i];
         uint8_t manners;
         if (piece->column < 0) {
-            for (size_t k = 0; k < piece->text.len; k++) is_quoted ^= piece->text.ptr[k] == '"';
+            for (size_t k = 0; k < piece->text.len; k++)
+                is_quoted ^= piece->text.ptr[k] == '"';
             continue;
         }
         lm_err err = column_manners(s, piece->column, &manners);
@@ -245,7 +270,8 @@ static lm_err plan_get(lm_exec *exec, lm_str name, lm_field_plan **out)
     }
     lm_field_plan *plan = lm_arena_alloc(&exec->arena, sizeof *plan, _Alignof(lm_field_plan));
     uint8_t *manners = lm_arena_alloc(&exec->arena, exec->column_count, 1);
-    field_place *places = lm_arena_alloc(&exec->arena, exec->shape_count * sizeof *places, _Alignof(field_place));
+    field_place *places =
+        lm_arena_alloc(&exec->arena, exec->shape_count * sizeof *places, _Alignof(field_place));
     if (!plan || !manners || !places) return lm_mem_err();
     *plan = (lm_field_plan){exec->plans, name, places, manners};
     memset(manners, COLUMN_UNSEEN, exec->column_count);
@@ -285,7 +311,8 @@ static lm_err value_test(tester *t, lm_str value, bool *out)
     return lm_field_match(t->exec->query, t->node, true, value, &t->exec->matcher, out);
 }
 
-static lm_err dictionary_test(tester *t, const lm_str *texts, uint32_t text_count, const uint32_t *index, uint32_t count, uint64_t *bits)
+static lm_err dictionary_test(tester *t, const lm_str *texts, uint32_t text_count,
+                              const uint32_t *index, uint32_t count, uint64_t *bits)
 {
     uint8_t *fits = lm_arena_alloc(&t->exec->arena, text_count, 1);
     if (!fits) return lm_mem_err();
@@ -295,7 +322,8 @@ static lm_err dictionary_test(tester *t, const lm_str *texts, uint32_t text_coun
         if (err) return err;
         fits[i] = one;
     }
-    for (uint32_t i = 0; i < count; i++) bits[i / 64] |= (uint64_t)fits[index[i]] << i % 64;
+    for (uint32_t i = 0; i < count; i++)
+        bits[i / 64] |= (uint64_t)fits[index[i]] << i % 64;
     return LM_OK;
 }
 
@@ -314,7 +342,8 @@ static lm_err values_test(tester *t, const lm_values *values, uint32_t count, ui
     return LM_OK;
 }
 
-static lm_err column_test(lm_exec *exec, const lm_node *node, int32_t column, const field_place *place, lm_cond_bits *out)
+static lm_err column_test(lm_exec *exec, const lm_node *node, int32_t column,
+                          const field_place *place, lm_cond_bits *out)
 {
     const lm_values *values = NULL;
     lm_err err = lm_segment_values(exec->segment, (size_t)column, &values);
@@ -342,10 +371,12 @@ static lm_err column_test(lm_exec *exec, const lm_node *node, int32_t column, co
     return err;
 }
 
-static lm_err column_test_once(lm_exec *exec, const lm_node *node, int32_t column, const field_place *place, memo **memos, lm_cond_bits *out)
+static lm_err column_test_once(lm_exec *exec, const lm_node *node, int32_t column,
+                               const field_place *place, memo **memos, lm_cond_bits *out)
 {
     for (memo *m = *memos; m; m = m->next) {
-        if (m->column == column && lm_str_equal(m->before, place->before) && lm_str_equal(m->after, place->after)) {
+        if (m->column == column && lm_str_equal(m->before, place->before) &&
+            lm_str_equal(m->after, place->after)) {
             *out = m->bits;
             return LM_OK;
         }
@@ -360,8 +391,8 @@ static lm_err column_test_once(lm_exec *exec, const lm_node *node, int32_t colum
     return LM_OK;
 }
 
-static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_index, const field_place *place, memo **memos,
-                         lm_row_plan *plan)
+static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_index,
+                         const field_place *place, memo **memos, lm_row_plan *plan)
 {
     const lm_shape *shape = &exec->shapes[shape_index];
     lm_err err = LM_OK;
@@ -370,10 +401,12 @@ static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_inde
     uint8_t act = LM_ACT_MAYBE;
     switch ((place_kind)place->kind) {
     case PLACE_UNSEEN:
-    case PLACE_SCATTERED: break;
+    case PLACE_SCATTERED:
+        break;
     case PLACE_MISSING:
     case PLACE_CONSTANT:
-        err = lm_field_match(exec->query, node, place->kind == PLACE_CONSTANT, place->before, &exec->matcher, &fits);
+        err = lm_field_match(exec->query, node, place->kind == PLACE_CONSTANT, place->before,
+                             &exec->matcher, &fits);
         act = fits ? LM_ACT_ALWAYS : LM_ACT_NEVER;
         break;
     case PLACE_VARIABLE:
@@ -400,13 +433,15 @@ static void heads_of(const lm_exec *exec, const uint64_t *care, uint64_t *heads)
     }
     for (size_t w = 0; w < exec->word_count; w++) {
         for (uint64_t left = care[w]; left; left &= left - 1) {
-            lm_row_put(heads, lm_exec_head(exec, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left)));
+            lm_row_put(heads,
+                       lm_exec_head(exec, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left)));
         }
     }
 }
 
 /* What was found for first lines holds for the lines behind them. */
-static void heads_spread(const lm_exec *exec, const uint64_t *care, const uint64_t *head_set, uint64_t *out)
+static void heads_spread(const lm_exec *exec, const uint64_t *care, const uint64_t *head_set,
+                         uint64_t *out)
 {
     for (size_t w = 0; w < exec->word_count; w++) {
         if (!exec->continues) {
@@ -423,7 +458,8 @@ static void heads_spread(const lm_exec *exec, const uint64_t *care, const uint64
 static uint64_t set_count(const lm_exec *exec, const uint64_t *set)
 {
     uint64_t count = 0;
-    for (size_t w = 0; w < exec->word_count; w++) count += (uint64_t)__builtin_popcountll(set[w]);
+    for (size_t w = 0; w < exec->word_count; w++)
+        count += (uint64_t)__builtin_popcountll(set[w]);
     return count;
 }
 
@@ -442,7 +478,8 @@ static lm_err heads_demand(lm_exec *exec, const lm_leaf *leaf, uint64_t *heads)
     return err;
 }
 
-static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *heads, uint64_t *yes, uint64_t *maybe)
+static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *heads, uint64_t *yes,
+                         uint64_t *maybe)
 {
     if (exec->shape_count > SHAPES_MAX || set_count(exec, heads) < ROWS_WORTH_IT) {
         memcpy(maybe, heads, exec->word_count * 8);
@@ -456,7 +493,8 @@ static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *hea
     if (err) return err;
     memset(wanted, 0, exec->shape_count);
     for (size_t w = 0; w < exec->word_count; w++) {
-        for (uint64_t left = heads[w]; left; left &= left - 1) wanted[exec->shape_of_row[w * 64 + (size_t)__builtin_ctzll(left)]] = 1;
+        for (uint64_t left = heads[w]; left; left &= left - 1)
+            wanted[exec->shape_of_row[w * 64 + (size_t)__builtin_ctzll(left)]] = 1;
     }
     lm_buf_init(&s.line, exec->mem);
     lm_arena_init(&s.arena, exec->mem);
@@ -477,9 +515,11 @@ static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *hea
     return err;
 }
 
-lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, uint64_t *yes,
+                     uint64_t *maybe)
 {
-    uint64_t *heads = lm_exec_set(exec), *head_yes = lm_exec_set(exec), *head_maybe = lm_exec_set(exec);
+    uint64_t *heads = lm_exec_set(exec), *head_yes = lm_exec_set(exec),
+             *head_maybe = lm_exec_set(exec);
     lm_err err = heads && head_yes && head_maybe ? LM_OK : lm_mem_err();
     if (!err) {
         heads_of(exec, care, heads);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 typedef struct entry {
-    lm_str key;      /* FIELD: in the arena */
-    int64_t number;  /* TIME: begin of the bucket; TEMPLATE: id */
+    lm_str key;     /* FIELD: in the arena */
+    int64_t number; /* TIME: begin of the bucket; TEMPLATE: id */
     uint64_t count;
 } entry;
 
@@ -25,7 +25,8 @@ uint32_t lm_template_of(const lm_archive *archive, const lm_shape *shape)
     return lm_archive_template_forward(archive, shape->template_id);
 }
 
-lm_err lm_groups_new(lm_mem *mem, const lm_archive *archive, const lm_search_options *options, lm_groups **out)
+lm_err lm_groups_new(lm_mem *mem, const lm_archive *archive, const lm_search_options *options,
+                     lm_groups **out)
 {
     lm_groups *groups = lm_mem_calloc(mem, 1, sizeof *groups);
     if (!groups) return lm_mem_err();
@@ -48,7 +49,8 @@ void lm_groups_free(lm_groups *groups)
 
 static uint64_t entry_hash(lm_str key, int64_t number)
 {
-    return lm_hash64_seed(key.ptr ? key.ptr : (const uint8_t *)"", key.len, lm_hash_u64((uint64_t)number));
+    return lm_hash64_seed(key.ptr ? key.ptr : (const uint8_t *)"", key.len,
+                          lm_hash_u64((uint64_t)number));
 }
 
 static lm_err slots_grow(lm_groups *groups)
@@ -59,7 +61,8 @@ static lm_err slots_grow(lm_groups *groups)
     if (!slots) return lm_mem_err();
     for (size_t i = 0; i < groups->count; i++) {
         size_t at = entry_hash(groups->entries[i].key, groups->entries[i].number) & (cap - 1);
-        while (slots[at]) at = (at + 1) & (cap - 1);
+        while (slots[at])
+            at = (at + 1) & (cap - 1);
         slots[at] = (uint32_t)i + 1;
     }
     lm_mem_release(groups->mem, groups->slots, groups->slot_cap * sizeof *groups->slots);
@@ -80,7 +83,8 @@ static lm_err entry_add(lm_groups *groups, lm_str key, int64_t number, uint64_t 
             return LM_OK;
         }
     }
-    err = lm_vec_grow(groups->mem, &groups->entries, &groups->cap, groups->count + 1, sizeof *groups->entries);
+    err = lm_vec_grow(groups->mem, &groups->entries, &groups->cap, groups->count + 1,
+                      sizeof *groups->entries);
     if (err) return err;
     if (key.len > 0) {
         key.ptr = lm_arena_copy(&groups->arena, key.ptr, key.len);
@@ -96,17 +100,22 @@ static lm_err templates_add(lm_groups *groups, lm_exec *exec, const uint64_t *ye
     lm_str none = {NULL, 0};
     if (!exec->shape_of_row) {
         uint64_t count = 0;
-        for (size_t w = 0; w < exec->word_count; w++) count += (uint64_t)__builtin_popcountll(yes[w]);
+        for (size_t w = 0; w < exec->word_count; w++)
+            count += (uint64_t)__builtin_popcountll(yes[w]);
         return count ? entry_add(groups, none, UINT32_MAX, count) : LM_OK;
     }
     uint64_t *by_shape = lm_arena_alloc(&exec->arena, exec->shape_count * sizeof *by_shape, 8);
     if (!by_shape) return lm_mem_err();
     memset(by_shape, 0, exec->shape_count * sizeof *by_shape);
     for (size_t w = 0; w < exec->word_count; w++) {
-        for (uint64_t left = yes[w]; left; left &= left - 1) by_shape[exec->shape_of_row[w * 64 + (size_t)__builtin_ctzll(left)]]++;
+        for (uint64_t left = yes[w]; left; left &= left - 1)
+            by_shape[exec->shape_of_row[w * 64 + (size_t)__builtin_ctzll(left)]]++;
     }
     for (size_t s = 0; s < exec->shape_count; s++) {
-        lm_err err = by_shape[s] ? entry_add(groups, none, lm_template_of(exec->archive, &exec->shapes[s]), by_shape[s]) : LM_OK;
+        lm_err err = by_shape[s]
+                         ? entry_add(groups, none, lm_template_of(exec->archive, &exec->shapes[s]),
+                                     by_shape[s])
+                         : LM_OK;
         if (err) return err;
     }
     return LM_OK;
@@ -122,7 +131,10 @@ static lm_err times_add(lm_groups *groups, lm_exec *exec, const uint64_t *yes)
         for (uint64_t left = yes[w]; left && !err; left &= left - 1) {
             int64_t time = times[w * 64 + (size_t)__builtin_ctzll(left)];
             int64_t into = time % width, begin = time;
-            if (time != INT64_MIN) begin = into < 0 && time - into < INT64_MIN + width ? INT64_MIN + 1 : time - into - (into < 0 ? width : 0);
+            if (time != INT64_MIN)
+                begin = into < 0 && time - into < INT64_MIN + width
+                            ? INT64_MIN + 1
+                            : time - into - (into < 0 ? width : 0);
             if (count && begin == bucket) {
                 count++;
                 continue;
@@ -153,8 +165,10 @@ static lm_err fields_add(lm_groups *groups, lm_exec *exec, const uint64_t *yes)
             const lm_fields *fields;
             lm_str head_text = {NULL, 0};
             if (exec->continues && !lm_row_has(exec->continues, row)) head_index = i;
-            if (head_index != SIZE_MAX && batch.rows.rows[head_index] == lm_exec_head(exec, row)) head_text = lm_rows_text(&batch.rows, head_index);
-            err = lm_head_cache_get(exec, &walk.head, row, lm_rows_text(&batch.rows, i), head_text, &fields);
+            if (head_index != SIZE_MAX && batch.rows.rows[head_index] == lm_exec_head(exec, row))
+                head_text = lm_rows_text(&batch.rows, head_index);
+            err = lm_head_cache_get(exec, &walk.head, row, lm_rows_text(&batch.rows, i), head_text,
+                                    &fields);
             if (err) break;
             const lm_field *field = lm_query_field(fields, groups->options->group_field);
             err = entry_add(groups, field ? field->value : (lm_str){NULL, 0}, 0, 1);
@@ -169,10 +183,14 @@ static lm_err fields_add(lm_groups *groups, lm_exec *exec, const uint64_t *yes)
 lm_err lm_groups_add(lm_groups *groups, lm_exec *exec, const uint64_t *yes)
 {
     switch (groups->options->group_by) {
-    case LM_GROUP_TEMPLATE: return templates_add(groups, exec, yes);
-    case LM_GROUP_TIME: return times_add(groups, exec, yes);
-    case LM_GROUP_FIELD: return fields_add(groups, exec, yes);
-    case LM_GROUP_NONE: break;
+    case LM_GROUP_TEMPLATE:
+        return templates_add(groups, exec, yes);
+    case LM_GROUP_TIME:
+        return times_add(groups, exec, yes);
+    case LM_GROUP_FIELD:
+        return fields_add(groups, exec, yes);
+    case LM_GROUP_NONE:
+        break;
     }
     return LM_OK;
 }
@@ -193,13 +211,18 @@ static int by_time(const void *a, const void *b)
 
 lm_err lm_groups_report(lm_groups *groups, lm_arena *arena, lm_search_report *report)
 {
-    bool is_time = groups->options->group_by == LM_GROUP_TIME, is_template = groups->options->group_by == LM_GROUP_TEMPLATE;
-    lm_group_count *list = lm_arena_alloc(arena, groups->count * sizeof *list, _Alignof(lm_group_count));
+    bool is_time = groups->options->group_by == LM_GROUP_TIME,
+         is_template = groups->options->group_by == LM_GROUP_TEMPLATE;
+    lm_group_count *list =
+        lm_arena_alloc(arena, groups->count * sizeof *list, _Alignof(lm_group_count));
     if (!list) return lm_mem_err();
     for (size_t i = 0; i < groups->count; i++) {
         const entry *e = &groups->entries[i];
         lm_group_count *to = &list[i];
-        *to = (lm_group_count){{(const uint8_t *)"", 0}, is_time ? e->number : INT64_MIN, is_template ? (uint32_t)e->number : UINT32_MAX, e->count};
+        *to = (lm_group_count){{(const uint8_t *)"", 0},
+                               is_time ? e->number : INT64_MIN,
+                               is_template ? (uint32_t)e->number : UINT32_MAX,
+                               e->count};
         if (is_template && to->template_id < lm_archive_template_count(groups->archive)) {
             to->key = lm_archive_template_at(groups->archive, to->template_id)->text;
         } else if (e->key.len > 0) {

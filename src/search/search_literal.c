@@ -1,20 +1,23 @@
-/* Literals: finding one in a line, and reading off a pattern which literals every match must contain.
+/* Literals: finding one in a line, and reading off a pattern which literals every match must
+ * contain.
  *
- * The reader of patterns is conservative: it walks concatenations and groups, collects runs of plain characters, and
- * drops whatever it does not know (classes, look-arounds, references). Constructs that could void what it has already
- * collected ((*ACCEPT), conditions, recursion, (?x)) make it give up: no demands, which is always right. The pattern has
- * been compiled before, so its syntax is valid.
+ * The reader of patterns is conservative: it walks concatenations and groups, collects runs of
+ * plain characters, and drops whatever it does not know (classes, look-arounds, references).
+ * Constructs that could void what it has already collected ((*ACCEPT), conditions, recursion, (?x))
+ * make it give up: no demands, which is always right. The pattern has been compiled before, so its
+ * syntax is valid.
  *
  *   alternatives := concat ('|' concat)*        one clause with a literal of each, if each has one
- *   concat       := (atom quantifier?)*         runs of single characters and of groups that are one literal
+ *   concat       := (atom quantifier?)*         runs of single characters and of groups that are
+ * one literal
  *
- * A demand is a conjunction of clauses, a clause a disjunction of literals. `exact` says that the pattern is nothing but
- * these literals: then nobody needs PCRE2. */
+ * A demand is a conjunction of clauses, a clause a disjunction of literals. `exact` says that the
+ * pattern is nothing but these literals: then nobody needs PCRE2. */
 #include "search/search_priv.h"
 
-#define CLAUSES_MAX 16
-#define CHOICES_MAX 32
-#define DEPTH_MAX 40
+#define CLAUSES_MAX   16
+#define CHOICES_MAX   32
+#define DEPTH_MAX     40
 #define RUN_BYTES_MAX 256
 
 static uint8_t lower(uint8_t c)
@@ -164,7 +167,9 @@ static void class_skip(reader *r)
         } else if (c == '[' && (peek(r, 1) == ':' || peek(r, 1) == '.' || peek(r, 1) == '=')) {
             int kind = peek(r, 1);
             r->at += 2;
-            while (peek(r, 0) >= 0 && peek(r, 0) != ']' && !(peek(r, 0) == kind && peek(r, 1) == ']')) r->at++;
+            while (peek(r, 0) >= 0 && peek(r, 0) != ']' &&
+                   !(peek(r, 0) == kind && peek(r, 1) == ']'))
+                r->at++;
             if (peek(r, 0) == kind) r->at += 2;
         } else {
             r->at++;
@@ -196,12 +201,24 @@ static atom escape_read(reader *r, uint8_t *out)
         return ATOM_CHAR;
     }
     switch (c) {
-    case 't': *out = '\t'; return ATOM_CHAR;
-    case 'n': *out = '\n'; return ATOM_CHAR;
-    case 'r': *out = '\r'; return ATOM_CHAR;
-    case 'f': *out = '\f'; return ATOM_CHAR;
-    case 'e': *out = 27; return ATOM_CHAR;
-    case 'a': *out = 7; return ATOM_CHAR;
+    case 't':
+        *out = '\t';
+        return ATOM_CHAR;
+    case 'n':
+        *out = '\n';
+        return ATOM_CHAR;
+    case 'r':
+        *out = '\r';
+        return ATOM_CHAR;
+    case 'f':
+        *out = '\f';
+        return ATOM_CHAR;
+    case 'e':
+        *out = 27;
+        return ATOM_CHAR;
+    case 'a':
+        *out = 7;
+        return ATOM_CHAR;
     case 'x':
         if (hex_digit(peek(r, 0)) >= 0 && hex_digit(peek(r, 1)) >= 0) {
             *out = (uint8_t)(hex_digit(peek(r, 0)) << 4 | hex_digit(peek(r, 1)));
@@ -210,12 +227,27 @@ static atom escape_read(reader *r, uint8_t *out)
         }
         r->gave_up = true;
         return ATOM_OTHER;
-    case 'd': case 'D': case 'w': case 'W': case 's': case 'S': case 'h': case 'H': case 'v': case 'V': case 'R':
+    case 'd':
+    case 'D':
+    case 'w':
+    case 'W':
+    case 's':
+    case 'S':
+    case 'h':
+    case 'H':
+    case 'v':
+    case 'V':
+    case 'R':
         return ATOM_OTHER;
     case 'N':
         if (peek(r, 0) == '{') r->gave_up = true;
         return ATOM_OTHER;
-    case 'b': case 'B': case 'A': case 'Z': case 'z': case 'G':
+    case 'b':
+    case 'B':
+    case 'A':
+    case 'Z':
+    case 'z':
+    case 'G':
         return ATOM_NOTHING;
     default: /* references, properties, \Q, \K, code points: not worth knowing */
         r->gave_up = true;
@@ -225,7 +257,8 @@ static atom escape_read(reader *r, uint8_t *out)
 
 static void alternatives_read(reader *r, need *out);
 
-/* Reads "(?...": sets flags, tells what group begins. Returns false if there is no group to read (flags alone). */
+/* Reads "(?...": sets flags, tells what group begins. Returns false if there is no group to read
+ * (flags alone). */
 static bool group_open(reader *r, bool *out_look)
 {
     *out_look = false;
@@ -246,7 +279,8 @@ static bool group_open(reader *r, bool *out_look)
     if (c == '<' || c == '\'' || (c == 'P' && d == '<')) {
         int close = c == '\'' ? '\'' : '>';
         r->at += c == 'P' ? 2 : 1;
-        while (peek(r, 0) >= 0 && peek(r, 0) != close) r->at++;
+        while (peek(r, 0) >= 0 && peek(r, 0) != close)
+            r->at++;
         r->at++;
         return true;
     }
@@ -296,14 +330,17 @@ static void group_read(reader *r, piece *run, need *out)
         const lm_literal *literal = &inner.clauses[0].any[0];
         bool before = r->nocase;
         r->nocase = literal->nocase;
-        for (size_t i = 0; i < literal->text.len; i++) run_put(r, run, out, literal->text.ptr[i]);
+        for (size_t i = 0; i < literal->text.len; i++)
+            run_put(r, run, out, literal->text.ptr[i]);
         r->nocase = before;
         return;
     }
     run_flush(r, run, out);
     bool alone = out->count == 0 && out->exact && inner.exact && !q.present;
-    for (uint32_t i = 0; i < inner.count; i++) clause_push(out, inner.clauses[i]);
-    /* (a|b) alone is exact, but nothing may follow: concat_read looks whether a second clause came */
+    for (uint32_t i = 0; i < inner.count; i++)
+        clause_push(out, inner.clauses[i]);
+    /* (a|b) alone is exact, but nothing may follow: concat_read looks whether a second clause came
+     */
     out->exact = alone;
 }
 
@@ -348,7 +385,8 @@ static const lm_clause *clause_best(const need *n)
 {
     const lm_clause *best = NULL;
     for (uint32_t i = 0; i < n->count; i++) {
-        if (!best || literals_shortest(n->clauses[i]) > literals_shortest(*best)) best = &n->clauses[i];
+        if (!best || literals_shortest(n->clauses[i]) > literals_shortest(*best))
+            best = &n->clauses[i];
     }
     return best;
 }
@@ -376,7 +414,8 @@ static void alternatives_read(reader *r, need *out)
         if (!best || count + best->count > CHOICES_MAX) {
             lost = true;
         } else {
-            for (uint32_t i = 0; i < best->count; i++) choices[count++] = best->any[i];
+            for (uint32_t i = 0; i < best->count; i++)
+                choices[count++] = best->any[i];
         }
         if (last) break;
         r->at++;

@@ -13,7 +13,8 @@ static bool name_fits(lm_str name, lm_str asked)
 {
     if (name.len != asked.len) return false;
     for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] != asked.ptr[i] && (asked.ptr[i] != '_' || is_alnum(name.ptr[i]))) return false;
+        if (name.ptr[i] != asked.ptr[i] && (asked.ptr[i] != '_' || is_alnum(name.ptr[i])))
+            return false;
     }
     return true;
 }
@@ -38,9 +39,12 @@ const lm_field *lm_query_field(const lm_fields *fields, lm_str name)
         if (name_fits(fields->items[i].name, name)) return &fields->items[i];
     }
     int index = -1;
-    if (name_in(name, levels)) index = fields->level;
-    else if (name_in(name, times)) index = fields->timestamp;
-    else if (name_in(name, messages)) index = fields->message;
+    if (name_in(name, levels))
+        index = fields->level;
+    else if (name_in(name, times))
+        index = fields->timestamp;
+    else if (name_in(name, messages))
+        index = fields->message;
     return index >= 0 && (size_t)index < fields->count ? &fields->items[index] : NULL;
 }
 
@@ -49,11 +53,16 @@ const lm_field *lm_query_field(const lm_fields *fields, lm_str name)
 static bool order_fits(lm_compare compare, int order)
 {
     switch (compare) {
-    case LM_COMPARE_EQUAL: return order == 0;
-    case LM_COMPARE_LESS: return order < 0;
-    case LM_COMPARE_LESS_EQUAL: return order <= 0;
-    case LM_COMPARE_MORE: return order > 0;
-    case LM_COMPARE_MORE_EQUAL: return order >= 0;
+    case LM_COMPARE_EQUAL:
+        return order == 0;
+    case LM_COMPARE_LESS:
+        return order < 0;
+    case LM_COMPARE_LESS_EQUAL:
+        return order <= 0;
+    case LM_COMPARE_MORE:
+        return order > 0;
+    case LM_COMPARE_MORE_EQUAL:
+        return order >= 0;
     }
     return false;
 }
@@ -61,12 +70,15 @@ static bool order_fits(lm_compare compare, int order)
 static bool number_of_field(const lm_node *node, lm_str value, lm_number *out)
 {
     switch (node->value_kind) {
-    case LM_VALUE_NUMBER: return lm_number_parse(value, out);
+    case LM_VALUE_NUMBER:
+        return lm_number_parse(value, out);
     case LM_VALUE_DURATION:
         if (lm_duration_parse(value, out)) return true;
         return lm_number_parse(value, out) && lm_number_scale(out, &node->bare_unit);
-    case LM_VALUE_SIZE: return lm_size_parse(value, out) || lm_number_parse(value, out);
-    default: return false;
+    case LM_VALUE_SIZE:
+        return lm_size_parse(value, out) || lm_number_parse(value, out);
+    default:
+        return false;
     }
 }
 
@@ -74,7 +86,8 @@ static bool number_fits(const lm_node *node, lm_str value)
 {
     lm_number number;
     if (node->compare == LM_COMPARE_EQUAL && lm_str_equal(value, node->text.text)) return true;
-    return number_of_field(node, value, &number) && order_fits(node->compare, lm_number_compare(&number, &node->number));
+    return number_of_field(node, value, &number) &&
+           order_fits(node->compare, lm_number_compare(&number, &node->number));
 }
 
 static bool time_fits(const lm_query *query, const lm_node *node, lm_str value)
@@ -90,25 +103,37 @@ static bool ip_fits(const lm_node *node, lm_str value)
     uint8_t ip[16];
     if (lm_ip_parse(value, ip)) return lm_ip_in(&node->ip, ip);
     const uint8_t *colon = memchr(value.ptr, ':', value.len); /* 10.0.0.1:80 */
-    return colon && lm_ip_parse((lm_str){value.ptr, (size_t)(colon - value.ptr)}, ip) && lm_ip_in(&node->ip, ip);
+    return colon && lm_ip_parse((lm_str){value.ptr, (size_t)(colon - value.ptr)}, ip) &&
+           lm_ip_in(&node->ip, ip);
 }
 
-lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value, lm_matcher *matcher, bool *out)
+lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value,
+                      lm_matcher *matcher, bool *out)
 {
     if (!present) value = (lm_str){(const uint8_t *)"", 0};
     lm_severity severity;
     switch (node->value_kind) {
-    case LM_VALUE_TEXT: *out = lm_str_equal(value, node->text.text); return LM_OK;
-    case LM_VALUE_REGEX: return lm_regex_match(node->regex, value, matcher, out);
+    case LM_VALUE_TEXT:
+        *out = lm_str_equal(value, node->text.text);
+        return LM_OK;
+    case LM_VALUE_REGEX:
+        return lm_regex_match(node->regex, value, matcher, out);
     case LM_VALUE_NUMBER:
     case LM_VALUE_DURATION:
-    case LM_VALUE_SIZE: *out = present && number_fits(node, value); return LM_OK;
+    case LM_VALUE_SIZE:
+        *out = present && number_fits(node, value);
+        return LM_OK;
     case LM_VALUE_SEVERITY:
         severity = present ? lm_severity_parse(value) : LM_SEV_UNKNOWN;
-        *out = severity != LM_SEV_UNKNOWN && order_fits(node->compare, (int)severity - (int)node->severity);
+        *out = severity != LM_SEV_UNKNOWN &&
+               order_fits(node->compare, (int)severity - (int)node->severity);
         return LM_OK;
-    case LM_VALUE_TIME: *out = present && time_fits(query, node, value); return LM_OK;
-    case LM_VALUE_IP: *out = present && ip_fits(node, value); return LM_OK;
+    case LM_VALUE_TIME:
+        *out = present && time_fits(query, node, value);
+        return LM_OK;
+    case LM_VALUE_IP:
+        *out = present && ip_fits(node, value);
+        return LM_OK;
     }
     return lm_fail(LM_E_USAGE, "query: unknown kind of value");
 }
@@ -120,7 +145,8 @@ static bool file_fits(lm_str file, lm_str asked)
     return file.len == asked.len || asked.len == 0 || file.ptr[file.len - asked.len - 1] == '/';
 }
 
-static lm_err list_match(const lm_query *query, const lm_node *node, const lm_subject *subject, lm_matcher *matcher, bool *out)
+static lm_err list_match(const lm_query *query, const lm_node *node, const lm_subject *subject,
+                         lm_matcher *matcher, bool *out)
 {
     bool any = node->kind == LM_NODE_OR;
     for (const lm_node *child = node->first; child; child = child->next) {
@@ -136,34 +162,47 @@ static lm_err list_match(const lm_query *query, const lm_node *node, const lm_su
     return LM_OK;
 }
 
-lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject, lm_matcher *matcher, bool *out)
+lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject,
+                     lm_matcher *matcher, bool *out)
 {
     switch (node->kind) {
-    case LM_NODE_ALL: *out = true; return LM_OK;
+    case LM_NODE_ALL:
+        *out = true;
+        return LM_OK;
     case LM_NODE_AND:
-    case LM_NODE_OR: return list_match(query, node, subject, matcher, out);
+    case LM_NODE_OR:
+        return list_match(query, node, subject, matcher, out);
     case LM_NODE_NOT: {
         bool inner;
         lm_err err = lm_node_match(query, node->first, subject, matcher, &inner);
         if (!err) *out = !inner;
         return err;
     }
-    case LM_NODE_TEXT: *out = lm_finder_find(&node->finder, subject->line) != SIZE_MAX; return LM_OK;
-    case LM_NODE_REGEX: return lm_regex_match(node->regex, subject->line, matcher, out);
-    case LM_NODE_IP: *out = lm_ip_find(subject->line, &node->ip); return LM_OK;
+    case LM_NODE_TEXT:
+        *out = lm_finder_find(&node->finder, subject->line) != SIZE_MAX;
+        return LM_OK;
+    case LM_NODE_REGEX:
+        return lm_regex_match(node->regex, subject->line, matcher, out);
+    case LM_NODE_IP:
+        *out = lm_ip_find(subject->line, &node->ip);
+        return LM_OK;
     case LM_NODE_FIELD: {
-        const lm_field *field = subject->fields ? lm_query_field(subject->fields, node->name) : NULL;
-        return lm_field_match(query, node, field != NULL, field ? field->value : (lm_str){NULL, 0}, matcher, out);
+        const lm_field *field =
+            subject->fields ? lm_query_field(subject->fields, node->name) : NULL;
+        return lm_field_match(query, node, field != NULL, field ? field->value : (lm_str){NULL, 0},
+                              matcher, out);
     }
     case LM_NODE_FILE:
-        if (node->value_kind == LM_VALUE_REGEX) return lm_regex_match(node->regex, subject->file, matcher, out);
+        if (node->value_kind == LM_VALUE_REGEX)
+            return lm_regex_match(node->regex, subject->file, matcher, out);
         *out = file_fits(subject->file, node->text.text);
         return LM_OK;
     }
     return lm_fail(LM_E_USAGE, "query: unknown kind of filter");
 }
 
-lm_err lm_query_match_in(const lm_query *query, lm_str file, lm_str line, const lm_fields *fields, bool *out)
+lm_err lm_query_match_in(const lm_query *query, lm_str file, lm_str line, const lm_fields *fields,
+                         bool *out)
 {
     lm_matcher matcher = {query->mem, NULL};
     lm_subject subject = {file, line, fields};

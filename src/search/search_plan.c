@@ -1,9 +1,10 @@
 /* Which rows of a segment meet conditions on their variables.
  *
- * A row plan says for each shape: its rows never fit, always fit, must be looked at, or fit if one of the shape's ways
- * holds. A way is a conjunction of terms, a term a set of values of one column, asked for a variable of the row. Values of
- * a column are in row order over all shapes that use it, so one pass over the rows that counts how many values each used
- * column has given finds every value without decoding a line.
+ * A row plan says for each shape: its rows never fit, always fit, must be looked at, or fit if one
+ * of the shape's ways holds. A way is a conjunction of terms, a term a set of values of one column,
+ * asked for a variable of the row. Values of a column are in row order over all shapes that use it,
+ * so one pass over the rows that counts how many values each used column has given finds every
+ * value without decoding a line.
  *
  * Both literals (below) and comparisons with fields (search_fields.c) become row plans. */
 #include "search/search_exec_priv.h"
@@ -18,7 +19,8 @@ lm_err lm_row_plan_init(lm_exec *exec, lm_row_plan *plan)
     plan->first_way = lm_arena_alloc(&exec->arena, (shapes + 1) * 4, 4);
     plan->first_use = lm_arena_alloc(&exec->arena, (shapes + 1) * 4, 4);
     plan->slot_of_column = lm_arena_alloc(&exec->arena, exec->column_count * 4, 4);
-    if (!plan->acts || !plan->first_way || !plan->first_use || !plan->slot_of_column) return lm_mem_err();
+    if (!plan->acts || !plan->first_way || !plan->first_use || !plan->slot_of_column)
+        return lm_mem_err();
     memset(plan->slot_of_column, 0xff, exec->column_count * 4);
     return LM_OK;
 }
@@ -30,13 +32,16 @@ void lm_row_plan_fini(lm_exec *exec, lm_row_plan *plan)
     lm_mem_release(exec->mem, plan->uses, plan->use_cap * sizeof *plan->uses);
 }
 
-lm_err lm_row_plan_term(lm_exec *exec, lm_row_plan *plan, const lm_shape *shape, uint32_t piece, const lm_cond_bits *bits)
+lm_err lm_row_plan_term(lm_exec *exec, lm_row_plan *plan, const lm_shape *shape, uint32_t piece,
+                        const lm_cond_bits *bits)
 {
-    lm_err err = lm_vec_grow(exec->mem, &plan->terms, &plan->term_cap, plan->term_count + 1, sizeof *plan->terms);
+    lm_err err = lm_vec_grow(exec->mem, &plan->terms, &plan->term_cap, plan->term_count + 1,
+                             sizeof *plan->terms);
     if (err) return err;
     int32_t column = shape->pieces[piece].column;
     uint32_t occurrence = 0;
-    for (uint32_t i = 0; i < piece; i++) occurrence += shape->pieces[i].column == column;
+    for (uint32_t i = 0; i < piece; i++)
+        occurrence += shape->pieces[i].column == column;
     uint32_t *slot = &plan->slot_of_column[column];
     if (*slot == UINT32_MAX) *slot = plan->slot_count++;
     plan->terms[plan->term_count++] = (lm_row_term){*slot, occurrence, *bits};
@@ -45,8 +50,11 @@ lm_err lm_row_plan_term(lm_exec *exec, lm_row_plan *plan, const lm_shape *shape,
 
 lm_err lm_row_plan_way(lm_exec *exec, lm_row_plan *plan, size_t first_term)
 {
-    lm_err err = lm_vec_grow(exec->mem, &plan->ways, &plan->way_cap, plan->way_count + 1, sizeof *plan->ways);
-    if (!err) plan->ways[plan->way_count++] = (lm_row_way){(uint32_t)first_term, (uint32_t)(plan->term_count - first_term)};
+    lm_err err = lm_vec_grow(exec->mem, &plan->ways, &plan->way_cap, plan->way_count + 1,
+                             sizeof *plan->ways);
+    if (!err)
+        plan->ways[plan->way_count++] =
+            (lm_row_way){(uint32_t)first_term, (uint32_t)(plan->term_count - first_term)};
     return err;
 }
 
@@ -64,9 +72,11 @@ static lm_err uses_plan(lm_exec *exec, lm_row_plan *plan)
             if (column < 0 || plan->slot_of_column[column] == UINT32_MAX) continue;
             uint32_t slot = plan->slot_of_column[column];
             size_t at = first;
-            while (at < plan->use_count && plan->uses[at].slot != slot) at++;
+            while (at < plan->use_count && plan->uses[at].slot != slot)
+                at++;
             if (at == plan->use_count) {
-                lm_err err = lm_vec_grow(exec->mem, &plan->uses, &plan->use_cap, at + 1, sizeof *plan->uses);
+                lm_err err =
+                    lm_vec_grow(exec->mem, &plan->uses, &plan->use_cap, at + 1, sizeof *plan->uses);
                 if (err) return err;
                 plan->uses[plan->use_count++] = (lm_row_use){slot, 0};
             }
@@ -88,7 +98,8 @@ static bool way_holds(const lm_row_plan *plan, const lm_row_way *way, const uint
 }
 
 /* Rows whose shape decides alone: only the rows of care are visited. */
-static void rows_by_shape(const lm_exec *exec, const lm_row_plan *plan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+static void rows_by_shape(const lm_exec *exec, const lm_row_plan *plan, const uint64_t *care,
+                          uint64_t *yes, uint64_t *maybe)
 {
     for (size_t w = 0; w < exec->word_count; w++) {
         for (uint64_t left = care[w]; left; left &= left - 1) {
@@ -101,7 +112,8 @@ static void rows_by_shape(const lm_exec *exec, const lm_row_plan *plan, const ui
 }
 
 /* All rows, counting the values that they take. */
-static void rows_by_ways(const lm_exec *exec, const lm_row_plan *plan, const uint64_t *care, uint32_t *used, uint64_t *yes, uint64_t *maybe)
+static void rows_by_ways(const lm_exec *exec, const lm_row_plan *plan, const uint64_t *care,
+                         uint32_t *used, uint64_t *yes, uint64_t *maybe)
 {
     uint64_t *hit = plan->is_window ? maybe : yes;
     for (uint32_t row = 0; row < exec->row_count; row++) {
@@ -116,11 +128,13 @@ static void rows_by_ways(const lm_exec *exec, const lm_row_plan *plan, const uin
                 break;
             }
         }
-        for (uint32_t i = plan->first_use[shape]; i < plan->first_use[shape + 1]; i++) used[plan->uses[i].slot] += plan->uses[i].count;
+        for (uint32_t i = plan->first_use[shape]; i < plan->first_use[shape + 1]; i++)
+            used[plan->uses[i].slot] += plan->uses[i].count;
     }
 }
 
-lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, uint64_t *yes,
+                       uint64_t *maybe)
 {
     plan->first_way[exec->shape_count] = (uint32_t)plan->way_count;
     if (plan->slot_count == 0) {
@@ -136,16 +150,18 @@ lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, u
     return LM_OK;
 }
 
-/* ---- literals as plans ------------------------------------------------------------------------ */
+/* ---- literals as plans ------------------------------------------------------------------------
+ */
 
 /* Evaluates the conditions of one way. Terms that always hold are dropped. */
-static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way, lm_row_plan *plan,
-                          uint8_t *out_act)
+static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way,
+                          lm_row_plan *plan, uint8_t *out_act)
 {
     size_t kept = plan->term_count;
     bool unknown = false;
     uint32_t order[LM_WAY_CONDS_MAX];
-    for (uint32_t i = 0; i < way->count; i++) { /* the longest part first: the likeliest to be nowhere */
+    for (uint32_t i = 0; i < way->count;
+         i++) { /* the longest part first: the likeliest to be nowhere */
         uint32_t at = i;
         for (; at > 0; at--) {
             const lm_cond *a = &way->conds[order[at - 1]], *b = &way->conds[i];
@@ -186,7 +202,10 @@ static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_
     const lm_shape *shape = &exec->shapes[shape_index];
     size_t first_way = plan->way_count, first_term = plan->term_count;
     uint8_t act = LM_ACT_NEVER;
-    lm_verdict verdict = exec->verdicts[shape_index] == LM_NEVER && !exec->query->needs_fields ? LM_NEVER : scan->tight ? (lm_verdict)scan->tight[shape_index] : lm_scan_shape(scan, shape);
+    lm_verdict verdict = exec->verdicts[shape_index] == LM_NEVER && !exec->query->needs_fields
+                             ? LM_NEVER
+                         : scan->tight ? (lm_verdict)scan->tight[shape_index]
+                                       : lm_scan_shape(scan, shape);
     if (verdict == LM_ALWAYS) act = LM_ACT_ALWAYS;
     if (verdict == LM_MAYBE) {
         lm_way ways[LM_WAYS_MAX];
@@ -230,7 +249,8 @@ static lm_err shape_tighten(lm_exec *exec, lm_scan *scan, const lm_shape *shape,
         bool holds = true;
         for (uint32_t k = 0; k < ways[i].count && holds; k++) {
             const lm_cond *cond = &ways[i].conds[k];
-            lm_err err = lm_cond_try(exec, scan, (size_t)shape->pieces[cond->piece].column, cond, &holds);
+            lm_err err =
+                lm_cond_try(exec, scan, (size_t)shape->pieces[cond->piece].column, cond, &holds);
             if (err) return err;
         }
         if (holds) return LM_OK;
@@ -245,8 +265,11 @@ lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan)
     if (!tight) return lm_mem_err();
     for (size_t s = 0; s < exec->shape_count; s++) {
         bool possible = true;
-        lm_verdict verdict = exec->verdicts[s] == LM_NEVER && !exec->query->needs_fields ? LM_NEVER : lm_scan_shape(scan, &exec->shapes[s]);
-        lm_err err = verdict == LM_MAYBE ? shape_tighten(exec, scan, &exec->shapes[s], &possible) : LM_OK;
+        lm_verdict verdict = exec->verdicts[s] == LM_NEVER && !exec->query->needs_fields
+                                 ? LM_NEVER
+                                 : lm_scan_shape(scan, &exec->shapes[s]);
+        lm_err err =
+            verdict == LM_MAYBE ? shape_tighten(exec, scan, &exec->shapes[s], &possible) : LM_OK;
         if (err) return err;
         tight[s] = (uint8_t)(possible ? verdict : LM_NEVER);
     }
@@ -254,7 +277,8 @@ lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan)
     return LM_OK;
 }
 
-lm_err lm_exec_scan(lm_exec *exec, lm_scan *scan, const uint64_t *care, uint64_t *yes, uint64_t *maybe)
+lm_err lm_exec_scan(lm_exec *exec, lm_scan *scan, const uint64_t *care, uint64_t *yes,
+                    uint64_t *maybe)
 {
     lm_row_plan plan;
     lm_err err = lm_row_plan_init(exec, &plan);

@@ -1,4 +1,5 @@
-/** What the files of search share: the tree of a parsed query, literals, compiled patterns, values, the shape machine. */
+/** What the files of search share: the tree of a parsed query, literals, compiled patterns, values,
+ * the shape machine. */
 #ifndef SEARCH_PRIV_H
 #define SEARCH_PRIV_H
 
@@ -32,6 +33,7 @@ typedef struct lm_finder {
     uint8_t bytes[4];      /* the first one in both cases, the second one in both */
     bool is_wide, is_plain;
 } lm_finder;
+
 lm_finder lm_finder_make(lm_literal literal);
 size_t lm_finder_find(const lm_finder *finder, lm_str text); /* position or SIZE_MAX */
 size_t lm_literal_find(lm_str text, lm_literal literal);     /* the same, made for one use */
@@ -50,6 +52,7 @@ typedef struct lm_matcher {
     lm_mem *mem;
     struct lm_matcher_state *state;
 } lm_matcher;
+
 void lm_matcher_fini(lm_matcher *matcher);
 LM_USE lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, bool *out);
 
@@ -62,11 +65,13 @@ typedef struct lm_number {
     bool negative;
 } lm_number;
 
-bool lm_number_parse(lm_str text, lm_number *out);          /* whole text: 12, -0.5, 1e3 */
-bool lm_duration_parse(lm_str text, lm_number *out_ns);     /* 10ms, 1h2m3.5s, "0.02 ms"; needs a unit */
-bool lm_size_parse(lm_str text, lm_number *out_bytes);      /* 1MB, 4KiB, 3k; needs a unit */
+bool lm_number_parse(lm_str text, lm_number *out); /* whole text: 12, -0.5, 1e3 */
+bool lm_duration_parse(lm_str text,
+                       lm_number *out_ns);             /* 10ms, 1h2m3.5s, "0.02 ms"; needs a unit */
+bool lm_size_parse(lm_str text, lm_number *out_bytes); /* 1MB, 4KiB, 3k; needs a unit */
 int lm_number_compare(const lm_number *a, const lm_number *b);
-/** Unit of bare numbers in a field of this name: latency_ms is in milliseconds; seconds if the name tells nothing. */
+/** Unit of bare numbers in a field of this name: latency_ms is in milliseconds; seconds if the name
+ * tells nothing. */
 lm_number lm_duration_unit_of_name(lm_str name);
 LM_USE bool lm_number_scale(lm_number *number, const lm_number *unit); /* false: out of range */
 
@@ -74,10 +79,12 @@ LM_USE bool lm_number_scale(lm_number *number, const lm_number *unit); /* false:
 typedef struct lm_ip_range {
     uint8_t low[16], high[16];
 } lm_ip_range;
-bool lm_ip_parse(lm_str text, uint8_t out[16]);             /* the whole text is one address */
-bool lm_ip_range_parse(lm_str text, lm_ip_range *out);      /* address, CIDR, or low-high */
+
+bool lm_ip_parse(lm_str text, uint8_t out[16]);        /* the whole text is one address */
+bool lm_ip_range_parse(lm_str text, lm_ip_range *out); /* address, CIDR, or low-high */
 bool lm_ip_in(const lm_ip_range *range, const uint8_t ip[16]);
-bool lm_ip_find(lm_str line, const lm_ip_range *range);     /* does any address in the line fall in range? */
+bool lm_ip_find(lm_str line,
+                const lm_ip_range *range); /* does any address in the line fall in range? */
 
 /* ---- the tree (search_query.c) --------------------------------------------------------------- */
 
@@ -108,26 +115,26 @@ typedef enum lm_value_kind {
     LM_VALUE_DURATION, /* number is ns */
     LM_VALUE_SIZE,     /* number is bytes */
     LM_VALUE_SEVERITY,
-    LM_VALUE_TIME,     /* time_ns */
+    LM_VALUE_TIME, /* time_ns */
     LM_VALUE_IP
 } lm_value_kind;
 
 typedef struct lm_node {
     lm_node_kind kind;
-    lm_compare compare;             /* FIELD, FILE */
-    lm_value_kind value_kind;       /* FIELD, FILE */
-    lm_severity severity;           /* value */
-    uint32_t leaf;                  /* number of this leaf in the query; not for AND, OR, NOT, ALL */
-    struct lm_node *first, *next;   /* children; next brother */
-    lm_literal text;                /* TEXT; value of FIELD and FILE */
-    lm_finder finder;               /* TEXT */
-    lm_str name;                    /* FIELD */
-    lm_regex *regex;                /* REGEX, and FIELD with LM_VALUE_REGEX; owned by the query's list */
-    lm_demand demand;               /* what regex demands of the line */
-    lm_number number;               /* value */
-    lm_number bare_unit;            /* unit of a field's number without one, for LM_VALUE_DURATION */
-    int64_t time_ns;                /* value */
-    lm_ip_range ip;                 /* IP; value */
+    lm_compare compare;           /* FIELD, FILE */
+    lm_value_kind value_kind;     /* FIELD, FILE */
+    lm_severity severity;         /* value */
+    uint32_t leaf;                /* number of this leaf in the query; not for AND, OR, NOT, ALL */
+    struct lm_node *first, *next; /* children; next brother */
+    lm_literal text;              /* TEXT; value of FIELD and FILE */
+    lm_finder finder;             /* TEXT */
+    lm_str name;                  /* FIELD */
+    lm_regex *regex;     /* REGEX, and FIELD with LM_VALUE_REGEX; owned by the query's list */
+    lm_demand demand;    /* what regex demands of the line */
+    lm_number number;    /* value */
+    lm_number bare_unit; /* unit of a field's number without one, for LM_VALUE_DURATION */
+    int64_t time_ns;     /* value */
+    lm_ip_range ip;      /* IP; value */
 } lm_node;
 
 typedef struct lm_query_regex {
@@ -137,12 +144,12 @@ typedef struct lm_query_regex {
 
 struct lm_query {
     lm_mem *mem;
-    lm_arena arena;         /* nodes, names, literals */
+    lm_arena arena; /* nodes, names, literals */
     lm_node *root;
     lm_query_regex *regexes; /* all compiled patterns, to free them */
     uint32_t leaf_count;
     bool needs_fields, needs_file;
-    int64_t now_ns;         /* when it was parsed: what "2h" ago and years of year-less times refer to */
+    int64_t now_ns; /* when it was parsed: what "2h" ago and years of year-less times refer to */
 };
 
 /** What a query is asked about. */
@@ -151,11 +158,12 @@ typedef struct lm_subject {
     const lm_fields *fields;
 } lm_subject;
 
-LM_USE lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject, lm_matcher *matcher,
-                            bool *out);
-/** Does this value of a FIELD node's field fit? present false: the record has no such field (value is empty). */
-LM_USE lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value, lm_matcher *matcher,
-                             bool *out);
+LM_USE lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject,
+                            lm_matcher *matcher, bool *out);
+/** Does this value of a FIELD node's field fit? present false: the record has no such field (value
+ * is empty). */
+LM_USE lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value,
+                             lm_matcher *matcher, bool *out);
 
 /* ---- literals and shapes (search_shape.c) ---------------------------------------------------- */
 
@@ -166,15 +174,23 @@ typedef struct lm_column_view {
     size_t count;
     lm_value_stamp (*stamp)(void *ctx, size_t column);
     bool (*may_contain)(void *ctx, size_t column, lm_str needle);
-    bool (*may)(void *ctx, size_t column, lm_str part, unsigned where); /* LM_AT_*; may be NULL, as the next two */
+    bool (*may)(void *ctx, size_t column, lm_str part,
+                unsigned where); /* LM_AT_*; may be NULL, as the next two */
     bool (*is_time)(void *ctx, size_t column, uint16_t *out_layout);
-    bool (*pool)(void *ctx, size_t column, lm_str *out); /* is the column's text somewhere in these lines? */
+    bool (*pool)(void *ctx, size_t column,
+                 lm_str *out); /* is the column's text somewhere in these lines? */
     void *ctx;
 } lm_column_view;
 
-typedef enum lm_cond_kind { LM_COND_CONTAINS, LM_COND_PREFIX, LM_COND_SUFFIX, LM_COND_EQUAL } lm_cond_kind;
+typedef enum lm_cond_kind {
+    LM_COND_CONTAINS,
+    LM_COND_PREFIX,
+    LM_COND_SUFFIX,
+    LM_COND_EQUAL
+} lm_cond_kind;
 
-/** A demand on one variable: its text contains, begins with, ends with or is part [begin, end) of the literal. */
+/** A demand on one variable: its text contains, begins with, ends with or is part [begin, end) of
+ * the literal. */
 typedef struct lm_cond {
     uint32_t piece; /* of the shape */
     uint8_t kind, begin, end;
@@ -191,25 +207,28 @@ typedef struct lm_way {
 
 /** A literal against the shapes of one segment. */
 typedef struct lm_scan {
-    lm_literal literal;        /* at most 63 bytes: for a longer one a window of it */
+    lm_literal literal; /* at most 63 bytes: for a longer one a window of it */
     lm_finder finder;
-    bool is_window;            /* then fitting is necessary, not sufficient */
+    bool is_window; /* then fitting is necessary, not sufficient */
     lm_column_view view;
     struct lm_scan_column *columns; /* by column; filled when first asked for */
     struct lm_cond_cache **conds;   /* by column: conditions tried so far (search_column.c) */
-    uint8_t *tight;                 /* by shape: its verdict after a look into dictionaries; NULL: not yet looked */
-    struct lm_scan_column *pooled;  /* all pooled columns are one; NULL until asked for */
+    uint8_t *tight; /* by shape: its verdict after a look into dictionaries; NULL: not yet looked */
+    struct lm_scan_column *pooled;   /* all pooled columns are one; NULL until asked for */
     struct lm_time_mask *time_masks; /* by layout, those met so far */
-    uint64_t where[256];       /* bit i: byte i of the literal is this byte */
+    uint64_t where[256];             /* bit i: byte i of the literal is this byte */
     lm_arena *arena;
 } lm_scan;
 
 /** LM_E_NOMEM. literal and view must outlive the scan. */
-LM_USE lm_err lm_scan_init(lm_scan *scan, lm_arena *arena, lm_literal literal, const lm_column_view *view);
+LM_USE lm_err lm_scan_init(lm_scan *scan, lm_arena *arena, lm_literal literal,
+                           const lm_column_view *view);
 /** Does the literal occur in lines of this shape? ALWAYS is never said of a window. O(pieces). */
 lm_verdict lm_scan_shape(lm_scan *scan, const lm_shape *shape);
-/** All ways in which it may lie over the shape, for a shape that is MAYBE. False: too many to tell. */
-bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX], uint32_t *out_count);
+/** All ways in which it may lie over the shape, for a shape that is MAYBE. False: too many to tell.
+ */
+bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX],
+                  uint32_t *out_count);
 uint8_t lm_chars_of_byte(uint8_t c); /* LM_CHARS_* */
 
 #endif

@@ -3,17 +3,16 @@
  *   query    := selector? stages
  *   selector := '{' (name op string) % ',' '}'
  *   stages   := stage+                                  all must hold
- *   stage    := '|'? any                                a new stage begins at '|' or at a line filter's sign
- *   any      := all ('or' all)*
- *   all      := term (('and' | ',')? term)*
- *   term     := 'not' term | '(' stages ')' | line | field | text
- *   line     := ('|=' | '!=' | '|~' | '!~' | '|*' | '!*' | '|>' | '!>') operand ('or' operand)*
- *   operand  := string | ip '(' string ')'
- *   field    := name ('=' | '==' | '!=' | '=~' | '!~' | '<' | '<=' | '>' | '>=') (string | word | ip '(' string ')')
- *   text     := string | word
+ *   stage    := '|'? any                                a new stage begins at '|' or at a line
+ * filter's sign any      := all ('or' all)* all      := term (('and' | ',')? term)* term     :=
+ * 'not' term | '(' stages ')' | line | field | text line     := ('|=' | '!=' | '|~' | '!~' | '|*' |
+ * '!*' | '|>' | '!>') operand ('or' operand)* operand  := string | ip '(' string ')' field    :=
+ * name ('=' | '==' | '!=' | '=~' | '!~' | '<' | '<=' | '>' | '>=') (string | word | ip '(' string
+ * ')') text     := string | word
  *
- * As in LogQL, a line filter's sign and '|' bind weaker than `or` between field comparisons, and `or "text"` right behind
- * a line filter belongs to it. Negated signs become NOT nodes, patterns that are plain text become TEXT nodes. */
+ * As in LogQL, a line filter's sign and '|' bind weaker than `or` between field comparisons, and
+ * `or "text"` right behind a line filter belongs to it. Negated signs become NOT nodes, patterns
+ * that are plain text become TEXT nodes. */
 #include "search/search_priv.h"
 
 typedef struct parser {
@@ -23,9 +22,25 @@ typedef struct parser {
     int depth;
 } parser;
 
-typedef enum filter_sign { SIGN_NONE, SIGN_TEXT, SIGN_REGEX, SIGN_WILDCARD, SIGN_PATTERN } filter_sign;
+typedef enum filter_sign {
+    SIGN_NONE,
+    SIGN_TEXT,
+    SIGN_REGEX,
+    SIGN_WILDCARD,
+    SIGN_PATTERN
+} filter_sign;
 
-typedef enum field_op { OP_NONE, OP_EQUAL, OP_NOT_EQUAL, OP_REGEX, OP_NOT_REGEX, OP_LESS, OP_LESS_EQUAL, OP_MORE, OP_MORE_EQUAL } field_op;
+typedef enum field_op {
+    OP_NONE,
+    OP_EQUAL,
+    OP_NOT_EQUAL,
+    OP_REGEX,
+    OP_NOT_REGEX,
+    OP_LESS,
+    OP_LESS_EQUAL,
+    OP_MORE,
+    OP_MORE_EQUAL
+} field_op;
 
 /* ---- characters ------------------------------------------------------------------------------ */
 
@@ -36,28 +51,31 @@ static int peek(const parser *p, size_t ahead)
 
 static void skip_space(parser *p)
 {
-    while (peek(p, 0) == ' ' || peek(p, 0) == '\t' || peek(p, 0) == '\n' || peek(p, 0) == '\r') p->at++;
+    while (peek(p, 0) == ' ' || peek(p, 0) == '\t' || peek(p, 0) == '\n' || peek(p, 0) == '\r')
+        p->at++;
 }
 
 static lm_err expected(const parser *p, const char *what)
 {
     size_t left = p->text.len - p->at;
     if (left == 0) return lm_fail_at(LM_E_USAGE, p->at, "query: expected %s at its end", what);
-    return lm_fail_at(LM_E_USAGE, p->at, "query: expected %s at position %zu, found '%.*s'", what, p->at + 1,
-                      (int)(left < 20 ? left : 20), (const char *)p->text.ptr + p->at);
+    return lm_fail_at(LM_E_USAGE, p->at, "query: expected %s at position %zu, found '%.*s'", what,
+                      p->at + 1, (int)(left < 20 ? left : 20), (const char *)p->text.ptr + p->at);
 }
 
 static bool ends_word(int c)
 {
-    return c < 0 || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '(' || c == ')' || c == '|' || c == ',' ||
-           c == '"' || c == '`' || c == '=' || c == '<' || c == '>' || c == '!' || c == '{' || c == '}' || c == '\'';
+    return c < 0 || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '(' || c == ')' ||
+           c == '|' || c == ',' || c == '"' || c == '`' || c == '=' || c == '<' || c == '>' ||
+           c == '!' || c == '{' || c == '}' || c == '\'';
 }
 
 /* A word from here; empty if there is none. Does not move. */
 static lm_str word_peek(const parser *p)
 {
     size_t len = 0;
-    while (!ends_word(peek(p, len))) len++;
+    while (!ends_word(peek(p, len)))
+        len++;
     return (lm_str){p->text.ptr + p->at, len};
 }
 
@@ -105,8 +123,8 @@ static size_t utf8_put(uint32_t code, uint8_t *dst)
     return 3;
 }
 
-/* Behind a backslash in "...": writes what it stands for. An escape that Go has not (\d, \., \b) stays as written, so that
- * patterns need no doubled backslashes. */
+/* Behind a backslash in "...": writes what it stands for. An escape that Go has not (\d, \., \b)
+ * stays as written, so that patterns need no doubled backslashes. */
 static size_t escape_take(parser *p, uint8_t *dst)
 {
     int c = peek(p, 1);
@@ -125,10 +143,19 @@ static size_t escape_take(parser *p, uint8_t *dst)
     }
     p->at += 2;
     switch (c) {
-    case 'n': dst[0] = '\n'; return 1;
-    case 't': dst[0] = '\t'; return 1;
-    case 'r': dst[0] = '\r'; return 1;
-    case '"': case '\\': dst[0] = (uint8_t)c; return 1;
+    case 'n':
+        dst[0] = '\n';
+        return 1;
+    case 't':
+        dst[0] = '\t';
+        return 1;
+    case 'r':
+        dst[0] = '\r';
+        return 1;
+    case '"':
+    case '\\':
+        dst[0] = (uint8_t)c;
+        return 1;
     default:
         dst[0] = '\\';
         dst[1] = (uint8_t)c;
@@ -141,13 +168,17 @@ static lm_err string_take(parser *p, lm_str *out)
     int quote = peek(p, 0);
     size_t begin = p->at++;
     size_t end = p->at; /* what an escape gives is never longer than the escape */
-    for (; end < p->text.len && p->text.ptr[end] != quote; end++) end += p->text.ptr[end] == '\\' && quote == '"';
+    for (; end < p->text.len && p->text.ptr[end] != quote; end++)
+        end += p->text.ptr[end] == '\\' && quote == '"';
     uint8_t *bytes = lm_arena_alloc(&p->query->arena, end - begin + 4, 1);
     if (!bytes) return lm_mem_err();
     size_t len = 0;
     for (;;) {
         int c = peek(p, 0);
-        if (c < 0) return lm_fail_at(LM_E_USAGE, begin, "query: the string that begins at position %zu has no end", begin + 1);
+        if (c < 0)
+            return lm_fail_at(LM_E_USAGE, begin,
+                              "query: the string that begins at position %zu has no end",
+                              begin + 1);
         if (c == quote) break;
         if (c == '\\' && quote == '"' && peek(p, 1) >= 0) {
             len += escape_take(p, bytes + len);
@@ -190,13 +221,15 @@ static lm_err node_negate(parser *p, lm_node **node)
 }
 
 /* Adds child to a list of kind; a list of one is that one. */
-static lm_err node_join(parser *p, lm_node_kind kind, lm_node **list, lm_node **last, lm_node *child)
+static lm_err node_join(parser *p, lm_node_kind kind, lm_node **list, lm_node **last,
+                        lm_node *child)
 {
     if (!*list) {
         *list = *last = child;
         return LM_OK;
     }
-    if (*list == *last) { /* the second: now a list is needed; its first child may itself be a list and stays whole */
+    if (*list == *last) { /* the second: now a list is needed; its first child may itself be a list
+                             and stays whole */
         lm_node *first = *list, *join = NULL;
         lm_err err = node_new(p, kind, &join);
         if (err) return err;
@@ -223,7 +256,8 @@ static lm_err regex_make(parser *p, lm_str pattern, bool whole, lm_regex **out)
 
 static lm_err text_node(parser *p, lm_literal literal, lm_node **out)
 {
-    bool is_nowhere = literal.text.len && memchr(literal.text.ptr, '\n', literal.text.len); /* no line has a '\n' */
+    bool is_nowhere = literal.text.len &&
+                      memchr(literal.text.ptr, '\n', literal.text.len); /* no line has a '\n' */
     lm_err err = node_new(p, literal.text.len && !is_nowhere ? LM_NODE_TEXT : LM_NODE_ALL, out);
     if (err) return err;
     if (is_nowhere) return node_negate(p, out);
@@ -260,7 +294,8 @@ static lm_err regex_node(parser *p, lm_str pattern, bool whole, lm_node **out)
 
 static bool is_plain(uint8_t c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ' ' || c >= 0x80;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c == ' ' || c >= 0x80;
 }
 
 /* "a*b?c" (wildcard) or "a <_> b" (LogQL's pattern) as a regular expression. */
@@ -270,12 +305,15 @@ static lm_err glob_node(parser *p, filter_sign sign, lm_str glob, lm_node **out)
     if (!bytes) return lm_mem_err();
     size_t len = 0, i = 0, end = glob.len;
     if (sign == SIGN_WILDCARD) { /* found anywhere, so stars at the ends say nothing */
-        while (i < end && glob.ptr[i] == '*') i++;
-        while (end > i && glob.ptr[end - 1] == '*' && (end < i + 2 || glob.ptr[end - 2] != '\\')) end--;
+        while (i < end && glob.ptr[i] == '*')
+            i++;
+        while (end > i && glob.ptr[end - 1] == '*' && (end < i + 2 || glob.ptr[end - 2] != '\\'))
+            end--;
     }
     for (; i < end; i++) {
         uint8_t c = glob.ptr[i];
-        if (sign == SIGN_PATTERN && c == '<' && i + 2 < end && glob.ptr[i + 1] == '_' && glob.ptr[i + 2] == '>') {
+        if (sign == SIGN_PATTERN && c == '<' && i + 2 < end && glob.ptr[i + 1] == '_' &&
+            glob.ptr[i + 2] == '>') {
             memcpy(bytes + len, ".*", 2);
             len += 2;
             i += 2;
@@ -303,11 +341,16 @@ static filter_sign sign_peek(const parser *p, bool *out_negated)
     *out_negated = c == '!';
     if (c != '|' && c != '!') return SIGN_NONE;
     switch (d) {
-    case '=': return SIGN_TEXT;
-    case '~': return SIGN_REGEX;
-    case '*': return SIGN_WILDCARD;
-    case '>': return SIGN_PATTERN;
-    default: return SIGN_NONE;
+    case '=':
+        return SIGN_TEXT;
+    case '~':
+        return SIGN_REGEX;
+    case '*':
+        return SIGN_WILDCARD;
+    case '>':
+        return SIGN_PATTERN;
+    default:
+        return SIGN_NONE;
     }
 }
 
@@ -325,8 +368,8 @@ static lm_err ip_take(parser *p, lm_ip_range *out)
     lm_err err = string_take(p, &text);
     if (err) return err;
     if (!lm_ip_range_parse(text, out)) {
-        return lm_fail_at(LM_E_USAGE, begin, "query: '%.*s' is no address, CIDR block or range", (int)(text.len < 80 ? text.len : 80),
-                          (const char *)text.ptr);
+        return lm_fail_at(LM_E_USAGE, begin, "query: '%.*s' is no address, CIDR block or range",
+                          (int)(text.len < 80 ? text.len : 80), (const char *)text.ptr);
     }
     skip_space(p);
     if (peek(p, 0) != ')') return expected(p, "')'");
@@ -338,7 +381,8 @@ static bool ip_begins(const parser *p)
 {
     size_t ahead = 2;
     if (peek(p, 0) != 'i' || peek(p, 1) != 'p') return false;
-    while (peek(p, ahead) == ' ') ahead++;
+    while (peek(p, ahead) == ' ')
+        ahead++;
     return peek(p, ahead) == '(';
 }
 
@@ -368,7 +412,8 @@ static lm_err operand_take(parser *p, filter_sign sign, lm_node **out)
     return glob_node(p, sign, text, out);
 }
 
-/* Is the next thing `or "text"`? Then it belongs to the line filter before. Moves behind the `or`. */
+/* Is the next thing `or "text"`? Then it belongs to the line filter before. Moves behind the `or`.
+ */
 static bool or_operand_take(parser *p, filter_sign sign)
 {
     size_t before = p->at;
@@ -403,12 +448,18 @@ static field_op op_take(parser *p)
     int c = peek(p, 0), d = peek(p, 1);
     field_op found = OP_NONE;
     size_t len = 2;
-    if (c == '=' && d == '~') found = OP_REGEX;
-    else if (c == '=' && d == '=') found = OP_EQUAL;
-    else if (c == '!' && d == '=') found = OP_NOT_EQUAL;
-    else if (c == '!' && d == '~') found = OP_NOT_REGEX;
-    else if (c == '<' && d == '=') found = OP_LESS_EQUAL;
-    else if (c == '>' && d == '=') found = OP_MORE_EQUAL;
+    if (c == '=' && d == '~')
+        found = OP_REGEX;
+    else if (c == '=' && d == '=')
+        found = OP_EQUAL;
+    else if (c == '!' && d == '=')
+        found = OP_NOT_EQUAL;
+    else if (c == '!' && d == '~')
+        found = OP_NOT_REGEX;
+    else if (c == '<' && d == '=')
+        found = OP_LESS_EQUAL;
+    else if (c == '>' && d == '=')
+        found = OP_MORE_EQUAL;
     else {
         len = 1;
         found = c == '=' ? OP_EQUAL : c == '<' ? OP_LESS : c == '>' ? OP_MORE : OP_NONE;
@@ -421,7 +472,9 @@ static bool is_name(lm_str word)
 {
     for (size_t i = 0; i < word.len; i++) {
         uint8_t c = word.ptr[i];
-        if (!is_plain(c) && c != '.' && c != '@' && c != '-' && c != '$' && c != '[' && c != ']' && c != '/' && c != ':') return false;
+        if (!is_plain(c) && c != '.' && c != '@' && c != '-' && c != '$' && c != '[' && c != ']' &&
+            c != '/' && c != ':')
+            return false;
     }
     return word.len > 0 && !(word.ptr[0] >= '0' && word.ptr[0] <= '9');
 }
@@ -434,18 +487,25 @@ static bool name_is_any(lm_str name, const char *const *list)
     return false;
 }
 
-static const char *const level_names[] = {"level", "severity", "lvl", "loglevel", "log_level", "log.level", "detected_level",
-                                          "severity_text", "priority", NULL};
-static const char *const time_names[] = {"timestamp", "time", "ts", "@timestamp", "datetime", "date", NULL};
+static const char *const level_names[] = {
+    "level",     "severity",       "lvl",           "loglevel", "log_level",
+    "log.level", "detected_level", "severity_text", "priority", NULL};
+static const char *const time_names[] = {"timestamp", "time", "ts", "@timestamp",
+                                         "datetime",  "date", NULL};
 
 static lm_compare compare_of(field_op op)
 {
     switch (op) {
-    case OP_LESS: return LM_COMPARE_LESS;
-    case OP_LESS_EQUAL: return LM_COMPARE_LESS_EQUAL;
-    case OP_MORE: return LM_COMPARE_MORE;
-    case OP_MORE_EQUAL: return LM_COMPARE_MORE_EQUAL;
-    default: return LM_COMPARE_EQUAL;
+    case OP_LESS:
+        return LM_COMPARE_LESS;
+    case OP_LESS_EQUAL:
+        return LM_COMPARE_LESS_EQUAL;
+    case OP_MORE:
+        return LM_COMPARE_MORE;
+    case OP_MORE_EQUAL:
+        return LM_COMPARE_MORE_EQUAL;
+    default:
+        return LM_COMPARE_EQUAL;
     }
 }
 
@@ -456,7 +516,8 @@ static lm_err value_classify(parser *p, lm_node *node, lm_str text, size_t begin
     node->severity = lm_severity_parse(text);
     node->text = (lm_literal){text, false};
     bool is_number = lm_number_parse(text, &node->number);
-    if (node->severity != LM_SEV_UNKNOWN && (name_is_any(node->name, level_names) || (ordering && !is_number))) {
+    if (node->severity != LM_SEV_UNKNOWN &&
+        (name_is_any(node->name, level_names) || (ordering && !is_number))) {
         node->value_kind = LM_VALUE_SEVERITY;
     } else if (ordering && name_is_any(node->name, time_names) &&
                lm_time_parse_user(text, p->query->now_ns, &node->time_ns) == LM_OK) {
@@ -473,8 +534,10 @@ static lm_err value_classify(parser *p, lm_node *node, lm_str text, size_t begin
     } else if (lm_time_parse_user(text, p->query->now_ns, &node->time_ns) == LM_OK) {
         node->value_kind = LM_VALUE_TIME;
     } else {
-        return lm_fail_at(LM_E_USAGE, begin, "query: '%.*s' cannot be ordered: a number, duration, size, level or time is needed",
-                          (int)(text.len < 80 ? text.len : 80), (const char *)text.ptr);
+        return lm_fail_at(
+            LM_E_USAGE, begin,
+            "query: '%.*s' cannot be ordered: a number, duration, size, level or time is needed",
+            (int)(text.len < 80 ? text.len : 80), (const char *)text.ptr);
     }
     return LM_OK;
 }
@@ -484,7 +547,9 @@ static lm_str bare_value_take(parser *p)
     size_t begin = p->at;
     for (;; p->at++) {
         int c = peek(p, 0);
-        if (c < 0 || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ')' || c == '|' || c == ',' || c == '}' || is_quote(c)) break;
+        if (c < 0 || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ')' || c == '|' ||
+            c == ',' || c == '}' || is_quote(c))
+            break;
     }
     return (lm_str){p->text.ptr + begin, p->at - begin};
 }
@@ -522,7 +587,8 @@ static lm_err field_take(parser *p, lm_node_kind kind, lm_str name, field_op op,
         } else if ((quoted && node->compare == LM_COMPARE_EQUAL) || kind == LM_NODE_FILE) {
             node->value_kind = LM_VALUE_TEXT;
             node->text = (lm_literal){text, false};
-            if (node->compare != LM_COMPARE_EQUAL) err = lm_fail_at(LM_E_USAGE, begin, "query: file names cannot be ordered");
+            if (node->compare != LM_COMPARE_EQUAL)
+                err = lm_fail_at(LM_E_USAGE, begin, "query: file names cannot be ordered");
         } else {
             err = value_classify(p, node, text, begin);
         }
@@ -553,8 +619,9 @@ static lm_err word_term(parser *p, lm_node **out)
         return text_node(p, (lm_literal){word, false}, out);
     }
     if (!is_name(word)) {
-        return lm_fail_at(LM_E_USAGE, begin, "query: '%.*s' is no field name (put text into quotes)", (int)(word.len < 80 ? word.len : 80),
-                          (const char *)word.ptr);
+        return lm_fail_at(LM_E_USAGE, begin,
+                          "query: '%.*s' is no field name (put text into quotes)",
+                          (int)(word.len < 80 ? word.len : 80), (const char *)word.ptr);
     }
     return field_take(p, LM_NODE_FIELD, word, op, out);
 }
@@ -565,7 +632,9 @@ static lm_err term_take(parser *p, lm_node **out)
     bool negated;
     filter_sign sign = sign_peek(p, &negated);
     if (sign != SIGN_NONE) return line_take(p, sign, negated, out);
-    if (++p->depth > LM_QUERY_DEPTH_MAX) return lm_fail_at(LM_E_LIMIT, p->at, "query: nested deeper than %d levels", LM_QUERY_DEPTH_MAX);
+    if (++p->depth > LM_QUERY_DEPTH_MAX)
+        return lm_fail_at(LM_E_LIMIT, p->at, "query: nested deeper than %d levels",
+                          LM_QUERY_DEPTH_MAX);
     lm_err err;
     if (keyword_take(p, "not")) {
         err = term_take(p, out);
@@ -633,7 +702,9 @@ static lm_err any_take(parser *p, lm_node **out)
 static lm_err parser_stage_take(parser *p, bool *out_taken)
 {
     static const char *const nothing[] = {"json", "logfmt", "unpack", NULL};
-    static const char *const unknown[] = {"pattern", "regexp", "line_format", "label_format", "decolorize", "drop", "keep", "unwrap", NULL};
+    static const char *const unknown[] = {"pattern",      "regexp",     "line_format",
+                                          "label_format", "decolorize", "drop",
+                                          "keep",         "unwrap",     NULL};
     lm_str word = word_peek(p);
     size_t begin = p->at;
     *out_taken = false;
@@ -643,8 +714,9 @@ static lm_err parser_stage_take(parser *p, bool *out_taken)
     skip_space(p);
     size_t after = p->at;
     if (is_unknown && op_take(p) == OP_NONE) {
-        return lm_fail_at(LM_E_USAGE, begin, "query: the stage '%.*s' is not known; fields are found without it", (int)word.len,
-                          (const char *)word.ptr);
+        return lm_fail_at(LM_E_USAGE, begin,
+                          "query: the stage '%.*s' is not known; fields are found without it",
+                          (int)word.len, (const char *)word.ptr);
     }
     p->at = after;
     int c = peek(p, 0);
@@ -706,8 +778,10 @@ static lm_err selector_take(parser *p, lm_node **out)
         if (!err) err = node_join(p, LM_NODE_AND, &list, &last, node);
         if (err) return err;
         skip_space(p);
-        if (peek(p, 0) == ',') p->at++;
-        else if (peek(p, 0) != '}') return expected(p, "',' or '}'");
+        if (peek(p, 0) == ',')
+            p->at++;
+        else if (peek(p, 0) != '}')
+            return expected(p, "',' or '}'");
     }
     p->at++;
     *out = list;
@@ -738,7 +812,8 @@ static lm_err query_take(parser *p)
 lm_err lm_query_parse(lm_mem *mem, lm_str text, lm_query **out)
 {
     if (text.len > LM_QUERY_BYTES_MAX) {
-        return lm_fail(LM_E_LIMIT, "the query has %zu bytes, the limit is %d", text.len, LM_QUERY_BYTES_MAX);
+        return lm_fail(LM_E_LIMIT, "the query has %zu bytes, the limit is %d", text.len,
+                       LM_QUERY_BYTES_MAX);
     }
     lm_query *query = lm_mem_calloc(mem, 1, sizeof *query);
     if (!query) return lm_mem_err();
@@ -758,7 +833,8 @@ lm_err lm_query_parse(lm_mem *mem, lm_str text, lm_query **out)
 void lm_query_free(lm_query *query)
 {
     if (!query) return;
-    for (lm_query_regex *item = query->regexes; item; item = item->next) lm_regex_free(item->regex);
+    for (lm_query_regex *item = query->regexes; item; item = item->next)
+        lm_regex_free(item->regex);
     lm_arena_fini(&query->arena);
     lm_mem_release(query->mem, query, sizeof *query);
 }

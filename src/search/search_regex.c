@@ -1,17 +1,17 @@
-/* Patterns: PCRE2 over bytes, compiled by its JIT where there is one, with limits on steps, depth and memory, so that no
- * pattern can hang a search. */
+/* Patterns: PCRE2 over bytes, compiled by its JIT where there is one, with limits on steps, depth
+ * and memory, so that no pattern can hang a search. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "search/search_priv.h"
 
-#define MATCH_STEPS_MAX 2000000
-#define MATCH_DEPTH_MAX 20000
-#define MATCH_HEAP_KIB_MAX 16384
+#define MATCH_STEPS_MAX     2000000
+#define MATCH_DEPTH_MAX     20000
+#define MATCH_HEAP_KIB_MAX  16384
 #define JIT_STACK_BYTES_MIN (32 * 1024)
 #define JIT_STACK_BYTES_MAX (1024 * 1024)
-#define PATTERN_BYTES_MAX 32768
-#define HEADER_BYTES 16
+#define PATTERN_BYTES_MAX   32768
+#define HEADER_BYTES        16
 
 struct lm_regex {
     lm_mem *mem;
@@ -46,7 +46,8 @@ static void pcre_release(void *ptr, void *ctx)
     lm_mem_release(ctx, piece, whole);
 }
 
-static lm_err regex_compile(lm_regex *regex, pcre2_compile_context *context, lm_str pattern, bool whole)
+static lm_err regex_compile(lm_regex *regex, pcre2_compile_context *context, lm_str pattern,
+                            bool whole)
 {
     uint32_t flags = PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C;
     if (whole) flags |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;
@@ -54,13 +55,16 @@ static lm_err regex_compile(lm_regex *regex, pcre2_compile_context *context, lm_
     size_t offset = 0;
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     pcre2_set_max_pattern_length(context, PATTERN_BYTES_MAX);
-    regex->code = pcre2_compile(pattern.len ? pattern.ptr : (const uint8_t *)"", pattern.len, flags, &code, &offset, context);
+    regex->code = pcre2_compile(pattern.len ? pattern.ptr : (const uint8_t *)"", pattern.len, flags,
+                                &code, &offset, context);
     if (!regex->code) {
-        if (code == PCRE2_ERROR_HEAP_FAILED || code == 121 /* ERR21: out of memory */) return lm_mem_err();
+        if (code == PCRE2_ERROR_HEAP_FAILED || code == 121 /* ERR21: out of memory */)
+            return lm_mem_err();
         char text[200];
         if (pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text) < 0) text[0] = 0;
-        return lm_fail_at(LM_E_USAGE, offset, "regular expression: %s, at position %zu of '%.*s'", text, offset,
-                          (int)(pattern.len < 200 ? pattern.len : 200), (const char *)pattern.ptr);
+        return lm_fail_at(LM_E_USAGE, offset, "regular expression: %s, at position %zu of '%.*s'",
+                          text, offset, (int)(pattern.len < 200 ? pattern.len : 200),
+                          (const char *)pattern.ptr);
     }
     /* Without a JIT (or without room for it) the interpreter gives the same answers, slower. */
     (void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
@@ -142,7 +146,8 @@ lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, b
     int rc = pcre2_match(regex->code, ptr, text.len, 0, 0, state->data, state->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !state->stack) {
         /* The JIT's own 32 KiB of the machine's stack are too few for patterns with deep groups. */
-        state->stack = pcre2_jit_stack_create(JIT_STACK_BYTES_MIN, JIT_STACK_BYTES_MAX, state->general);
+        state->stack =
+            pcre2_jit_stack_create(JIT_STACK_BYTES_MIN, JIT_STACK_BYTES_MAX, state->general);
         if (state->stack) pcre2_jit_stack_assign(state->context, NULL, state->stack);
         rc = pcre2_match(regex->code, ptr, text.len, 0, 0, state->data, state->context);
     }
@@ -156,5 +161,7 @@ lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, b
     if (rc == PCRE2_ERROR_NOMEMORY) return lm_mem_err();
     char why[160];
     if (pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof why) < 0) why[0] = 0;
-    return lm_fail(LM_E_LIMIT, "the regular expression needs too many steps on a line of %zu bytes (%s)", text.len, why);
+    return lm_fail(LM_E_LIMIT,
+                   "the regular expression needs too many steps on a line of %zu bytes (%s)",
+                   text.len, why);
 }

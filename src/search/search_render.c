@@ -48,9 +48,10 @@ static lm_err render_some(lm_exec *exec, const uint32_t *rows, size_t count, lm_
     }
     size_t text_before = out->text.len;
     size_t *ends = out->ends + out->count;
-    lm_err err = rows[count - 1] - rows[0] == count - 1
-                     ? lm_segment_text(exec->segment, rows[0], rows[count - 1] + 1, &out->text, ends)
-                     : lm_segment_text_of(exec->segment, rows, count, &out->text, ends);
+    lm_err err =
+        rows[count - 1] - rows[0] == count - 1
+            ? lm_segment_text(exec->segment, rows[0], rows[count - 1] + 1, &out->text, ends)
+            : lm_segment_text_of(exec->segment, rows, count, &out->text, ends);
     if (!err) {
         memcpy(out->rows + out->count, rows, count * sizeof *rows);
         out->count += count;
@@ -98,8 +99,8 @@ lm_err lm_fields_parse(const lm_schema *schema, lm_arena *arena, lm_str line, lm
     return lm_schema_parse(schema, line, out);
 }
 
-lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_str text, lm_str head_text,
-                         const lm_fields **out)
+lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_str text,
+                         lm_str head_text, const lm_fields **out)
 {
     uint32_t head = lm_exec_head(exec, row);
     if (cache->row != head) {
@@ -115,7 +116,8 @@ lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_s
             err = lm_buf_append(&cache->text, head_text.ptr, head_text.len);
             if (err) return err;
         }
-        err = lm_fields_parse(exec->schema, &cache->arena, (lm_str){cache->text.ptr, cache->text.len}, &cache->fields);
+        err = lm_fields_parse(exec->schema, &cache->arena,
+                              (lm_str){cache->text.ptr, cache->text.len}, &cache->fields);
         if (err) return err;
         cache->row = head;
     }

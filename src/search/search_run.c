@@ -1,12 +1,13 @@
 /* lm_search: all segments of an archive, in order or backwards, on one thread or several.
  *
- *   job       one segment: opened, judged by its shapes, its rows split into yes and maybe; with several workers its first
- *             batches are rendered as well, up to a bound
- *   wave      as many jobs as keep the workers busy run at once; then, in order, what they found is told and their segments
- *             are closed. One worker is the same with waves of one job and nothing rendered ahead
- *   teller    the calling thread: tells matches, counts, adds to groups, stops at the limit
+ *   job       one segment: opened, judged by its shapes, its rows split into yes and maybe; with
+ * several workers its first batches are rendered as well, up to a bound wave      as many jobs as
+ * keep the workers busy run at once; then, in order, what they found is told and their segments are
+ * closed. One worker is the same with waves of one job and nothing rendered ahead teller    the
+ * calling thread: tells matches, counts, adds to groups, stops at the limit
  *
- * A damaged segment, column or row is told to bad and the rest is searched; the call then ends with LM_E_CORRUPT. */
+ * A damaged segment, column or row is told to bad and the rest is searched; the call then ends with
+ * LM_E_CORRUPT. */
 #include "search/search_exec_priv.h"
 
 #include <stdio.h>
@@ -15,9 +16,9 @@
 
 typedef struct job {
     lm_exec exec;
-    size_t index;          /* of the segment */
-    bool is_open;          /* exec must be closed */
-    bool is_needed;        /* some row may fit */
+    size_t index;   /* of the segment */
+    bool is_open;   /* exec must be closed */
+    bool is_needed; /* some row may fit */
     lm_err err;
     lm_err_info info;
     uint64_t *yes, *maybe;
@@ -39,7 +40,7 @@ typedef struct search {
     lm_search_report *report;
     lm_groups *groups;
     job *jobs;
-    bool tells;            /* rows are told, not only counted */
+    bool tells; /* rows are told, not only counted */
     bool renders_ahead;
     bool stopped, damaged;
 } search;
@@ -71,15 +72,19 @@ static lm_err care_make(lm_exec *exec, uint64_t *care)
         shape_cares = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
         if (!shape_cares) return lm_mem_err();
         for (size_t s = 0; s < exec->shape_count; s++) {
-            shape_cares[s] = exec->verdicts[s] != LM_NEVER &&
-                             (options->template_id < 0 || lm_template_of(exec->archive, &exec->shapes[s]) == options->template_id);
+            shape_cares[s] =
+                exec->verdicts[s] != LM_NEVER &&
+                (options->template_id < 0 ||
+                 lm_template_of(exec->archive, &exec->shapes[s]) == options->template_id);
         }
     } else if (options->template_id >= 0) {
         return LM_OK;
     }
     for (uint32_t row = 0; row < exec->row_count; row++) {
         bool cares = !shape_cares || shape_cares[exec->shape_of_row[row]];
-        if (cares && times) cares = times[row] != INT64_MIN && times[row] >= options->time_min && times[row] < options->time_max;
+        if (cares && times)
+            cares = times[row] != INT64_MIN && times[row] >= options->time_min &&
+                    times[row] < options->time_max;
         care[row / 64] |= (uint64_t)cares << row % 64;
     }
     return LM_OK;
@@ -92,8 +97,10 @@ static void records_widen(const lm_exec *exec, uint64_t *set)
     for (uint32_t row = 0; row < exec->row_count;) {
         uint32_t end = row + 1;
         bool any = lm_row_has(set, row);
-        for (; end < exec->row_count && lm_row_has(exec->continues, end); end++) any = any || lm_row_has(set, end);
-        for (; any && row < end; row++) lm_row_put(set, row);
+        for (; end < exec->row_count && lm_row_has(exec->continues, end); end++)
+            any = any || lm_row_has(set, end);
+        for (; any && row < end; row++)
+            lm_row_put(set, row);
         row = end;
     }
 }
@@ -108,7 +115,8 @@ static lm_err job_eval(search *s, job *j)
     lm_err err = LM_OK;
     bool raw = lm_segment_is_raw(exec->segment);
     if (!raw) err = lm_segment_rows_load(exec->segment, &exec->shape_of_row);
-    bool needs_records = s->query->needs_fields || s->options->whole_records || s->options->group_by == LM_GROUP_FIELD;
+    bool needs_records = s->query->needs_fields || s->options->whole_records ||
+                         s->options->group_by == LM_GROUP_FIELD;
     if (!err && needs_records) err = lm_segment_continuations(exec->segment, &exec->continues);
     if (!err) err = care_make(exec, care);
     if (err) return err;
@@ -118,7 +126,8 @@ static lm_err job_eval(search *s, job *j)
         err = lm_exec_eval(exec, s->query->root, care, j->yes, j->maybe);
     }
     lm_exec_set_free(exec, care);
-    if (!err && (!s->tells || s->options->whole_records)) err = lm_exec_settle(exec, j->yes, j->maybe);
+    if (!err && (!s->tells || s->options->whole_records))
+        err = lm_exec_settle(exec, j->yes, j->maybe);
     if (!err && s->options->whole_records) records_widen(exec, j->yes);
     return err;
 }
@@ -163,7 +172,8 @@ static lm_err job_run(void *ctx, size_t slot)
 
 static void job_close(job *j)
 {
-    for (size_t i = 0; i < j->ahead_count; i++) lm_batch_fini(&j->exec, &j->ahead[i]);
+    for (size_t i = 0; i < j->ahead_count; i++)
+        lm_batch_fini(&j->exec, &j->ahead[i]);
     if (j->has_walk) lm_walk_fini(&j->walk);
     if (j->is_open) lm_exec_fini(&j->exec);
     memset(j, 0, sizeof *j);
@@ -177,7 +187,8 @@ static void bad_tell(search *s, size_t segment, uint64_t rows, const char *why)
     char text[600];
     s->damaged = true;
     if (!s->bad) return;
-    int len = rows ? snprintf(text, sizeof text, "segment %zu: %llu rows could not be read: %s", segment, (unsigned long long)rows, why)
+    int len = rows ? snprintf(text, sizeof text, "segment %zu: %llu rows could not be read: %s",
+                              segment, (unsigned long long)rows, why)
                    : snprintf(text, sizeof text, "segment %zu: %s", segment, why);
     if (len > 0) s->bad(s->bad_ctx, text);
 }
@@ -185,12 +196,19 @@ static void bad_tell(search *s, size_t segment, uint64_t rows, const char *why)
 static void row_tell(search *s, job *j, const lm_batch *batch, size_t i, const int64_t *times)
 {
     uint32_t row = batch->rows.rows[i];
-    lm_match match = {.text = lm_rows_text(&batch->rows, i), .segment = j->index, .row = row, .time_ns = INT64_MIN, .template_id = UINT32_MAX};
+    lm_match match = {.text = lm_rows_text(&batch->rows, i),
+                      .segment = j->index,
+                      .row = row,
+                      .time_ns = INT64_MIN,
+                      .template_id = UINT32_MAX};
     match.place = lm_segment_place(j->exec.segment, row);
     if (times) match.time_ns = times[row];
-    if (j->exec.shape_of_row) match.template_id = lm_template_of(s->archive, &j->exec.shapes[j->exec.shape_of_row[row]]);
+    if (j->exec.shape_of_row)
+        match.template_id = lm_template_of(s->archive, &j->exec.shapes[j->exec.shape_of_row[row]]);
     s->report->matches++;
-    if (!s->told(s->told_ctx, &match) || (s->options->limit && s->report->matches >= s->options->limit)) s->stopped = true;
+    if (!s->told(s->told_ctx, &match) ||
+        (s->options->limit && s->report->matches >= s->options->limit))
+        s->stopped = true;
 }
 
 static void batch_tell(search *s, job *j, const lm_batch *batch, const int64_t *times)
@@ -212,11 +230,14 @@ static lm_err job_tell(search *s, job *j)
         times = NULL;
         err = LM_OK;
     }
-    for (size_t i = 0; i < j->ahead_count && !s->stopped && !err; i++) batch_tell(s, j, &j->ahead[i], times);
+    for (size_t i = 0; i < j->ahead_count && !s->stopped && !err; i++)
+        batch_tell(s, j, &j->ahead[i], times);
     if (err || s->stopped || !any) return err;
     lm_batch batch;
     lm_batch_init(&j->exec, &batch);
-    size_t rows = s->options->limit && s->options->limit < 64 ? 64 : s->options->backwards ? 256 : LM_BATCH_ROWS;
+    size_t rows = s->options->limit && s->options->limit < 64 ? 64
+                  : s->options->backwards                     ? 256
+                                                              : LM_BATCH_ROWS;
     while (!err && any && !s->stopped) {
         err = lm_walk_next(&j->walk, rows, &batch, &any);
         if (!err) batch_tell(s, j, &batch, times);
@@ -228,7 +249,8 @@ static lm_err job_tell(search *s, job *j)
 
 static lm_err job_count(search *s, job *j)
 {
-    for (size_t w = 0; w < j->exec.word_count; w++) s->report->matches += (uint64_t)__builtin_popcountll(j->yes[w]);
+    for (size_t w = 0; w < j->exec.word_count; w++)
+        s->report->matches += (uint64_t)__builtin_popcountll(j->yes[w]);
     if (s->groups) return lm_groups_add(s->groups, &j->exec, j->yes);
     if (s->options->limit && s->report->matches >= s->options->limit) {
         s->report->matches = s->options->limit;
@@ -261,7 +283,8 @@ static lm_err waves_run(search *s, lm_pool *pool, size_t width)
     lm_err err = LM_OK;
     for (size_t begin = 0; begin < count && !s->stopped && !err; begin += width) {
         size_t jobs = count - begin < width ? count - begin : width;
-        for (size_t i = 0; i < jobs; i++) s->jobs[i].index = s->options->backwards ? count - 1 - begin - i : begin + i;
+        for (size_t i = 0; i < jobs; i++)
+            s->jobs[i].index = s->options->backwards ? count - 1 - begin - i : begin + i;
         err = lm_pool_for(jobs > 1 ? pool : NULL, jobs, job_run, s);
         for (size_t i = 0; i < jobs; i++) {
             if (!err && !s->stopped) err = job_finish(s, &s->jobs[i]);
@@ -273,8 +296,10 @@ static lm_err waves_run(search *s, lm_pool *pool, size_t width)
 
 static lm_err options_check(const lm_search_options *options)
 {
-    if (options->group_by == LM_GROUP_TIME && options->group_bucket_ns <= 0) return lm_fail(LM_E_USAGE, "a time bucket must be longer than nothing");
-    if (options->group_by == LM_GROUP_FIELD && options->group_field.len == 0) return lm_fail(LM_E_USAGE, "grouping needs the name of a field");
+    if (options->group_by == LM_GROUP_TIME && options->group_bucket_ns <= 0)
+        return lm_fail(LM_E_USAGE, "a time bucket must be longer than nothing");
+    if (options->group_by == LM_GROUP_FIELD && options->group_field.len == 0)
+        return lm_fail(LM_E_USAGE, "grouping needs the name of a field");
     return LM_OK;
 }
 
@@ -287,11 +312,13 @@ static lm_err search_run(search *s, lm_pool *pool, lm_arena *arena)
     if (err) return err;
     s->tells = !s->options->count_only && s->options->group_by == LM_GROUP_NONE;
     s->renders_ahead = width > 1;
-    for (size_t i = 0; i < count; i++) s->report->rows_total += lm_archive_segment_at(s->archive, i)->rows;
+    for (size_t i = 0; i < count; i++)
+        s->report->rows_total += lm_archive_segment_at(s->archive, i)->rows;
     s->report->segments_total = count;
     s->jobs = lm_mem_calloc(s->query->mem, width, sizeof *s->jobs);
     if (!s->jobs) return lm_mem_err();
-    if (s->options->group_by != LM_GROUP_NONE) err = lm_groups_new(s->query->mem, s->archive, s->options, &s->groups);
+    if (s->options->group_by != LM_GROUP_NONE)
+        err = lm_groups_new(s->query->mem, s->archive, s->options, &s->groups);
     if (!err) err = waves_run(s, pool, width);
     if (!err && s->groups) err = lm_groups_report(s->groups, arena, s->report);
     lm_groups_free(s->groups);
@@ -299,15 +326,24 @@ static lm_err search_run(search *s, lm_pool *pool, lm_arena *arena)
     return err;
 }
 
-lm_err lm_search(const lm_archive *archive, lm_pool *pool, const lm_query *query, const lm_search_options *options,
-                 bool (*told)(void *ctx, const lm_match *match), void *told_ctx, void (*bad)(void *ctx, const char *text),
-                 void *bad_ctx, lm_arena *arena, lm_search_report *report)
+lm_err lm_search(const lm_archive *archive, lm_pool *pool, const lm_query *query,
+                 const lm_search_options *options, bool (*told)(void *ctx, const lm_match *match),
+                 void *told_ctx, void (*bad)(void *ctx, const char *text), void *bad_ctx,
+                 lm_arena *arena, lm_search_report *report)
 {
     lm_search_report found = {0};
-    search s = {.archive = archive, .query = query, .options = options, .told = told, .told_ctx = told_ctx, .bad = bad,
-                .bad_ctx = bad_ctx, .report = &found};
+    search s = {.archive = archive,
+                .query = query,
+                .options = options,
+                .told = told,
+                .told_ctx = told_ctx,
+                .bad = bad,
+                .bad_ctx = bad_ctx,
+                .report = &found};
     lm_err err = search_run(&s, pool, arena);
     if (err) return err;
     *report = found;
-    return s.damaged ? lm_fail(LM_E_CORRUPT, "parts of the archive are damaged; the rest was searched") : LM_OK;
+    return s.damaged
+               ? lm_fail(LM_E_CORRUPT, "parts of the archive are damaged; the rest was searched")
+               : LM_OK;
 }

@@ -1,38 +1,40 @@
 /* A literal against the shapes of a segment, without opening a column.
  *
- * A line of a shape is its pieces one behind the other, constant texts and variables. A literal L of m bytes can lie in it
- * in three manners: inside a constant text (then every line of the shape has it), inside one variable, or across
- * neighbours: it begins as the end of one piece, runs through whole pieces, and ends as the beginning of another.
+ * A line of a shape is its pieces one behind the other, constant texts and variables. A literal L
+ * of m bytes can lie in it in three manners: inside a constant text (then every line of the shape
+ * has it), inside one variable, or across neighbours: it begins as the end of one piece, runs
+ * through whole pieces, and ends as the beginning of another.
  *
- * The state between two pieces is a set of positions: bit k says that L[0..k) can end exactly here. With L no longer than
- * 63 bytes a set is one word, and a piece moves it in a few steps:
+ * The state between two pieces is a set of positions: bit k says that L[0..k) can end exactly here.
+ * With L no longer than 63 bytes a set is one word, and a piece moves it in a few steps:
  *
- *     constant text t   starts: the k for which t ends with L[0..k);   goes on: j with L[j..j+|t|) = t becomes j+|t|;
- *                       completes: j with t beginning with L[j..m)
- *     variable          the same by what its column's stamp admits: classes of bytes, lengths, 3-gram filter
+ *     constant text t   starts: the k for which t ends with L[0..k);   goes on: j with L[j..j+|t|)
+ * = t becomes j+|t|; completes: j with t beginning with L[j..m) variable          the same by what
+ * its column's stamp admits: classes of bytes, lengths, 3-gram filter
  *
- * Two sets run side by side: what only constants led to (certain) and all (possible). Columns are judged once per literal,
- * so thousands of shapes that share them cost a few nanoseconds a piece.
+ * Two sets run side by side: what only constants led to (certain) and all (possible). Columns are
+ * judged once per literal, so thousands of shapes that share them cost a few nanoseconds a piece.
  *
- * lm_scan_ways walks the same machine depth first and writes down what each path demands of the variables. A column whose
- * values are all one number counts as constant text. */
+ * lm_scan_ways walks the same machine depth first and writes down what each path demands of the
+ * variables. A column whose values are all one number counts as constant text. */
 #include "search/search_priv.h"
 
-#define LITERAL_MAX  63
-#define STEPS_MAX    4000
+#define LITERAL_MAX 63
+#define STEPS_MAX   4000
 
 typedef struct lm_scan_column {
     const struct lm_scan_column *same_as; /* a pooled column: the judgement of the pool */
     bool is_ready;
-    bool is_constant;      /* all values are this text */
-    bool contains;         /* a value may contain the whole literal */
+    bool is_constant; /* all values are this text */
+    bool contains;    /* a value may contain the whole literal */
     uint8_t constant_len;
     uint8_t run[LITERAL_MAX + 1]; /* from position i on, so many bytes of L may lie in one value */
     uint8_t constant[24];
     uint32_t len_min, len_max;
-    uint64_t suffix;       /* bit k: a value may end with L[0..k) */
-    uint64_t prefix;       /* bit j: a value may begin with L[j..m) */
-    const uint64_t *passes; /* bit k of passes[j]: a value may be L[j..k); NULL: by lengths and run */
+    uint64_t suffix; /* bit k: a value may end with L[0..k) */
+    uint64_t prefix; /* bit j: a value may begin with L[j..m) */
+    const uint64_t
+        *passes; /* bit k of passes[j]: a value may be L[j..k); NULL: by lengths and run */
     bool is_numeric;
     int64_t min, max;
 } lm_scan_column;
@@ -41,7 +43,7 @@ typedef struct lm_scan_column {
 typedef struct lm_time_mask {
     struct lm_time_mask *next;
     uint16_t layout;
-    bool is_fixed;              /* all texts have len bytes, and bytes holds; else nothing is known */
+    bool is_fixed; /* all texts have len bytes, and bytes holds; else nothing is known */
     size_t len;
     uint64_t bytes[LM_TIME_TEXT_MAX][4];
 } lm_time_mask;
@@ -69,7 +71,8 @@ static lm_str window_choose(lm_str text)
     size_t best = 0, best_letters = 0;
     for (size_t at = 0; at + LITERAL_MAX <= text.len && at < 65536; at += 16) {
         size_t letters = 0;
-        for (size_t i = 0; i < LITERAL_MAX; i++) letters += is_lower(text.ptr[at + i] | 32) || text.ptr[at + i] == ' ';
+        for (size_t i = 0; i < LITERAL_MAX; i++)
+            letters += is_lower(text.ptr[at + i] | 32) || text.ptr[at + i] == ' ';
         if (letters > best_letters) best = at, best_letters = letters;
     }
     return (lm_str){text.ptr + best, LITERAL_MAX};
@@ -84,9 +87,11 @@ lm_err lm_scan_init(lm_scan *scan, lm_arena *arena, lm_literal literal, const lm
     scan->is_window = literal.text.len > LITERAL_MAX;
     scan->view = *view;
     scan->arena = arena;
-    scan->columns = lm_arena_alloc(arena, view->count * sizeof *scan->columns, _Alignof(lm_scan_column));
+    scan->columns =
+        lm_arena_alloc(arena, view->count * sizeof *scan->columns, _Alignof(lm_scan_column));
     if (!scan->columns) return lm_mem_err();
-    for (size_t i = 0; i < view->count; i++) scan->columns[i].is_ready = false;
+    for (size_t i = 0; i < view->count; i++)
+        scan->columns[i].is_ready = false;
     for (size_t i = 0; i < scan->literal.text.len; i++) {
         uint8_t c = scan->literal.text.ptr[i];
         scan->where[c] |= 1ull << i;
@@ -111,7 +116,8 @@ static bool part_is(const lm_scan *scan, size_t j, const uint8_t *t, size_t len)
     return true;
 }
 
-/* ---- constant text ---------------------------------------------------------------------------- */
+/* ---- constant text ----------------------------------------------------------------------------
+ */
 
 /* Bits k < m: the text ends with L[0..k). */
 static uint64_t text_starts(const lm_scan *scan, const uint8_t *t, size_t len)
@@ -130,7 +136,8 @@ static uint64_t text_starts(const lm_scan *scan, const uint8_t *t, size_t len)
 }
 
 /* Moves positions over constant text; true if one of them completes. */
-static bool text_pass(const lm_scan *scan, const uint8_t *t, size_t len, uint64_t from, uint64_t *out_next)
+static bool text_pass(const lm_scan *scan, const uint8_t *t, size_t len, uint64_t from,
+                      uint64_t *out_next)
 {
     size_t m = scan->literal.text.len;
     uint64_t next = 0;
@@ -148,7 +155,8 @@ static bool text_pass(const lm_scan *scan, const uint8_t *t, size_t len, uint64_
 
 static bool text_contains(const lm_scan *scan, const uint8_t *t, size_t len)
 {
-    return len >= scan->literal.text.len && lm_finder_find(&scan->finder, (lm_str){t, len}) != SIZE_MAX;
+    return len >= scan->literal.text.len &&
+           lm_finder_find(&scan->finder, (lm_str){t, len}) != SIZE_MAX;
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -156,14 +164,17 @@ static bool text_contains(const lm_scan *scan, const uint8_t *t, size_t len)
 static bool gram_admits(const lm_scan *scan, size_t column, size_t begin, size_t end)
 {
     if (scan->literal.nocase || end - begin < 3) return true;
-    return scan->view.may_contain(scan->view.ctx, column, (lm_str){scan->literal.text.ptr + begin, end - begin});
+    return scan->view.may_contain(scan->view.ctx, column,
+                                  (lm_str){scan->literal.text.ptr + begin, end - begin});
 }
 
 /* By the kinds of values that the column has. */
-static bool kinds_admit(const lm_scan *scan, size_t column, size_t begin, size_t end, unsigned where)
+static bool kinds_admit(const lm_scan *scan, size_t column, size_t begin, size_t end,
+                        unsigned where)
 {
     if (scan->literal.nocase || !scan->view.may) return true;
-    return scan->view.may(scan->view.ctx, column, (lm_str){scan->literal.text.ptr + begin, end - begin}, where);
+    return scan->view.may(scan->view.ctx, column,
+                          (lm_str){scan->literal.text.ptr + begin, end - begin}, where);
 }
 
 static size_t int_print(int64_t value, uint8_t *dst)
@@ -176,13 +187,15 @@ static size_t int_print(int64_t value, uint8_t *dst)
         u /= 10;
     } while (u);
     if (value < 0) dst[len++] = '-';
-    while (count) dst[len++] = digits[--count];
+    while (count)
+        dst[len++] = digits[--count];
     return len;
 }
 
 /* ---- the pool -------------------------------------------------------------------------------- */
 
-/* Columns with a handful of values share one text of lines; all of them are judged as if each had all its values. */
+/* Columns with a handful of values share one text of lines; all of them are judged as if each had
+ * all its values. */
 static lm_scan_column *pool_judge(lm_scan *scan, lm_str pool)
 {
     size_t m = scan->literal.text.len;
@@ -203,7 +216,8 @@ static lm_scan_column *pool_judge(lm_scan *scan, lm_str pool)
         for (uint64_t from = scan->where[t[0]] & ~1ull; from; from &= from - 1) {
             size_t j = (size_t)__builtin_ctzll(from);
             if (m - j <= len) {
-                if (!(column->prefix >> j & 1) && part_is(scan, j, t, m - j)) column->prefix |= 1ull << j;
+                if (!(column->prefix >> j & 1) && part_is(scan, j, t, m - j))
+                    column->prefix |= 1ull << j;
             } else if (part_is(scan, j, t, len)) {
                 passes[j] |= 1ull << (j + len);
             }
@@ -214,10 +228,12 @@ static lm_scan_column *pool_judge(lm_scan *scan, lm_str pool)
 
 /* ---- times ----------------------------------------------------------------------------------- */
 
-/* Prints times of some years; a digit stands for all digits. Names of months and days come up by themselves. */
+/* Prints times of some years; a digit stands for all digits. Names of months and days come up by
+ * themselves. */
 static void time_mask_make(uint16_t layout, lm_time_mask *mask)
 {
-    int64_t unit = lm_time_layout_ns(layout), step = unit > 0 ? (int64_t)1141871123456789 / unit : 0; /* 13 days and some hours */
+    int64_t unit = lm_time_layout_ns(layout),
+            step = unit > 0 ? (int64_t)1141871123456789 / unit : 0; /* 13 days and some hours */
     memset(mask, 0, sizeof *mask);
     mask->layout = layout;
     mask->is_fixed = step > 0;
@@ -248,10 +264,12 @@ static const lm_time_mask *time_mask_get(lm_scan *scan, uint16_t layout)
 }
 
 /* May L[j..j+len) stand at place `at` of the time? */
-static bool time_admits(const lm_scan *scan, const lm_time_mask *mask, size_t at, size_t j, size_t len)
+static bool time_admits(const lm_scan *scan, const lm_time_mask *mask, size_t at, size_t j,
+                        size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        uint8_t c = scan->literal.text.ptr[j + i], other = scan->literal.nocase && is_lower(c) ? (uint8_t)(c - 32) : c;
+        uint8_t c = scan->literal.text.ptr[j + i],
+                other = scan->literal.nocase && is_lower(c) ? (uint8_t)(c - 32) : c;
         const uint64_t *bytes = mask->bytes[at + i];
         if (!((bytes[c / 64] >> c % 64 | bytes[other / 64] >> other % 64) & 1)) return false;
     }
@@ -263,16 +281,20 @@ static bool time_judge(lm_scan *scan, size_t index, lm_scan_column *column)
     uint16_t layout;
     if (!scan->view.is_time || !scan->view.is_time(scan->view.ctx, index, &layout)) return false;
     const lm_time_mask *mask = time_mask_get(scan, layout);
-    uint64_t *passes = mask ? lm_arena_alloc(scan->arena, (LITERAL_MAX + 1) * sizeof *passes, 8) : NULL;
+    uint64_t *passes =
+        mask ? lm_arena_alloc(scan->arena, (LITERAL_MAX + 1) * sizeof *passes, 8) : NULL;
     if (!passes || !mask->is_fixed) return false; /* all texts of such a layout are equally long */
     size_t m = scan->literal.text.len, width = mask->len;
-    for (size_t at = 0; at + m <= width && !column->contains; at++) column->contains = time_admits(scan, mask, at, 0, m);
+    for (size_t at = 0; at + m <= width && !column->contains; at++)
+        column->contains = time_admits(scan, mask, at, 0, m);
     for (size_t k = 1; k < m && k <= width; k++) {
         if (time_admits(scan, mask, width - k, 0, k)) column->suffix |= 1ull << k;
         if (time_admits(scan, mask, 0, m - k, k)) column->prefix |= 1ull << (m - k);
     }
     for (size_t j = 0; j <= LITERAL_MAX; j++) {
-        passes[j] = j > 0 && j + width < m && time_admits(scan, mask, 0, j, width) ? 1ull << (j + width) : 0;
+        passes[j] = j > 0 && j + width < m && time_admits(scan, mask, 0, j, width)
+                        ? 1ull << (j + width)
+                        : 0;
     }
     column->passes = passes;
     return true;
@@ -329,13 +351,17 @@ static const lm_scan_column *column_get(lm_scan *scan, int32_t index)
 }
 
 /* May a value be exactly L[j..j+len)? */
-static bool column_may_equal(const lm_scan *scan, const lm_scan_column *column, size_t j, size_t len)
+static bool column_may_equal(const lm_scan *scan, const lm_scan_column *column, size_t j,
+                             size_t len)
 {
-    if (!column->is_numeric) return kinds_admit(scan, (size_t)(column - scan->columns), j, j + len, LM_AT_BEGIN | LM_AT_END);
+    if (!column->is_numeric)
+        return kinds_admit(scan, (size_t)(column - scan->columns), j, j + len,
+                           LM_AT_BEGIN | LM_AT_END);
     const uint8_t *part = scan->literal.text.ptr + j;
     bool negative = part[0] == '-';
     size_t digits = len - negative;
-    if (digits == 0 || digits > 19 || (part[negative] == '0' && (digits > 1 || negative))) return false;
+    if (digits == 0 || digits > 19 || (part[negative] == '0' && (digits > 1 || negative)))
+        return false;
     uint64_t u = 0;
     for (size_t i = negative; i < len; i++) {
         if (part[i] < '0' || part[i] > '9') return false;
@@ -390,7 +416,8 @@ lm_verdict lm_scan_shape(lm_scan *scan, const lm_shape *shape)
                 (from_certain && text_pass(scan, text.ptr, text.len, from_certain, &certain))) {
                 return scan->is_window ? LM_MAYBE : LM_ALWAYS;
             }
-            if (from_possible && text_pass(scan, text.ptr, text.len, from_possible, &possible)) found = true;
+            if (from_possible && text_pass(scan, text.ptr, text.len, from_possible, &possible))
+                found = true;
             certain |= text_starts(scan, text.ptr, text.len);
             possible |= certain;
         } else {
@@ -476,7 +503,8 @@ static void walk_on(walk *w, uint32_t piece, size_t j)
     }
 }
 
-bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX], uint32_t *out_count)
+bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX],
+                  uint32_t *out_count)
 {
     walk w = {.scan = scan, .shape = shape, .ways = ways};
     size_t m = scan->literal.text.len;
@@ -487,7 +515,8 @@ bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX]
         if (is_text) {
             starts = text.len ? text_starts(scan, text.ptr, text.len) : 0;
             if (scan->is_window && text_contains(scan, text.ptr, text.len)) {
-                way_emit(&w); /* without a condition: the window is there, the whole literal maybe */
+                way_emit(
+                    &w); /* without a condition: the window is there, the whole literal maybe */
                 continue;
             }
         } else {

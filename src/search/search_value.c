@@ -1,8 +1,8 @@
-/* Values of queries and fields: exact decimals, durations, sizes, addresses. No floating point: 18446744073709551615 and
- * its neighbour are two numbers, and 10ms is 0.01s. */
+/* Values of queries and fields: exact decimals, durations, sizes, addresses. No floating point:
+ * 18446744073709551615 and its neighbour are two numbers, and 10ms is 0.01s. */
 #include "search/search_priv.h"
 
-#define DIGITS_MAX 30 /* significant digits kept; two such numbers can be aligned in 128 bits */
+#define DIGITS_MAX   30 /* significant digits kept; two such numbers can be aligned in 128 bits */
 #define EXPONENT_MAX 100000
 
 typedef unsigned __int128 u128;
@@ -17,13 +17,14 @@ static uint8_t lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
-/* Reads [+-]digits[.digits][e[+-]digits] from the front; returns its length, 0 if there is none. Digits behind the
- * thirtieth only move the exponent. */
+/* Reads [+-]digits[.digits][e[+-]digits] from the front; returns its length, 0 if there is none.
+ * Digits behind the thirtieth only move the exponent. */
 static size_t number_scan(lm_str text, bool exponents, lm_number *out)
 {
     size_t at = 0;
     lm_number n = {0, 0, false};
-    if (at < text.len && (text.ptr[at] == '-' || text.ptr[at] == '+')) n.negative = text.ptr[at++] == '-';
+    if (at < text.len && (text.ptr[at] == '-' || text.ptr[at] == '+'))
+        n.negative = text.ptr[at++] == '-';
     size_t digits = 0, kept = 0;
     bool point = false;
     int64_t exponent = 0;
@@ -66,8 +67,10 @@ static size_t number_scan(lm_str text, bool exponents, lm_number *out)
 
 static lm_str trim(lm_str text)
 {
-    while (text.len > 0 && text.ptr[0] == ' ') text.ptr++, text.len--;
-    while (text.len > 0 && text.ptr[text.len - 1] == ' ') text.len--;
+    while (text.len > 0 && text.ptr[0] == ' ')
+        text.ptr++, text.len--;
+    while (text.len > 0 && text.ptr[text.len - 1] == ' ')
+        text.len--;
     return text;
 }
 
@@ -84,7 +87,8 @@ bool lm_number_parse(lm_str text, lm_number *out)
 static int digit_count(u128 m)
 {
     int count = 0;
-    for (; m != 0; m /= 10) count++;
+    for (; m != 0; m /= 10)
+        count++;
     return count;
 }
 
@@ -99,8 +103,10 @@ int lm_number_compare(const lm_number *a, const lm_number *b)
     int64_t top_a = (int64_t)da + a->exponent, top_b = (int64_t)db + b->exponent;
     if (top_a != top_b) return top_a < top_b ? -sign : sign;
     u128 ma = a->mantissa, mb = b->mantissa;
-    for (; da < db; da++) ma *= 10; /* same magnitude: pad the shorter one, at most to 38 digits */
-    for (; db < da; db++) mb *= 10;
+    for (; da < db; da++)
+        ma *= 10; /* same magnitude: pad the shorter one, at most to 38 digits */
+    for (; db < da; db++)
+        mb *= 10;
     return ma == mb ? 0 : ma < mb ? -sign : sign;
 }
 
@@ -121,8 +127,10 @@ bool lm_number_scale(lm_number *number, const lm_number *unit)
     if (unit->mantissa > ((u128)1 << 52)) return false;
     n.mantissa *= unit->mantissa;
     n.exponent += unit->exponent;
-    while (n.mantissa > 0 && n.mantissa % 10 == 0) n.mantissa /= 10, n.exponent++;
-    while (digit_count(n.mantissa) > DIGITS_MAX) n.mantissa /= 10, n.exponent++;
+    while (n.mantissa > 0 && n.mantissa % 10 == 0)
+        n.mantissa /= 10, n.exponent++;
+    while (digit_count(n.mantissa) > DIGITS_MAX)
+        n.mantissa /= 10, n.exponent++;
     *number = n;
     return true;
 }
@@ -144,7 +152,8 @@ static bool number_add(lm_number *a, lm_number b)
         b.mantissa *= 10, b.exponent--;
     }
     a->mantissa += b.mantissa;
-    while (digit_count(a->mantissa) > DIGITS_MAX) a->mantissa /= 10, a->exponent++;
+    while (digit_count(a->mantissa) > DIGITS_MAX)
+        a->mantissa /= 10, a->exponent++;
     return true;
 }
 
@@ -156,23 +165,29 @@ typedef struct unit {
 
 /* Durations in nanoseconds; the long names are for fields like "took 12 seconds". */
 static const unit duration_units[] = {
-    {"ns", 1, 0},           {"us", 1, 3},          {"\xc2\xb5s", 1, 3},    {"\xce\xbcs", 1, 3},   {"ms", 1, 6},
-    {"s", 1, 9},            {"m", 60, 9},          {"h", 3600, 9},         {"d", 86400, 9},       {"w", 604800, 9},
-    {"sec", 1, 9},          {"secs", 1, 9},        {"second", 1, 9},       {"seconds", 1, 9},     {"min", 60, 9},
-    {"mins", 60, 9},        {"minute", 60, 9},     {"minutes", 60, 9},     {"hour", 3600, 9},     {"hours", 3600, 9},
-    {"day", 86400, 9},      {"days", 86400, 9},    {"msec", 1, 6},         {"usec", 1, 3},        {"nsec", 1, 0},
-    {"millis", 1, 6},       {"micros", 1, 3},      {"nanos", 1, 0},        {"milliseconds", 1, 6},
-    {"microseconds", 1, 3}, {"nanoseconds", 1, 0},
+    {"ns", 1, 0},          {"us", 1, 3},           {"\xc2\xb5s", 1, 3},
+    {"\xce\xbcs", 1, 3},   {"ms", 1, 6},           {"s", 1, 9},
+    {"m", 60, 9},          {"h", 3600, 9},         {"d", 86400, 9},
+    {"w", 604800, 9},      {"sec", 1, 9},          {"secs", 1, 9},
+    {"second", 1, 9},      {"seconds", 1, 9},      {"min", 60, 9},
+    {"mins", 60, 9},       {"minute", 60, 9},      {"minutes", 60, 9},
+    {"hour", 3600, 9},     {"hours", 3600, 9},     {"day", 86400, 9},
+    {"days", 86400, 9},    {"msec", 1, 6},         {"usec", 1, 3},
+    {"nsec", 1, 0},        {"millis", 1, 6},       {"micros", 1, 3},
+    {"nanos", 1, 0},       {"milliseconds", 1, 6}, {"microseconds", 1, 3},
+    {"nanoseconds", 1, 0},
 };
 static const unit size_units[] = {
-    {"b", 1, 0},          {"k", 1, 3},          {"kb", 1, 3},         {"m", 1, 6},           {"mb", 1, 6},
-    {"g", 1, 9},          {"gb", 1, 9},         {"t", 1, 12},         {"tb", 1, 12},         {"p", 1, 15},
-    {"pb", 1, 15},        {"ki", 1024, 0},      {"kib", 1024, 0},     {"mi", 1048576, 0},    {"mib", 1048576, 0},
-    {"gi", 1u << 30, 0},  {"gib", 1u << 30, 0}, {"ti", 1ull << 40, 0}, {"tib", 1ull << 40, 0}, {"pib", 1ull << 50, 0},
+    {"b", 1, 0},          {"k", 1, 3},           {"kb", 1, 3},           {"m", 1, 6},
+    {"mb", 1, 6},         {"g", 1, 9},           {"gb", 1, 9},           {"t", 1, 12},
+    {"tb", 1, 12},        {"p", 1, 15},          {"pb", 1, 15},          {"ki", 1024, 0},
+    {"kib", 1024, 0},     {"mi", 1048576, 0},    {"mib", 1048576, 0},    {"gi", 1u << 30, 0},
+    {"gib", 1u << 30, 0}, {"ti", 1ull << 40, 0}, {"tib", 1ull << 40, 0}, {"pib", 1ull << 50, 0},
     {"byte", 1, 0},       {"bytes", 1, 0},
 };
 
-/* fold: letters count without case (sizes; durations too, but for the single M, which nobody means as minutes). */
+/* fold: letters count without case (sizes; durations too, but for the single M, which nobody means
+ * as minutes). */
 static const unit *unit_find(const unit *units, size_t count, lm_str name)
 {
     for (size_t i = 0; i < count; i++) {
@@ -191,12 +206,17 @@ bool lm_duration_parse(lm_str text, lm_number *out_ns)
         size_t used = number_scan(text, false, &n);
         if (used == 0 || (any && (text.ptr[0] == '-' || text.ptr[0] == '+'))) return false;
         text.ptr += used, text.len -= used;
-        while (text.len > 0 && text.ptr[0] == ' ') text.ptr++, text.len--;
+        while (text.len > 0 && text.ptr[0] == ' ')
+            text.ptr++, text.len--;
         size_t letters = 0;
-        while (letters < text.len && (text.ptr[letters] >= 0x80 || (lower(text.ptr[letters]) >= 'a' && lower(text.ptr[letters]) <= 'z'))) letters++;
+        while (letters < text.len &&
+               (text.ptr[letters] >= 0x80 ||
+                (lower(text.ptr[letters]) >= 'a' && lower(text.ptr[letters]) <= 'z')))
+            letters++;
         lm_str name = {text.ptr, letters};
         if (letters == 1 && name.ptr[0] == 'M') return false;
-        const unit *u = unit_find(duration_units, sizeof duration_units / sizeof duration_units[0], name);
+        const unit *u =
+            unit_find(duration_units, sizeof duration_units / sizeof duration_units[0], name);
         if (!u) return false;
         lm_number scale = {u->factor, u->exponent, false};
         bool negative = any ? sum.negative : n.negative;
@@ -204,7 +224,8 @@ bool lm_duration_parse(lm_str text, lm_number *out_ns)
         sum.negative = negative;
         any = true;
         text.ptr += letters, text.len -= letters;
-        while (text.len > 0 && text.ptr[0] == ' ') text.ptr++, text.len--;
+        while (text.len > 0 && text.ptr[0] == ' ')
+            text.ptr++, text.len--;
     }
     if (!any) return false;
     *out_ns = sum;
@@ -230,10 +251,15 @@ lm_number lm_duration_unit_of_name(lm_str name)
 {
     /* latency_ms, took_us, elapsedMillis: the last word of the name, if it is a unit */
     size_t begin = name.len;
-    while (begin > 0 && ((name.ptr[begin - 1] >= 'a' && name.ptr[begin - 1] <= 'z') || name.ptr[begin - 1] >= 0x80)) begin--;
+    while (begin > 0 && ((name.ptr[begin - 1] >= 'a' && name.ptr[begin - 1] <= 'z') ||
+                         name.ptr[begin - 1] >= 0x80))
+        begin--;
     if (begin > 0 && name.ptr[begin - 1] >= 'A' && name.ptr[begin - 1] <= 'Z') begin--;
     lm_str last = {name.ptr + begin, name.len - begin};
-    const unit *u = begin > 0 && last.len > 0 ? unit_find(duration_units, sizeof duration_units / sizeof duration_units[0], last) : NULL;
+    const unit *u =
+        begin > 0 && last.len > 0
+            ? unit_find(duration_units, sizeof duration_units / sizeof duration_units[0], last)
+            : NULL;
     if (!u) return (lm_number){1, 9, false};
     return (lm_number){u->factor, u->exponent, false};
 }
@@ -248,7 +274,8 @@ static size_t ipv4_scan(lm_str text, uint8_t out[4])
         if (part > 0 && (at >= text.len || text.ptr[at++] != '.')) return 0;
         unsigned value = 0;
         size_t begin = at;
-        while (at < text.len && at < begin + 3 && is_digit(text.ptr[at])) value = value * 10 + (unsigned)(text.ptr[at++] - '0');
+        while (at < text.len && at < begin + 3 && is_digit(text.ptr[at]))
+            value = value * 10 + (unsigned)(text.ptr[at++] - '0');
         if (at == begin || value > 255) return 0;
         out[part] = (uint8_t)value;
     }
@@ -279,7 +306,8 @@ static bool ipv6_parse(lm_str text, uint8_t out[16])
         }
         unsigned value = 0;
         size_t begin = at;
-        while (at < text.len && at < begin + 4 && hex_digit(text.ptr[at]) >= 0) value = value << 4 | (unsigned)hex_digit(text.ptr[at++]);
+        while (at < text.len && at < begin + 4 && hex_digit(text.ptr[at]) >= 0)
+            value = value << 4 | (unsigned)hex_digit(text.ptr[at++]);
         if (at == begin || count == 8) return false;
         groups[count++] = (uint16_t)value;
         if (at == text.len) break;
@@ -324,8 +352,10 @@ bool lm_ip_range_parse(lm_str text, lm_ip_range *out)
     lm_ip_range range;
     const uint8_t *cut = memchr(text.ptr, '/', text.len);
     if (cut) {
-        lm_str address = {text.ptr, (size_t)(cut - text.ptr)}, bits_text = {cut + 1, text.len - address.len - 1};
-        if (!lm_ip_parse(address, range.low) || bits_text.len == 0 || bits_text.len > 3) return false;
+        lm_str address = {text.ptr, (size_t)(cut - text.ptr)},
+               bits_text = {cut + 1, text.len - address.len - 1};
+        if (!lm_ip_parse(address, range.low) || bits_text.len == 0 || bits_text.len > 3)
+            return false;
         unsigned bits = 0;
         for (size_t i = 0; i < bits_text.len; i++) {
             if (!is_digit(bits_text.ptr[i])) return false;
@@ -336,12 +366,13 @@ bool lm_ip_range_parse(lm_str text, lm_ip_range *out)
         if (is_v4) bits += 96;
         memcpy(range.high, range.low, 16);
         for (unsigned bit = bits; bit < 128; bit++) {
-            range.low[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
+            range.low[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
             range.high[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
         }
     } else if ((cut = memchr(text.ptr, '-', text.len)) != NULL) {
         lm_str low = {text.ptr, (size_t)(cut - text.ptr)}, high = {cut + 1, text.len - low.len - 1};
-        if (!lm_ip_parse(trim(low), range.low) || !lm_ip_parse(trim(high), range.high)) return false;
+        if (!lm_ip_parse(trim(low), range.low) || !lm_ip_parse(trim(high), range.high))
+            return false;
         if (memcmp(range.low, range.high, 16) > 0) return false;
     } else {
         if (!lm_ip_parse(text, range.low)) return false;
@@ -358,25 +389,32 @@ bool lm_ip_in(const lm_ip_range *range, const uint8_t ip[16])
 
 bool lm_ip_find(lm_str line, const lm_ip_range *range)
 {
-    /* An address is a maximal run of digits, hex letters, '.' and ':' - less a port or a full stop behind it. */
+    /* An address is a maximal run of digits, hex letters, '.' and ':' - less a port or a full stop
+     * behind it. */
     for (size_t at = 0; at < line.len;) {
         if (hex_digit(line.ptr[at]) < 0 && line.ptr[at] != ':') {
             at++;
             continue;
         }
         size_t end = at;
-        while (end < line.len && (hex_digit(line.ptr[end]) >= 0 || line.ptr[end] == ':' || line.ptr[end] == '.')) end++;
+        while (end < line.len &&
+               (hex_digit(line.ptr[end]) >= 0 || line.ptr[end] == ':' || line.ptr[end] == '.'))
+            end++;
         lm_str run = {line.ptr + at, end - at};
         uint8_t four[4], ip[16];
         size_t used = ipv4_scan(run, four);
         bool starts_word = at == 0 || !((line.ptr[at - 1] >= 'G' && line.ptr[at - 1] <= 'Z') ||
-                                        (line.ptr[at - 1] >= 'g' && line.ptr[at - 1] <= 'z') || line.ptr[at - 1] == '_');
+                                        (line.ptr[at - 1] >= 'g' && line.ptr[at - 1] <= 'z') ||
+                                        line.ptr[at - 1] == '_');
         if (used > 0 && (used == run.len || !is_digit(run.ptr[used]))) {
             ipv4_map(four, ip);
             if (lm_ip_in(range, ip)) return true;
         }
-        while (run.len > 2 && run.ptr[run.len - 1] == '.') run.len--;
-        if (starts_word && run.len <= 45 && run.len >= 2 && ipv6_parse(run, ip) && lm_ip_in(range, ip)) return true;
+        while (run.len > 2 && run.ptr[run.len - 1] == '.')
+            run.len--;
+        if (starts_word && run.len <= 45 && run.len >= 2 && ipv6_parse(run, ip) &&
+            lm_ip_in(range, ip))
+            return true;
         if (run.len > 2 && run.len <= 46 && run.ptr[run.len - 1] == ':' && starts_word &&
             ipv6_parse((lm_str){run.ptr, run.len - 1}, ip) && lm_ip_in(range, ip)) {
             return true;

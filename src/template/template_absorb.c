@@ -1,6 +1,7 @@
 /**
- * Absorbing: B joins A when A's constants stand in B in order and what B has for A's variables looks like values. The
- * candidates of B are the nodes that begin with the same word (and end with the same word, or with a variable).
+ * Absorbing: B joins A when A's constants stand in B in order and what B has for A's variables
+ * looks like values. The candidates of B are the nodes that begin with the same word (and end with
+ * the same word, or with a variable).
  */
 #include "template/template_settle.h"
 #include <stdlib.h>
@@ -26,15 +27,18 @@ static uint64_t bloom_of(const settle *s, const node *n)
 static size_t constant_count(const settle *s, const node *n)
 {
     size_t count = 0;
-    for (size_t i = 0; i < n->word_count; i++) count += !settle_is_wild(s, n->tokens[n->words[i]]);
+    for (size_t i = 0; i < n->word_count; i++)
+        count += !settle_is_wild(s, n->tokens[n->words[i]]);
     return count;
 }
 
-/* May a token of B stand for a part of A's variable? At least one token of the piece must look like a value. */
+/* May a token of B stand for a part of A's variable? At least one token of the piece must look like
+ * a value. */
 static bool is_value_like(const settle *s, uint32_t id)
 {
     token_kind kind = s->miner->kinds[id];
-    if (kind.flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT)) return true;
+    if (kind.flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT))
+        return true;
     uint8_t c = kind.byte;
     return c && strchr("(){}[]:/.@$", c);
 }
@@ -45,7 +49,8 @@ typedef struct matcher {
     size_t steps; /* left before giving up */
 } matcher;
 
-/* Does a[i..] match b[j..], where a variable of a takes one or more tokens of b without a blank, one of them value-like? */
+/* Does a[i..] match b[j..], where a variable of a takes one or more tokens of b without a blank,
+ * one of them value-like? */
 static bool is_instance(matcher *m, size_t i, size_t j)
 {
     while (i < m->a->count) {
@@ -97,7 +102,10 @@ static uint64_t last_word(const settle *s, const node *n)
     return settle_is_wild(s, id) ? 0 : s->miner->hashes[id];
 }
 
-enum { STEPS_MAX = 2000, CANDIDATES_MAX = 256 }; /* for each node: content decides what is tried, not time */
+enum {
+    STEPS_MAX = 2000,
+    CANDIDATES_MAX = 256
+}; /* for each node: content decides what is tried, not time */
 
 static uint32_t best_general(const settle *s, const candidate *list, size_t count, uint64_t bucket,
                              const node *b, uint64_t bloom, size_t constants)
@@ -105,8 +113,10 @@ static uint32_t best_general(const settle *s, const candidate *list, size_t coun
     size_t low = 0, high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (list[middle].bucket < bucket) low = middle + 1;
-        else high = middle;
+        if (list[middle].bucket < bucket)
+            low = middle + 1;
+        else
+            high = middle;
     }
     size_t stop = count - low > CANDIDATES_MAX ? low + CANDIDATES_MAX : count;
     for (; low < stop && list[low].bucket == bucket; low++) {
@@ -165,10 +175,12 @@ lm_err settle_absorb(settle *s)
             found = best_general(s, list, count, bucket_key(first, last), n, bloom, constants);
         target[i] = found;
     }
-    for (uint32_t i = 0; i < s->node_count && !err; i++) { /* b's own general form first: chains end at the top */
+    for (uint32_t i = 0; i < s->node_count && !err;
+         i++) { /* b's own general form first: chains end at the top */
         if (target[i] == NO_INDEX) continue;
         uint32_t top = target[i];
-        for (int depth = 0; depth < 20 && target[top] != NO_INDEX; depth++) top = target[top];
+        for (int depth = 0; depth < 20 && target[top] != NO_INDEX; depth++)
+            top = target[top];
         if (top == i || s->nodes[top].parent != top) continue;
         err = take_in(s, &s->nodes[top], i);
     }

@@ -1,9 +1,11 @@
 /**
- * From skeleton to tokens: what is plainly a variable by its form becomes one, the rest is cut into fine tokens.
+ * From skeleton to tokens: what is plainly a variable by its form becomes one, the rest is cut into
+ * fine tokens.
  *
- * Forms that hold separators (URL, date and time, addresses, paths) are matched first, at token starts; each
- * matcher returns how many bytes it takes, 0 for none. What is left is cut at blanks and = : , ; ( ) [ ] { } < > " ' |
- * and each word is judged by its characters. Everything here is a function of the one skeleton.
+ * Forms that hold separators (URL, date and time, addresses, paths) are matched first, at token
+ * starts; each matcher returns how many bytes it takes, 0 for none. What is left is cut at blanks
+ * and = : , ; ( ) [ ] { } < > " ' | and each word is judged by its characters. Everything here is a
+ * function of the one skeleton.
  */
 #include "template/template_priv.h"
 
@@ -24,22 +26,43 @@ static uint8_t class_of(uint8_t c)
         [MARK_NUMBER] = IS_MARK | IS_PATH | IS_HOST,
         [MARK_PAIR] = IS_MARK | IS_PATH | IS_HOST,
         [MARK_MIXED] = IS_MARK | IS_PATH | IS_HOST,
-        ['\t'] = IS_BLANK | IS_URL_END, ['\n'] = IS_BLANK | IS_URL_END,
-        ['\v'] = IS_BLANK | IS_URL_END, ['\f'] = IS_BLANK | IS_URL_END,
-        ['\r'] = IS_BLANK | IS_URL_END, [' '] = IS_BLANK | IS_URL_END,
-        ['='] = IS_SEPARATOR, [':'] = IS_SEPARATOR, [','] = IS_SEPARATOR | IS_URL_END,
-        [';'] = IS_SEPARATOR | IS_URL_END, ['('] = IS_SEPARATOR | IS_URL_END,
-        [')'] = IS_SEPARATOR | IS_URL_END, ['['] = IS_SEPARATOR | IS_URL_END,
-        [']'] = IS_SEPARATOR | IS_URL_END, ['{'] = IS_SEPARATOR | IS_PATH,
-        ['}'] = IS_SEPARATOR | IS_PATH, ['<'] = IS_SEPARATOR | IS_URL_END,
-        ['>'] = IS_SEPARATOR | IS_URL_END, ['"'] = IS_SEPARATOR | IS_URL_END,
-        ['\''] = IS_SEPARATOR | IS_URL_END, ['|'] = IS_SEPARATOR,
-        ['0'...'9'] = IS_DIGIT | IS_PATH | IS_HOST,
-        ['a'...'z'] = IS_ALPHA | IS_PATH | IS_HOST, ['A'...'Z'] = IS_ALPHA | IS_PATH | IS_HOST,
+        ['\t'] = IS_BLANK | IS_URL_END,
+        ['\n'] = IS_BLANK | IS_URL_END,
+        ['\v'] = IS_BLANK | IS_URL_END,
+        ['\f'] = IS_BLANK | IS_URL_END,
+        ['\r'] = IS_BLANK | IS_URL_END,
+        [' '] = IS_BLANK | IS_URL_END,
+        ['='] = IS_SEPARATOR,
+        [':'] = IS_SEPARATOR,
+        [','] = IS_SEPARATOR | IS_URL_END,
+        [';'] = IS_SEPARATOR | IS_URL_END,
+        ['('] = IS_SEPARATOR | IS_URL_END,
+        [')'] = IS_SEPARATOR | IS_URL_END,
+        ['['] = IS_SEPARATOR | IS_URL_END,
+        [']'] = IS_SEPARATOR | IS_URL_END,
+        ['{'] = IS_SEPARATOR | IS_PATH,
+        ['}'] = IS_SEPARATOR | IS_PATH,
+        ['<'] = IS_SEPARATOR | IS_URL_END,
+        ['>'] = IS_SEPARATOR | IS_URL_END,
+        ['"'] = IS_SEPARATOR | IS_URL_END,
+        ['\''] = IS_SEPARATOR | IS_URL_END,
+        ['|'] = IS_SEPARATOR,
+        ['0' ... '9'] = IS_DIGIT | IS_PATH | IS_HOST,
+        ['a' ... 'z'] = IS_ALPHA | IS_PATH | IS_HOST,
+        ['A' ... 'Z'] = IS_ALPHA | IS_PATH | IS_HOST,
         [0x80 ... 0xff] = IS_ALPHA | IS_PATH,
-        ['_'] = IS_PATH, ['*'] = IS_PATH, ['-'] = IS_PATH | IS_HOST, ['.'] = IS_PATH, ['+'] = IS_PATH,
-        ['@'] = IS_PATH, ['%'] = IS_PATH, ['~'] = IS_PATH, ['$'] = IS_PATH, ['#'] = IS_PATH,
-        ['&'] = IS_PATH, ['!'] = IS_PATH,
+        ['_'] = IS_PATH,
+        ['*'] = IS_PATH,
+        ['-'] = IS_PATH | IS_HOST,
+        ['.'] = IS_PATH,
+        ['+'] = IS_PATH,
+        ['@'] = IS_PATH,
+        ['%'] = IS_PATH,
+        ['~'] = IS_PATH,
+        ['$'] = IS_PATH,
+        ['#'] = IS_PATH,
+        ['&'] = IS_PATH,
+        ['!'] = IS_PATH,
     };
     return table[c];
 }
@@ -77,12 +100,15 @@ static size_t match_url(const cursor *c, const uint8_t *p)
     const uint8_t *q = p;
     if (!is_kind(at(c, q), IS_ALPHA)) return 0;
     while (is_kind(at(c, q), IS_ALPHA | IS_DIGIT | IS_MARK) || at(c, q) == '+' || at(c, q) == '-' ||
-           at(c, q) == '.') q++;
+           at(c, q) == '.')
+        q++;
     if (q - p < 2 || q - p > 24 || c->end - q < 4 || memcmp(q, "://", 3) != 0) return 0;
     q += 3;
     const uint8_t *body = q;
-    while (q < c->end && !is_kind(*q, IS_URL_END)) q++;
-    while (q > body && (q[-1] == '.' || q[-1] == ':')) q--;
+    while (q < c->end && !is_kind(*q, IS_URL_END))
+        q++;
+    while (q > body && (q[-1] == '.' || q[-1] == ':'))
+        q--;
     return q > body ? (size_t)(q - p) : 0;
 }
 
@@ -96,7 +122,8 @@ static bool is_name_of(const cursor *c, const uint8_t *p, const char *names)
 
 static const uint8_t *skip_blanks(const cursor *c, const uint8_t *p)
 {
-    while (at(c, p) == ' ') p++;
+    while (at(c, p) == ' ')
+        p++;
     return p;
 }
 
@@ -141,11 +168,15 @@ static size_t match_calendar(const cursor *c, const uint8_t *p)
     if (!q) return 0;
     const uint8_t *r = skip_blanks(c, q);
     const uint8_t *zone = r;
-    while (r - zone < 5 && at(c, r) >= 'A' && at(c, r) <= 'Z') r++;
-    if (r > zone && at(c, r) == ' ') r = skip_blanks(c, r);
-    else r = zone;
+    while (r - zone < 5 && at(c, r) >= 'A' && at(c, r) <= 'Z')
+        r++;
+    if (r > zone && at(c, r) == ' ')
+        r = skip_blanks(c, r);
+    else
+        r = zone;
     if (r > q && at(c, r) == MARK_NUMBER && !is_word_byte(at(c, r + 1)) && at(c, r + 1) != ':' &&
-        at(c, r + 1) != '.' && at(c, r + 1) != '-') return (size_t)(r + 1 - p);
+        at(c, r + 1) != '.' && at(c, r + 1) != '-')
+        return (size_t)(r + 1 - p);
     return (size_t)(q - p);
 }
 
@@ -157,7 +188,7 @@ static size_t match_date(const cursor *c, const uint8_t *p)
     if (at(c, p + 2) != MARK_NUMBER || at(c, p + 3) != sign || !is_number(at(c, p + 4))) return 0;
     const uint8_t *q = p + 5;
     if (sign == '.' && at(c, q) == '.') return 0; /* an address */
-    if (at(c, p + 4) == MARK_MIXED) { /* 18T18 */
+    if (at(c, p + 4) == MARK_MIXED) {             /* 18T18 */
         q = match_clock(c, p + 4, false);
         if (!q) return 0;
     } else {
@@ -180,11 +211,13 @@ static const uint8_t *match_hex_group(const cursor *c, const uint8_t *p)
 {
     if (at(c, p) == MARK_NUMBER || at(c, p) == MARK_MIXED) {
         p++;
-        for (int i = 0; i < 3 && (uint8_t)((at(c, p) | 0x20) - 'a') < 6; i++) p++;
+        for (int i = 0; i < 3 && (uint8_t)((at(c, p) | 0x20) - 'a') < 6; i++)
+            p++;
         return is_word_byte(at(c, p)) ? NULL : p;
     }
     const uint8_t *q = p;
-    while (q - p < 4 && ((uint8_t)((at(c, q) | 0x20) - 'a') < 6 || is_kind(at(c, q), IS_DIGIT))) q++;
+    while (q - p < 4 && ((uint8_t)((at(c, q) | 0x20) - 'a') < 6 || is_kind(at(c, q), IS_DIGIT)))
+        q++;
     return q > p && !is_word_byte(at(c, q)) ? q : NULL;
 }
 
@@ -214,11 +247,15 @@ static size_t match_hex_colons(const cursor *c, const uint8_t *p)
             q++;
         }
     }
-    if (!(groups >= 6 || (groups >= 3 && marks == groups) || (has_gap && groups >= 2)) || marks == 0) return 0;
-    if (at(c, q) == '.' && is_kind(at(c, q + 1), IS_MARK | IS_DIGIT) && !is_word_byte(at(c, q + 2))) q += 2;
+    if (!(groups >= 6 || (groups >= 3 && marks == groups) || (has_gap && groups >= 2)) ||
+        marks == 0)
+        return 0;
+    if (at(c, q) == '.' && is_kind(at(c, q + 1), IS_MARK | IS_DIGIT) && !is_word_byte(at(c, q + 2)))
+        q += 2;
     if (at(c, q) == '%') {
         q++;
-        while (is_word_byte(at(c, q))) q++;
+        while (is_word_byte(at(c, q)))
+            q++;
     }
     if (at(c, q) == '/' && at(c, q + 1) == MARK_NUMBER) q += 2;
     return (size_t)(q - p);
@@ -235,8 +272,10 @@ static size_t match_ip(const cursor *c, const uint8_t *p)
         if (i < 3 && at(c, q++) != '.') return 0;
     }
     if (is_word_byte(at(c, q)) || (at(c, q) == '.' && is_word_byte(at(c, q + 1)))) return 0;
-    if (at(c, q) == ':' && at(c, q + 1) == MARK_NUMBER && !is_word_byte(at(c, q + 2))) q += 2;
-    else if (at(c, q) == '/' && at(c, q + 1) == MARK_NUMBER && !is_word_byte(at(c, q + 2))) q += 2;
+    if (at(c, q) == ':' && at(c, q + 1) == MARK_NUMBER && !is_word_byte(at(c, q + 2)))
+        q += 2;
+    else if (at(c, q) == '/' && at(c, q + 1) == MARK_NUMBER && !is_word_byte(at(c, q + 2)))
+        q += 2;
     return (size_t)(q - p);
 }
 
@@ -258,14 +297,16 @@ static size_t match_path(const cursor *c, const uint8_t *p)
     while (is_slash(at(c, q)) && is_kind(at(c, q + 1), IS_PATH)) {
         segments++;
         q++;
-        while (is_kind(at(c, q), IS_PATH) ) q++;
+        while (is_kind(at(c, q), IS_PATH))
+            q++;
         last = q;
     }
     if (segments == 0) return 0;
     q = last;
     if (is_slash(at(c, q))) q++;
     if (at(c, q) == '?' && is_kind(at(c, q + 1), IS_PATH)) { /* a query behind it */
-        while (q < c->end && !is_kind(*q, IS_URL_END)) q++;
+        while (q < c->end && !is_kind(*q, IS_URL_END))
+            q++;
     }
     if (segments >= 2 || has_drive) return (size_t)(q - p);
     uint8_t next = at(c, q);
@@ -298,18 +339,23 @@ static size_t match_quoted_value(const cursor *c, const uint8_t *p)
     return q ? (size_t)(q - p - 1) : 0;
 }
 
-/* Behind a quote: METHOD target HTTP/#.# -- the bytes of target and version are one value; out: the method's bytes */
+/* Behind a quote: METHOD target HTTP/#.# -- the bytes of target and version are one value; out: the
+ * method's bytes */
 static size_t match_request(const cursor *c, const uint8_t *p, size_t *out_method)
 {
     const uint8_t *q = p;
-    while (at(c, q) >= 'A' && at(c, q) <= 'Z') q++;
+    while (at(c, q) >= 'A' && at(c, q) <= 'Z')
+        q++;
     size_t method = (size_t)(q - p);
     if (method < 3 || method > 10 || at(c, q) != ' ') return 0;
     const uint8_t *target = ++q;
-    while (q < c->end && *q != ' ' && *q != '"') q++;
-    if (q == target || at(c, q) != ' ' || c->end - q < 8 || memcmp(q + 1, "HTTP/", 5) != 0) return 0;
+    while (q < c->end && *q != ' ' && *q != '"')
+        q++;
+    if (q == target || at(c, q) != ' ' || c->end - q < 8 || memcmp(q + 1, "HTTP/", 5) != 0)
+        return 0;
     q += 6;
-    while (is_number(at(c, q)) || at(c, q) == '.') q++;
+    while (is_number(at(c, q)) || at(c, q) == '.')
+        q++;
     *out_method = method;
     return (size_t)(q - target);
 }
@@ -340,14 +386,28 @@ static size_t match_form(const cursor *c, const uint8_t *p)
     return n;
 }
 
-/* ---- words -------------------------------------------------------------------------------------------------- */
+/* ---- words
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static bool is_joint(uint8_t c)
 {
     switch (c) {
-    case '.': case '_': case '-': case '/': case '@': case '#': case '$': case '+': case '~': case '!':
-    case '*': case '&': return true;
-    default: return false;
+    case '.':
+    case '_':
+    case '-':
+    case '/':
+    case '@':
+    case '#':
+    case '$':
+    case '+':
+    case '~':
+    case '!':
+    case '*':
+    case '&':
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -357,28 +417,34 @@ static bool is_quantity(const uint8_t *p, size_t len)
     size_t i = 0;
     if (len > 1 && (p[0] == '+' || p[0] == '-' || p[0] == '#')) i = 1;
     if (i >= len || p[i] != MARK_NUMBER) return false;
-    while (i < len && (p[i] == MARK_NUMBER || p[i] == '.' || p[i] == ',')) i++;
+    while (i < len && (p[i] == MARK_NUMBER || p[i] == '.' || p[i] == ','))
+        i++;
     if (i < len && p[i] == '%') i++;
     size_t letters = 0;
-    while (i < len && is_kind(p[i], IS_ALPHA) && p[i] < 0x80) i++, letters++;
+    while (i < len && is_kind(p[i], IS_ALPHA) && p[i] < 0x80)
+        i++, letters++;
     return i == len && (letters <= 3 || (letters == 5 && memcmp(p + len - 5, "bytes", 5) == 0));
 }
 
-/* A part between joints that is a variable by its digits. A letter with a digit is one only beside other parts. */
+/* A part between joints that is a variable by its digits. A letter with a digit is one only beside
+ * other parts. */
 static bool is_variable_part(const uint8_t *p, size_t len, bool is_alone)
 {
     size_t letters = 0;
     uint8_t mark = 0;
     for (size_t i = 0; i < len; i++) {
-        if (is_kind(p[i], IS_MARK)) mark = p[i];
-        else letters++;
+        if (is_kind(p[i], IS_MARK))
+            mark = p[i];
+        else
+            letters++;
     }
     if (mark == 0) return len <= (is_alone ? 1 : 2) && is_kind(p[len - 1], IS_DIGIT);
     return mark != MARK_PAIR || letters <= 2;
 }
 
-/* Of a word's parts more are variables than constants, or every part between slashes has a variable, or it is a
- * host's name (three parts and more, not written like a class of a program) with a variable among them. */
+/* Of a word's parts more are variables than constants, or every part between slashes has a
+ * variable, or it is a host's name (three parts and more, not written like a class of a program)
+ * with a variable among them. */
 static bool is_mostly_variable(const uint8_t *p, size_t len)
 {
     size_t wild = 0, constant = 0, slashes = 0, plain_sides = 0, dots = 0, humps = 0;
@@ -391,7 +457,8 @@ static bool is_mostly_variable(const uint8_t *p, size_t len)
     for (size_t i = 0; i <= len;) {
         size_t start = i;
         bool has_mark = false;
-        for (; i < len && !is_joint(p[i]); i++) has_mark |= is_kind(p[i], IS_DIGIT) || p[i] == MARK_WILD;
+        for (; i < len && !is_joint(p[i]); i++)
+            has_mark |= is_kind(p[i], IS_DIGIT) || p[i] == MARK_WILD;
         bool is_wild = i == start + 1 && p[start] == MARK_WILD;
         wild += is_wild;
         constant += i > start && !is_wild;
@@ -416,16 +483,19 @@ static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
     size_t used = 0;
     for (size_t i = 0; i < len;) {
         size_t start = i;
-        while (i < len && !is_joint(p[i])) i++;
+        while (i < len && !is_joint(p[i]))
+            i++;
         if (i > start && is_variable_part(p + start, i - start, i - start == len)) {
-            bool has_sign = used >= 2 && dst[used - 1] == '-' && is_joint(dst[used - 2]); /* id_-12 */
+            bool has_sign =
+                used >= 2 && dst[used - 1] == '-' && is_joint(dst[used - 2]); /* id_-12 */
             used -= has_sign;
             dst[used++] = MARK_WILD;
         } else {
             memcpy(dst + used, p + start, i - start);
             used += i - start;
         }
-        while (i < len && is_joint(p[i])) dst[used++] = p[i++];
+        while (i < len && is_joint(p[i]))
+            dst[used++] = p[i++];
     }
     if (is_mostly_variable(dst, used)) {
         *dst = MARK_WILD;
@@ -455,11 +525,13 @@ static uint64_t packed(const uint8_t *p, size_t len)
     }
 
 /* Values in every program: truth values, nothing, and the account that is on every machine. */
-WORD_LIST(is_known_value, "true", "false", "null", "True", "False", "TRUE", "FALSE", "NULL", "nil", "root", "admin")
-WORD_LIST(is_unit, "B", "b", "KB", "kB", "Kb", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB", "bytes", "ms", "us",
-          "ns", "sec", "secs", "min", "mins", "hr", "hrs")
+WORD_LIST(is_known_value, "true", "false", "null", "True", "False", "TRUE", "FALSE", "NULL", "nil",
+          "root", "admin")
+WORD_LIST(is_unit, "B", "b", "KB", "kB", "Kb", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB",
+          "bytes", "ms", "us", "ns", "sec", "secs", "min", "mins", "hr", "hrs")
 
-/* What one byte says about its token: the low bits are or-ed, the high ones must hold for every byte. */
+/* What one byte says about its token: the low bits are or-ed, the high ones must hold for every
+ * byte. */
 enum {
     ALL_LETTERS = 1u << 16,
     ALL_CAPITALS = 1u << 17, /* and underscores */
@@ -471,16 +543,39 @@ enum {
 static uint32_t byte_says(uint8_t c)
 {
     static const uint32_t table[256] = {
-        [MARK_NUMBER] = TOKEN_DIGIT, [MARK_PAIR] = TOKEN_DIGIT, [MARK_MIXED] = TOKEN_DIGIT,
-        [MARK_WILD] = TOKEN_PART, ['0'...'9'] = TOKEN_DIGIT,
-        ['/'] = TOKEN_SLASH | TOKEN_SIGN, ['\\'] = TOKEN_SLASH | TOKEN_SIGN, ['@'] = TOKEN_SIGN,
-        ['$'] = TOKEN_SIGN, ['~'] = TOKEN_SIGN, ['.'] = ALL_DOTS, ['_'] = ALL_CAPITALS,
-        ['A'...'F'] = ALL_LETTERS | ALL_CAPITALS | ALL_HEX, ['G'...'Z'] = ALL_LETTERS | ALL_CAPITALS,
-        ['a'...'f'] = ALL_LETTERS | ALL_HEX, ['g'...'z'] = ALL_LETTERS,
-        ['\t'...'\r'] = ENDS_WORD, [' '] = ENDS_WORD, ['='] = ENDS_WORD, [':'] = ENDS_WORD, [','] = ENDS_WORD,
-        [';'] = ENDS_WORD, ['('] = ENDS_WORD, [')'] = ENDS_WORD, ['['] = ENDS_WORD, [']'] = ENDS_WORD,
-        ['{'] = ENDS_WORD, ['}'] = ENDS_WORD, ['<'] = ENDS_WORD, ['>'] = ENDS_WORD, ['"'] = ENDS_WORD,
-        ['\''] = ENDS_WORD, ['|'] = ENDS_WORD,
+        [MARK_NUMBER] = TOKEN_DIGIT,
+        [MARK_PAIR] = TOKEN_DIGIT,
+        [MARK_MIXED] = TOKEN_DIGIT,
+        [MARK_WILD] = TOKEN_PART,
+        ['0' ... '9'] = TOKEN_DIGIT,
+        ['/'] = TOKEN_SLASH | TOKEN_SIGN,
+        ['\\'] = TOKEN_SLASH | TOKEN_SIGN,
+        ['@'] = TOKEN_SIGN,
+        ['$'] = TOKEN_SIGN,
+        ['~'] = TOKEN_SIGN,
+        ['.'] = ALL_DOTS,
+        ['_'] = ALL_CAPITALS,
+        ['A' ... 'F'] = ALL_LETTERS | ALL_CAPITALS | ALL_HEX,
+        ['G' ... 'Z'] = ALL_LETTERS | ALL_CAPITALS,
+        ['a' ... 'f'] = ALL_LETTERS | ALL_HEX,
+        ['g' ... 'z'] = ALL_LETTERS,
+        ['\t' ... '\r'] = ENDS_WORD,
+        [' '] = ENDS_WORD,
+        ['='] = ENDS_WORD,
+        [':'] = ENDS_WORD,
+        [','] = ENDS_WORD,
+        [';'] = ENDS_WORD,
+        ['('] = ENDS_WORD,
+        [')'] = ENDS_WORD,
+        ['['] = ENDS_WORD,
+        [']'] = ENDS_WORD,
+        ['{'] = ENDS_WORD,
+        ['}'] = ENDS_WORD,
+        ['<'] = ENDS_WORD,
+        ['>'] = ENDS_WORD,
+        ['"'] = ENDS_WORD,
+        ['\''] = ENDS_WORD,
+        ['|'] = ENDS_WORD,
         [0x80 ... 0xff] = ALL_LETTERS,
     };
     return table[c];
@@ -504,7 +599,8 @@ static uint32_t flags_of_plain(const uint8_t *p, size_t len, word_facts facts)
         }
     }
     if (facts.all & ALL_DOTS) return TOKEN_PUNCT;
-    if ((facts.all & ALL_CAPITALS) && len > 1 && p[0] != '_' && p[len - 1] != '_') flags |= TOKEN_UPPER;
+    if ((facts.all & ALL_CAPITALS) && len > 1 && p[0] != '_' && p[len - 1] != '_')
+        flags |= TOKEN_UPPER;
     if ((facts.any & ALL_DOTS) && len > 2 && memchr(p + 1, '.', len - 2)) flags |= TOKEN_DOT;
     return flags;
 }
@@ -533,7 +629,8 @@ uint32_t template_token_flags(const uint8_t *p, size_t len)
 static void push(raw_line *out, const uint8_t *p, size_t len, uint32_t flags)
 {
     if (out->count == MESSAGE_TOKENS_MAX) return;
-    if ((flags & TOKEN_WILD) && out->count && (out->tokens[out->count - 1].flags & TOKEN_WILD)) return;
+    if ((flags & TOKEN_WILD) && out->count && (out->tokens[out->count - 1].flags & TOKEN_WILD))
+        return;
     out->tokens[out->count++] = (raw_token){p, (uint16_t)len, (uint16_t)flags};
 }
 
@@ -545,11 +642,13 @@ static void push_wild(raw_line *out)
 
 static void push_word(raw_line *out, const uint8_t *p, size_t len, word_facts facts)
 {
-    if (len > TOKEN_BYTES_MAX || (len >= 8 && (facts.all & ALL_HEX))) { /* no word is of eight hex letters */
+    if (len > TOKEN_BYTES_MAX ||
+        (len >= 8 && (facts.all & ALL_HEX))) { /* no word is of eight hex letters */
         push_wild(out);
         return;
     }
-    bool has_stop = len > 1 && p[len - 1] == '.' && !(facts.any & TOKEN_SLASH); /* ends a sentence */
+    bool has_stop =
+        len > 1 && p[len - 1] == '.' && !(facts.any & TOKEN_SLASH); /* ends a sentence */
     len -= has_stop;
     if (facts.any & (TOKEN_DIGIT | TOKEN_PART)) {
         uint8_t *dst = out->bytes + out->used;
@@ -586,12 +685,15 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
     static const uint8_t blank = ' ';
     cursor c = {skeleton, skeleton + len, memchr(skeleton, ':', len) != NULL};
     out->count = out->used = 0;
-    while (c.begin < c.end && is_kind(*c.begin, IS_BLANK)) c.begin++;
-    while (c.end > c.begin && is_kind(c.end[-1], IS_BLANK)) c.end--;
+    while (c.begin < c.end && is_kind(*c.begin, IS_BLANK))
+        c.begin++;
+    while (c.end > c.begin && is_kind(c.end[-1], IS_BLANK))
+        c.end--;
     for (const uint8_t *p = c.begin; p < c.end;) {
         const uint8_t *start = p;
         if (is_kind(*p, IS_BLANK)) {
-            while (p < c.end && is_kind(*p, IS_BLANK)) p++;
+            while (p < c.end && is_kind(*p, IS_BLANK))
+                p++;
             push(out, &blank, 1, TOKEN_BLANK);
             continue;
         }
@@ -616,8 +718,10 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
             continue;
         }
         if (*p == '.' && at(&c, p + 1) == '.') {
-            while (at(&c, p) == '.') p++;
-            push(out, start, p - start > TOKEN_BYTES_MAX ? TOKEN_BYTES_MAX : (size_t)(p - start), TOKEN_PUNCT);
+            while (at(&c, p) == '.')
+                p++;
+            push(out, start, p - start > TOKEN_BYTES_MAX ? TOKEN_BYTES_MAX : (size_t)(p - start),
+                 TOKEN_PUNCT);
             continue;
         }
         word_facts facts;

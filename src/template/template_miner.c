@@ -15,10 +15,12 @@ lm_err lm_miner_new(lm_mem *mem, const lm_miner_options *options, lm_miner **out
     if (!m) return lm_mem_err();
     m->magic = MINER_MAGIC;
     m->mem = mem;
-    m->shape_count_max = options->shape_count_max ? options->shape_count_max : LM_MINER_SHAPE_COUNT_MAX;
+    m->shape_count_max =
+        options->shape_count_max ? options->shape_count_max : LM_MINER_SHAPE_COUNT_MAX;
     m->template_count_max =
         options->template_count_max ? options->template_count_max : LM_TEMPLATE_COUNT_MAX;
-    m->table_bytes_max = options->table_bytes_max ? options->table_bytes_max : LM_MINER_TABLE_BYTES_MAX;
+    m->table_bytes_max =
+        options->table_bytes_max ? options->table_bytes_max : LM_MINER_TABLE_BYTES_MAX;
     m->rest_shape = NO_INDEX;
     m->rest_template = NO_INDEX;
     lm_buf_init(&m->cache_bytes, mem);
@@ -59,7 +61,8 @@ static uint32_t cache_find(const lm_miner *m, const uint8_t *skeleton, size_t le
         const cache_slot *slot = &m->cache[at];
         if (slot->len == 0) return NO_INDEX;
         if (slot->hash == hash && slot->len == len &&
-            memcmp(m->cache_bytes.ptr + slot->offset, skeleton, len) == 0) return slot->shape;
+            memcmp(m->cache_bytes.ptr + slot->offset, skeleton, len) == 0)
+            return slot->shape;
     }
 }
 
@@ -70,7 +73,8 @@ static lm_err cache_resize(lm_miner *m, size_t slot_count)
     for (size_t i = 0; i < m->cache_slot_count; i++) {
         if (m->cache[i].len == 0) continue;
         size_t at = (size_t)m->cache[i].hash & (slot_count - 1);
-        while (slots[at].len) at = (at + 1) & (slot_count - 1);
+        while (slots[at].len)
+            at = (at + 1) & (slot_count - 1);
         slots[at] = m->cache[i];
     }
     lm_mem_release(m->mem, m->cache, m->cache_slot_count * sizeof *m->cache);
@@ -84,29 +88,32 @@ static lm_err cache_insert(lm_miner *m, const uint8_t *skeleton, size_t len, uin
                            uint32_t shape_index)
 {
     if (len == 0) return LM_OK;
-    bool is_over = m->cache_bytes.len + len > CACHE_BYTES_MAX ||
-                   (m->cache_used + 1) * 2 > CACHE_SLOTS_MAX;
+    bool is_over =
+        m->cache_bytes.len + len > CACHE_BYTES_MAX || (m->cache_used + 1) * 2 > CACHE_SLOTS_MAX;
     if (is_over) {
         memset(m->cache, 0, m->cache_slot_count * sizeof *m->cache);
         m->cache_used = m->cache_bytes.len = 0;
     }
     if ((m->cache_used + 1) * 2 > m->cache_slot_count) {
-        lm_err err = cache_resize(m, m->cache_slot_count ? m->cache_slot_count * 2 : CACHE_SLOTS_MIN);
+        lm_err err =
+            cache_resize(m, m->cache_slot_count ? m->cache_slot_count * 2 : CACHE_SLOTS_MIN);
         if (err) return err;
     }
     uint32_t offset = (uint32_t)m->cache_bytes.len;
     lm_err err = lm_buf_append(&m->cache_bytes, skeleton, len);
     if (err) return err;
     size_t mask = m->cache_slot_count - 1, at = (size_t)hash & mask;
-    while (m->cache[at].len) at = (at + 1) & mask;
+    while (m->cache[at].len)
+        at = (at + 1) & mask;
     m->cache[at] = (cache_slot){hash, offset, (uint32_t)len, shape_index};
     m->cache_used++;
     return LM_OK;
 }
 
 /* The rare way: a skeleton not seen lately. Kept apart so that the hot path has a small frame. */
-static __attribute__((noinline)) lm_err add_unknown(lm_miner *m, const uint8_t *skeleton, size_t len,
-                                                    bool is_cut, uint64_t hash, uint32_t *out_shape)
+static __attribute__((noinline)) lm_err add_unknown(lm_miner *m, const uint8_t *skeleton,
+                                                    size_t len, bool is_cut, uint64_t hash,
+                                                    uint32_t *out_shape)
 {
     raw_line line;
     uint32_t shape_index = 0;
@@ -146,8 +153,8 @@ static lm_err join_shape(lm_miner *m, const lm_miner *from, const shape_row *s, 
     for (size_t i = 0; i < s->count; i++) {
         uint32_t id = from->shape_tokens[s->first + i];
         const token *t = &from->tokens[id];
-        line.tokens[i] = (raw_token){from->token_bytes.ptr + t->offset, (uint16_t)t->len,
-                                       from->kinds[id].flags};
+        line.tokens[i] =
+            (raw_token){from->token_bytes.ptr + t->offset, (uint16_t)t->len, from->kinds[id].flags};
     }
     return template_shape_of(m, &line, out_shape);
 }
@@ -190,12 +197,16 @@ size_t lm_miner_template_count(const lm_miner *m)
 uint32_t lm_miner_forward(const lm_miner *m, uint32_t id)
 {
     enum { STEPS_MAX = 64 }; /* rules may name each other in a circle */
+
     LM_ASSERT(id < m->template_count);
     for (int step = 0; step < STEPS_MAX; step++) {
         const template_row *row = &m->templates[id];
-        if (row->forward != id) id = row->forward;
-        else if (row->successor != NO_INDEX) id = row->successor;
-        else break;
+        if (row->forward != id)
+            id = row->forward;
+        else if (row->successor != NO_INDEX)
+            id = row->successor;
+        else
+            break;
     }
     return id;
 }

@@ -1,11 +1,12 @@
 /**
- * template, inside: the tables of the miner. See template.h for the contract and docs/templates.md for the way.
+ * template, inside: the tables of the miner. See template.h for the contract and docs/templates.md
+ * for the way.
  *
  *   line --template_skeleton--> skeleton --cache--> shape           (hot: known lines end here)
  *                                  |  miss
  *                                  v
- *                 template_mask: tokens --template_table--> shape --> group (shapes with one soft key)
- *                                                                        |  lm_miner_settle
+ *                 template_mask: tokens --template_table--> shape --> group (shapes with one soft
+ * key) |  lm_miner_settle
  *                                                                        v
  *                          template_settle: nodes, merged --> template id, text (template_text)
  */
@@ -50,8 +51,8 @@ enum {
     TOKEN_ALPHA = 1u << 12, /* letters only */
 };
 
-/* Tokens are told apart by the 64 bits of their hash: two texts with one hash would share a token, which could at worst
- * put two shapes into one template. */
+/* Tokens are told apart by the 64 bits of their hash: two texts with one hash would share a token,
+ * which could at worst put two shapes into one template. */
 typedef struct token {
     uint32_t offset; /* into token_bytes */
     uint32_t len;
@@ -72,11 +73,13 @@ typedef struct shape_row {
     uint32_t decreed; /* template given by a rule; NO_INDEX: the group's */
 } shape_row;
 
-/* Shapes that share a soft key. `agree` holds, slot by slot, the token all its shapes have, else the wild one. */
+/* Shapes that share a soft key. `agree` holds, slot by slot, the token all its shapes have, else
+ * the wild one. */
 typedef struct group_row {
-    uint64_t hash;        /* of the key */
-    uint64_t alignment;   /* of its shapes: which positions the key kept; 0: they differ, agree is in key positions */
-    uint32_t key_first;   /* into group_tokens; NO_INDEX: the key is the tokens of `shape` */
+    uint64_t hash;      /* of the key */
+    uint64_t alignment; /* of its shapes: which positions the key kept; 0: they differ, agree is in
+                           key positions */
+    uint32_t key_first; /* into group_tokens; NO_INDEX: the key is the tokens of `shape` */
     uint32_t agree_first; /* into group_tokens; NO_INDEX: agree is the tokens of `shape` */
     uint16_t key_count;
     uint16_t agree_count;
@@ -85,11 +88,12 @@ typedef struct group_row {
 } group_row;
 
 typedef struct template_row {
-    lm_str text;         /* in text_arena */
-    lm_str name;         /* in text_arena; empty: none */
-    uint32_t forward;    /* itself, or the id it fell together with */
-    uint32_t successor;  /* given by a rule: the decreed template that stands for it; NO_INDEX: none */
-    bool is_decreed;     /* by a rule: the text stays, no node owns it */
+    lm_str text;      /* in text_arena */
+    lm_str name;      /* in text_arena; empty: none */
+    uint32_t forward; /* itself, or the id it fell together with */
+    uint32_t
+        successor;   /* given by a rule: the decreed template that stands for it; NO_INDEX: none */
+    bool is_decreed; /* by a rule: the text stays, no node owns it */
 } template_row;
 
 /* Open addressing, powers of two, slots hold index + 1. */
@@ -117,7 +121,7 @@ struct lm_miner {
     uint32_t shape_count_max;
     uint32_t template_count_max;
     size_t table_bytes_max;
-    bool is_full; /* a bound was hit: no new shapes */
+    bool is_full;        /* a bound was hit: no new shapes */
     uint64_t rest_count; /* lines given the catch-all */
 
     cache_slot *cache;
@@ -125,8 +129,9 @@ struct lm_miner {
     lm_buf cache_bytes;
 
     token *tokens;
-    token_kind *kinds;      /* by token */
-    uint64_t *hashes;       /* by token; of the bytes: the same in every miner, so they may order things */
+    token_kind *kinds; /* by token */
+    uint64_t
+        *hashes; /* by token; of the bytes: the same in every miner, so they may order things */
     size_t token_count, token_cap, kind_cap, hash_cap;
     lm_buf token_bytes;
     token_slot *token_slots; /* open addressing, a power of two of them */
@@ -148,7 +153,7 @@ struct lm_miner {
     template_row *templates;
     size_t template_count, template_cap;
     uint32_t rest_template;
-    lm_arena text_arena; /* templates' text and names */
+    lm_arena text_arena;        /* templates' text and names */
     size_t settled_shape_count; /* shapes at the last settle */
     bool is_settled;
 
@@ -183,9 +188,9 @@ uint32_t template_token_flags(const uint8_t *bytes, size_t len);
 /* ---- template_softkey.c: what of a shape is its own, what is a value ---- */
 typedef struct item {
     uint64_t hash;
-    uint32_t id;    /* NO_INDEX: a token that is not in the table */
+    uint32_t id; /* NO_INDEX: a token that is not in the table */
     uint16_t flags;
-    uint8_t byte;   /* of a token of one byte, else 0 */
+    uint8_t byte; /* of a token of one byte, else 0 */
 } item;
 
 typedef struct soft_key {
@@ -197,9 +202,11 @@ typedef struct soft_key {
 } soft_key;
 
 void template_soft_key(const item *line, size_t count, soft_key *out);
-/** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each key position. */
+/** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each
+ * key position. */
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count);
-/** In place: a run of variables with only blanks, commas and colons between becomes one. from may be NULL. */
+/** In place: a run of variables with only blanks, commas and colons between becomes one. from may
+ * be NULL. */
 size_t template_collapse(item *items, uint16_t *from, size_t count);
 uint64_t template_items_hash(const item *items, size_t count);
 
@@ -228,6 +235,7 @@ LM_USE lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t cou
                                      uint64_t (*hash_of)(const void *ctx, uint32_t index),
                                      const void *ctx);
 void template_index_fini(lm_mem *mem, index_table *table);
+
 /** Order-free hash of a token at a position; a sequence's hash is the sum over its positions. */
 static inline uint64_t template_slot_hash(uint64_t token_hash, size_t position)
 {

@@ -1,6 +1,6 @@
 /**
- * Roles: what the stream says about the values behind a key. `user=root` alone looks constant; when `user=` takes
- * another value anywhere in the stream it is a variable everywhere.
+ * Roles: what the stream says about the values behind a key. `user=root` alone looks constant; when
+ * `user=` takes another value anywhere in the stream it is a variable everywhere.
  */
 #include "template/template_settle.h"
 
@@ -8,8 +8,10 @@
 static uint32_t key_before(const settle *s, const node *n, size_t i)
 {
     size_t q = i, next = i + 1;
-    while (next < n->agree_count && n->agree[next] == TOKEN_ID_BLANK) next++;
-    if (next < n->agree_count && settle_byte(s, n->agree[next]) == '=') return NO_INDEX; /* a key itself */
+    while (next < n->agree_count && n->agree[next] == TOKEN_ID_BLANK)
+        next++;
+    if (next < n->agree_count && settle_byte(s, n->agree[next]) == '=')
+        return NO_INDEX; /* a key itself */
     while (q > 0) {
         uint8_t c = settle_byte(s, n->agree[q - 1]);
         if (c != ' ' && c != '"' && c != '\'' && c != '[') break;
@@ -17,7 +19,8 @@ static uint32_t key_before(const settle *s, const node *n, size_t i)
     }
     if (q == 0 || settle_byte(s, n->agree[q - 1]) != '=') return NO_INDEX;
     q--;
-    while (q > 0 && n->agree[q - 1] == TOKEN_ID_BLANK) q--;
+    while (q > 0 && n->agree[q - 1] == TOKEN_ID_BLANK)
+        q--;
     if (q == 0 || settle_is_wild(s, n->agree[q - 1])) return NO_INDEX;
     return n->agree[q - 1];
 }
@@ -41,7 +44,8 @@ static lm_err role_add(settle *s, uint64_t key, uint64_t value)
     role_table *t = &s->roles;
     key |= key == 0;
     if ((t->used + 1) * 2 > t->slot_count) {
-        role_table bigger = {.slot_count = t->slot_count ? t->slot_count * 2 : 256, .used = t->used};
+        role_table bigger = {.slot_count = t->slot_count ? t->slot_count * 2 : 256,
+                             .used = t->used};
         bigger.slots = lm_mem_calloc(s->miner->mem, bigger.slot_count, sizeof *bigger.slots);
         if (!bigger.slots) return lm_mem_err();
         for (size_t i = 0; i < t->slot_count; i++)
@@ -70,7 +74,8 @@ lm_err settle_roles(settle *s)
             uint32_t key = key_before(s, n, i);
             if (key == NO_INDEX) continue;
             bool is_wild = (kinds[n->agree[i]].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
-            lm_err err = role_add(s, s->miner->hashes[key], is_wild ? ROLE_MANY : s->miner->hashes[n->agree[i]]);
+            lm_err err = role_add(s, s->miner->hashes[key],
+                                  is_wild ? ROLE_MANY : s->miner->hashes[n->agree[i]]);
             if (err) return err;
         }
     }

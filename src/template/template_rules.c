@@ -1,16 +1,15 @@
 /**
- * The user's word on templates. Applied after every settle, to its outcome, so that groups stay a function of the
- * shapes and the rules together.
+ * The user's word on templates. Applied after every settle, to its outcome, so that groups stay a
+ * function of the shapes and the rules together.
  *
  *   pin    lines that match the pattern have this template, text unchanging, whatever mining found
- *   split  lines of the template with that text which hold the word at one of its variables get a template of
- *          their own, the word in its text
- *   merge  the template with that text is succeeded by one with the other text
- *   name   the template with that text is called so
+ *   split  lines of the template with that text which hold the word at one of its variables get a
+ * template of their own, the word in its text merge  the template with that text is succeeded by
+ * one with the other text name   the template with that text is called so
  *
- * Pins and splits decree single shapes, merges whole templates. A decreed template is a row no node owns; its text
- * stays. Patterns are compared as texts; a pin's pattern is cut into tokens as a message is, and <*> takes one token
- * or more.
+ * Pins and splits decree single shapes, merges whole templates. A decreed template is a row no node
+ * owns; its text stays. Patterns are compared as texts; a pin's pattern is cut into tokens as a
+ * message is, and <*> takes one token or more.
  */
 #include "template/template_priv.h"
 
@@ -23,7 +22,9 @@ static bool is_circle(const lm_miner_rule *rules, size_t count, size_t start)
     for (size_t step = 0; step <= count; step++) {
         size_t next = 0;
         if (lm_str_equal(at, rules[start].pattern)) return true;
-        while (next < count && (rules[next].kind != LM_RULE_MERGE || !lm_str_equal(rules[next].pattern, at))) next++;
+        while (next < count &&
+               (rules[next].kind != LM_RULE_MERGE || !lm_str_equal(rules[next].pattern, at)))
+            next++;
         if (next == count) return false;
         at = rules[next].value;
     }
@@ -42,7 +43,8 @@ lm_err lm_miner_rules_set(lm_miner *m, const lm_miner_rule *rules, size_t count)
     if (!copy) return lm_mem_err();
     for (size_t i = 0; i < count; i++) {
         copy[i] = rules[i];
-        copy[i].pattern.ptr = lm_arena_copy(&m->rule_arena, rules[i].pattern.ptr, rules[i].pattern.len);
+        copy[i].pattern.ptr =
+            lm_arena_copy(&m->rule_arena, rules[i].pattern.ptr, rules[i].pattern.len);
         copy[i].value.ptr = lm_arena_copy(&m->rule_arena, rules[i].value.ptr, rules[i].value.len);
         if (!copy[i].pattern.ptr || !copy[i].value.ptr) {
             lm_mem_release(m->mem, copy, count * sizeof *copy);
@@ -162,7 +164,8 @@ static lm_err split_text(const lm_miner_rule *rule, size_t which, lm_buf *out)
     return LM_OK;
 }
 
-/* Does the pattern, with the word at its variable number `which`, match the shape? Then the shape is of that split. */
+/* Does the pattern, with the word at its variable number `which`, match the shape? Then the shape
+ * is of that split. */
 static lm_err apply_split(lm_miner *m, const lm_miner_rule *rule)
 {
     lm_buf text;
@@ -174,13 +177,15 @@ static lm_err apply_split(lm_miner *m, const lm_miner_rule *rule)
         uint32_t id = NO_INDEX;
         text.len = 0;
         err = split_text(rule, which, &text);
-        if (err || lm_str_equal((lm_str){text.ptr, text.len}, rule->pattern)) break; /* no such variable */
+        if (err || lm_str_equal((lm_str){text.ptr, text.len}, rule->pattern))
+            break; /* no such variable */
         pattern_read((lm_str){text.ptr, text.len}, p);
         for (size_t i = 0; i < m->shape_count && !err; i++) {
             shape_row *s = &m->shapes[i];
             if (s->decreed != NO_INDEX || s->is_rest) continue;
             uint32_t now = lm_miner_forward(m, m->groups[s->group].template_id);
-            if (!lm_str_equal(m->templates[now].text, rule->pattern) || !is_match(m, p, s)) continue;
+            if (!lm_str_equal(m->templates[now].text, rule->pattern) || !is_match(m, p, s))
+                continue;
             if (id == NO_INDEX) err = decree(m, (lm_str){text.ptr, text.len}, &id);
             if (!err) s->decreed = id;
         }

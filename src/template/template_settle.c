@@ -1,23 +1,24 @@
 /**
- * Settling: from groups (shapes with one soft key) to templates. Only keys are looked at, never lines.
+ * Settling: from groups (shapes with one soft key) to templates. Only keys are looked at, never
+ * lines.
  *
  * Each group starts as one node. Then, until nothing changes:
- *   slots    (template_slot.c) nodes equal but for one word: when the words there are many enough to be values, that word becomes a
- *            variable in all of them and they fall together
- * and once:
- *   similar  (template_simhash.c) nodes that differ in a few words of many, found by SimHash and LSH
- *   absorb   (template_absorb.c) a node that is another one with values in its variables joins it
+ *   slots    (template_slot.c) nodes equal but for one word: when the words there are many enough
+ * to be values, that word becomes a variable in all of them and they fall together and once:
+ *   similar  (template_simhash.c) nodes that differ in a few words of many, found by SimHash and
+ * LSH absorb   (template_absorb.c) a node that is another one with values in its variables joins it
  *
- * Every step decides on the state before it and on content only (hashes of bytes, never indices or order of arrival),
- * so the outcome is a function of the set of shapes. Ids are given afterwards: a node takes the smallest id its
- * groups had before; the others forward to it.
+ * Every step decides on the state before it and on content only (hashes of bytes, never indices or
+ * order of arrival), so the outcome is a function of the set of shapes. Ids are given afterwards: a
+ * node takes the smallest id its groups had before; the others forward to it.
  */
 #include "template/template_settle.h"
 
 uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
 {
     uint64_t hash = count;
-    for (size_t i = 0; i < count; i++) hash += template_slot_hash(s->miner->hashes[tokens[i]], i);
+    for (size_t i = 0; i < count; i++)
+        hash += template_slot_hash(s->miner->hashes[tokens[i]], i);
     return hash;
 }
 
@@ -144,12 +145,14 @@ lm_err settle_unite(settle *s)
 
 uint32_t settle_root(const settle *s, uint32_t i)
 {
-    while (s->nodes[i].parent != i) i = s->nodes[i].parent;
+    while (s->nodes[i].parent != i)
+        i = s->nodes[i].parent;
     return i;
 }
 
 /* Shape positions of a group's key. Most keys are their shape's tokens: those share one list. */
-static lm_err map_of_group(settle *s, const group_row *g, const uint16_t *identity, const uint16_t **out)
+static lm_err map_of_group(settle *s, const group_row *g, const uint16_t *identity,
+                           const uint16_t **out)
 {
     const lm_miner *m = s->miner;
     const shape_row *row = &m->shapes[g->shape];
@@ -159,7 +162,8 @@ static lm_err map_of_group(settle *s, const group_row *g, const uint16_t *identi
         *out = identity;
         return LM_OK;
     }
-    for (size_t i = 0; i < row->count; i++) items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
+    for (size_t i = 0; i < row->count; i++)
+        items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
     template_soft_key(items, row->count, &key);
     *out = lm_arena_copy(&s->arena, key.from, g->key_count * sizeof **out);
     return *out ? LM_OK : lm_mem_err();
@@ -168,15 +172,22 @@ static lm_err map_of_group(settle *s, const group_row *g, const uint16_t *identi
 static lm_err nodes_of_groups(settle *s)
 {
     const lm_miner *m = s->miner;
-    uint16_t *identity = lm_arena_alloc(&s->arena, MESSAGE_TOKENS_MAX * sizeof *identity, _Alignof(uint16_t));
+    uint16_t *identity =
+        lm_arena_alloc(&s->arena, MESSAGE_TOKENS_MAX * sizeof *identity, _Alignof(uint16_t));
     if (!identity) return lm_mem_err();
-    for (size_t i = 0; i < MESSAGE_TOKENS_MAX; i++) identity[i] = (uint16_t)i;
+    for (size_t i = 0; i < MESSAGE_TOKENS_MAX; i++)
+        identity[i] = (uint16_t)i;
     for (uint32_t i = 0; i < s->node_count; i++) {
         const group_row *g = &m->groups[i];
         node *n = &s->nodes[i];
-        *n = (node){.parent = i, .hash = g->hash, .tokens = template_group_key(m, g), .count = g->key_count,
-                    .agree = (uint32_t *)template_group_agree(m, g), .agree_count = g->agree_count,
-                    .alignment = g->alignment, .template_id = NO_INDEX};
+        *n = (node){.parent = i,
+                    .hash = g->hash,
+                    .tokens = template_group_key(m, g),
+                    .count = g->key_count,
+                    .agree = (uint32_t *)template_group_agree(m, g),
+                    .agree_count = g->agree_count,
+                    .alignment = g->alignment,
+                    .template_id = NO_INDEX};
         lm_err err = g->alignment ? map_of_group(s, g, identity, &n->from) : LM_OK;
         if (!err) err = settle_find_words(s, n);
         if (err) return err;
@@ -195,8 +206,8 @@ lm_err template_row_new(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out
     uint8_t *copy = lm_arena_copy(&m->text_arena, text.ptr, text.len);
     if (!copy) return lm_mem_err();
     uint32_t id = (uint32_t)m->template_count++;
-    m->templates[id] = (template_row){.text = {copy, text.len}, .forward = id, .successor = NO_INDEX,
-                                      .is_decreed = is_decreed};
+    m->templates[id] = (template_row){
+        .text = {copy, text.len}, .forward = id, .successor = NO_INDEX, .is_decreed = is_decreed};
     *out = id;
     return LM_OK;
 }
@@ -257,19 +268,23 @@ static lm_err unite_texts(settle *s)
     return LM_OK;
 }
 
-/* Owner of an id whose groups have gone different ways: the id stays what it was, for the rows that carry it. */
+/* Owner of an id whose groups have gone different ways: the id stays what it was, for the rows that
+ * carry it. */
 #define RETIRED (UINT32_MAX - 1)
 
 /* A node keeps the smallest id that all belonged to it before. */
 static void claim_ids(settle *s, uint32_t *owner)
 {
     const lm_miner *m = s->miner;
-    for (size_t id = 0; id < m->template_count; id++) owner[id] = NO_INDEX;
+    for (size_t id = 0; id < m->template_count; id++)
+        owner[id] = NO_INDEX;
     for (uint32_t i = 0; i < s->node_count; i++) {
         uint32_t had = m->groups[i].template_id, root = settle_root(s, i);
         if (had == NO_INDEX || had == m->rest_template) continue;
-        if (owner[had] == NO_INDEX) owner[had] = root;
-        else if (owner[had] != root) owner[had] = RETIRED;
+        if (owner[had] == NO_INDEX)
+            owner[had] = root;
+        else if (owner[had] != root)
+            owner[had] = RETIRED;
     }
     for (uint32_t id = 0; id < m->template_count; id++) {
         if (owner[id] == NO_INDEX || owner[id] == RETIRED) continue;
@@ -293,7 +308,8 @@ static lm_err give_ids(settle *s)
     lm_miner *m = s->miner;
     lm_err err = reserve_rest_template(m, m->template_count + s->node_count);
     if (err) return err;
-    uint32_t *owner = lm_arena_alloc(&s->arena, m->template_count * sizeof *owner, _Alignof(uint32_t));
+    uint32_t *owner =
+        lm_arena_alloc(&s->arena, m->template_count * sizeof *owner, _Alignof(uint32_t));
     if (!owner) return lm_mem_err();
     size_t given_before = m->template_count;
     claim_ids(s, owner);
@@ -311,8 +327,8 @@ static lm_err give_ids(settle *s)
         if (err) return err;
         uint32_t had = m->groups[i].template_id;
         m->groups[i].template_id = n->template_id;
-        bool is_free = had != NO_INDEX && had < given_before && had != n->template_id &&
-                       owner[had] == root;
+        bool is_free =
+            had != NO_INDEX && had < given_before && had != n->template_id && owner[had] == root;
         if (is_free) m->templates[had].forward = n->template_id;
     }
     return LM_OK;

@@ -10,17 +10,19 @@ typedef struct node {
     uint64_t alignment;     /* 0: agree is in key positions */
     const uint32_t *tokens; /* the key */
     const uint16_t *words;  /* positions of its words */
-    const uint16_t *from;   /* shape position of each key position; NULL: agree is in key positions */
-    uint32_t *agree;        /* the token all shapes have there, else the wild one; the group's until is_own */
+    const uint16_t *from; /* shape position of each key position; NULL: agree is in key positions */
+    uint32_t
+        *agree; /* the token all shapes have there, else the wild one; the group's until is_own */
     uint16_t count, word_count, agree_count;
-    uint32_t parent;        /* the node it fell together with; itself: none */
+    uint32_t parent; /* the node it fell together with; itself: none */
     uint32_t template_id;
-    bool is_own;            /* agree may be written */
+    bool is_own; /* agree may be written */
     lm_str text; /* in the settle arena */
     uint64_t text_hash;
 } node;
 
-/* What was seen in a role: behind a key and its '='. Filled from all nodes, in any order with the same outcome. */
+/* What was seen in a role: behind a key and its '='. Filled from all nodes, in any order with the
+ * same outcome. */
 typedef struct role {
     uint64_t key;   /* 0: free */
     uint64_t value; /* hash of the only value, or ROLE_MANY */
@@ -64,7 +66,9 @@ LM_USE lm_err settle_find_words(settle *s, node *n);
 
 /* ---- template_slot.c ---- */
 enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one bit of marks each */
-/** Nodes that are equal but for one word, where that word is a value, become one; until nothing changes. */
+
+/** Nodes that are equal but for one word, where that word is a value, become one; until nothing
+ * changes. */
 LM_USE lm_err settle_slots(settle *s);
 
 /* ---- template_simhash.c ---- */
@@ -80,7 +84,8 @@ LM_USE lm_err settle_join(settle *s, node *into, node *other);
 
 /* ---- template_role.c ---- */
 LM_USE lm_err settle_roles(settle *s);
-/** Is the word at position i of what the node's lines agree on a value, though only one was seen here? */
+/** Is the word at position i of what the node's lines agree on a value, though only one was seen
+ * here? */
 bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs);
 /** Does an '=' stand in what the node's lines agree on? Only then keys are looked for. */
 bool settle_has_pairs(const settle *s, const node *n);

@@ -1,22 +1,24 @@
 /**
- * Similar nodes: several words differ at once, so that no two are equal but for one word ("user ann on host-a",
- * "user bob on host-b", ...).
+ * Similar nodes: several words differ at once, so that no two are equal but for one word ("user ann
+ * on host-a", "user bob on host-b", ...).
  *
- * Candidates are found by SimHash (Charikar, STOC 2002): 64 bits in which each word at its place votes, cut into
- * eight bands of eight bits; nodes of one frame (separators, number of words, first word) that share a band are
- * candidates, and those within HAMMING_MAX bits are linked. Each set of linked nodes is then checked word by word:
- * it becomes one node only if enough words are constant in all of it and every word that is not shows as many
- * different values as a slot needs. What is linked, and so what becomes one, does not depend on any order.
+ * Candidates are found by SimHash (Charikar, STOC 2002): 64 bits in which each word at its place
+ * votes, cut into eight bands of eight bits; nodes of one frame (separators, number of words, first
+ * word) that share a band are candidates, and those within HAMMING_MAX bits are linked. Each set of
+ * linked nodes is then checked word by word: it becomes one node only if enough words are constant
+ * in all of it and every word that is not shows as many different values as a slot needs. What is
+ * linked, and so what becomes one, does not depend on any order.
  */
 #include "template/template_settle.h"
 #include <stdlib.h>
 
 enum {
     BANDS = 8,
-    HAMMING_MAX = 24,      /* two words of eight differ: some 15 bits; three: 19 */
+    HAMMING_MAX = 24, /* two words of eight differ: some 15 bits; three: 19 */
     CONSTANTS_NEEDED = 3,
     VARYING_MAX = 4,
-    BUCKET_MAX = 64,       /* in a fuller bucket each node is compared with that many neighbours by content */
+    BUCKET_MAX =
+        64, /* in a fuller bucket each node is compared with that many neighbours by content */
     MEMBERS_NEEDED = 5,
 };
 
@@ -44,9 +46,11 @@ static uint64_t simhash_of(const settle *s, const node *n)
     uint64_t bits = 0;
     for (size_t w = 0; w < n->word_count; w++) {
         uint64_t h = template_slot_hash(s->miner->hashes[n->tokens[n->words[w]]], w);
-        for (int b = 0; b < 64; b++) votes[b] += (h >> b & 1) ? 1 : -1;
+        for (int b = 0; b < 64; b++)
+            votes[b] += (h >> b & 1) ? 1 : -1;
     }
-    for (int b = 0; b < 64; b++) bits |= (uint64_t)(votes[b] > 0) << b;
+    for (int b = 0; b < 64; b++)
+        bits |= (uint64_t)(votes[b] > 0) << b;
     return bits;
 }
 
@@ -74,7 +78,8 @@ static int by_band(const void *x, const void *y)
 
 static uint32_t linked_to(sketch *list, uint32_t i)
 {
-    while (list[i].parent != i) i = list[i].parent = list[list[i].parent].parent;
+    while (list[i].parent != i)
+        i = list[i].parent = list[list[i].parent].parent;
     return i;
 }
 
@@ -87,7 +92,8 @@ static void link_band(const settle *s, sketch *list, ref *refs, size_t count, in
     }
     qsort(refs, count, sizeof *refs, by_band);
     for (size_t i = 0; i < count; i++) {
-        for (size_t k = i + 1; k < count && k <= i + BUCKET_MAX && refs[k].band == refs[i].band; k++) {
+        for (size_t k = i + 1; k < count && k <= i + BUCKET_MAX && refs[k].band == refs[i].band;
+             k++) {
             if (__builtin_popcountll(refs[i].bits ^ refs[k].bits) > HAMMING_MAX) continue;
             uint32_t a = linked_to(list, refs[i].sketch), b = linked_to(list, refs[k].sketch);
             list[a > b ? a : b].parent = a > b ? b : a;
@@ -105,14 +111,15 @@ static size_t distinct(uint64_t *values, size_t count)
 {
     size_t n = count > 0;
     qsort(values, count, sizeof *values, by_value);
-    for (size_t i = 1; i < count; i++) n += values[i] != values[i - 1];
+    for (size_t i = 1; i < count; i++)
+        n += values[i] != values[i - 1];
     return n;
 }
 
-/* Which words of the linked nodes vary, if the set may become one node; 0 if it may not. One word alone was judged as a
- * slot already. */
-static uint64_t varying_words(const settle *s, const sketch *list, const uint32_t *members, size_t count,
-                              uint64_t *values)
+/* Which words of the linked nodes vary, if the set may become one node; 0 if it may not. One word
+ * alone was judged as a slot already. */
+static uint64_t varying_words(const settle *s, const sketch *list, const uint32_t *members,
+                              size_t count, uint64_t *values)
 {
     const node *first = &s->nodes[list[members[0]].node];
     uint64_t varying = 0;
@@ -120,12 +127,17 @@ static uint64_t varying_words(const settle *s, const sketch *list, const uint32_
     for (size_t w = 0; w < first->word_count; w++) {
         size_t same = 0;
         for (size_t i = 0; i < count; i++)
-            same += s->nodes[list[members[i]].node].tokens[first->words[w]] == first->tokens[first->words[w]];
-        if (same < count) varying |= 1ull << w;
-        else constants += !settle_is_wild(s, first->tokens[first->words[w]]);
+            same += s->nodes[list[members[i]].node].tokens[first->words[w]] ==
+                    first->tokens[first->words[w]];
+        if (same < count)
+            varying |= 1ull << w;
+        else
+            constants += !settle_is_wild(s, first->tokens[first->words[w]]);
     }
     size_t varying_count = (size_t)__builtin_popcountll(varying);
-    if (varying_count < 2 || varying_count > VARYING_MAX || constants < CONSTANTS_NEEDED || constants < varying_count) return 0;
+    if (varying_count < 2 || varying_count > VARYING_MAX || constants < CONSTANTS_NEEDED ||
+        constants < varying_count)
+        return 0;
     for (size_t w = 0; w < first->word_count; w++) {
         if (!(varying >> w & 1)) continue;
         uint16_t all = UINT16_MAX;
@@ -141,7 +153,8 @@ static uint64_t varying_words(const settle *s, const sketch *list, const uint32_
     return varying;
 }
 
-static lm_err widen(settle *s, const sketch *list, const uint32_t *members, size_t count, uint64_t varying)
+static lm_err widen(settle *s, const sketch *list, const uint32_t *members, size_t count,
+                    uint64_t varying)
 {
     uint32_t tokens[MESSAGE_TOKENS_MAX * 2];
     for (size_t i = 0; i < count; i++) {
@@ -156,16 +169,21 @@ static lm_err widen(settle *s, const sketch *list, const uint32_t *members, size
 }
 
 /* Sets of linked sketches, one after another: members are chained in order of their head. */
-static lm_err widen_sets(settle *s, sketch *list, size_t count, uint32_t *members, uint32_t *starts, uint64_t *values)
+static lm_err widen_sets(settle *s, sketch *list, size_t count, uint32_t *members, uint32_t *starts,
+                         uint64_t *values)
 {
     memset(starts, 0, (count + 1) * sizeof *starts);
-    for (uint32_t i = 0; i < count; i++) starts[linked_to(list, i) + 1]++;
-    for (size_t i = 0; i < count; i++) starts[i + 1] += starts[i];
-    for (uint32_t i = 0; i < count; i++) members[starts[linked_to(list, i)]++] = i;
+    for (uint32_t i = 0; i < count; i++)
+        starts[linked_to(list, i) + 1]++;
+    for (size_t i = 0; i < count; i++)
+        starts[i + 1] += starts[i];
+    for (uint32_t i = 0; i < count; i++)
+        members[starts[linked_to(list, i)]++] = i;
     for (size_t begin = 0; begin < count;) {
         size_t end = begin + 1;
         uint32_t head = linked_to(list, members[begin]);
-        while (end < count && linked_to(list, members[end]) == head) end++;
+        while (end < count && linked_to(list, members[end]) == head)
+            end++;
         if (end - begin >= MEMBERS_NEEDED) {
             uint64_t varying = varying_words(s, list, members + begin, end - begin, values);
             lm_err err = varying ? widen(s, list, members + begin, end - begin, varying) : LM_OK;
@@ -181,16 +199,18 @@ static size_t sketch_nodes(const settle *s, sketch *list)
     size_t count = 0;
     for (uint32_t i = 0; i < s->node_count; i++) {
         const node *n = &s->nodes[i];
-        bool is_fit = n->parent == i && n->word_count > CONSTANTS_NEEDED && n->word_count < SLOT_WORDS_MAX &&
-                      !settle_is_wild(s, n->tokens[n->words[0]]);
+        bool is_fit = n->parent == i && n->word_count > CONSTANTS_NEEDED &&
+                      n->word_count < SLOT_WORDS_MAX && !settle_is_wild(s, n->tokens[n->words[0]]);
         if (is_fit) list[count++] = (sketch){.frame = frame_of(s, n), .node = i};
     }
     qsort(list, count, sizeof *list, by_frame);
     size_t kept = 0; /* a frame of few nodes has nothing to find */
     for (size_t begin = 0; begin < count;) {
         size_t end = begin + 1;
-        while (end < count && list[end].frame == list[begin].frame) end++;
-        for (size_t i = begin; end - begin >= MEMBERS_NEEDED && i < end; i++) list[kept++] = list[i];
+        while (end < count && list[end].frame == list[begin].frame)
+            end++;
+        for (size_t i = begin; end - begin >= MEMBERS_NEEDED && i < end; i++)
+            list[kept++] = list[i];
         begin = end;
     }
     for (uint32_t i = 0; i < kept; i++) {
@@ -219,7 +239,8 @@ lm_err settle_similar(settle *s)
         err = lm_mem_err();
         goto out;
     }
-    for (int band = 0; band < BANDS; band++) link_band(s, list, refs, count, band);
+    for (int band = 0; band < BANDS; band++)
+        link_band(s, list, refs, count, band);
     err = widen_sets(s, list, count, members, members + count, values);
     if (!err) err = settle_unite(s);
 out:

@@ -1,13 +1,14 @@
 /**
  * A line's skeleton: the line with every word that holds a digit cut down to what tells its kind.
  *
- * The skeleton is hash input and exact key of the cache of known lines, so it must be cheap (bitmaps find the
- * words with digits; all else is copied) and must keep all that masking needs, because masking reads only it.
+ * The skeleton is hash input and exact key of the cache of known lines, so it must be cheap
+ * (bitmaps find the words with digits; all else is copied) and must keep all that masking needs,
+ * because masking reads only it.
  *
  *   digits only                     MARK_NUMBER
  *   0x..., hex letters and digits   MARK_MIXED
- *   letters, then one digit         kept as it is (eth0); two: MARK_PAIR, three or more: MARK_NUMBER behind the letters
- *   digits, then a few letters      MARK_NUMBER, the letters (10ms)
+ *   letters, then one digit         kept as it is (eth0); two: MARK_PAIR, three or more:
+ * MARK_NUMBER behind the letters digits, then a few letters      MARK_NUMBER, the letters (10ms)
  *   one digit inside letters        kept (log4j)
  *   anything else                   MARK_MIXED
  *
@@ -78,14 +79,16 @@ static uint8_t *cut_word(const uint8_t *src, size_t len, uint8_t *dst)
     while (i < len) {
         size_t start = i;
         bool has_digit = false;
-        while (i < len && src[i] != '_') has_digit |= is_digit(src[i++]);
+        while (i < len && src[i] != '_')
+            has_digit |= is_digit(src[i++]);
         if (has_digit) {
             dst = cut_piece(src + start, i - start, dst);
         } else {
             memcpy(dst, src + start, i - start);
             dst += i - start;
         }
-        while (i < len && src[i] == '_') *dst++ = src[i++];
+        while (i < len && src[i] == '_')
+            *dst++ = src[i++];
     }
     return dst;
 }
@@ -164,7 +167,8 @@ static size_t word_start(const uint64_t *bits, size_t i, size_t floor)
 static uint8_t *copy_run(const uint8_t *src, size_t len, const uint8_t *src_end, uint8_t *dst)
 {
     if ((size_t)(src_end - src) >= len + 32) {
-        for (size_t i = 0; i < len; i += 32) memcpy(dst + i, src + i, 32);
+        for (size_t i = 0; i < len; i += 32)
+            memcpy(dst + i, src + i, 32);
     } else if (len) {
         memcpy(dst, src, len);
     }
@@ -174,6 +178,7 @@ static uint8_t *copy_run(const uint8_t *src, size_t len, const uint8_t *src_end,
 size_t template_skeleton(lm_str src, uint8_t *dst)
 {
     enum { WORDS = (MESSAGE_BYTES_MAX + 63) / 64 };
+
     uint64_t bits[LM_CLASS_COUNT][WORDS];
     uint64_t *const classes[LM_CLASS_COUNT] = {bits[0], bits[1], bits[2], bits[3]};
     lm_scan_classes(src.ptr, src.len, classes);

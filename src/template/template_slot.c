@@ -1,31 +1,31 @@
 /**
- * Slots: nodes that are equal but for one word. When the words there are values, the slot becomes a variable.
+ * Slots: nodes that are equal but for one word. When the words there are values, the slot becomes a
+ * variable.
  *
- * For word number w of every node, the node with a hole at that word is looked up; nodes that meet there form a
- * bucket. Buckets of two and more are judged all together, on the state before the round:
- *   how many different words       more are needed where little else is constant, at the line's begin, for words in
- *                                  capitals (names of states and constants in programs), and for words that all end
- *                                  alike (started, stopped, paused)
- *   how they differ                eth0, eth1: only in their number
- *   what else is in the slot       a variable among the words
- *   do the words travel            three of them stand behind the same word, with another word behind them, in another
- *                                  bucket too: names do (cyrus, news and test behind "user" in more than one message);
- *                                  asked only when nothing else is left to do
+ * For word number w of every node, the node with a hole at that word is looked up; nodes that meet
+ * there form a bucket. Buckets of two and more are judged all together, on the state before the
+ * round: how many different words       more are needed where little else is constant, at the
+ * line's begin, for words in capitals (names of states and constants in programs), and for words
+ * that all end alike (started, stopped, paused) how they differ                eth0, eth1: only in
+ * their number what else is in the slot       a variable among the words do the words travel three
+ * of them stand behind the same word, with another word behind them, in another bucket too: names
+ * do (cyrus, news and test behind "user" in more than one message); asked only when nothing else is
+ * left to do
  */
 #include "template/template_settle.h"
 
 enum {
     ROUNDS_MAX = 16,
-    WORDS_NEEDED = 5,         /* among three constants and more */
-    WORDS_NEEDED_FIRST = 12,  /* at the begin of the line */
-    WORDS_NEEDED_UPPER = 8,   /* in capitals, or of one inflection */
+    WORDS_NEEDED = 5,        /* among three constants and more */
+    WORDS_NEEDED_FIRST = 12, /* at the begin of the line */
+    WORDS_NEEDED_UPPER = 8,  /* in capitals, or of one inflection */
     TRAVELLERS_NEEDED = 3,
 };
 
 typedef struct bucket {
-    uint64_t stem;     /* what its words have in common before their number; 0: nothing */
-    uint32_t first;    /* a node in it */
-    uint32_t count;    /* nodes, each with another word in the slot */
+    uint64_t stem;  /* what its words have in common before their number; 0: nothing */
+    uint32_t first; /* a node in it */
+    uint32_t count; /* nodes, each with another word in the slot */
     uint32_t travellers;
     uint16_t all, any; /* flags every word has, some word has */
     uint16_t position;
@@ -35,7 +35,7 @@ typedef struct bucket {
 
 typedef struct hole { /* a place in the table of one word number: nodes equal but for that word */
     uint64_t key;
-    uint32_t first; /* node + 1; 0: free */
+    uint32_t first;  /* node + 1; 0: free */
     uint32_t bucket; /* + 1, once kept */
 } hole;
 
@@ -53,17 +53,18 @@ typedef struct pair { /* a word and the word before its slot */
 
 typedef struct slots {
     settle *s;
-    hole *table;   /* of one word number */
+    hole *table; /* of one word number */
     size_t mask;
     uint32_t *where;  /* by node: its place in the table */
     uint64_t *shared; /* bit by place: two nodes and more */
-    bucket *kept; /* buckets of two and more, of all word numbers */
+    bucket *kept;     /* buckets of two and more, of all word numbers */
     size_t kept_count, kept_cap;
     member *members;
     size_t member_count, member_cap;
     pair *pairs;
     size_t pair_slots, pair_count;
-    bool is_travel_round; /* only when all else is done: until then the words around are not what they will be */
+    bool is_travel_round; /* only when all else is done: until then the words around are not what
+                             they will be */
 } slots;
 
 static uint64_t hole_key(const settle *s, const node *n, size_t p)
@@ -76,7 +77,8 @@ static uint64_t hole_key(const settle *s, const node *n, size_t p)
 static bool is_equal_but(const node *a, const node *b, size_t p)
 {
     return a->count == b->count && memcmp(a->tokens, b->tokens, p * sizeof *a->tokens) == 0 &&
-           memcmp(a->tokens + p + 1, b->tokens + p + 1, (a->count - p - 1) * sizeof *a->tokens) == 0;
+           memcmp(a->tokens + p + 1, b->tokens + p + 1, (a->count - p - 1) * sizeof *a->tokens) ==
+               0;
 }
 
 /* Of eth0 the hash of eth; 0 of a word without a number at its end. */
@@ -87,8 +89,8 @@ static uint64_t stem_of(const settle *s, uint32_t id)
     return lm_hash64(s->miner->token_bytes.ptr + t->offset, t->len - 1u) | 1;
 }
 
-/* The last two letters of a word of five and more, as one number; 0: none. Started, stopped, paused: what happened,
- * not what it happened to. */
+/* The last two letters of a word of five and more, as one number; 0: none. Started, stopped,
+ * paused: what happened, not what it happened to. */
 static uint16_t ending_of(const settle *s, uint32_t id)
 {
     const token *t = &s->miner->tokens[id];
@@ -103,7 +105,8 @@ static bool has_low_number(const settle *s, uint32_t id)
     return last == '0' || last == '1';
 }
 
-/* The word before the slot, blanks and opening quotes and brackets skipped; -1: the line's begin. */
+/* The word before the slot, blanks and opening quotes and brackets skipped; -1: the line's begin.
+ */
 static ptrdiff_t before_slot(const settle *s, const node *n, size_t p)
 {
     ptrdiff_t before = (ptrdiff_t)p - 1;
@@ -145,7 +148,8 @@ static bool fill_table(slots *t, size_t word)
             if (!is_candidate(n, i, word)) continue;
             uint64_t key = keys[i - begin];
             size_t at = (size_t)lm_hash_u64(key) & t->mask;
-            while (t->table[at].first && t->table[at].key != key) at = (at + 1) & t->mask;
+            while (t->table[at].first && t->table[at].key != key)
+                at = (at + 1) & t->mask;
             hole *h = &t->table[at];
             if (h->first == 0) {
                 *h = (hole){key, (uint32_t)i + 1, 0};
@@ -174,13 +178,17 @@ static lm_err keep_buckets(slots *t, size_t word)
         size_t p = n->words[word];
         uint16_t flags = s->miner->kinds[n->tokens[p]].flags;
         uint64_t stem = stem_of(s, n->tokens[p]);
-        lm_err err = lm_vec_grow(mem, &t->members, &t->member_cap, t->member_count + 1, sizeof(member));
+        lm_err err =
+            lm_vec_grow(mem, &t->members, &t->member_cap, t->member_count + 1, sizeof(member));
         if (!err && h->bucket == 0)
             err = lm_vec_grow(mem, &t->kept, &t->kept_cap, t->kept_count + 1, sizeof(bucket));
         if (err) return err;
         if (h->bucket == 0) {
-            t->kept[t->kept_count++] = (bucket){.stem = stem, .first = (uint32_t)i, .all = flags,
-                                                .any = flags, .position = (uint16_t)p,
+            t->kept[t->kept_count++] = (bucket){.stem = stem,
+                                                .first = (uint32_t)i,
+                                                .all = flags,
+                                                .any = flags,
+                                                .position = (uint16_t)p,
                                                 .is_inflected = ending_of(s, n->tokens[p]) != 0};
             h->bucket = (uint32_t)t->kept_count;
         }
@@ -201,8 +209,7 @@ static uint64_t pair_key(const settle *s, const node *n, size_t p)
     ptrdiff_t before = before_slot(s, n, p);
     if (before < 0 || !template_is_word(s->miner->kinds[n->tokens[before]].flags)) return 0;
     if (settle_is_wild(s, n->tokens[p])) return 0;
-    return lm_hash_u64(s->miner->hashes[n->tokens[before]]) +
-           3 * s->miner->hashes[n->tokens[p]];
+    return lm_hash_u64(s->miner->hashes[n->tokens[before]]) + 3 * s->miner->hashes[n->tokens[p]];
 }
 
 static pair *pair_at(const slots *t, uint64_t key)
@@ -217,7 +224,8 @@ static lm_err pairs_reserve(slots *t, size_t extra)
     lm_mem *mem = t->s->miner->mem;
     slots bigger = {.pair_slots = t->pair_slots ? t->pair_slots : 64};
     if (t->pair_slots && (t->pair_count + extra) * 2 <= t->pair_slots) return LM_OK;
-    while (bigger.pair_slots < (t->pair_count + extra) * 2) bigger.pair_slots *= 2;
+    while (bigger.pair_slots < (t->pair_count + extra) * 2)
+        bigger.pair_slots *= 2;
     bigger.pairs = lm_mem_calloc(mem, bigger.pair_slots, sizeof(pair));
     if (!bigger.pairs) return lm_mem_err();
     for (size_t i = 0; i < t->pair_slots; i++)
@@ -228,11 +236,13 @@ static lm_err pairs_reserve(slots *t, size_t extra)
     return LM_OK;
 }
 
-/* The word behind the slot: where it differs, the same words stand in another message, not in a longer form of one. */
+/* The word behind the slot: where it differs, the same words stand in another message, not in a
+ * longer form of one. */
 static uint64_t context_behind(const settle *s, const node *n, size_t p)
 {
     for (size_t i = p + 1; i < n->count; i++)
-        if (template_is_word(s->miner->kinds[n->tokens[i]].flags)) return s->miner->hashes[n->tokens[i]];
+        if (template_is_word(s->miner->kinds[n->tokens[i]].flags))
+            return s->miner->hashes[n->tokens[i]];
     return 0;
 }
 
@@ -264,7 +274,8 @@ static bool is_traveller(const slots *t, const member *m)
 /* How many words of each bucket stand behind the same word in another message too. */
 static void count_travellers(slots *t)
 {
-    for (size_t i = 0; i < t->member_count; i++) note_pair(t, &t->members[i]);
+    for (size_t i = 0; i < t->member_count; i++)
+        note_pair(t, &t->members[i]);
     for (size_t i = 0; i < t->member_count; i++)
         t->kept[t->members[i].bucket].travellers += is_traveller(t, &t->members[i]);
 }
@@ -283,7 +294,8 @@ static size_t constants_but(const settle *s, const node *n, size_t p)
 bool settle_is_key_name(const settle *s, const node *n, size_t p)
 {
     size_t next = p + 1;
-    while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK) next++;
+    while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK)
+        next++;
     return next < n->count && settle_byte(s, n->tokens[next]) == '=';
 }
 
@@ -303,8 +315,10 @@ static bool is_variable_slot(const settle *s, const bucket *b)
     if (b->any & TOKEN_WILD) return !is_first || b->count >= WORDS_NEEDED_FIRST;
     if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
     if (is_first) return b->count >= WORDS_NEEDED_FIRST;
-    if (!(b->all & TOKEN_UPPER) && !b->is_inflected && b->travellers >= TRAVELLERS_NEEDED) return true;
-    return b->count >= (b->is_inflected ? WORDS_NEEDED_UPPER : settle_words_needed(b->all, constants));
+    if (!(b->all & TOKEN_UPPER) && !b->is_inflected && b->travellers >= TRAVELLERS_NEEDED)
+        return true;
+    return b->count >=
+           (b->is_inflected ? WORDS_NEEDED_UPPER : settle_words_needed(b->all, constants));
 }
 
 static lm_err widen_marked(settle *s)
@@ -329,7 +343,8 @@ static lm_err one_round(slots *t, bool *out_changed)
     size_t word_count = 0;
     t->kept_count = t->member_count = 0;
     for (size_t i = 0; i < s->node_count; i++)
-        if (s->nodes[i].parent == i && s->nodes[i].word_count > word_count) word_count = s->nodes[i].word_count;
+        if (s->nodes[i].parent == i && s->nodes[i].word_count > word_count)
+            word_count = s->nodes[i].word_count;
     for (size_t word = 0; word < word_count; word++) {
         if (!fill_table(t, word)) continue;
         lm_err err = keep_buckets(t, word);
@@ -355,7 +370,8 @@ lm_err settle_slots(settle *s)
     lm_err err = LM_OK;
     bool is_changed = true;
     size_t place_count = 64;
-    while (place_count < s->node_count * 2) place_count *= 2;
+    while (place_count < s->node_count * 2)
+        place_count *= 2;
     slots t = {.s = s, .mask = place_count - 1};
     t.table = lm_mem_alloc(mem, place_count * sizeof *t.table);
     t.shared = lm_mem_alloc(mem, place_count / 8);

@@ -1,8 +1,9 @@
 /**
  * The soft key of a shape: the shape with everything that looks like a value made a variable.
  *
- * A pure function of one shape's tokens, so that every miner gives a line the same key whatever else it has seen.
- * Lines whose keys are equal belong together from the start; all other merging is done by settle over keys.
+ * A pure function of one shape's tokens, so that every miner gives a line the same key whatever
+ * else it has seen. Lines whose keys are equal belong together from the start; all other merging is
+ * done by settle over keys.
  */
 #include "template/template_priv.h"
 
@@ -22,11 +23,13 @@ static item wild_item(void)
     return (item){template_token_hash(&c, 1), TOKEN_ID_WILD, TOKEN_WILD, c};
 }
 
-/* What the slot at i follows: the token before, blanks and opening quotes or brackets skipped; -1: nothing. */
+/* What the slot at i follows: the token before, blanks and opening quotes or brackets skipped; -1:
+ * nothing. */
 static ptrdiff_t context_of(const item *s, size_t i)
 {
     ptrdiff_t q = (ptrdiff_t)i - 1;
-    while (q >= 0 && ((s[q].flags & TOKEN_BLANK) || is_byte(&s[q], '"') || is_byte(&s[q], '('))) q--;
+    while (q >= 0 && ((s[q].flags & TOKEN_BLANK) || is_byte(&s[q], '"') || is_byte(&s[q], '(')))
+        q--;
     return q;
 }
 
@@ -36,7 +39,8 @@ static bool is_behind_equals(const item *s, size_t i, size_t count)
     ptrdiff_t before = context_of(s, i);
     if (before < 0 || !is_byte(&s[before], '=')) return false;
     size_t next = i + 1;
-    while (next < count && (s[next].flags & TOKEN_BLANK)) next++;
+    while (next < count && (s[next].flags & TOKEN_BLANK))
+        next++;
     return next == count || !is_byte(&s[next], '=');
 }
 
@@ -44,13 +48,16 @@ static bool is_behind_equals(const item *s, size_t i, size_t count)
 static bool is_tight_value(const item *s, size_t i)
 {
     return i >= 2 && is_byte(&s[i - 1], ':') && template_is_word(s[i - 2].flags) &&
-           !(s[i - 2].flags & (TOKEN_WILD | TOKEN_PART)) && (i == 2 || (s[i - 3].flags & TOKEN_BLANK));
+           !(s[i - 2].flags & (TOKEN_WILD | TOKEN_PART)) &&
+           (i == 2 || (s[i - 3].flags & TOKEN_BLANK));
 }
 
-/* name.name:# may be a host and its port, or a file and its line: a value, even as the first word */
+/* name.name:# may be a host and its port, or a file and its line: a value, even as the first word
+ */
 static bool is_place(const item *s, size_t i, size_t count)
 {
-    return (s[i].flags & TOKEN_DOT) && i + 2 < count && is_byte(&s[i + 1], ':') && (s[i + 2].flags & TOKEN_WILD);
+    return (s[i].flags & TOKEN_DOT) && i + 2 < count && is_byte(&s[i + 1], ':') &&
+           (s[i + 2].flags & TOKEN_WILD);
 }
 
 static bool is_value(const item *s, size_t i, size_t first, size_t count, bool has_equals,
@@ -58,7 +65,8 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count, bool h
 {
     uint32_t flags = s[i].flags;
     if (flags & (TOKEN_WILD | TOKEN_PART)) return true;
-    if ((flags & TOKEN_UNIT) && i >= 2 && (s[i - 1].flags & TOKEN_BLANK) && (s[i - 2].flags & TOKEN_WILD))
+    if ((flags & TOKEN_UNIT) && i >= 2 && (s[i - 1].flags & TOKEN_BLANK) &&
+        (s[i - 2].flags & TOKEN_WILD))
         return true;
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_UPPER) return false;
@@ -76,7 +84,8 @@ size_t template_collapse(item *items, uint16_t *from, size_t count)
         if (is_wild(&items[i]) && !(items[i].flags & TOKEN_SLASH) && used) {
             size_t j = used - 1;
             while (j > 0 && ((items[j].flags & TOKEN_BLANK) || is_byte(&items[j], ',') ||
-                             is_byte(&items[j], ':'))) j--;
+                             is_byte(&items[j], ':')))
+                j--;
             if (j + 1 < used && is_wild(&items[j])) {
                 used = j;
                 items[used] = wild_item();
@@ -95,14 +104,16 @@ size_t template_collapse(item *items, uint16_t *from, size_t count)
 uint64_t template_items_hash(const item *items, size_t count)
 {
     uint64_t hash = count;
-    for (size_t i = 0; i < count; i++) hash += template_slot_hash(items[i].hash, i);
+    for (size_t i = 0; i < count; i++)
+        hash += template_slot_hash(items[i].hash, i);
     return hash;
 }
 
 /* "12 KB" */
 static bool is_quantity(const item *s, size_t count)
 {
-    return count >= 3 && (s[0].flags & TOKEN_WILD) && (s[1].flags & TOKEN_BLANK) && (s[2].flags & TOKEN_UNIT);
+    return count >= 3 && (s[0].flags & TOKEN_WILD) && (s[1].flags & TOKEN_BLANK) &&
+           (s[2].flags & TOKEN_UNIT);
 }
 
 /* Behind the unit in "1165 bytes (1.13 KB)": the items of the same size said again in brackets. */
@@ -116,10 +127,13 @@ static size_t size_in_words(const item *s, size_t count)
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count)
 {
     size_t i = 0;
-    while (i < count && from[i] == i) i++;
-    if (i == count && count == shape_count) return lm_hash_u64(count + 1) | 1; /* nothing moved: most shapes */
+    while (i < count && from[i] == i)
+        i++;
+    if (i == count && count == shape_count)
+        return lm_hash_u64(count + 1) | 1; /* nothing moved: most shapes */
     uint64_t alignment = shape_count;
-    for (i = 0; i < count; i++) alignment += template_slot_hash(from[i], i);
+    for (i = 0; i < count; i++)
+        alignment += template_slot_hash(from[i], i);
     return alignment ? alignment : 1;
 }
 
@@ -127,9 +141,11 @@ uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_cou
 static bool find_values(const item *line, size_t count, bool *is_soft)
 {
     enum { PAIRS_NEEDED = 2 }; /* key:variable twice: the line is written in pairs */
+
     size_t first = 0, constants = 0, values = 0, pairs = 0;
     bool has_equals = false, has_bracket = false;
-    while (first < count && !template_is_word(line[first].flags)) first++;
+    while (first < count && !template_is_word(line[first].flags))
+        first++;
     for (size_t i = 0; i < count; i++) {
         has_equals |= is_byte(&line[i], '=');
         has_bracket |= is_byte(&line[i], ')');
@@ -143,7 +159,8 @@ static bool find_values(const item *line, size_t count, bool *is_soft)
     }
     if (constants == 0) { /* nothing would remain: keep the words without digits */
         for (size_t i = 0; i < count; i++)
-            is_soft[i] = is_soft[i] && (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
+            is_soft[i] =
+                is_soft[i] && (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
     }
     return values || has_bracket;
 }
@@ -153,7 +170,8 @@ void template_soft_key(const item *line, size_t count, soft_key *out)
     bool is_soft[MESSAGE_TOKENS_MAX];
     if (!find_values(line, count, is_soft)) {
         memcpy(out->items, line, count * sizeof *line);
-        for (size_t i = 0; i < count; i++) out->from[i] = (uint16_t)i;
+        for (size_t i = 0; i < count; i++)
+            out->from[i] = (uint16_t)i;
         out->count = count;
     } else {
         size_t used = 0;
@@ -163,7 +181,8 @@ void template_soft_key(const item *line, size_t count, soft_key *out)
                 out->from[used] = UINT16_MAX; /* "name ()" is "name (value)" with an empty value */
                 out->items[used++] = wild_item();
             }
-            if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1)) continue; /* "<1 sec" */
+            if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1))
+                continue; /* "<1 sec" */
             out->from[used] = (uint16_t)i;
             out->items[used++] = is_soft[i] ? wild_item() : line[i];
             i += size_in_words(line + i, count - i);

@@ -1,8 +1,10 @@
 /**
- * The miner's table as bytes, so that a later run goes on with the same ids. docs/format/templates.md is the law.
+ * The miner's table as bytes, so that a later run goes on with the same ids.
+ * docs/format/templates.md is the law.
  *
- * Stored are tokens, shapes and template rows; groups and all indexes follow from the shapes. Everything read back is
- * checked: counts against what is left, ids against counts, the checksum before meaning.
+ * Stored are tokens, shapes and template rows; groups and all indexes follow from the shapes.
+ * Everything read back is checked: counts against what is left, ids against counts, the checksum
+ * before meaning.
  */
 #include "template/template_priv.h"
 
@@ -31,8 +33,10 @@ static lm_err write_shapes(const lm_miner *m, lm_buf *out)
         const shape_row *s = &m->shapes[i];
         err = lm_buf_u8(out, (uint8_t)s->is_rest);
         if (!err) err = lm_buf_varint(out, s->count);
-        for (size_t k = 0; k < s->count && !err; k++) err = lm_buf_varint(out, m->shape_tokens[s->first + k]);
-        if (!err) err = lm_buf_varint(out, (uint64_t)(uint32_t)(m->groups[s->group].template_id + 1));
+        for (size_t k = 0; k < s->count && !err; k++)
+            err = lm_buf_varint(out, m->shape_tokens[s->first + k]);
+        if (!err)
+            err = lm_buf_varint(out, (uint64_t)(uint32_t)(m->groups[s->group].template_id + 1));
         if (!err) err = lm_buf_varint(out, (uint64_t)(uint32_t)(s->decreed + 1));
     }
     return err;
@@ -83,7 +87,8 @@ static lm_err read_tokens(lm_miner *m, lm_reader *r)
         lm_str bytes = lm_reader_bytes(r, (size_t)len);
         uint32_t id = 0;
         if (r->failed || len == 0) return corrupt("a token is cut off");
-        lm_err err = template_token_intern(m, bytes.ptr, bytes.len, template_token_flags(bytes.ptr, bytes.len), &id);
+        lm_err err = template_token_intern(m, bytes.ptr, bytes.len,
+                                           template_token_flags(bytes.ptr, bytes.len), &id);
         if (err) return err;
         if (id != i) return corrupt("a token is there twice");
     }
@@ -104,7 +109,8 @@ static lm_err read_shape(lm_miner *m, lm_reader *r, uint32_t index)
     uint32_t decreed = (uint32_t)lm_reader_varint_max(r, UINT32_MAX) - 1;
     if (r->failed || is_rest > 1) return corrupt("a shape is cut off");
     uint32_t id = 0;
-    lm_err err = is_rest ? template_rest_shape(m, &id) : template_shape_insert(m, items, count, &id);
+    lm_err err =
+        is_rest ? template_rest_shape(m, &id) : template_shape_insert(m, items, count, &id);
     if (err) return err;
     if (id != index) return corrupt("a shape is there twice");
     m->shapes[id].decreed = decreed;
@@ -128,7 +134,8 @@ static lm_err read_templates(lm_miner *m, lm_reader *r)
 {
     uint64_t count = lm_reader_varint_max(r, lm_reader_left(r));
     if (r->failed) return corrupt("the templates are cut off");
-    lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, (size_t)count, sizeof *m->templates);
+    lm_err err =
+        lm_vec_grow(m->mem, &m->templates, &m->template_cap, (size_t)count, sizeof *m->templates);
     for (uint64_t i = 0; i < count && !err; i++) {
         template_row row = {0};
         err = read_str(m, r, &row.text);
@@ -146,13 +153,15 @@ static lm_err read_templates(lm_miner *m, lm_reader *r)
     return r->failed ? corrupt("the templates are cut off") : LM_OK;
 }
 
-/* Forwards lead to smaller or live ids without circles: each chain ends within the number of rows. */
+/* Forwards lead to smaller or live ids without circles: each chain ends within the number of rows.
+ */
 static lm_err check_ids(const lm_miner *m)
 {
     for (size_t i = 0; i < m->template_count; i++) {
         uint32_t id = (uint32_t)i;
         size_t steps = 0;
-        while (m->templates[id].forward != id && steps++ <= m->template_count) id = m->templates[id].forward;
+        while (m->templates[id].forward != id && steps++ <= m->template_count)
+            id = m->templates[id].forward;
         if (steps > m->template_count) return corrupt("templates forward in a circle");
     }
     for (size_t i = 0; i < m->settled_shape_count; i++) {
@@ -175,7 +184,8 @@ static lm_err read_all(lm_miner *m, lm_reader *r)
     if (err) return err;
     uint64_t count = lm_reader_varint_max(r, lm_reader_left(r));
     if (r->failed) return corrupt("the shapes are cut off");
-    for (uint32_t i = 0; i < count && !err; i++) err = read_shape(m, r, i);
+    for (uint32_t i = 0; i < count && !err; i++)
+        err = read_shape(m, r, i);
     if (!err) err = read_templates(m, r);
     if (err) return err;
     m->rest_count = lm_reader_varint(r);
@@ -183,16 +193,19 @@ static lm_err read_all(lm_miner *m, lm_reader *r)
     m->is_settled = m->settled_shape_count > 0;
     if (r->failed || lm_reader_left(r) != 0) return corrupt("its length is wrong");
     err = check_ids(m);
-    m->is_full = m->shape_count >= m->shape_count_max || template_table_bytes(m) >= m->table_bytes_max;
+    m->is_full =
+        m->shape_count >= m->shape_count_max || template_table_bytes(m) >= m->table_bytes_max;
     return err;
 }
 
 lm_err lm_miner_load(lm_mem *mem, lm_str bytes, const lm_miner_options *options, lm_miner **out)
 {
     if (bytes.len < sizeof store_magic + 4 + STORE_TAIL ||
-        memcmp(bytes.ptr, store_magic, sizeof store_magic) != 0) return corrupt("not a template table");
+        memcmp(bytes.ptr, store_magic, sizeof store_magic) != 0)
+        return corrupt("not a template table");
     size_t body = bytes.len - STORE_TAIL;
-    if (lm_le64(bytes.ptr + body) != lm_hash64(bytes.ptr, body)) return corrupt("the checksum is wrong");
+    if (lm_le64(bytes.ptr + body) != lm_hash64(bytes.ptr, body))
+        return corrupt("the checksum is wrong");
     if (lm_le32(bytes.ptr + sizeof store_magic) != STORE_VERSION) {
         return lm_fail(LM_E_UNSUPPORTED, "template table of version %u, this build knows %d",
                        lm_le32(bytes.ptr + sizeof store_magic), STORE_VERSION);

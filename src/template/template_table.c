@@ -1,9 +1,9 @@
 /**
  * The tables: tokens by their bytes, shapes by their tokens, groups by their soft key.
  *
- * All three are arrays in order of first appearance with an open-addressing index beside them. Nothing is removed.
- * When shape_count_max or table_bytes_max is reached no table grows any more: a line whose soft key is known takes
- * that group's first shape, any other the catch-all shape.
+ * All three are arrays in order of first appearance with an open-addressing index beside them.
+ * Nothing is removed. When shape_count_max or table_bytes_max is reached no table grows any more: a
+ * line whose soft key is known takes that group's first shape, any other the catch-all shape.
  */
 #include "template/template_priv.h"
 
@@ -18,14 +18,16 @@ lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,
 {
     if (table->slots && count * 2 <= table->slot_count) return LM_OK;
     size_t slot_count = table->slot_count ? table->slot_count : 512;
-    while (count * 2 > slot_count) slot_count *= 2;
+    while (count * 2 > slot_count)
+        slot_count *= 2;
     uint32_t *slots = lm_mem_calloc(mem, slot_count, sizeof *slots);
     if (!slots) return lm_mem_err();
     for (size_t i = 0; i < table->slot_count; i++) {
         uint32_t value = table->slots[i];
         if (value == 0) continue;
         size_t at = (size_t)hash_of(ctx, value - 1) & (slot_count - 1);
-        while (slots[at]) at = (at + 1) & (slot_count - 1);
+        while (slots[at])
+            at = (at + 1) & (slot_count - 1);
         slots[at] = value;
     }
     lm_mem_release(mem, table->slots, table->slot_count * sizeof *table->slots);
@@ -46,11 +48,11 @@ static uint64_t group_hash_at(const void *ctx, uint32_t index)
 
 size_t template_table_bytes(const lm_miner *m)
 {
-    return m->token_count * (sizeof *m->tokens + sizeof *m->kinds + sizeof *m->hashes) + m->token_bytes.len +
-           m->token_slot_count * sizeof *m->token_slots + m->shape_count * sizeof *m->shapes +
-           m->shape_token_count * sizeof(uint32_t) + m->shape_index.slot_count * sizeof(uint32_t) +
-           m->group_count * sizeof *m->groups + m->group_token_count * sizeof(uint32_t) +
-           m->group_index.slot_count * sizeof(uint32_t);
+    return m->token_count * (sizeof *m->tokens + sizeof *m->kinds + sizeof *m->hashes) +
+           m->token_bytes.len + m->token_slot_count * sizeof *m->token_slots +
+           m->shape_count * sizeof *m->shapes + m->shape_token_count * sizeof(uint32_t) +
+           m->shape_index.slot_count * sizeof(uint32_t) + m->group_count * sizeof *m->groups +
+           m->group_token_count * sizeof(uint32_t) + m->group_index.slot_count * sizeof(uint32_t);
 }
 
 /* ---- tokens ---- */
@@ -67,7 +69,8 @@ static uint32_t token_find(const lm_miner *m, uint64_t hash)
 static void token_slot_put(token_slot *slots, size_t slot_count, uint64_t hash, uint32_t value)
 {
     size_t at = (size_t)hash & (slot_count - 1);
-    while (slots[at].value) at = (at + 1) & (slot_count - 1);
+    while (slots[at].value)
+        at = (at + 1) & (slot_count - 1);
     slots[at] = (token_slot){hash, value};
 }
 
@@ -77,15 +80,16 @@ static lm_err token_slots_reserve(lm_miner *m, size_t count)
     size_t slot_count = m->token_slot_count ? m->token_slot_count * 2 : 512;
     token_slot *slots = lm_mem_calloc(m->mem, slot_count, sizeof *slots);
     if (!slots) return lm_mem_err();
-    for (uint32_t i = 0; i < m->token_count; i++) token_slot_put(slots, slot_count, m->hashes[i], i + 1);
+    for (uint32_t i = 0; i < m->token_count; i++)
+        token_slot_put(slots, slot_count, m->hashes[i], i + 1);
     lm_mem_release(m->mem, m->token_slots, m->token_slot_count * sizeof *slots);
     m->token_slots = slots;
     m->token_slot_count = slot_count;
     return LM_OK;
 }
 
-static lm_err token_append(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t flags, uint64_t hash,
-                           uint32_t *out)
+static lm_err token_append(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t flags,
+                           uint64_t hash, uint32_t *out)
 {
     size_t count = m->token_count + 1;
     if (m->token_bytes.len + len > UINT32_MAX) return lm_fail(LM_E_LIMIT, "token table is full");
@@ -146,25 +150,29 @@ static uint32_t group_find(const lm_miner *m, const soft_key *key)
 {
     const index_table *t = &m->group_index;
     if (t->slot_count == 0) return NO_INDEX;
-    for (size_t at = (size_t)key->hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
+    for (size_t at = (size_t)key->hash & (t->slot_count - 1);;
+         at = (at + 1) & (t->slot_count - 1)) {
         uint32_t value = t->slots[at];
         if (value == 0) return NO_INDEX;
         const group_row *g = &m->groups[value - 1];
         if (g->hash == key->hash && g->key_count == key->count &&
-            is_same_tokens(template_group_key(m, g), key->items, key->count)) return value - 1;
+            is_same_tokens(template_group_key(m, g), key->items, key->count))
+            return value - 1;
     }
 }
 
 static lm_err group_tokens_reserve(lm_miner *m, size_t extra)
 {
-    if (m->group_token_count + extra >= NO_INDEX) return lm_fail(LM_E_LIMIT, "template table is full");
+    if (m->group_token_count + extra >= NO_INDEX)
+        return lm_fail(LM_E_LIMIT, "template table is full");
     return lm_vec_grow(m->mem, &m->group_tokens, &m->group_token_cap, m->group_token_count + extra,
                        sizeof *m->group_tokens);
 }
 
 static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_index, uint32_t *out)
 {
-    lm_err err = template_index_reserve(m->mem, &m->group_index, m->group_count + 1, group_hash_at, m);
+    lm_err err =
+        template_index_reserve(m->mem, &m->group_index, m->group_count + 1, group_hash_at, m);
     if (err) return err;
     err = lm_vec_grow(m->mem, &m->groups, &m->group_cap, m->group_count + 1, sizeof *m->groups);
     if (err) return err;
@@ -173,9 +181,14 @@ static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_inde
     const shape_row *s = &m->shapes[shape_index];
     bool is_plain = s->count == key->count &&
                     is_same_tokens(m->shape_tokens + s->first, key->items, key->count);
-    group_row g = {.hash = key->hash, .alignment = key->alignment, .key_first = NO_INDEX,
-               .agree_first = NO_INDEX, .key_count = (uint16_t)key->count, .agree_count = s->count,
-               .shape = shape_index, .template_id = NO_INDEX};
+    group_row g = {.hash = key->hash,
+                   .alignment = key->alignment,
+                   .key_first = NO_INDEX,
+                   .agree_first = NO_INDEX,
+                   .key_count = (uint16_t)key->count,
+                   .agree_count = s->count,
+                   .shape = shape_index,
+                   .template_id = NO_INDEX};
     if (!is_plain) {
         g.key_first = (uint32_t)m->group_token_count;
         for (size_t i = 0; i < key->count; i++)
@@ -184,7 +197,8 @@ static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_inde
     uint32_t id = (uint32_t)m->group_count++;
     m->groups[id] = g;
     size_t mask = m->group_index.slot_count - 1, at = (size_t)g.hash & mask;
-    while (m->group_index.slots[at]) at = (at + 1) & mask;
+    while (m->group_index.slots[at])
+        at = (at + 1) & mask;
     m->group_index.slots[at] = id + 1;
     *out = id;
     return LM_OK;
@@ -201,11 +215,14 @@ static void project(const uint32_t *agree, const soft_key *key, uint32_t *out)
 
 static void join_tokens(const lm_miner *m, uint32_t *into, const uint32_t *other, size_t count)
 {
-    for (size_t i = 0; i < count; i++) into[i] = template_agree(m, into[i], other[i]);
+    for (size_t i = 0; i < count; i++)
+        into[i] = template_agree(m, into[i], other[i]);
 }
 
-/* One more shape of a group: what all its shapes agree on shrinks. The result does not depend on the order. */
-static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_row *s, const soft_key *key)
+/* One more shape of a group: what all its shapes agree on shrinks. The result does not depend on
+ * the order. */
+static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_row *s,
+                               const soft_key *key)
 {
     lm_err err = group_tokens_reserve(m, (size_t)s->count + key->count);
     if (err) return err;
@@ -253,14 +270,16 @@ static uint32_t shape_find(const lm_miner *m, const item *items, size_t count, u
         if (value == 0) return NO_INDEX;
         const shape_row *s = &m->shapes[value - 1];
         if (s->hash == hash && s->count == count && !s->is_rest &&
-            is_same_tokens(m->shape_tokens + s->first, items, count)) return value - 1;
+            is_same_tokens(m->shape_tokens + s->first, items, count))
+            return value - 1;
     }
 }
 
-static lm_err shape_append(lm_miner *m, const item *items, size_t count, uint64_t hash, bool is_rest,
-                           uint32_t *out)
+static lm_err shape_append(lm_miner *m, const item *items, size_t count, uint64_t hash,
+                           bool is_rest, uint32_t *out)
 {
-    lm_err err = template_index_reserve(m->mem, &m->shape_index, m->shape_count + 1, shape_hash_at, m);
+    lm_err err =
+        template_index_reserve(m->mem, &m->shape_index, m->shape_count + 1, shape_hash_at, m);
     if (err) return err;
     err = lm_vec_grow(m->mem, &m->shapes, &m->shape_cap, m->shape_count + 1, sizeof *m->shapes);
     if (err) return err;
@@ -268,9 +287,10 @@ static lm_err shape_append(lm_miner *m, const item *items, size_t count, uint64_
                       sizeof *m->shape_tokens);
     if (err) return err;
     uint32_t id = (uint32_t)m->shape_count;
-    m->shapes[id] = (shape_row){hash, (uint32_t)m->shape_token_count, (uint16_t)count, is_rest, NO_INDEX,
-                                       NO_INDEX};
-    for (size_t i = 0; i < count; i++) m->shape_tokens[m->shape_token_count + i] = items[i].id;
+    m->shapes[id] = (shape_row){
+        hash, (uint32_t)m->shape_token_count, (uint16_t)count, is_rest, NO_INDEX, NO_INDEX};
+    for (size_t i = 0; i < count; i++)
+        m->shape_tokens[m->shape_token_count + i] = items[i].id;
     *out = id;
     return LM_OK;
 }
@@ -281,7 +301,8 @@ static void shape_commit(lm_miner *m, uint32_t group_index)
     shape_row *s = &m->shapes[m->shape_count];
     s->group = group_index;
     size_t mask = m->shape_index.slot_count - 1, at = (size_t)s->hash & mask;
-    while (m->shape_index.slots[at]) at = (at + 1) & mask;
+    while (m->shape_index.slots[at])
+        at = (at + 1) & mask;
     m->shape_token_count += s->count;
     m->shape_index.slots[at] = (uint32_t)++m->shape_count;
 }
@@ -364,7 +385,8 @@ static uint32_t group_find_by_hash(const lm_miner *m, const soft_key *key)
         if (g->hash != key->hash || g->key_count != key->count) continue;
         const uint32_t *ids = template_group_key(m, g);
         size_t i = 0;
-        while (i < key->count && m->hashes[ids[i]] == key->items[i].hash) i++;
+        while (i < key->count && m->hashes[ids[i]] == key->items[i].hash)
+            i++;
         if (i == key->count) return t->slots[at] - 1;
     }
     return NO_INDEX;
@@ -400,7 +422,8 @@ lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
     }
     lm_err err = template_shape_insert(m, items, line->count, out_shape);
     if (err) return err;
-    m->is_full = m->shape_count >= m->shape_count_max || template_table_bytes(m) >= m->table_bytes_max;
+    m->is_full =
+        m->shape_count >= m->shape_count_max || template_table_bytes(m) >= m->table_bytes_max;
     return LM_OK;
 }
 

@@ -1,6 +1,7 @@
 /**
- * A template's text: the tokens all its lines agree on, <*> for the others, in the usual notation of labelled logs:
- * a word with a variable in it is a variable, variables joined by a dot are one, blanks are single.
+ * A template's text: the tokens all its lines agree on, <*> for the others, in the usual notation
+ * of labelled logs: a word with a variable in it is a variable, variables joined by a dot are one,
+ * blanks are single.
  */
 #include "template/template_settle.h"
 
@@ -13,11 +14,11 @@ static bool is_mark(uint8_t c)
 static bool is_joint(uint8_t c)
 {
     static const bool table[256] = {
-        [0] = true, [6] = true, [7] = true, [8 ... ' '] = true,
-        [','] = true, ['!'] = true, [';'] = true, [':'] = true, ['='] = true, ['|'] = true, ['"'] = true,
-        ['['] = true, [']'] = true, ['\''] = true, ['('] = true, [')'] = true, ['{'] = true, ['}'] = true,
-        ['.'] = true, ['-'] = true, ['+'] = true, ['@'] = true, ['#'] = true, ['$'] = true, ['%'] = true,
-        ['&'] = true,
+        [0] = true,   [6] = true,    [7] = true,   [8 ... ' '] = true, [','] = true, ['!'] = true,
+        [';'] = true, [':'] = true,  ['='] = true, ['|'] = true,       ['"'] = true, ['['] = true,
+        [']'] = true, ['\''] = true, ['('] = true, [')'] = true,       ['{'] = true, ['}'] = true,
+        ['.'] = true, ['-'] = true,  ['+'] = true, ['@'] = true,       ['#'] = true, ['$'] = true,
+        ['%'] = true, ['&'] = true,
     };
     return table[c];
 }
@@ -41,8 +42,8 @@ static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
     bool has_pairs = settle_has_pairs(s, n);
     for (size_t i = 0; i < n->agree_count; i++) {
         const token *t = &m->tokens[n->agree[i]];
-        bool is_quantity = n->agree[i] == TOKEN_ID_UNIT && i >= 2 && n->agree[i - 1] == TOKEN_ID_BLANK &&
-                           n->agree[i - 2] == TOKEN_ID_WILD;
+        bool is_quantity = n->agree[i] == TOKEN_ID_UNIT && i >= 2 &&
+                           n->agree[i - 1] == TOKEN_ID_BLANK && n->agree[i - 2] == TOKEN_ID_WILD;
         if (is_quantity) { /* a number and its unit that varies are one variable */
             out->len--;
             continue;
@@ -90,8 +91,10 @@ static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
             append_mark(scratch, begin);
         } else {
             for (size_t k = start; k < i; k++) {
-                if (is_mark(p[k])) append_mark(scratch, begin);
-                else scratch->ptr[scratch->len++] = p[k];
+                if (is_mark(p[k]))
+                    append_mark(scratch, begin);
+                else
+                    scratch->ptr[scratch->len++] = p[k];
             }
         }
         if (i < len) scratch->ptr[scratch->len++] = p[i++];

@@ -16,7 +16,7 @@
 
 #if LM_HAVE_YAML
 
-#include <yaml.h>
+#    include <yaml.h>
 
 typedef struct entry {
     lm_str pin, name, pattern, merge, into, split, word; /* ptr NULL: not there */
@@ -47,14 +47,17 @@ static lm_err next_event(reading *r)
     if (!yaml_parser_parse(&r->parser, &r->event)) {
         yaml_mark_t at = r->parser.problem_mark;
         if (r->parser.error == YAML_MEMORY_ERROR) return lm_fail(LM_E_NOMEM, "out of memory");
-        return lm_fail_at(LM_E_USAGE, at.index, "template rules, line %zu, column %zu: %s", at.line + 1,
-                          at.column + 1, r->parser.problem ? r->parser.problem : "not YAML");
+        return lm_fail_at(LM_E_USAGE, at.index, "template rules, line %zu, column %zu: %s",
+                          at.line + 1, at.column + 1,
+                          r->parser.problem ? r->parser.problem : "not YAML");
     }
     r->has_event = true;
-    bool has_anchor = (r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.anchor) ||
-                      (r->event.type == YAML_SEQUENCE_START_EVENT && r->event.data.sequence_start.anchor) ||
-                      (r->event.type == YAML_MAPPING_START_EVENT && r->event.data.mapping_start.anchor);
-    if (r->event.type == YAML_ALIAS_EVENT || has_anchor) return fail_here(r, "anchors and aliases are not allowed");
+    bool has_anchor =
+        (r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.anchor) ||
+        (r->event.type == YAML_SEQUENCE_START_EVENT && r->event.data.sequence_start.anchor) ||
+        (r->event.type == YAML_MAPPING_START_EVENT && r->event.data.mapping_start.anchor);
+    if (r->event.type == YAML_ALIAS_EVENT || has_anchor)
+        return fail_here(r, "anchors and aliases are not allowed");
     return LM_OK;
 }
 
@@ -71,8 +74,10 @@ static lm_err take_scalar(reading *r, lm_str *out)
     if (r->event.type != YAML_SCALAR_EVENT) return fail_here(r, "a text is expected here");
     if (out->ptr) return fail_here(r, "this key is given twice");
     if (r->event.data.scalar.length == 0) return fail_here(r, "this text is empty");
-    if (r->event.data.scalar.length > MESSAGE_BYTES_MAX) return fail_here(r, "this text is too long");
-    uint8_t *copy = lm_arena_copy(r->arena, r->event.data.scalar.value, r->event.data.scalar.length);
+    if (r->event.data.scalar.length > MESSAGE_BYTES_MAX)
+        return fail_here(r, "this text is too long");
+    uint8_t *copy =
+        lm_arena_copy(r->arena, r->event.data.scalar.value, r->event.data.scalar.length);
     if (!copy) return lm_mem_err();
     *out = (lm_str){copy, r->event.data.scalar.length};
     return LM_OK;
@@ -88,7 +93,8 @@ static lm_err push_rule(reading *r, lm_miner_rule rule)
 
 static lm_err fail_entry(const entry *e, const char *what)
 {
-    return lm_fail(LM_E_USAGE, "template rules, line %zu, column %zu: %s", e->line, e->column, what);
+    return lm_fail(LM_E_USAGE, "template rules, line %zu, column %zu: %s", e->line, e->column,
+                   what);
 }
 
 static lm_err finish_entry(reading *r, const entry *e)
@@ -109,7 +115,8 @@ static lm_err finish_entry(reading *r, const entry *e)
 static lm_err read_entry(reading *r)
 {
     entry e = {.line = r->event.start_mark.line + 1, .column = r->event.start_mark.column + 1};
-    if (r->event.type != YAML_MAPPING_START_EVENT) return fail_here(r, "an entry is a mapping such as 'pin: text'");
+    if (r->event.type != YAML_MAPPING_START_EVENT)
+        return fail_here(r, "an entry is a mapping such as 'pin: text'");
     for (;;) {
         lm_err err = next_event(r);
         if (err) return err;
@@ -122,7 +129,9 @@ static lm_err read_entry(reading *r)
                        : is_scalar(r, "split")   ? &e.split
                        : is_scalar(r, "word")    ? &e.word
                                                  : NULL;
-        if (!slot) return fail_here(r, "unknown key; known are pin, name, pattern, merge, into, split, word");
+        if (!slot)
+            return fail_here(r,
+                             "unknown key; known are pin, name, pattern, merge, into, split, word");
         err = take_scalar(r, slot);
         if (err) return err;
     }
@@ -150,7 +159,8 @@ static lm_err read_document(reading *r)
     err = next_event(r);
     if (err) return err;
     if (is_scalar(r, "")) return LM_OK;
-    if (r->event.type != YAML_MAPPING_START_EVENT) return fail_here(r, "'templates:' is expected here");
+    if (r->event.type != YAML_MAPPING_START_EVENT)
+        return fail_here(r, "'templates:' is expected here");
     for (;;) {
         err = next_event(r);
         if (err || r->event.type == YAML_MAPPING_END_EVENT) return err;
@@ -174,7 +184,8 @@ lm_err lm_miner_rules_parse(lm_mem *mem, lm_str yaml, lm_arena *arena, lm_miner_
     if (r.has_event) yaml_event_delete(&r.event);
     yaml_parser_delete(&r.parser);
     if (!err) {
-        lm_miner_rule *rules = lm_arena_alloc(arena, r.count * sizeof *rules, _Alignof(lm_miner_rule));
+        lm_miner_rule *rules =
+            lm_arena_alloc(arena, r.count * sizeof *rules, _Alignof(lm_miner_rule));
         if (rules) {
             if (r.count) memcpy(rules, r.rules, r.count * sizeof *rules);
             *out = rules;

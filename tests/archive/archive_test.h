@@ -1,4 +1,5 @@
-/** What the tests of the archive share: texts that grow, files in a scratch folder, packing and unpacking. */
+/** What the tests of the archive share: texts that grow, files in a scratch folder, packing and
+ * unpacking. */
 #ifndef TESTS_ARCHIVE_TEST_H
 #define TESTS_ARCHIVE_TEST_H
 
@@ -6,7 +7,9 @@
 
 #include "lm_test.h"
 
-/* ---- texts ------------------------------------------------------------------------------------------------------ */
+/* ---- texts
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct text {
     char *ptr;
@@ -26,6 +29,7 @@ static inline void text_put(text *t, const void *bytes, size_t len)
 }
 
 static inline void put(text *t, const char *fmt, ...) LM_PRINTF(2, 3);
+
 static inline void put(text *t, const char *fmt, ...)
 {
     char line[2048];
@@ -48,36 +52,50 @@ static inline unsigned below(lm_test_rng *rng, unsigned bound)
     return (unsigned)lm_test_below(rng, bound);
 }
 
-/* ---- logs -------------------------------------------------------------------------------------------------------- */
+/* ---- logs
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 enum { LOG_ACCESS, LOG_JSON, LOG_APP, LOG_SYSLOG, LOG_KINDS };
 
 /** One line of a log of this kind, at second s. */
 static inline void put_log_line(text *t, lm_test_rng *rng, unsigned kind, unsigned s)
 {
-    static const char *const words[] = {"timeout", "connection", "refused", "worker", "cache", "Retry", "shutdown", "user"};
+    static const char *const words[] = {"timeout", "connection", "refused",  "worker",
+                                        "cache",   "Retry",      "shutdown", "user"};
     static const char *const levels[] = {"INFO", "WARN", "ERROR", "DEBUG"};
     const char *word = words[below(rng, 8)], *other = words[below(rng, 8)];
     switch (kind) {
     case LOG_ACCESS:
-        put(t, "10.%u.%u.7 - - [23/Nov/2026:13:%02u:%02u +0000] \"GET /%s/%u HTTP/1.1\" %u %u \"-\" \"Mozilla/5.0 (X11; rv:%u.0)\"\n", below(rng, 3),
-            below(rng, 256), s / 60 % 60, s % 60, word, below(rng, 40), below(rng, 9) ? 200u : 404u, below(rng, 100000), below(rng, 5));
+        put(t,
+            "10.%u.%u.7 - - [23/Nov/2026:13:%02u:%02u +0000] \"GET /%s/%u HTTP/1.1\" %u %u \"-\" "
+            "\"Mozilla/5.0 (X11; rv:%u.0)\"\n",
+            below(rng, 3), below(rng, 256), s / 60 % 60, s % 60, word, below(rng, 40),
+            below(rng, 9) ? 200u : 404u, below(rng, 100000), below(rng, 5));
         return;
     case LOG_JSON:
-        put(t, "{\"ts\":\"2026-11-23T13:%02u:%02u.%03uZ\",\"level\":\"%s\",\"msg\":\"%s %s\",\"took\":%u.%u,\"id\":\"%08x-1111-4222-8333-%012x\"}\n", s / 60 % 60,
-            s % 60, below(rng, 1000), below(rng, 4) ? "info" : "error", word, other, below(rng, 30), below(rng, 10), (unsigned)lm_test_random(rng),
+        put(t,
+            "{\"ts\":\"2026-11-23T13:%02u:%02u.%03uZ\",\"level\":\"%s\",\"msg\":\"%s "
+            "%s\",\"took\":%u.%u,\"id\":\"%08x-1111-4222-8333-%012x\"}\n",
+            s / 60 % 60, s % 60, below(rng, 1000), below(rng, 4) ? "info" : "error", word, other,
+            below(rng, 30), below(rng, 10), (unsigned)lm_test_random(rng),
             (unsigned)lm_test_random(rng));
         return;
     case LOG_APP:
-        put(t, "2026-11-23 13:%02u:%02u,%03u %s [worker-%u] org.acme.%s: %s %s after %u ms, block 0x%08x\n", s / 60 % 60, s % 60, below(rng, 1000),
-            levels[below(rng, 4)], below(rng, 12), word, word, other, below(rng, 5000), (unsigned)lm_test_random(rng));
+        put(t,
+            "2026-11-23 13:%02u:%02u,%03u %s [worker-%u] org.acme.%s: %s %s after %u ms, block "
+            "0x%08x\n",
+            s / 60 % 60, s % 60, below(rng, 1000), levels[below(rng, 4)], below(rng, 12), word,
+            word, other, below(rng, 5000), (unsigned)lm_test_random(rng));
         if (below(rng, 30)) return;
         put(t, "java.lang.IllegalStateException: %s\n", other);
-        for (unsigned i = 0; i < 4; i++) put(t, "\tat org.acme.Thing$%u.run(Thing.java:%u)\n", i, below(rng, 300));
+        for (unsigned i = 0; i < 4; i++)
+            put(t, "\tat org.acme.Thing$%u.run(Thing.java:%u)\n", i, below(rng, 300));
         return;
     default:
-        put(t, "Nov %2u 13:%02u:%02u web-1 app[%u]: %s %s from 192.0.2.%u port %u\n", 1 + s / 600 % 28, s / 60 % 60, s % 60, below(rng, 99999), word, other,
-            below(rng, 256), below(rng, 65536));
+        put(t, "Nov %2u 13:%02u:%02u web-1 app[%u]: %s %s from 192.0.2.%u port %u\n",
+            1 + s / 600 % 28, s / 60 % 60, s % 60, below(rng, 99999), word, other, below(rng, 256),
+            below(rng, 65536));
         return;
     }
 }
@@ -85,10 +103,13 @@ static inline void put_log_line(text *t, lm_test_rng *rng, unsigned kind, unsign
 /** kind LOG_KINDS: all of them in one file. */
 static inline void put_log(text *t, lm_test_rng *rng, unsigned kind, unsigned lines)
 {
-    for (unsigned i = 0; i < lines; i++) put_log_line(t, rng, kind == LOG_KINDS ? below(rng, LOG_KINDS) : kind, i);
+    for (unsigned i = 0; i < lines; i++)
+        put_log_line(t, rng, kind == LOG_KINDS ? below(rng, LOG_KINDS) : kind, i);
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------- */
+/* ---- files
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static inline void file_write(const char *path, const void *bytes, size_t len)
 {
@@ -104,7 +125,8 @@ static inline text file_read(const char *path)
     char chunk[65536];
     FILE *file = fopen(path, "rb");
     if (!file) fail_msg("cannot open %s", path);
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;) text_put(&t, chunk, n);
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;)
+        text_put(&t, chunk, n);
     text_put(&t, "", 0);
     fclose(file);
     return t;
@@ -142,7 +164,8 @@ static inline lm_err unpack_all(const lm_archive *archive, unpacked *out)
 
 static inline void unpacked_free(unpacked *u)
 {
-    for (size_t i = 0; i < u->count; i++) text_free(&u->files[i]);
+    for (size_t i = 0; i < u->count; i++)
+        text_free(&u->files[i]);
     free(u->files);
 }
 

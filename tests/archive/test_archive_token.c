@@ -1,4 +1,5 @@
-/* Values by class: whatever a token's text, printing what it was classified as gives the text back. */
+/* Values by class: whatever a token's text, printing what it was classified as gives the text back.
+ */
 #include "archive/archive_priv.h"
 
 #include "lm_test.h"
@@ -18,7 +19,8 @@ static uint32_t round_trip(const char *text, size_t len)
         const uint8_t *wide = lm_vclass_width(value.vclass) ? value.wide : NULL;
         size_t n = lm_value_print(value.vclass, value.number, wide, printed);
         if (n != len || memcmp(printed, copy, n) != 0) {
-            fail_msg("'%.*s' became '%.*s' by class %u", (int)len, text, (int)n, (const char *)printed, value.vclass);
+            fail_msg("'%.*s' became '%.*s' by class %u", (int)len, text, (int)n,
+                     (const char *)printed, value.vclass);
         }
     }
     free(copy);
@@ -29,28 +31,82 @@ static uint32_t round_trip(const char *text, size_t len)
 static void test_texts_have_the_class_they_should(void **state)
 {
     (void)state;
-    static const struct { const char *text; uint32_t vclass; } cases[] = {
-        {"0", LM_VC_INT}, {"7", LM_VC_INT}, {"-1", LM_VC_INT}, {"10", LM_VC_INT},
-        {"999999999999999999", LM_VC_INT}, {"-999999999999999999", LM_VC_INT},
-        {"9999999999999999999", LM_VC_STR}, {"18446744073709551615", LM_VC_HEX_WIDE + 10}, {"-9223372036854775808", LM_VC_STR},
-        {"-0", LM_VC_STR}, {"-01", LM_VC_STR}, {"-", LM_VC_STR}, {"00", LM_VC_ZINT + 2}, {"007", LM_VC_ZINT + 3},
-        {"000000000000000001", LM_VC_ZINT + 18}, {"0000000000000000001", LM_VC_STR}, {"00000000000000000001", LM_VC_HEX_WIDE + 10},
-        {"1.5", LM_VC_DEC + 1}, {"1.50", LM_VC_DEC + 2}, {"0.0", LM_VC_DEC + 1}, {"-0.5", LM_VC_DEC + 1}, {"-0.0", LM_VC_STR}, {"-0.00", LM_VC_STR},
-        {"01.5", LM_VC_STR}, {"1.", LM_VC_STR}, {".5", LM_VC_STR}, {"1.5.2", LM_VC_STR}, {"1..5", LM_VC_STR}, {"-.5", LM_VC_STR},
-        {"123.123456789012345", LM_VC_DEC + 15}, {"1234.123456789012345", LM_VC_STR}, {"1.1234567890123456", LM_VC_STR},
-        {"0.0.0.0", LM_VC_IP4}, {"255.255.255.255", LM_VC_IP4}, {"256.1.1.1", LM_VC_STR}, {"1.2.3.04", LM_VC_STR}, {"01.2.3.4", LM_VC_STR},
-        {"1.2.3.4.5", LM_VC_STR}, {"1.2.3.", LM_VC_STR}, {"1.2.3.256", LM_VC_STR}, {"1.2.3.1234", LM_VC_STR}, {"1.2.3", LM_VC_STR},
-        {"f", LM_VC_HEX_LOWER + 1}, {"0f", LM_VC_HEX_LOWER + 2}, {"F0", LM_VC_HEX_UPPER + 2}, {"fF", LM_VC_STR}, {"deadbeef", LM_VC_HEX_LOWER + 8},
-        {"ffffffffffffffff", LM_VC_HEX_LOWER + 16}, {"FFFFFFFFFFFFFFFF", LM_VC_HEX_UPPER + 16}, {"fffffffffffffffff", LM_VC_STR},
-        {"ffffffffffffffffff", LM_VC_HEX_WIDE + 9}, {"FFFFFFFFFFFFFFFFFF", LM_VC_STR},
-        {"d41d8cd98f00b204e9800998ecf8427e", LM_VC_HEX_WIDE + 16}, {"d41d8cd98f00b204e9800998ecf8427", LM_VC_STR},
-        {"123e4567-e89b-42d3-a456-426614174000", LM_VC_UUID}, {"123E4567-e89b-42d3-a456-426614174000", LM_VC_STR},
-        {"123e4567-e89b-42d3-a456-42661417400g", LM_VC_STR}, {"123e4567ae89b-42d3-a456-426614174000", LM_VC_STR},
-        {"1e5", LM_VC_HEX_LOWER + 3}, {"+5", LM_VC_STR}, {"12:30", LM_VC_STR}, {"x", LM_VC_STR}, {" ", LM_VC_STR}, {"\xff", LM_VC_STR}, {"g1", LM_VC_STR},
+
+    static const struct {
+        const char *text;
+        uint32_t vclass;
+    } cases[] = {
+        {"0", LM_VC_INT},
+        {"7", LM_VC_INT},
+        {"-1", LM_VC_INT},
+        {"10", LM_VC_INT},
+        {"999999999999999999", LM_VC_INT},
+        {"-999999999999999999", LM_VC_INT},
+        {"9999999999999999999", LM_VC_STR},
+        {"18446744073709551615", LM_VC_HEX_WIDE + 10},
+        {"-9223372036854775808", LM_VC_STR},
+        {"-0", LM_VC_STR},
+        {"-01", LM_VC_STR},
+        {"-", LM_VC_STR},
+        {"00", LM_VC_ZINT + 2},
+        {"007", LM_VC_ZINT + 3},
+        {"000000000000000001", LM_VC_ZINT + 18},
+        {"0000000000000000001", LM_VC_STR},
+        {"00000000000000000001", LM_VC_HEX_WIDE + 10},
+        {"1.5", LM_VC_DEC + 1},
+        {"1.50", LM_VC_DEC + 2},
+        {"0.0", LM_VC_DEC + 1},
+        {"-0.5", LM_VC_DEC + 1},
+        {"-0.0", LM_VC_STR},
+        {"-0.00", LM_VC_STR},
+        {"01.5", LM_VC_STR},
+        {"1.", LM_VC_STR},
+        {".5", LM_VC_STR},
+        {"1.5.2", LM_VC_STR},
+        {"1..5", LM_VC_STR},
+        {"-.5", LM_VC_STR},
+        {"123.123456789012345", LM_VC_DEC + 15},
+        {"1234.123456789012345", LM_VC_STR},
+        {"1.1234567890123456", LM_VC_STR},
+        {"0.0.0.0", LM_VC_IP4},
+        {"255.255.255.255", LM_VC_IP4},
+        {"256.1.1.1", LM_VC_STR},
+        {"1.2.3.04", LM_VC_STR},
+        {"01.2.3.4", LM_VC_STR},
+        {"1.2.3.4.5", LM_VC_STR},
+        {"1.2.3.", LM_VC_STR},
+        {"1.2.3.256", LM_VC_STR},
+        {"1.2.3.1234", LM_VC_STR},
+        {"1.2.3", LM_VC_STR},
+        {"f", LM_VC_HEX_LOWER + 1},
+        {"0f", LM_VC_HEX_LOWER + 2},
+        {"F0", LM_VC_HEX_UPPER + 2},
+        {"fF", LM_VC_STR},
+        {"deadbeef", LM_VC_HEX_LOWER + 8},
+        {"ffffffffffffffff", LM_VC_HEX_LOWER + 16},
+        {"FFFFFFFFFFFFFFFF", LM_VC_HEX_UPPER + 16},
+        {"fffffffffffffffff", LM_VC_STR},
+        {"ffffffffffffffffff", LM_VC_HEX_WIDE + 9},
+        {"FFFFFFFFFFFFFFFFFF", LM_VC_STR},
+        {"d41d8cd98f00b204e9800998ecf8427e", LM_VC_HEX_WIDE + 16},
+        {"d41d8cd98f00b204e9800998ecf8427", LM_VC_STR},
+        {"123e4567-e89b-42d3-a456-426614174000", LM_VC_UUID},
+        {"123E4567-e89b-42d3-a456-426614174000", LM_VC_STR},
+        {"123e4567-e89b-42d3-a456-42661417400g", LM_VC_STR},
+        {"123e4567ae89b-42d3-a456-426614174000", LM_VC_STR},
+        {"1e5", LM_VC_HEX_LOWER + 3},
+        {"+5", LM_VC_STR},
+        {"12:30", LM_VC_STR},
+        {"x", LM_VC_STR},
+        {" ", LM_VC_STR},
+        {"\xff", LM_VC_STR},
+        {"g1", LM_VC_STR},
     };
+
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint32_t vclass = round_trip(cases[i].text, strlen(cases[i].text));
-        if (vclass != cases[i].vclass) fail_msg("'%s' has class %u, not %u", cases[i].text, vclass, cases[i].vclass);
+        if (vclass != cases[i].vclass)
+            fail_msg("'%s' has class %u, not %u", cases[i].text, vclass, cases[i].vclass);
     }
     char digits[2 * LM_WIDE_MAX + 3];
     memset(digits, 'a', sizeof digits);
@@ -62,29 +118,42 @@ static void test_texts_have_the_class_they_should(void **state)
 static void test_random_texts_round_trip(void **state)
 {
     (void)state;
-    static const char *const alphabets[] = {"0123456789", "0123456789.", "0123456789abcdef", "0123456789ABCDEF", "01.-", "0123456789abcdefABCDEF.-:gz",
-                                            "09", "0123456789abcdef-"};
+    static const char *const alphabets[] = {"0123456789",
+                                            "0123456789.",
+                                            "0123456789abcdef",
+                                            "0123456789ABCDEF",
+                                            "01.-",
+                                            "0123456789abcdefABCDEF.-:gz",
+                                            "09",
+                                            "0123456789abcdef-"};
     lm_test_rng rng = lm_test_rng_make("random texts");
     for (unsigned i = 0; i < 200000; i++) {
         const char *alphabet = alphabets[lm_test_below(&rng, 8)];
         char text[150];
         size_t len = 1 + lm_test_below(&rng, lm_test_below(&rng, 20) ? 22 : sizeof text - 1);
-        for (size_t k = 0; k < len; k++) text[k] = alphabet[lm_test_below(&rng, strlen(alphabet))];
+        for (size_t k = 0; k < len; k++)
+            text[k] = alphabet[lm_test_below(&rng, strlen(alphabet))];
         (void)round_trip(text, len); /* any class will do */
     }
     for (unsigned i = 0; i < 50000; i++) {
         char text[64];
         size_t len = 1 + lm_test_below(&rng, sizeof text);
-        for (size_t k = 0; k < len; k++) text[k] = (char)lm_test_random(&rng);
+        for (size_t k = 0; k < len; k++)
+            text[k] = (char)lm_test_random(&rng);
         (void)round_trip(text, len);
     }
 }
 
-/* Every number of every class is printed within its room: numbers come from files that anyone may have written. */
+/* Every number of every class is printed within its room: numbers come from files that anyone may
+ * have written. */
 static void test_any_number_can_be_printed(void **state)
 {
     (void)state;
-    static const int64_t numbers[] = {0, 1, -1, 9, 10, 99, 100, 999999999, INT64_C(999999999999999999), INT64_MAX, INT64_MIN, INT64_MIN + 1, UINT32_MAX, 255};
+    static const int64_t numbers[] = {0,          1,         -1,
+                                      9,          10,        99,
+                                      100,        999999999, INT64_C(999999999999999999),
+                                      INT64_MAX,  INT64_MIN, INT64_MIN + 1,
+                                      UINT32_MAX, 255};
     lm_test_rng rng = lm_test_rng_make("any number");
     uint8_t *printed = malloc(LM_VALUE_TEXT_MAX);
     uint8_t *wide = malloc(LM_WIDE_MAX);
@@ -93,7 +162,8 @@ static void test_any_number_can_be_printed(void **state)
     memset(wide, 0xA5, LM_WIDE_MAX);
     unsigned valid = 0;
     for (uint32_t vclass = 0; vclass < LM_VC_LIMIT; vclass++) {
-        if (!lm_vclass_is_valid(vclass) || vclass == LM_VC_STR || vclass == LM_VC_STR_UNIQUE) continue;
+        if (!lm_vclass_is_valid(vclass) || vclass == LM_VC_STR || vclass == LM_VC_STR_UNIQUE)
+            continue;
         valid++;
         for (size_t i = 0; i < 20; i++) {
             size_t known = sizeof numbers / sizeof numbers[0];
@@ -124,7 +194,8 @@ static void test_classes_hold_their_numbers(void **state)
         size_t len = lm_value_print(LM_VC_HEX_LOWER + width, (int64_t)number, NULL, printed);
         assert_int_equal(len, width);
         lm_token_classify(printed, len, &value);
-        if (value.vclass == LM_VC_HEX_LOWER + width) assert_int_equal(value.number, (int64_t)number);
+        if (value.vclass == LM_VC_HEX_LOWER + width)
+            assert_int_equal(value.number, (int64_t)number);
         int64_t decimal = (int64_t)(bits % UINT64_C(999999999999999999));
         len = lm_value_print(LM_VC_INT, -decimal - 1, NULL, printed);
         lm_token_classify(printed, len, &value);

@@ -139,7 +139,8 @@ static void idle_threads_steal(void **state)
         handover h = {.pool = pool};
         lm_group_init(&h.group, pool);
         lm_group_run(&h.group, add_and_block, &h, 0);
-        while (!atomic_load(&h.is_started)) usleep(100); /* on a worker: we do not help before */
+        while (!atomic_load(&h.is_started))
+            usleep(100); /* on a worker: we do not help before */
         assert_int_equal(lm_group_wait(&h.group), LM_OK);
     }
     lm_pool_counters counters;

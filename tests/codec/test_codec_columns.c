@@ -1,6 +1,7 @@
-/** Columns in, bytes out, and back: every type, every level, ordinary and adversarial data; damage; scarce memory. */
-#include <stdarg.h>
+/** Columns in, bytes out, and back: every type, every level, ordinary and adversarial data; damage;
+ * scarce memory. */
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,24 +33,42 @@ enum { INT_SHAPES = 18 };
 static int64_t make_int(rng *r, unsigned shape, size_t i, int64_t before)
 {
     switch (shape) {
-    case 0: return -7;
-    case 1: return (int64_t)i;
-    case 2: return (int64_t)(1700000000000 + i * 1000 + rng_below(r, 900));
-    case 3: return (int64_t)rng_next(r);
-    case 4: return i % 2 ? INT64_MAX : INT64_MIN;
-    case 5: return before + (int64_t)rng_below(r, 3);
-    case 6: return (int64_t)rng_below(r, 10) * 1000;
-    case 7: return (int64_t)(rng_below(r, 100) < 95 ? 200 : 404 + rng_below(r, 3));
-    case 8: return i % 100 == 99 ? (int64_t)rng_next(r) : (int64_t)rng_below(r, 50);
-    case 9: return (int64_t)(rng_next(r) >> rng_below(r, 64));
-    case 10: return -(int64_t)(rng_next(r) >> rng_below(r, 64));
-    case 11: return (int64_t)(i / 37 * 3);
-    case 12: return rng_below(r, 20) ? before : (int64_t)rng_next(r);
-    case 13: return (int64_t)lm_hash_u64(i % 300) >> 20;
-    case 14: return i < 3 ? INT64_MIN + (int64_t)i : INT64_MAX - (int64_t)i;
-    case 15: return (int64_t)(i * i * 12345);
-    case 16: return (int64_t)rng_below(r, 1u << 24) * 4096;
-    default: return (int64_t)(0xc0a80000u + rng_below(r, 40) * rng_below(r, 40));
+    case 0:
+        return -7;
+    case 1:
+        return (int64_t)i;
+    case 2:
+        return (int64_t)(1700000000000 + i * 1000 + rng_below(r, 900));
+    case 3:
+        return (int64_t)rng_next(r);
+    case 4:
+        return i % 2 ? INT64_MAX : INT64_MIN;
+    case 5:
+        return before + (int64_t)rng_below(r, 3);
+    case 6:
+        return (int64_t)rng_below(r, 10) * 1000;
+    case 7:
+        return (int64_t)(rng_below(r, 100) < 95 ? 200 : 404 + rng_below(r, 3));
+    case 8:
+        return i % 100 == 99 ? (int64_t)rng_next(r) : (int64_t)rng_below(r, 50);
+    case 9:
+        return (int64_t)(rng_next(r) >> rng_below(r, 64));
+    case 10:
+        return -(int64_t)(rng_next(r) >> rng_below(r, 64));
+    case 11:
+        return (int64_t)(i / 37 * 3);
+    case 12:
+        return rng_below(r, 20) ? before : (int64_t)rng_next(r);
+    case 13:
+        return (int64_t)lm_hash_u64(i % 300) >> 20;
+    case 14:
+        return i < 3 ? INT64_MIN + (int64_t)i : INT64_MAX - (int64_t)i;
+    case 15:
+        return (int64_t)(i * i * 12345);
+    case 16:
+        return (int64_t)rng_below(r, 1u << 24) * 4096;
+    default:
+        return (int64_t)(0xc0a80000u + rng_below(r, 40) * rng_below(r, 40));
     }
 }
 
@@ -57,7 +76,8 @@ static int64_t *make_ints(rng *r, unsigned shape, size_t count)
 {
     int64_t *v = malloc((count + 1) * sizeof *v);
     int64_t before = 0;
-    for (size_t i = 0; i < count; i++) before = v[i] = make_int(r, shape, i, before);
+    for (size_t i = 0; i < count; i++)
+        before = v[i] = make_int(r, shape, i, before);
     return v;
 }
 
@@ -69,15 +89,33 @@ static uint32_t *make_ids(rng *r, unsigned shape, size_t count, uint32_t *alphab
     uint32_t top = 0, fresh = 0;
     for (size_t i = 0; i < count; i++) {
         switch (shape) {
-        case 0: v[i] = 5; break;
-        case 1: v[i] = (uint32_t)rng_below(r, 2); break;
-        case 2: v[i] = (uint32_t)(i % 7); break;
-        case 3: v[i] = rng_below(r, 8) || !fresh ? fresh++ : (uint32_t)rng_below(r, fresh); break;
-        case 4: v[i] = (uint32_t)rng_below(r, 70000); break;
-        case 5: v[i] = (uint32_t)(rng_next(r) >> 32) & 0xfffffffeu; break;
-        case 6: v[i] = i && rng_below(r, 10) ? v[i - 1] : (uint32_t)rng_below(r, 300); break;
-        case 7: v[i] = (uint32_t)(rng_below(r, 10) ? lm_hash_u64(i % 1000) % 200 : rng_below(r, 200)); break;
-        default: v[i] = (uint32_t)(rng_below(r, 16) * rng_below(r, 16)); break;
+        case 0:
+            v[i] = 5;
+            break;
+        case 1:
+            v[i] = (uint32_t)rng_below(r, 2);
+            break;
+        case 2:
+            v[i] = (uint32_t)(i % 7);
+            break;
+        case 3:
+            v[i] = rng_below(r, 8) || !fresh ? fresh++ : (uint32_t)rng_below(r, fresh);
+            break;
+        case 4:
+            v[i] = (uint32_t)rng_below(r, 70000);
+            break;
+        case 5:
+            v[i] = (uint32_t)(rng_next(r) >> 32) & 0xfffffffeu;
+            break;
+        case 6:
+            v[i] = i && rng_below(r, 10) ? v[i - 1] : (uint32_t)rng_below(r, 300);
+            break;
+        case 7:
+            v[i] = (uint32_t)(rng_below(r, 10) ? lm_hash_u64(i % 1000) % 200 : rng_below(r, 200));
+            break;
+        default:
+            v[i] = (uint32_t)(rng_below(r, 16) * rng_below(r, 16));
+            break;
         }
         top = v[i] > top ? v[i] : top;
     }
@@ -93,12 +131,19 @@ static uint8_t *make_bytes(rng *r, unsigned shape, size_t count)
     uint8_t *v = malloc(count + 16);
     size_t i = 0;
     while (i < count) {
-        if (shape == 0) v[i++] = (uint8_t)rng_next(r);
-        else if (shape == 1) v[i++] = 0;
-        else if (shape == 2) v[i++] = rng_below(r, 5) ? (uint8_t)('a' + rng_below(r, 4)) : '\n';
-        else if (shape == 3) v[i] = (uint8_t)i, i++;
-        else if (shape == 4) v[i++] = (uint8_t)"0123456789abcdef"[rng_below(r, 16)];
-        else for (const char *w = words[rng_below(r, 8)]; *w && i < count; w++) v[i++] = (uint8_t)*w;
+        if (shape == 0)
+            v[i++] = (uint8_t)rng_next(r);
+        else if (shape == 1)
+            v[i++] = 0;
+        else if (shape == 2)
+            v[i++] = rng_below(r, 5) ? (uint8_t)('a' + rng_below(r, 4)) : '\n';
+        else if (shape == 3)
+            v[i] = (uint8_t)i, i++;
+        else if (shape == 4)
+            v[i++] = (uint8_t)"0123456789abcdef"[rng_below(r, 16)];
+        else
+            for (const char *w = words[rng_below(r, 8)]; *w && i < count; w++)
+                v[i++] = (uint8_t)*w;
     }
     return v;
 }
@@ -130,7 +175,10 @@ static void pack_fini(packed *p)
 
 static size_t plain_bytes(const lm_column *c)
 {
-    return c->count * (size_t)(c->type == LM_COLUMN_INT ? 8 : c->type == LM_COLUMN_ID ? 4 : c->type == LM_COLUMN_WIDE ? c->width : 1);
+    return c->count * (size_t)(c->type == LM_COLUMN_INT    ? 8
+                               : c->type == LM_COLUMN_ID   ? 4
+                               : c->type == LM_COLUMN_WIDE ? c->width
+                                                           : 1);
 }
 
 static void assert_same(const lm_column *a, const lm_column *b)
@@ -153,7 +201,8 @@ static void round_trip(lm_mem *mem, const lm_column *columns, size_t count, lm_l
 {
     packed p;
     pack_init(&p, mem);
-    assert_int_equal(lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL), LM_OK);
+    assert_int_equal(
+        lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL), LM_OK);
     lm_columns *c = NULL;
     assert_int_equal(lm_columns_open(mem, str_of(&p.directory), str_of(&p.blocks), 0, &c), LM_OK);
     assert_int_equal(lm_columns_count(c), count);
@@ -174,6 +223,7 @@ static void round_trip(lm_mem *mem, const lm_column *columns, size_t count, lm_l
 }
 
 static const size_t counts[] = {0, 1, 2, 3, 17, 500, 1500, 20000};
+
 enum { COUNTS = sizeof counts / sizeof counts[0] };
 
 /** Level max is slow, and slower under the sanitizers: it gets the smaller runs. */
@@ -193,7 +243,10 @@ static void ints_come_back(void **state)
         for (unsigned shape = 0; shape < INT_SHAPES; shape++) {
             for (size_t n = 0; n < counts_at(level); n++) {
                 int64_t *v = make_ints(&r, shape, counts[n]);
-                lm_column c = {.type = LM_COLUMN_INT, .role = (lm_column_role)(n % 5), .count = (uint32_t)counts[n], .ints = v};
+                lm_column c = {.type = LM_COLUMN_INT,
+                               .role = (lm_column_role)(n % 5),
+                               .count = (uint32_t)counts[n],
+                               .ints = v};
                 round_trip(mem, &c, 1, level);
                 free(v);
             }
@@ -210,7 +263,9 @@ static void ids_come_back(void **state)
     for (lm_level level = LM_LEVEL_FAST; level <= LM_LEVEL_MAX; level++) {
         for (unsigned shape = 0; shape < ID_SHAPES; shape++) {
             for (size_t n = 0; n < counts_at(level); n++) {
-                lm_column c = {.type = LM_COLUMN_ID, .role = n % 2 ? LM_ROLE_SHAPES : LM_ROLE_INDEX, .count = (uint32_t)counts[n]};
+                lm_column c = {.type = LM_COLUMN_ID,
+                               .role = n % 2 ? LM_ROLE_SHAPES : LM_ROLE_INDEX,
+                               .count = (uint32_t)counts[n]};
                 uint32_t *v = make_ids(&r, shape, counts[n], &c.alphabet);
                 c.ids = v;
                 round_trip(mem, &c, 1, level);
@@ -230,10 +285,14 @@ static void bytes_and_wide_come_back(void **state)
         for (unsigned shape = 0; shape < BYTE_SHAPES; shape++) {
             for (size_t n = 0; n < counts_at(level); n++) {
                 uint8_t *v = make_bytes(&r, shape, counts[n] * 64);
-                lm_column c = {.type = LM_COLUMN_BYTES, .role = shape % 2 ? LM_ROLE_TEXT : LM_ROLE_RAW, .count = (uint32_t)counts[n], .bytes = v};
+                lm_column c = {.type = LM_COLUMN_BYTES,
+                               .role = shape % 2 ? LM_ROLE_TEXT : LM_ROLE_RAW,
+                               .count = (uint32_t)counts[n],
+                               .bytes = v};
                 round_trip(mem, &c, 1, level);
                 c.type = LM_COLUMN_WIDE;
-                for (c.width = 1; c.width <= 64 && counts[n] <= 500; c.width += 21) round_trip(mem, &c, 1, level);
+                for (c.width = 1; c.width <= 64 && counts[n] <= 500; c.width += 21)
+                    round_trip(mem, &c, 1, level);
                 c.width = 16;
                 if (level != LM_LEVEL_MAX || counts[n] <= 500) round_trip(mem, &c, 1, level);
                 free(v);
@@ -252,17 +311,23 @@ static lm_column *make_columns(rng *r, size_t count, size_t values_max, size_t *
         lm_column *c = &columns[i];
         bool joins = i && columns[i - 1].type != LM_COLUMN_BYTES && rng_below(r, 3) == 0;
         c->type = (lm_column_type)(1 + rng_below(r, joins ? 3 : 4));
-        c->count = joins ? columns[i - 1].count : (uint32_t)rng_below(r, rng_below(r, values_max) + 1);
+        c->count =
+            joins ? columns[i - 1].count : (uint32_t)rng_below(r, rng_below(r, values_max) + 1);
         if (!joins) group++;
         c->group = group * (group % 5 != 0);
         c->role = (lm_column_role)rng_below(r, LM_ROLE_RAW + 1);
-        if (c->type == LM_COLUMN_INT) c->ints = make_ints(r, (unsigned)rng_below(r, INT_SHAPES), c->count);
-        if (c->type == LM_COLUMN_ID) c->ids = make_ids(r, (unsigned)rng_below(r, ID_SHAPES), c->count, &c->alphabet);
+        if (c->type == LM_COLUMN_INT)
+            c->ints = make_ints(r, (unsigned)rng_below(r, INT_SHAPES), c->count);
+        if (c->type == LM_COLUMN_ID)
+            c->ids = make_ids(r, (unsigned)rng_below(r, ID_SHAPES), c->count, &c->alphabet);
         if (c->type == LM_COLUMN_WIDE) c->width = 1 + (uint32_t)rng_below(r, 64);
-        if (c->type >= LM_COLUMN_WIDE) c->bytes = make_bytes(r, (unsigned)rng_below(r, BYTE_SHAPES), plain_bytes(c));
+        if (c->type >= LM_COLUMN_WIDE)
+            c->bytes = make_bytes(r, (unsigned)rng_below(r, BYTE_SHAPES), plain_bytes(c));
         if (joins && c->type == LM_COLUMN_INT && columns[i - 1].type == LM_COLUMN_INT) {
-            int64_t *v = (int64_t *)(uintptr_t)c->ints; /* rows that follow from the column before, but for a few */
-            for (uint32_t k = 0; k < c->count; k++) v[k] = (int64_t)((uint64_t)columns[i - 1].ints[k] + (k % 97 == 5) + 3 * (i % 3));
+            int64_t *v = (int64_t *)(uintptr_t)
+                             c->ints; /* rows that follow from the column before, but for a few */
+            for (uint32_t k = 0; k < c->count; k++)
+                v[k] = (int64_t)((uint64_t)columns[i - 1].ints[k] + (k % 97 == 5) + 3 * (i % 3));
         }
     }
     *out_count = count;
@@ -271,7 +336,8 @@ static lm_column *make_columns(rng *r, size_t count, size_t values_max, size_t *
 
 static void free_columns(lm_column *columns, size_t count)
 {
-    for (size_t i = 0; i < count; i++) free((void *)(uintptr_t)columns[i].bytes);
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)columns[i].bytes);
     free(columns);
 }
 
@@ -283,7 +349,8 @@ static void many_columns_come_back(void **state)
     for (lm_level level = LM_LEVEL_FAST; level <= LM_LEVEL_MAX; level++) {
         for (size_t round = 0; round < (level == LM_LEVEL_MAX ? 4u : 6u); round++) {
             size_t count;
-            lm_column *columns = make_columns(&r, round * round * 12, round % 2 ? 300 : 6000, &count);
+            lm_column *columns =
+                make_columns(&r, round * round * 12, round % 2 ? 300 : 6000, &count);
             round_trip(mem, columns, count, level);
             free_columns(columns, count);
         }
@@ -299,8 +366,13 @@ static void a_million_values_come_back(void **state)
     for (lm_level level = LM_LEVEL_FAST; level <= LM_LEVEL_DEFAULT; level++) {
         int64_t *v = make_ints(&r, 2, 1000000);
         uint32_t alphabet, *ids = make_ids(&r, 7, 1000000, &alphabet);
-        lm_column c[2] = {{.type = LM_COLUMN_INT, .role = LM_ROLE_TIME, .count = 1000000, .ints = v},
-                          {.type = LM_COLUMN_ID, .role = LM_ROLE_SHAPES, .count = 1000000, .alphabet = alphabet, .ids = ids}};
+        lm_column c[2] = {
+            {.type = LM_COLUMN_INT, .role = LM_ROLE_TIME, .count = 1000000, .ints = v},
+            {.type = LM_COLUMN_ID,
+             .role = LM_ROLE_SHAPES,
+             .count = 1000000,
+             .alphabet = alphabet,
+             .ids = ids}};
         round_trip(mem, c, 2, level);
         free(v);
         free(ids);
@@ -317,13 +389,17 @@ static void threads_do_not_change_bytes(void **state)
     lm_column *columns = make_columns(&r, 150, 9000, &count);
     packed one;
     pack_init(&one, mem);
-    assert_int_equal(lm_columns_encode(mem, NULL, columns, count, LM_LEVEL_DEFAULT, &one.blocks, &one.directory, NULL), LM_OK);
+    assert_int_equal(lm_columns_encode(mem, NULL, columns, count, LM_LEVEL_DEFAULT, &one.blocks,
+                                       &one.directory, NULL),
+                     LM_OK);
     for (unsigned threads = 1; threads <= 8; threads += threads) {
         lm_pool *pool = NULL;
         assert_int_equal(lm_pool_new(mem, threads, &pool), LM_OK);
         packed p;
         pack_init(&p, mem);
-        assert_int_equal(lm_columns_encode(mem, pool, columns, count, LM_LEVEL_DEFAULT, &p.blocks, &p.directory, NULL), LM_OK);
+        assert_int_equal(lm_columns_encode(mem, pool, columns, count, LM_LEVEL_DEFAULT, &p.blocks,
+                                           &p.directory, NULL),
+                         LM_OK);
         assert_true(lm_str_equal(str_of(&p.blocks), str_of(&one.blocks)));
         assert_true(lm_str_equal(str_of(&p.directory), str_of(&one.directory)));
         pack_fini(&p);
@@ -334,7 +410,8 @@ static void threads_do_not_change_bytes(void **state)
     lm_mem_free(mem);
 }
 
-/** Open and decode what may be damaged: an error or the right number of values, never anything else. */
+/** Open and decode what may be damaged: an error or the right number of values, never anything
+ * else. */
 static size_t try_all(lm_mem *mem, lm_str directory, lm_str blocks)
 {
     lm_columns *c = NULL;
@@ -372,7 +449,9 @@ static void damage_is_told(void **state)
         lm_column *columns = make_columns(&r, 14, 800, &count);
         packed p;
         pack_init(&p, mem);
-        assert_int_equal(lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL), LM_OK);
+        assert_int_equal(
+            lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL),
+            LM_OK);
         assert_int_equal(try_all(mem, str_of(&p.directory), str_of(&p.blocks)), 0);
         for (size_t cut = 0; cut < p.directory.len; cut += level == LM_LEVEL_MAX ? 4u : 1u) {
             assert_true(try_all(mem, (lm_str){p.directory.ptr, cut}, str_of(&p.blocks)) > 0);
@@ -380,18 +459,21 @@ static void damage_is_told(void **state)
         for (size_t cut = 0; cut < p.blocks.len; cut += 1 + cut / 16) {
             assert_true(try_all(mem, str_of(&p.directory), (lm_str){p.blocks.ptr, cut}) > 0);
         }
-        for (size_t i = 0; i < 2000 && p.blocks.len; i++) { /* a flipped bit in a block is always seen */
+        for (size_t i = 0; i < 2000 && p.blocks.len;
+             i++) { /* a flipped bit in a block is always seen */
             size_t at = rng_below(&r, p.blocks.len);
             uint8_t bit = (uint8_t)(1u << rng_below(&r, 8));
             p.blocks.ptr[at] ^= bit;
             if (i < 30) assert_true(try_all(mem, str_of(&p.directory), str_of(&p.blocks)) > 0);
             lm_columns *c = NULL;
-            assert_int_equal(lm_columns_open(mem, str_of(&p.directory), str_of(&p.blocks), 0, &c), LM_OK);
+            assert_int_equal(lm_columns_open(mem, str_of(&p.directory), str_of(&p.blocks), 0, &c),
+                             LM_OK);
             assert_int_equal(lm_columns_verify(c, NULL, NULL), LM_E_CORRUPT);
             lm_columns_free(c);
             p.blocks.ptr[at] ^= bit;
         }
-        for (size_t i = 0; i < 100; i++) { /* in the directory it may turn out harmless, never worse */
+        for (size_t i = 0; i < 100;
+             i++) { /* in the directory it may turn out harmless, never worse */
             size_t at = rng_below(&r, p.directory.len);
             uint8_t bit = (uint8_t)(1u << rng_below(&r, 8));
             p.directory.ptr[at] ^= bit;
@@ -442,7 +524,8 @@ static void every_allocation_may_fail(void **state)
             packed p;
             pack_init(&p, mem);
             s.left = n;
-            lm_err err = lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL);
+            lm_err err =
+                lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL);
             assert_true(err == LM_OK || err == LM_E_NOMEM);
             lm_columns *c = NULL;
             if (!err) err = lm_columns_open(mem, str_of(&p.directory), str_of(&p.blocks), 0, &c);
@@ -474,11 +557,14 @@ static void a_bomb_meets_the_limit(void **state)
     lm_column c = {.type = LM_COLUMN_INT, .count = (uint32_t)n, .ints = v};
     packed p;
     pack_init(&p, mem);
-    assert_int_equal(lm_columns_encode(mem, NULL, &c, 1, LM_LEVEL_DEFAULT, &p.blocks, &p.directory, NULL), LM_OK);
+    assert_int_equal(
+        lm_columns_encode(mem, NULL, &c, 1, LM_LEVEL_DEFAULT, &p.blocks, &p.directory, NULL),
+        LM_OK);
     assert_true(p.blocks.len + p.directory.len < 200);
     lm_mem *small = new_mem(1 << 20);
     lm_columns *open = NULL;
-    assert_int_equal(lm_columns_open(small, str_of(&p.directory), str_of(&p.blocks), 0, &open), LM_OK);
+    assert_int_equal(lm_columns_open(small, str_of(&p.directory), str_of(&p.blocks), 0, &open),
+                     LM_OK);
     lm_arena arena;
     lm_arena_init(&arena, small);
     lm_column got;
@@ -507,10 +593,12 @@ static void byte_runs_come_back(void **state)
                 uint8_t *back = malloc(counts[n] + 1);
                 assert_int_equal(lm_bytes_decode(mem, str_of(&out), back, counts[n]), LM_OK);
                 assert_memory_equal(v, back, counts[n]);
-                assert_int_equal(lm_bytes_decode(mem, (lm_str){out.ptr, out.len - (out.len > 0)}, back, counts[n]),
+                assert_int_equal(lm_bytes_decode(mem, (lm_str){out.ptr, out.len - (out.len > 0)},
+                                                 back, counts[n]),
                                  out.len ? LM_E_CORRUPT : LM_OK);
                 if (counts[n] > 16 && shape != 1) { /* but a fill of any length is a fill */
-                    assert_int_equal(lm_bytes_decode(mem, str_of(&out), back, counts[n] - 1), LM_E_CORRUPT);
+                    assert_int_equal(lm_bytes_decode(mem, str_of(&out), back, counts[n] - 1),
+                                     LM_E_CORRUPT);
                 }
                 free(back);
                 lm_buf_fini(&out);

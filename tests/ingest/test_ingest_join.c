@@ -1,8 +1,9 @@
 /**
  * ingest_join.c, ingest_header.c: which lines continue a record.
  *
- * Cases are files tests/ingest/join/NAME.case: '>' before a line that begins a record, '+' before one that continues
- * it. A line "#pattern REGEX" first gives the rule; without one it must be recognised.
+ * Cases are files tests/ingest/join/NAME.case: '>' before a line that begins a record, '+' before
+ * one that continues it. A line "#pattern REGEX" first gives the rule; without one it must be
+ * recognised.
  */
 #include "lm_test.h"
 

@@ -283,7 +283,8 @@ static void missing_files_and_folders_are_named(void **state)
     assert_null(source);
 }
 
-/* A pipe that is written in pieces smaller than a magic number, and a file that grows while it is read. */
+/* A pipe that is written in pieces smaller than a magic number, and a file that grows while it is
+ * read. */
 static void small_pieces_and_growing_files_are_read_whole(void **state)
 {
     fixture *f = *state;

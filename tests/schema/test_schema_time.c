@@ -209,7 +209,8 @@ static void every_layout_comes_back(void **state)
     assert_true(layouts > 20000);
 }
 
-/* One byte of a good text is changed, put in or taken out: whatever is still read must print back. */
+/* One byte of a good text is changed, put in or taken out: whatever is still read must print back.
+ */
 static void near_misses_print_back_or_are_left(void **state)
 {
     (void)state;

@@ -36,7 +36,9 @@ static void demand_print(const lm_demand *demand, char *dst, size_t cap)
         if (i) len += (size_t)snprintf(dst + len, cap - len, "&");
         for (uint32_t k = 0; k < demand->clauses[i].count; k++) {
             const lm_literal *l = &demand->clauses[i].any[k];
-            len += (size_t)snprintf(dst + len, cap - len, "%s%s%.*s", k ? "|" : "", l->nocase ? "~" : "", (int)l->text.len, (const char *)l->text.ptr);
+            len +=
+                (size_t)snprintf(dst + len, cap - len, "%s%s%.*s", k ? "|" : "",
+                                 l->nocase ? "~" : "", (int)l->text.len, (const char *)l->text.ptr);
         }
     }
     if (demand->exact) snprintf(dst + len, cap - len, "!");
@@ -95,20 +97,25 @@ static void demands_are_read_off(void **state)
         char found[300];
         assert_int_equal(lm_demand_make(&s->arena, lm_str_of(cases[i][0]), &demand), LM_OK);
         demand_print(&demand, found, sizeof found);
-        if (strcmp(found, cases[i][1]) != 0) fail_msg("pattern '%s': '%s' is demanded, not '%s'", cases[i][0], found, cases[i][1]);
+        if (strcmp(found, cases[i][1]) != 0)
+            fail_msg("pattern '%s': '%s' is demanded, not '%s'", cases[i][0], found, cases[i][1]);
     }
 }
 
-/* Random patterns over a small alphabet against random lines: a match never lacks what was demanded, and exact is exact. */
+/* Random patterns over a small alphabet against random lines: a match never lacks what was
+ * demanded, and exact is exact. */
 static void demands_are_never_too_much(void **state)
 {
     setup *s = *state;
     lm_test_rng rng = lm_test_rng_make("demands");
-    static const char *const bits[] = {"a", "b", "ab", "(", ")", "|", "*", "?", "+", "{2}", "{0,2}", ".", "(?:", "(?i)", "[ab]", "\\.", "^", "$", "\\b", "(?=", "(?i:", "A", " "};
+    static const char *const bits[] = {"a", "b",   "ab",    "(",   ")",    "|",    "*",    "?",
+                                       "+", "{2}", "{0,2}", ".",   "(?:",  "(?i)", "[ab]", "\\.",
+                                       "^", "$",   "\\b",   "(?=", "(?i:", "A",    " "};
     unsigned valid = 0;
     for (unsigned n = 0; n < 60000; n++) {
         char pattern[120] = "";
-        for (size_t i = 1 + lm_test_below(&rng, 9); i-- > 0;) strcat(pattern, bits[lm_test_below(&rng, sizeof bits / sizeof bits[0])]);
+        for (size_t i = 1 + lm_test_below(&rng, 9); i-- > 0;)
+            strcat(pattern, bits[lm_test_below(&rng, sizeof bits / sizeof bits[0])]);
         lm_regex *regex = NULL;
         if (lm_regex_new(s->mem, lm_str_of(pattern), false, &regex)) continue;
         valid++;
@@ -118,16 +125,23 @@ static void demands_are_never_too_much(void **state)
         for (unsigned k = 0; k < 12; k++) {
             uint8_t line[12];
             size_t len = lm_test_below(&rng, sizeof line);
-            for (size_t i = 0; i < len; i++) line[i] = (uint8_t)"abAB. "[lm_test_below(&rng, 6)];
+            for (size_t i = 0; i < len; i++)
+                line[i] = (uint8_t)"abAB. "[lm_test_below(&rng, 6)];
             bool matches, holds = true;
             if (lm_regex_match(regex, (lm_str){line, len}, &matcher, &matches)) continue;
             for (uint32_t c = 0; c < demand.count; c++) {
                 bool any = false;
-                for (uint32_t l = 0; l < demand.clauses[c].count; l++) any = any || lm_literal_find((lm_str){line, len}, demand.clauses[c].any[l]) != SIZE_MAX;
+                for (uint32_t l = 0; l < demand.clauses[c].count; l++)
+                    any = any || lm_literal_find((lm_str){line, len}, demand.clauses[c].any[l]) !=
+                                     SIZE_MAX;
                 holds = holds && any;
             }
-            if (matches && !holds) fail_msg("'%s' matches '%.*s', which lacks what was demanded", pattern, (int)len, (const char *)line);
-            if (demand.exact && matches != holds) fail_msg("'%s' is not exactly its literals for '%.*s'", pattern, (int)len, (const char *)line);
+            if (matches && !holds)
+                fail_msg("'%s' matches '%.*s', which lacks what was demanded", pattern, (int)len,
+                         (const char *)line);
+            if (demand.exact && matches != holds)
+                fail_msg("'%s' is not exactly its literals for '%.*s'", pattern, (int)len,
+                         (const char *)line);
         }
         lm_matcher_fini(&matcher);
         lm_regex_free(regex);
@@ -136,7 +150,8 @@ static void demands_are_never_too_much(void **state)
     assert_true(valid > 5000);
 }
 
-static size_t find_slowly(const uint8_t *text, size_t len, const uint8_t *needle, size_t needle_len, bool nocase)
+static size_t find_slowly(const uint8_t *text, size_t len, const uint8_t *needle, size_t needle_len,
+                          bool nocase)
 {
     for (size_t at = 0; at + needle_len <= len; at++) {
         size_t i = 0;
@@ -156,15 +171,21 @@ static void literals_are_found(void **state)
     lm_test_rng rng = lm_test_rng_make("find");
     for (unsigned n = 0; n < 100000; n++) {
         uint8_t text[200], needle[40];
-        size_t len = lm_test_below(&rng, sizeof text), needle_len = 1 + lm_test_below(&rng, n % 2 ? 4 : sizeof needle);
+        size_t len = lm_test_below(&rng, sizeof text),
+               needle_len = 1 + lm_test_below(&rng, n % 2 ? 4 : sizeof needle);
         unsigned letters = 2 + (unsigned)lm_test_below(&rng, 5);
         bool nocase = lm_test_below(&rng, 2);
-        for (size_t i = 0; i < len; i++) text[i] = (uint8_t)"aAbBZz\xff"[lm_test_below(&rng, letters)];
-        for (size_t i = 0; i < needle_len; i++) needle[i] = (uint8_t)"abzAB\xff"[nocase ? lm_test_below(&rng, 3) : lm_test_below(&rng, 6)];
-        if (len > needle_len && lm_test_below(&rng, 2) && !nocase) memcpy(needle, text + lm_test_below(&rng, len - needle_len), needle_len);
+        for (size_t i = 0; i < len; i++)
+            text[i] = (uint8_t)"aAbBZz\xff"[lm_test_below(&rng, letters)];
+        for (size_t i = 0; i < needle_len; i++)
+            needle[i] =
+                (uint8_t)"abzAB\xff"[nocase ? lm_test_below(&rng, 3) : lm_test_below(&rng, 6)];
+        if (len > needle_len && lm_test_below(&rng, 2) && !nocase)
+            memcpy(needle, text + lm_test_below(&rng, len - needle_len), needle_len);
         lm_finder finder = lm_finder_make((lm_literal){{needle, needle_len}, nocase});
         size_t want = find_slowly(text, len, needle, needle_len, nocase);
-        for (unsigned way = 0; way < 3; way++) { /* plain, 16 bytes a step, 32 where the machine has them */
+        for (unsigned way = 0; way < 3;
+             way++) { /* plain, 16 bytes a step, 32 where the machine has them */
             lm_finder twin = finder;
             if (way == 0) twin.is_plain = true;
             if (way == 1) twin.is_wide = false;
@@ -176,7 +197,8 @@ static void literals_are_found(void **state)
 static void hostile_patterns_end(void **state)
 {
     setup *s = *state;
-    static const char *const patterns[] = {"(a+)+$", "(a|aa)+$", "(.*)*x\\1", "((a{1,9}){1,9}){1,9}b", "(?:a?){30}a{30}b"};
+    static const char *const patterns[] = {"(a+)+$", "(a|aa)+$", "(.*)*x\\1",
+                                           "((a{1,9}){1,9}){1,9}b", "(?:a?){30}a{30}b"};
     uint8_t line[200];
     memset(line, 'a', sizeof line);
     line[199] = '!';

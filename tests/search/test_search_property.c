@@ -1,7 +1,8 @@
 /* Random queries over archives give exactly the lines that lm_query_match picks from the raw text.
  *
- * Logs are generated (and taken from the corpus beside the source, if it is there), packed in several ways, and asked
- * thousands of queries made from their own lines: substrings that begin and end anywhere, patterns, fields, combinations. */
+ * Logs are generated (and taken from the corpus beside the source, if it is there), packed in
+ * several ways, and asked thousands of queries made from their own lines: substrings that begin and
+ * end anywhere, patterns, fields, combinations. */
 #include "search/search.h"
 
 #include "lm_test.h"
@@ -16,6 +17,7 @@ typedef struct text {
 } text;
 
 static void put(text *t, const char *fmt, ...) LM_PRINTF(2, 3);
+
 static void put(text *t, const char *fmt, ...)
 {
     va_list args;
@@ -35,60 +37,103 @@ static const char *pick(lm_test_rng *rng, const char *const *list, size_t count)
 {
     return list[lm_test_below(rng, count)];
 }
+
 #define PICK(rng, list) pick(rng, list, sizeof(list) / sizeof((list)[0]))
 
-static const char *const words[] = {"timeout", "connection", "refused", "worker", "shutdown", "retry", "Query", "user", "cache", "miss"};
+static const char *const words[] = {"timeout", "connection", "refused", "worker", "shutdown",
+                                    "retry",   "Query",      "user",    "cache",  "miss"};
 static const char *const levels[] = {"INFO", "WARN", "ERROR", "DEBUG"};
-static const char *const paths[] = {"/", "/index.html", "/api/v2/items", "/static/js/app.js", "/a b", "/login?user=x&y=1"};
+static const char *const paths[] = {
+    "/", "/index.html", "/api/v2/items", "/static/js/app.js", "/a b", "/login?user=x&y=1"};
 
 static void put_access(text *t, lm_test_rng *rng, unsigned s)
 {
-    put(t, "10.%u.%u.%u - - [23/Nov/2026:13:%02u:%02u +0000] \"%s %s HTTP/1.1\" %u %u \"-\" \"Mozilla/5.0 (X11; rv:%u.0)\"\n",
-        (unsigned)lm_test_below(rng, 3), (unsigned)lm_test_below(rng, 256), (unsigned)lm_test_below(rng, 4), s / 60 % 60, s % 60,
-        lm_test_below(rng, 5) ? "GET" : "POST", PICK(rng, paths), (unsigned)(lm_test_below(rng, 9) ? 200 : 404),
-        (unsigned)lm_test_below(rng, 100000), (unsigned)lm_test_below(rng, 130));
+    put(t,
+        "10.%u.%u.%u - - [23/Nov/2026:13:%02u:%02u +0000] \"%s %s HTTP/1.1\" %u %u \"-\" "
+        "\"Mozilla/5.0 (X11; rv:%u.0)\"\n",
+        (unsigned)lm_test_below(rng, 3), (unsigned)lm_test_below(rng, 256),
+        (unsigned)lm_test_below(rng, 4), s / 60 % 60, s % 60,
+        lm_test_below(rng, 5) ? "GET" : "POST", PICK(rng, paths),
+        (unsigned)(lm_test_below(rng, 9) ? 200 : 404), (unsigned)lm_test_below(rng, 100000),
+        (unsigned)lm_test_below(rng, 130));
 }
 
 static void put_json(text *t, lm_test_rng *rng, unsigned s)
 {
-    put(t, "{\"level\":\"%s\",\"ts\":\"2026-11-23T13:%02u:%02u.%03uZ\",\"msg\":\"%s %s\",\"request\":{\"uri\":\"%s\",\"method\":\"GET\"},"
-           "\"status\":%u,\"duration\":%u.%06u,\"id\":\"%08x%08x\"}\n",
-        lm_test_below(rng, 4) ? "info" : "error", s / 60 % 60, s % 60, (unsigned)lm_test_below(rng, 1000), PICK(rng, words),
-        lm_test_below(rng, 3) ? PICK(rng, words) : "say \\\"no\\\"", PICK(rng, paths), (unsigned)(200 + 100 * lm_test_below(rng, 4)),
-        (unsigned)lm_test_below(rng, 3), (unsigned)lm_test_below(rng, 1000000), (unsigned)lm_test_random(rng), (unsigned)lm_test_random(rng));
+    put(t,
+        "{\"level\":\"%s\",\"ts\":\"2026-11-23T13:%02u:%02u.%03uZ\",\"msg\":\"%s "
+        "%s\",\"request\":{\"uri\":\"%s\",\"method\":\"GET\"},"
+        "\"status\":%u,\"duration\":%u.%06u,\"id\":\"%08x%08x\"}\n",
+        lm_test_below(rng, 4) ? "info" : "error", s / 60 % 60, s % 60,
+        (unsigned)lm_test_below(rng, 1000), PICK(rng, words),
+        lm_test_below(rng, 3) ? PICK(rng, words) : "say \\\"no\\\"", PICK(rng, paths),
+        (unsigned)(200 + 100 * lm_test_below(rng, 4)), (unsigned)lm_test_below(rng, 3),
+        (unsigned)lm_test_below(rng, 1000000), (unsigned)lm_test_random(rng),
+        (unsigned)lm_test_random(rng));
 }
 
 static void put_app(text *t, lm_test_rng *rng, unsigned s)
 {
-    put(t, "2026-11-23 13:%02u:%02u,%03u %s [worker-%u] com.example.%s: %s %s after %u ms, id=%u\n", s / 60 % 60, s % 60,
-        (unsigned)lm_test_below(rng, 1000), PICK(rng, levels), (unsigned)lm_test_below(rng, 12), PICK(rng, words), PICK(rng, words),
-        PICK(rng, words), (unsigned)lm_test_below(rng, 5000), (unsigned)lm_test_below(rng, 20));
+    put(t, "2026-11-23 13:%02u:%02u,%03u %s [worker-%u] com.example.%s: %s %s after %u ms, id=%u\n",
+        s / 60 % 60, s % 60, (unsigned)lm_test_below(rng, 1000), PICK(rng, levels),
+        (unsigned)lm_test_below(rng, 12), PICK(rng, words), PICK(rng, words), PICK(rng, words),
+        (unsigned)lm_test_below(rng, 5000), (unsigned)lm_test_below(rng, 20));
     if (lm_test_below(rng, 40)) return;
     put(t, "java.lang.IllegalStateException: %s\n", PICK(rng, words));
-    for (unsigned i = 0; i < 5; i++) put(t, "\tat com.example.Foo$%u.run(Foo.java:%u)\n", i, (unsigned)lm_test_below(rng, 300));
+    for (unsigned i = 0; i < 5; i++)
+        put(t, "\tat com.example.Foo$%u.run(Foo.java:%u)\n", i, (unsigned)lm_test_below(rng, 300));
 }
 
 static void put_kv(text *t, lm_test_rng *rng, unsigned s)
 {
-    put(t, "ts=2026-11-23T13:%02u:%02uZ level=%s caller=main.go:%u msg=\"%s %s\" duration=%u.%ums size=%uKB addr=192.168.%u.%u:80 n=%d\n", s / 60 % 60,
-        s % 60, lm_test_below(rng, 3) ? "info" : "warn", (unsigned)lm_test_below(rng, 90), PICK(rng, words), PICK(rng, words),
-        (unsigned)lm_test_below(rng, 50), (unsigned)lm_test_below(rng, 10), (unsigned)lm_test_below(rng, 3000), (unsigned)lm_test_below(rng, 3),
+    put(t,
+        "ts=2026-11-23T13:%02u:%02uZ level=%s caller=main.go:%u msg=\"%s %s\" duration=%u.%ums "
+        "size=%uKB addr=192.168.%u.%u:80 n=%d\n",
+        s / 60 % 60, s % 60, lm_test_below(rng, 3) ? "info" : "warn",
+        (unsigned)lm_test_below(rng, 90), PICK(rng, words), PICK(rng, words),
+        (unsigned)lm_test_below(rng, 50), (unsigned)lm_test_below(rng, 10),
+        (unsigned)lm_test_below(rng, 3000), (unsigned)lm_test_below(rng, 3),
         (unsigned)lm_test_below(rng, 256), (int)lm_test_below(rng, 2000) - 1000);
 }
 
 static void put_odd(text *t, lm_test_rng *rng)
 {
     switch (lm_test_below(rng, 9)) {
-    case 0: put(t, "\n"); break;
-    case 1: put(t, "18446744073709551615 -9223372036854775808 007 0x1F 1.50 -0\r\n"); break;
-    case 2: put(t, "\x1b[31mred\x1b[0m caf\xe9 \xff\xfe\n"); break;
-    case 3: put(t, "%08x-%04x-4%03x-8%03x-%012llx\n", (unsigned)lm_test_random(rng), (unsigned)lm_test_below(rng, 65536), (unsigned)lm_test_below(rng, 4096),
-                (unsigned)lm_test_below(rng, 4096), (unsigned long long)(lm_test_random(rng) & 0xffffffffffff)); break;
-    case 4: put(t, "a%cb\n", 1); break;
-    case 5: put(t, "%.*s\n", (int)lm_test_below(rng, 200), "xyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxy"); break;
-    case 6: put(t, "%llu%llu\n", (unsigned long long)lm_test_random(rng), (unsigned long long)lm_test_random(rng)); break;
-    case 7: put(t, "1.1.1.1.1.1.1.1.%u\n", (unsigned)lm_test_below(rng, 4)); break;
-    default: put(t, "Nov 23 13:0%u:01 host app[%u]: %s\n", (unsigned)lm_test_below(rng, 10), (unsigned)lm_test_below(rng, 99999), PICK(rng, words)); break;
+    case 0:
+        put(t, "\n");
+        break;
+    case 1:
+        put(t, "18446744073709551615 -9223372036854775808 007 0x1F 1.50 -0\r\n");
+        break;
+    case 2:
+        put(t, "\x1b[31mred\x1b[0m caf\xe9 \xff\xfe\n");
+        break;
+    case 3:
+        put(t, "%08x-%04x-4%03x-8%03x-%012llx\n", (unsigned)lm_test_random(rng),
+            (unsigned)lm_test_below(rng, 65536), (unsigned)lm_test_below(rng, 4096),
+            (unsigned)lm_test_below(rng, 4096),
+            (unsigned long long)(lm_test_random(rng) & 0xffffffffffff));
+        break;
+    case 4:
+        put(t, "a%cb\n", 1);
+        break;
+    case 5:
+        put(t, "%.*s\n", (int)lm_test_below(rng, 200),
+            "xyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxy"
+            "xyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxyxy"
+            "xyxyxyxyxyxyxyxyxyxyxyxyxyxyxy");
+        break;
+    case 6:
+        put(t, "%llu%llu\n", (unsigned long long)lm_test_random(rng),
+            (unsigned long long)lm_test_random(rng));
+        break;
+    case 7:
+        put(t, "1.1.1.1.1.1.1.1.%u\n", (unsigned)lm_test_below(rng, 4));
+        break;
+    default:
+        put(t, "Nov 23 13:0%u:01 host app[%u]: %s\n", (unsigned)lm_test_below(rng, 10),
+            (unsigned)lm_test_below(rng, 99999), PICK(rng, words));
+        break;
     }
 }
 
@@ -98,11 +143,16 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < lines; i++) {
         unsigned one = kind == 4 ? (unsigned)lm_test_below(rng, 5) : kind;
-        if (one == 4 || lm_test_below(rng, 200) == 0) put_odd(&t, rng);
-        else if (one == 0) put_access(&t, rng, i);
-        else if (one == 1) put_json(&t, rng, i);
-        else if (one == 2) put_app(&t, rng, i);
-        else put_kv(&t, rng, i);
+        if (one == 4 || lm_test_below(rng, 200) == 0)
+            put_odd(&t, rng);
+        else if (one == 0)
+            put_access(&t, rng, i);
+        else if (one == 1)
+            put_json(&t, rng, i);
+        else if (one == 2)
+            put_app(&t, rng, i);
+        else
+            put_kv(&t, rng, i);
     }
     return t;
 }
@@ -115,11 +165,11 @@ typedef struct subject {
     char folder[256];
     lm_archive *archive;
     text raw;
-    lm_str *lines;      /* without '\n' */
+    lm_str *lines; /* without '\n' */
     size_t line_count;
     const lm_schema **schemas; /* by line */
-    uint32_t *heads;    /* by line: first line of its record */
-    size_t *segments;   /* by line */
+    uint32_t *heads;           /* by line: first line of its record */
+    size_t *segments;          /* by line */
     int64_t *times;
 } subject;
 
@@ -144,7 +194,8 @@ static void lines_cut(subject *s)
     }
 }
 
-/* Which lines are one record, and when: the archive says; the text of every line must be the raw one. */
+/* Which lines are one record, and when: the archive says; the text of every line must be the raw
+ * one. */
 static void segments_read(subject *s)
 {
     size_t at = 0;
@@ -165,7 +216,8 @@ static void segments_read(subject *s)
             s->heads[at] = goes_on ? s->heads[at - 1] : (uint32_t)at;
             s->segments[at] = i;
             s->times[at] = times ? times[row] : INT64_MIN;
-            s->schemas[at] = lm_archive_stream_schema(s->archive, lm_archive_segment_at(s->archive, i)->stream);
+            s->schemas[at] =
+                lm_archive_stream_schema(s->archive, lm_archive_segment_at(s->archive, i)->stream);
         }
         lm_segment_close(segment);
     }
@@ -189,7 +241,8 @@ static void subject_make(subject *s, text raw, lm_level level, size_t segment_by
     lm_pack_options options = {.level = level, .segment_bytes = segment_bytes};
     lm_pack_report report;
     const char *path = log;
-    if (lm_archive_pack(s->mem, NULL, &path, 1, &options, archive, NULL, NULL, &report)) fail_msg("pack: %s", lm_err_text());
+    if (lm_archive_pack(s->mem, NULL, &path, 1, &options, archive, NULL, NULL, &report))
+        fail_msg("pack: %s", lm_err_text());
     if (lm_archive_open(s->mem, archive, false, &s->archive)) fail_msg("open: %s", lm_err_text());
     lines_cut(s);
     segments_read(s);
@@ -231,24 +284,46 @@ static void put_escaped(text *q, lm_str part, bool pattern)
         uint8_t c = part.ptr[i];
         bool special = pattern && strchr("\\.^$|?*+()[]{}", c) != NULL;
         if (special) put(q, "\\\\");
-        if (c == '"' || c == '\\' || c < 32 || c >= 127) put(q, "\\x%02x", c);
-        else put(q, "%c", c);
+        if (c == '"' || c == '\\' || c < 32 || c >= 127)
+            put(q, "\\x%02x", c);
+        else
+            put(q, "%c", c);
     }
 }
 
 static void put_pattern(text *q, const subject *s, lm_test_rng *rng)
 {
-    lm_str line = random_line(s, rng), a = random_part(line, rng, 8), b = random_part(random_line(s, rng), rng, 8);
+    lm_str line = random_line(s, rng), a = random_part(line, rng, 8),
+           b = random_part(random_line(s, rng), rng, 8);
     switch (lm_test_below(rng, 9)) {
-    case 0: put_escaped(q, a, true), put(q, ".*"), put_escaped(q, random_part(line, rng, 8), true); break;
-    case 1: put(q, "(?i)"), put_escaped(q, a, true); break;
-    case 2: put_escaped(q, a, true), put(q, "|"), put_escaped(q, b, true); break;
-    case 3: put(q, "(?:"), put_escaped(q, a, true), put(q, "|"), put_escaped(q, b, true), put(q, ").?"), put_escaped(q, random_part(line, rng, 2), true); break;
-    case 4: put(q, "\\\\d+"), put_escaped(q, a, true); break;
-    case 5: put(q, "^"), put_escaped(q, (lm_str){line.ptr, line.len < 12 ? line.len : 12}, true); break;
-    case 6: put_escaped(q, a, true), put(q, "[0-9a-f]{2,5}"); break;
-    case 7: put(q, "("), put_escaped(q, a, true), put(q, ")?"), put_escaped(q, b, true), put(q, "$"); break;
-    default: put_escaped(q, a, true); break;
+    case 0:
+        put_escaped(q, a, true), put(q, ".*"), put_escaped(q, random_part(line, rng, 8), true);
+        break;
+    case 1:
+        put(q, "(?i)"), put_escaped(q, a, true);
+        break;
+    case 2:
+        put_escaped(q, a, true), put(q, "|"), put_escaped(q, b, true);
+        break;
+    case 3:
+        put(q, "(?:"), put_escaped(q, a, true), put(q, "|"), put_escaped(q, b, true), put(q, ").?"),
+            put_escaped(q, random_part(line, rng, 2), true);
+        break;
+    case 4:
+        put(q, "\\\\d+"), put_escaped(q, a, true);
+        break;
+    case 5:
+        put(q, "^"), put_escaped(q, (lm_str){line.ptr, line.len < 12 ? line.len : 12}, true);
+        break;
+    case 6:
+        put_escaped(q, a, true), put(q, "[0-9a-f]{2,5}");
+        break;
+    case 7:
+        put(q, "("), put_escaped(q, a, true), put(q, ")?"), put_escaped(q, b, true), put(q, "$");
+        break;
+    default:
+        put_escaped(q, a, true);
+        break;
     }
 }
 
@@ -256,22 +331,37 @@ static void put_line_filter(text *q, const subject *s, lm_test_rng *rng)
 {
     size_t max = lm_test_below(rng, 4) ? 12 : 120;
     switch (lm_test_below(rng, 10)) {
-    case 0: put(q, "!= \""), put_escaped(q, random_part(random_line(s, rng), rng, max), false), put(q, "\""); break;
+    case 0:
+        put(q, "!= \""), put_escaped(q, random_part(random_line(s, rng), rng, max), false),
+            put(q, "\"");
+        break;
     case 1:
-    case 2: put(q, "|~ \""), put_pattern(q, s, rng), put(q, "\""); break;
-    case 3: put(q, "!~ \""), put_pattern(q, s, rng), put(q, "\""); break;
+    case 2:
+        put(q, "|~ \""), put_pattern(q, s, rng), put(q, "\"");
+        break;
+    case 3:
+        put(q, "!~ \""), put_pattern(q, s, rng), put(q, "\"");
+        break;
     case 4:
-        put(q, "|= \""), put_escaped(q, random_part(random_line(s, rng), rng, max), false), put(q, "\" or \"");
+        put(q, "|= \""), put_escaped(q, random_part(random_line(s, rng), rng, max), false),
+            put(q, "\" or \"");
         put_escaped(q, random_part(random_line(s, rng), rng, max), false), put(q, "\"");
         break;
     case 5: {
         lm_str part = random_part(random_line(s, rng), rng, 30);
         put(q, "|* \""), put_escaped(q, (lm_str){part.ptr, part.len / 3}, false), put(q, "*");
-        put_escaped(q, (lm_str){part.ptr + part.len / 2, part.len - part.len / 2}, false), put(q, "\"");
+        put_escaped(q, (lm_str){part.ptr + part.len / 2, part.len - part.len / 2}, false),
+            put(q, "\"");
         break;
     }
-    case 6: put(q, "|= ip(\"10.%u.0.0/1%u\")", (unsigned)lm_test_below(rng, 3), (unsigned)lm_test_below(rng, 10)); break;
-    default: put(q, "|= \""), put_escaped(q, random_part(random_line(s, rng), rng, max), false), put(q, "\""); break;
+    case 6:
+        put(q, "|= ip(\"10.%u.0.0/1%u\")", (unsigned)lm_test_below(rng, 3),
+            (unsigned)lm_test_below(rng, 10));
+        break;
+    default:
+        put(q, "|= \""), put_escaped(q, random_part(random_line(s, rng), rng, max), false),
+            put(q, "\"");
+        break;
     }
 }
 
@@ -279,16 +369,33 @@ static bool is_name(lm_str name)
 {
     for (size_t i = 0; i < name.len; i++) {
         uint8_t c = name.ptr[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || (i && c >= '0' && c <= '9'))) return false;
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' ||
+              (i && c >= '0' && c <= '9')))
+            return false;
     }
     return name.len > 0;
 }
 
 static void put_field_filter(text *q, const subject *s, lm_test_rng *rng)
 {
-    static const char *const made[] = {"level>=warn",  "status=404",    "status>=400",    "duration>10ms",   "duration<=1.5", "size>1MB",
-                                       "size<700KB",   "level=error",   "level!=\"info\"", "nothing=\"\"",    "nothing>1",     "request_uri=~\"/api.*\"",
-                                       "addr=ip(\"192.168.1.0/24\")", "ts>2026-11-23T13:10:00", "level<=info",   "msg=~\".*miss\"", "n<0", "n>=-5"};
+    static const char *const made[] = {"level>=warn",
+                                       "status=404",
+                                       "status>=400",
+                                       "duration>10ms",
+                                       "duration<=1.5",
+                                       "size>1MB",
+                                       "size<700KB",
+                                       "level=error",
+                                       "level!=\"info\"",
+                                       "nothing=\"\"",
+                                       "nothing>1",
+                                       "request_uri=~\"/api.*\"",
+                                       "addr=ip(\"192.168.1.0/24\")",
+                                       "ts>2026-11-23T13:10:00",
+                                       "level<=info",
+                                       "msg=~\".*miss\"",
+                                       "n<0",
+                                       "n>=-5"};
     static const char *const signs[] = {"=", "!=", "=~", "!~"};
     size_t at = lm_test_below(rng, s->line_count);
     lm_arena arena;
@@ -315,9 +422,12 @@ static void put_field_filter(text *q, const subject *s, lm_test_rng *rng)
 static void put_query(text *q, const subject *s, lm_test_rng *rng, unsigned depth)
 {
     unsigned kind = (unsigned)lm_test_below(rng, depth ? 10 : 6);
-    if (kind < 5) put_line_filter(q, s, rng);
-    else if (kind == 5) put_field_filter(q, s, rng);
-    else if (kind == 6) put(q, "not ("), put_query(q, s, rng, depth - 1), put(q, ")");
+    if (kind < 5)
+        put_line_filter(q, s, rng);
+    else if (kind == 5)
+        put_field_filter(q, s, rng);
+    else if (kind == 6)
+        put(q, "not ("), put_query(q, s, rng, depth - 1), put(q, ")");
     else {
         put(q, "("), put_query(q, s, rng, depth - 1);
         put(q, kind == 7 ? ") or (" : ") and ("), put_query(q, s, rng, depth - 1), put(q, ")");
@@ -339,7 +449,8 @@ static bool tell(void *ctx, const lm_match *match)
     size_t line = t->first_line[match->segment] + match->row;
     assert_true(line < t->s->line_count && t->count < t->s->line_count);
     if (!lm_str_equal(match->text, line_of(t->s, line))) {
-        fail_msg("line %zu told as '%.*s', is '%.*s'", line, (int)match->text.len, (const char *)match->text.ptr, (int)line_of(t->s, line).len,
+        fail_msg("line %zu told as '%.*s', is '%.*s'", line, (int)match->text.len,
+                 (const char *)match->text.ptr, (int)line_of(t->s, line).len,
                  (const char *)line_of(t->s, line).ptr);
     }
     t->lines[t->count++] = (uint32_t)line;
@@ -353,7 +464,8 @@ static void tell_bad(void *ctx, const char *words_of_trouble)
 }
 
 /* The oracle: which lines fit, by lm_query_match. */
-static size_t expect(const subject *s, const lm_query *query, const lm_search_options *options, uint8_t *fits)
+static size_t expect(const subject *s, const lm_query *query, const lm_search_options *options,
+                     uint8_t *fits)
 {
     size_t count = 0;
     lm_arena arena;
@@ -365,20 +477,25 @@ static size_t expect(const subject *s, const lm_query *query, const lm_search_op
         if (lm_query_needs_fields(query) && parsed != s->heads[i]) {
             parsed = s->heads[i];
             lm_arena_reset(&arena);
-            fields = (lm_fields){.format = -1, .timestamp = -1, .level = -1, .message = -1, .arena = &arena};
+            fields = (lm_fields){
+                .format = -1, .timestamp = -1, .level = -1, .message = -1, .arena = &arena};
             assert_int_equal(lm_schema_parse(s->schemas[i], line_of(s, parsed), &fields), LM_OK);
         }
-        if (lm_query_match(query, line_of(s, i), &fields, &one)) fail_msg("match: %s", lm_err_text());
+        if (lm_query_match(query, line_of(s, i), &fields, &one))
+            fail_msg("match: %s", lm_err_text());
         if (options->time_min != INT64_MIN || options->time_max != INT64_MAX) {
-            one = one && s->times[i] != INT64_MIN && s->times[i] >= options->time_min && s->times[i] < options->time_max;
+            one = one && s->times[i] != INT64_MIN && s->times[i] >= options->time_min &&
+                  s->times[i] < options->time_max;
         }
         fits[i] = one;
     }
     for (size_t i = 0; i < s->line_count && options->whole_records; i++) {
         if (!fits[i]) continue;
-        for (size_t k = s->heads[i]; k < s->line_count && s->heads[k] == s->heads[i]; k++) fits[k] = 1;
+        for (size_t k = s->heads[i]; k < s->line_count && s->heads[k] == s->heads[i]; k++)
+            fits[k] = 1;
     }
-    for (size_t i = 0; i < s->line_count; i++) count += fits[i];
+    for (size_t i = 0; i < s->line_count; i++)
+        count += fits[i];
     lm_arena_fini(&arena);
     return count;
 }
@@ -397,26 +514,30 @@ static void options_random(const subject *s, lm_test_rng *rng, lm_search_options
     if (lm_test_below(rng, 6) == 0) options->limit = 1 + lm_test_below(rng, 20);
 }
 
-static void compare(const subject *s, const char *text_of_query, const lm_search_options *options, const told *got, const uint8_t *fits, size_t expected)
+static void compare(const subject *s, const char *text_of_query, const lm_search_options *options,
+                    const told *got, const uint8_t *fits, size_t expected)
 {
     size_t want = options->limit && options->limit < expected ? options->limit : expected, n = 0;
     for (size_t k = 0; k < s->line_count && n < want; k++) {
         size_t line = options->backwards ? s->line_count - 1 - k : k;
         if (!fits[line]) continue;
         if (n >= got->count || got->lines[n] != line) {
-            fail_msg("query: %s\n  match %zu should be line %zu: '%.*s'\n  found: %.*s", text_of_query, n, line, (int)line_of(s, line).len,
-                     (const char *)line_of(s, line).ptr, n < got->count ? (int)line_of(s, got->lines[n]).len : 7,
+            fail_msg("query: %s\n  match %zu should be line %zu: '%.*s'\n  found: %.*s",
+                     text_of_query, n, line, (int)line_of(s, line).len,
+                     (const char *)line_of(s, line).ptr,
+                     n < got->count ? (int)line_of(s, got->lines[n]).len : 7,
                      n < got->count ? (const char *)line_of(s, got->lines[n]).ptr : "nothing");
         }
         n++;
     }
     if (got->count != n) {
-        fail_msg("query: %s\n  line %u is no match: '%.*s'", text_of_query, got->lines[n], (int)line_of(s, got->lines[n]).len,
-                 (const char *)line_of(s, got->lines[n]).ptr);
+        fail_msg("query: %s\n  line %u is no match: '%.*s'", text_of_query, got->lines[n],
+                 (int)line_of(s, got->lines[n]).len, (const char *)line_of(s, got->lines[n]).ptr);
     }
 }
 
-static void query_check(const subject *s, lm_test_rng *rng, const char *query_text, told *got, uint8_t *fits)
+static void query_check(const subject *s, lm_test_rng *rng, const char *query_text, told *got,
+                        uint8_t *fits)
 {
     lm_query *query = NULL;
     lm_search_options options;
@@ -429,15 +550,20 @@ static void query_check(const subject *s, lm_test_rng *rng, const char *query_te
     size_t expected = expect(s, query, &options, fits);
     got->count = 0;
     lm_pool *pool = lm_test_below(rng, 3) ? NULL : s->pool;
-    if (lm_search(s->archive, pool, query, &options, tell, got, tell_bad, NULL, &arena, &report)) fail_msg("query: %s\n  %s", query_text, lm_err_text());
+    if (lm_search(s->archive, pool, query, &options, tell, got, tell_bad, NULL, &arena, &report))
+        fail_msg("query: %s\n  %s", query_text, lm_err_text());
     compare(s, query_text, &options, got, fits, expected);
     if (getenv("LOGMILL_TEST_VERBOSE")) {
-        printf("# %zu of %zu, %llu looked at: %s\n", expected, s->line_count, (unsigned long long)report.rows_checked, query_text);
+        printf("# %zu of %zu, %llu looked at: %s\n", expected, s->line_count,
+               (unsigned long long)report.rows_checked, query_text);
     }
     options.count_only = true;
     options.limit = 0;
-    if (lm_search(s->archive, pool, query, &options, tell, got, tell_bad, NULL, &arena, &report)) fail_msg("query: %s\n  %s", query_text, lm_err_text());
-    if (report.matches != expected) fail_msg("query: %s\n  %zu lines match, counted %llu", query_text, expected, (unsigned long long)report.matches);
+    if (lm_search(s->archive, pool, query, &options, tell, got, tell_bad, NULL, &arena, &report))
+        fail_msg("query: %s\n  %s", query_text, lm_err_text());
+    if (report.matches != expected)
+        fail_msg("query: %s\n  %zu lines match, counted %llu", query_text, expected,
+                 (unsigned long long)report.matches);
     lm_arena_fini(&arena);
     lm_query_free(query);
 }
@@ -449,7 +575,8 @@ static void subject_ask(subject *s, lm_test_rng *rng, unsigned queries)
     uint8_t *fits = calloc(s->line_count, 1);
     got.lines = calloc(s->line_count, sizeof *got.lines);
     got.first_line = calloc(lm_archive_segment_count(s->archive) + 1, sizeof *got.first_line);
-    for (size_t i = s->line_count; i-- > 0;) got.first_line[s->segments[i]] = i;
+    for (size_t i = s->line_count; i-- > 0;)
+        got.first_line[s->segments[i]] = i;
     for (unsigned i = 0; i < queries; i++) {
         q.len = 0;
         put_query(&q, s, rng, 2);
@@ -473,7 +600,8 @@ static void generated_logs_agree(void **state)
     lm_test_rng rng = lm_test_rng_make("search property");
     for (unsigned kind = 0; kind < 5; kind++) {
         subject s;
-        subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT, kind >= 2 ? 100000 : 0);
+        subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
+                     kind >= 2 ? 100000 : 0);
         subject_ask(&s, &rng, query_count(400));
         subject_free(&s);
     }
@@ -502,14 +630,18 @@ static void raw_segments_agree(void **state)
 static void corpus_agrees(void **state)
 {
     (void)state;
-    static const char *const names[] = {"Apache", "HDFS", "Linux", "OpenStack", "Proxifier", "Zookeeper", "Windows", "Mac", "BGL", "HealthApp"};
+    static const char *const names[] = {"Apache",    "HDFS",    "Linux", "OpenStack", "Proxifier",
+                                        "Zookeeper", "Windows", "Mac",   "BGL",       "HealthApp"};
     const char *shared = getenv("LOGMILL_SHARED"), *source = getenv("LOGMILL_SOURCE");
     lm_test_rng rng = lm_test_rng_make("search property, corpus");
     unsigned found = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[600];
-        if (shared) snprintf(path, sizeof path, "%s/corpus/loghub2k/%s_2k.log", shared, names[i]);
-        else snprintf(path, sizeof path, "%s/../shared/corpus/loghub2k/%s_2k.log", source ? source : ".", names[i]);
+        if (shared)
+            snprintf(path, sizeof path, "%s/corpus/loghub2k/%s_2k.log", shared, names[i]);
+        else
+            snprintf(path, sizeof path, "%s/../shared/corpus/loghub2k/%s_2k.log",
+                     source ? source : ".", names[i]);
         FILE *file = fopen(path, "rb");
         if (!file) continue;
         found++;

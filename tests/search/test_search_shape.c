@@ -1,4 +1,5 @@
-/* Literals over shapes: what is said of a shape holds for every line of it, and the ways are exactly the matches. */
+/* Literals over shapes: what is said of a shape holds for every line of it, and the ways are
+ * exactly the matches. */
 #include "search/search_priv.h"
 
 #include "lm_test.h"
@@ -18,12 +19,17 @@ typedef struct world {
 static lm_value_stamp stamp_of(void *ctx, size_t column)
 {
     const world *w = ctx;
-    lm_value_stamp stamp = {.count = VALUES, .len_min = UINT32_MAX, .is_numeric = w->is_numeric[column], .min = w->min[column], .max = w->max[column]};
+    lm_value_stamp stamp = {.count = VALUES,
+                            .len_min = UINT32_MAX,
+                            .is_numeric = w->is_numeric[column],
+                            .min = w->min[column],
+                            .max = w->max[column]};
     for (size_t v = 0; v < VALUES; v++) {
         lm_str value = w->values[column][v];
         if (value.len < stamp.len_min) stamp.len_min = (uint32_t)value.len;
         if (value.len > stamp.len_max) stamp.len_max = (uint32_t)value.len;
-        for (size_t i = 0; i < value.len; i++) stamp.classes |= lm_chars_of_byte(value.ptr[i]);
+        for (size_t i = 0; i < value.len; i++)
+            stamp.classes |= lm_chars_of_byte(value.ptr[i]);
     }
     return stamp;
 }
@@ -34,7 +40,9 @@ static bool may_contain(void *ctx, size_t column, lm_str needle)
     const world *w = ctx;
     for (size_t at = 0; at + 3 <= needle.len; at++) {
         bool any = false;
-        for (size_t v = 0; v < VALUES; v++) any = any || lm_str_find(w->values[column][v], (lm_str){needle.ptr + at, 3}) != SIZE_MAX;
+        for (size_t v = 0; v < VALUES; v++)
+            any =
+                any || lm_str_find(w->values[column][v], (lm_str){needle.ptr + at, 3}) != SIZE_MAX;
         if (!any) return false;
     }
     return true;
@@ -43,7 +51,8 @@ static bool may_contain(void *ctx, size_t column, lm_str needle)
 static lm_str value_make(lm_test_rng *rng, const char *letters, size_t count, uint8_t dst[8])
 {
     size_t len = 1 + lm_test_below(rng, 5);
-    for (size_t i = 0; i < len; i++) dst[i] = (uint8_t)letters[lm_test_below(rng, count)];
+    for (size_t i = 0; i < len; i++)
+        dst[i] = (uint8_t)letters[lm_test_below(rng, count)];
     return (lm_str){dst, len};
 }
 
@@ -64,13 +73,18 @@ static void world_make(world *w, lm_test_rng *rng)
                 if (number < w->min[c]) w->min[c] = number;
                 if (number > w->max[c]) w->max[c] = number;
             } else {
-                w->values[c][v] = value_make(rng, c == 1 ? "01ab" : c == 2 ? "abAB" : "1.-", c == 3 ? 3 : 4, w->bytes[c][v]);
+                w->values[c][v] = value_make(rng,
+                                             c == 1   ? "01ab"
+                                             : c == 2 ? "abAB"
+                                                      : "1.-",
+                                             c == 3 ? 3 : 4, w->bytes[c][v]);
             }
         }
     }
 }
 
-static void shape_make(lm_shape *shape, lm_piece *pieces, uint8_t texts[PIECES][8], lm_test_rng *rng)
+static void shape_make(lm_shape *shape, lm_piece *pieces, uint8_t texts[PIECES][8],
+                       lm_test_rng *rng)
 {
     *shape = (lm_shape){.pieces = pieces, .piece_count = 1 + (uint32_t)lm_test_below(rng, PIECES)};
     for (uint32_t i = 0; i < shape->piece_count; i++) {
@@ -108,30 +122,37 @@ static bool cond_holds(const lm_cond *cond, lm_str value, lm_literal literal)
     if (cond->kind == LM_COND_CONTAINS) return lm_literal_find(value, literal) != SIZE_MAX;
     if (cond->kind == LM_COND_SUFFIX) from = value.len - len;
     for (size_t i = 0; i < len; i++) {
-        if (fold(value.ptr[from + i], literal.nocase) != literal.text.ptr[cond->begin + i]) return false;
+        if (fold(value.ptr[from + i], literal.nocase) != literal.text.ptr[cond->begin + i])
+            return false;
     }
     return true;
 }
 
-static void line_check(const world *w, const lm_shape *shape, lm_literal literal, lm_verdict verdict, const lm_way *ways, uint32_t way_count, lm_test_rng *rng)
+static void line_check(const world *w, const lm_shape *shape, lm_literal literal,
+                       lm_verdict verdict, const lm_way *ways, uint32_t way_count, lm_test_rng *rng)
 {
     size_t picks[PIECES];
     uint8_t line[PIECES * 8];
-    for (size_t i = 0; i < PIECES; i++) picks[i] = lm_test_below(rng, VALUES);
+    for (size_t i = 0; i < PIECES; i++)
+        picks[i] = lm_test_below(rng, VALUES);
     size_t len = line_make(w, shape, picks, line);
     bool has = lm_literal_find((lm_str){line, len}, literal) != SIZE_MAX, some_way = false;
     for (uint32_t i = 0; i < way_count; i++) {
         bool holds = true;
         for (uint32_t k = 0; k < ways[i].count; k++) {
             const lm_cond *cond = &ways[i].conds[k];
-            holds = holds && cond_holds(cond, w->values[shape->pieces[cond->piece].column][picks[cond->piece]], literal);
+            holds =
+                holds &&
+                cond_holds(cond, w->values[shape->pieces[cond->piece].column][picks[cond->piece]],
+                           literal);
         }
         some_way = some_way || holds;
     }
     bool said = verdict == LM_ALWAYS || (verdict == LM_MAYBE && some_way);
     if (has != said) {
-        fail_msg("'%.*s'%s in '%.*s': %d, said %d (verdict %d, %u ways)", (int)literal.text.len, (const char *)literal.text.ptr, literal.nocase ? " (any case)" : "",
-                 (int)len, (const char *)line, has, said, (int)verdict, way_count);
+        fail_msg("'%.*s'%s in '%.*s': %d, said %d (verdict %d, %u ways)", (int)literal.text.len,
+                 (const char *)literal.text.ptr, literal.nocase ? " (any case)" : "", (int)len,
+                 (const char *)line, has, said, (int)verdict, way_count);
     }
 }
 
@@ -152,14 +173,17 @@ static void ways_are_exactly_the_matches(void **state)
         size_t picks[PIECES];
         world_make(&w, &rng);
         shape_make(&shape, pieces, texts, &rng);
-        for (size_t i = 0; i < PIECES; i++) picks[i] = lm_test_below(&rng, VALUES);
+        for (size_t i = 0; i < PIECES; i++)
+            picks[i] = lm_test_below(&rng, VALUES);
         size_t len = line_make(&w, &shape, picks, line); /* mostly a part of a line of this shape */
         size_t begin = lm_test_below(&rng, len), part = 1 + lm_test_below(&rng, len - begin);
         bool nocase = lm_test_below(&rng, 4) == 0;
-        for (size_t i = 0; i < part; i++) line[begin + i] = fold(line[begin + i], nocase);
+        for (size_t i = 0; i < part; i++)
+            line[begin + i] = fold(line[begin + i], nocase);
         if (lm_test_below(&rng, 4) == 0) line[begin] = 'a';
         lm_literal literal = {{line + begin, part}, nocase};
-        lm_column_view view = {.count = COLUMNS, .stamp = stamp_of, .may_contain = may_contain, .ctx = &w};
+        lm_column_view view = {
+            .count = COLUMNS, .stamp = stamp_of, .may_contain = may_contain, .ctx = &w};
         lm_scan scan;
         lm_way ways[LM_WAYS_MAX];
         uint32_t way_count = 0;
@@ -170,16 +194,19 @@ static void ways_are_exactly_the_matches(void **state)
             overflows++;
             continue;
         }
-        for (unsigned k = 0; k < 10; k++) line_check(&w, &shape, literal, verdict, ways, way_count, &rng);
+        for (unsigned k = 0; k < 10; k++)
+            line_check(&w, &shape, literal, verdict, ways, way_count, &rng);
         lm_arena_reset(&arena);
     }
-    assert_true(verdicts[LM_NEVER] > 1000 && verdicts[LM_MAYBE] > 1000 && verdicts[LM_ALWAYS] > 1000);
+    assert_true(verdicts[LM_NEVER] > 1000 && verdicts[LM_MAYBE] > 1000 &&
+                verdicts[LM_ALWAYS] > 1000);
     assert_true(overflows < 400);
     lm_arena_fini(&arena);
     lm_mem_free(mem);
 }
 
-/* A literal longer than a word of bits is judged by a part of it: never NEVER for a line that has it, never ALWAYS. */
+/* A literal longer than a word of bits is judged by a part of it: never NEVER for a line that has
+ * it, never ALWAYS. */
 static void long_literals_are_judged_by_a_part(void **state)
 {
     (void)state;
@@ -190,10 +217,12 @@ static void long_literals_are_judged_by_a_part(void **state)
     world w;
     lm_test_rng rng = lm_test_rng_make("long literals");
     world_make(&w, &rng);
-    lm_str text = LM_STR("a line of constant text that goes on and on, well over sixty-three bytes, as pasted lines do");
+    lm_str text = LM_STR("a line of constant text that goes on and on, well over sixty-three "
+                         "bytes, as pasted lines do");
     lm_piece pieces[] = {{text, -1}, {{NULL, 0}, 2}};
     lm_shape shape = {.pieces = pieces, .piece_count = 2};
-    lm_column_view view = {.count = COLUMNS, .stamp = stamp_of, .may_contain = may_contain, .ctx = &w};
+    lm_column_view view = {
+        .count = COLUMNS, .stamp = stamp_of, .may_contain = may_contain, .ctx = &w};
     lm_scan scan;
     assert_int_equal(lm_scan_init(&scan, &arena, (lm_literal){text, false}, &view), LM_OK);
     assert_true(scan.is_window);

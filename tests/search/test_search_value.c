@@ -20,7 +20,8 @@ static int order(const char *a, const char *b)
 static void numbers_are_exact(void **state)
 {
     (void)state;
-    assert_int_equal(order("18446744073709551615", "18446744073709551614"), 1); /* equal as doubles */
+    assert_int_equal(order("18446744073709551615", "18446744073709551614"),
+                     1); /* equal as doubles */
     assert_int_equal(order("0.1", "0.10"), 0);
     assert_int_equal(order("1e3", "1000"), 0);
     assert_int_equal(order("5e-1", "0.5"), 0);
@@ -36,7 +37,8 @@ static void numbers_are_exact(void **state)
 static void no_numbers(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "-", ".", "1.", ".5.", "1e", "0x10", "1 2", "12ms", "1,5", "--1", "1e999999999999"};
+    static const char *const bad[] = {"",     "-",   ".",    "1.",  ".5.", "1e",
+                                      "0x10", "1 2", "12ms", "1,5", "--1", "1e999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         lm_number n;
         if (lm_number_parse(lm_str_of(bad[i]), &n)) fail_msg("'%s' was taken for a number", bad[i]);
@@ -121,9 +123,11 @@ static void addresses_lie_in_ranges(void **state)
     assert_false(in("10.0.0.0/8", "10.0.0.256"));
     assert_false(in("10.0.0.0/8", "10.0.0"));
     lm_ip_range range;
-    static const char *const bad[] = {"", "10.0.0.0/33", "10.0.0/8", "a", "10.0.0.9-10.0.0.1", "1.2.3.4/", "::1::2/8", "/8", "-"};
+    static const char *const bad[] = {
+        "", "10.0.0.0/33", "10.0.0/8", "a", "10.0.0.9-10.0.0.1", "1.2.3.4/", "::1::2/8", "/8", "-"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        if (lm_ip_range_parse(lm_str_of(bad[i]), &range)) fail_msg("'%s' was taken for a range", bad[i]);
+        if (lm_ip_range_parse(lm_str_of(bad[i]), &range))
+            fail_msg("'%s' was taken for a range", bad[i]);
     }
 }
 
@@ -147,9 +151,12 @@ static void addresses_are_found_in_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_exact),       cmocka_unit_test(no_numbers),
-        cmocka_unit_test(durations_have_units),    cmocka_unit_test(bare_durations_go_by_their_name),
-        cmocka_unit_test(sizes_have_units),        cmocka_unit_test(addresses_lie_in_ranges),
+        cmocka_unit_test(numbers_are_exact),
+        cmocka_unit_test(no_numbers),
+        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(bare_durations_go_by_their_name),
+        cmocka_unit_test(sizes_have_units),
+        cmocka_unit_test(addresses_lie_in_ranges),
         cmocka_unit_test(addresses_are_found_in_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,8 @@ static inline void lines_push(lm_mem *mem, lines *l, const char *format, ...)
 
 static inline void lines_free(lm_mem *mem, lines *l)
 {
-    for (size_t i = 0; i < l->count; i++) lm_mem_release(mem, (void *)(uintptr_t)l->items[i].ptr, l->items[i].len + 1);
+    for (size_t i = 0; i < l->count; i++)
+        lm_mem_release(mem, (void *)(uintptr_t)l->items[i].ptr, l->items[i].len + 1);
     lm_mem_release(mem, l->items, l->cap * sizeof *l->items);
     *l = (lines){0};
 }
@@ -36,30 +37,55 @@ static inline void lines_free(lm_mem *mem, lines *l)
 /* A stream such as a server writes: names, numbers, paths, states, rare lines. */
 static inline void lines_make(lm_mem *mem, lm_test_rng *rng, size_t count, lines *l)
 {
-    static const char *const names[] = {"alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan"};
-    static const char *const things[] = {"queue", "cache", "index", "journal", "worker", "session", "volume"};
+    static const char *const names[] = {"alice", "bob",   "carol", "dave", "erin",
+                                        "frank", "grace", "heidi", "ivan"};
+    static const char *const things[] = {"queue",  "cache",   "index", "journal",
+                                         "worker", "session", "volume"};
     static const char *const ends[] = {"started", "stopped", "failed", "restarted"};
     for (size_t i = 0; i < count; i++) {
         const char *name = names[lm_test_below(rng, 9)], *thing = things[lm_test_below(rng, 7)];
         unsigned a = (unsigned)lm_test_below(rng, 100000), b = (unsigned)lm_test_below(rng, 250);
         switch (lm_test_below(rng, 10)) {
-        case 0: lines_push(mem, l, "session opened for user %s by uid=%u", name, a); break;
-        case 1: lines_push(mem, l, "session closed for user %s", name); break;
-        case 2: lines_push(mem, l, "connection from 10.0.%u.%u port %u", b, b, a); break;
-        case 3: lines_push(mem, l, "the %s was %s after %u ms", thing, ends[lm_test_below(rng, 4)], a); break;
-        case 4: lines_push(mem, l, "read %u bytes of /var/lib/%s/%s.%u", a, thing, name, b); break;
-        case 5: lines_push(mem, l, "eth%u: link is up, %u Mbps", b % 4, a); break;
-        case 6: lines_push(mem, l, "job blk_%u_%x took %u.%02u s, tries=%u", a, a * 77u, b, b % 100, b % 5); break;
-        case 7: lines_push(mem, l, "GET \"/a/%s?id=%u\" status: %u", name, a, b + 200); break;
-        case 8: lines_push(mem, l, "rare words %s %s %s %u", thing, name, ends[lm_test_below(rng, 4)], a); break;
-        default: lines_push(mem, l, "%s of %s set to %s", thing, name, b % 2 ? "true" : "false"); break;
+        case 0:
+            lines_push(mem, l, "session opened for user %s by uid=%u", name, a);
+            break;
+        case 1:
+            lines_push(mem, l, "session closed for user %s", name);
+            break;
+        case 2:
+            lines_push(mem, l, "connection from 10.0.%u.%u port %u", b, b, a);
+            break;
+        case 3:
+            lines_push(mem, l, "the %s was %s after %u ms", thing, ends[lm_test_below(rng, 4)], a);
+            break;
+        case 4:
+            lines_push(mem, l, "read %u bytes of /var/lib/%s/%s.%u", a, thing, name, b);
+            break;
+        case 5:
+            lines_push(mem, l, "eth%u: link is up, %u Mbps", b % 4, a);
+            break;
+        case 6:
+            lines_push(mem, l, "job blk_%u_%x took %u.%02u s, tries=%u", a, a * 77u, b, b % 100,
+                       b % 5);
+            break;
+        case 7:
+            lines_push(mem, l, "GET \"/a/%s?id=%u\" status: %u", name, a, b + 200);
+            break;
+        case 8:
+            lines_push(mem, l, "rare words %s %s %s %u", thing, name, ends[lm_test_below(rng, 4)],
+                       a);
+            break;
+        default:
+            lines_push(mem, l, "%s of %s set to %s", thing, name, b % 2 ? "true" : "false");
+            break;
         }
     }
 }
 
 static inline void mine(lm_miner *miner, const lines *l, uint32_t *shapes)
 {
-    for (size_t i = 0; i < l->count; i++) assert_int_equal(lm_miner_add(miner, l->items[i], &shapes[i]), LM_OK);
+    for (size_t i = 0; i < l->count; i++)
+        assert_int_equal(lm_miner_add(miner, l->items[i], &shapes[i]), LM_OK);
     assert_int_equal(lm_miner_settle(miner), LM_OK);
 }
 

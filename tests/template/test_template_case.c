@@ -1,4 +1,5 @@
-/** The .case files beside this one: messages, an empty line, then the template of each message, in order. */
+/** The .case files beside this one: messages, an empty line, then the template of each message, in
+ * order. */
 #include "template_test.h"
 #include <dirent.h>
 
@@ -25,16 +26,19 @@ static void run_case(lm_mem *mem, const char *path)
     lm_buf_init(&text, mem);
     assert_int_equal(lm_file_read_all(path, 1 << 20, &text), LM_OK);
     size_t count = split((lm_str){text.ptr, text.len}, line), messages = 0;
-    while (messages < count && line[messages].len) messages++;
-    if (count != messages * 2 + 1) fail_msg("%s: %zu messages, %zu templates", path, messages, count - messages - 1);
+    while (messages < count && line[messages].len)
+        messages++;
+    if (count != messages * 2 + 1)
+        fail_msg("%s: %zu messages, %zu templates", path, messages, count - messages - 1);
     assert_int_equal(lm_miner_new(mem, NULL, &miner), LM_OK);
-    for (size_t i = 0; i < messages; i++) assert_int_equal(lm_miner_add(miner, line[i], &shapes[i]), LM_OK);
+    for (size_t i = 0; i < messages; i++)
+        assert_int_equal(lm_miner_add(miner, line[i], &shapes[i]), LM_OK);
     assert_int_equal(lm_miner_settle(miner), LM_OK);
     for (size_t i = 0; i < messages; i++) {
         lm_str got = text_of(miner, shapes[i]), wanted = line[messages + 1 + i];
         if (!lm_str_equal(got, wanted)) {
-            fail_msg("%s, message %zu: '%.*s' instead of '%.*s'", path, i + 1, (int)got.len, (const char *)got.ptr,
-                     (int)wanted.len, (const char *)wanted.ptr);
+            fail_msg("%s, message %zu: '%.*s' instead of '%.*s'", path, i + 1, (int)got.len,
+                     (const char *)got.ptr, (int)wanted.len, (const char *)wanted.ptr);
         }
     }
     lm_miner_free(miner);

@@ -2,19 +2,22 @@
 #include "template_test.h"
 
 /* Two ways of mining the same lines: do they make the same groups with the same texts? */
-static void assert_same_groups(const lines *l, const lm_miner *a, const uint32_t *a_shapes, const lm_miner *b,
-                               const uint32_t *b_shapes)
+static void assert_same_groups(const lines *l, const lm_miner *a, const uint32_t *a_shapes,
+                               const lm_miner *b, const uint32_t *b_shapes)
 {
     for (size_t i = 0; i < l->count; i++) {
         lm_str x = text_of(a, a_shapes[i]), y = text_of(b, b_shapes[i]);
         if (!lm_str_equal(x, y)) {
-            fail_msg("line %zu '%.*s': '%.*s' and '%.*s'", i, (int)l->items[i].len, (const char *)l->items[i].ptr,
-                     (int)x.len, (const char *)x.ptr, (int)y.len, (const char *)y.ptr);
+            fail_msg("line %zu '%.*s': '%.*s' and '%.*s'", i, (int)l->items[i].len,
+                     (const char *)l->items[i].ptr, (int)x.len, (const char *)x.ptr, (int)y.len,
+                     (const char *)y.ptr);
         }
     }
     size_t live_a = 0, live_b = 0;
-    for (uint32_t i = 0; i < lm_miner_template_count(a); i++) live_a += lm_miner_forward(a, i) == i;
-    for (uint32_t i = 0; i < lm_miner_template_count(b); i++) live_b += lm_miner_forward(b, i) == i;
+    for (uint32_t i = 0; i < lm_miner_template_count(a); i++)
+        live_a += lm_miner_forward(a, i) == i;
+    for (uint32_t i = 0; i < lm_miner_template_count(b); i++)
+        live_b += lm_miner_forward(b, i) == i;
     assert_int_equal(live_a, live_b);
 }
 
@@ -60,7 +63,8 @@ static void order_does_not_matter(void **state)
         lm_miner *miner = NULL;
         size_t *order = lm_mem_calloc(f.mem, f.l.count, sizeof *order);
         assert_int_equal(lm_miner_new(f.mem, NULL, &miner), LM_OK);
-        for (size_t i = 0; i < f.l.count; i++) order[i] = i;
+        for (size_t i = 0; i < f.l.count; i++)
+            order[i] = i;
         for (size_t i = f.l.count - 1; i > 0; i--) {
             size_t k = lm_test_below(&rng, i + 1), t = order[i];
             order[i] = order[k];
@@ -85,7 +89,8 @@ static void settling_between_does_not_matter(void **state)
     for (size_t c = 0; c < 4; c++) {
         lm_miner *miner = NULL;
         assert_int_equal(lm_miner_new(f.mem, NULL, &miner), LM_OK);
-        size_t limit = chunks[c] == 1 ? 300 : f.l.count; /* settling after each line costs the square */
+        size_t limit =
+            chunks[c] == 1 ? 300 : f.l.count; /* settling after each line costs the square */
         for (size_t i = 0; i < f.l.count; i++) {
             assert_int_equal(lm_miner_add(miner, f.l.items[i], &f.other[i]), LM_OK);
             if (i < limit && i % chunks[c] == 0) assert_int_equal(lm_miner_settle(miner), LM_OK);
@@ -118,7 +123,9 @@ static lm_err mine_part(void *ctx, size_t index)
 static void threads_do_not_matter(void **state)
 {
     (void)state;
+
     enum { THREADS_MAX = 16 };
+
     fixture f;
     setup(&f, "threads", 4000);
     static const unsigned counts[] = {2, 8, THREADS_MAX};
@@ -129,7 +136,8 @@ static void threads_do_not_matter(void **state)
         assert_int_equal(lm_pool_new(f.mem, counts[c], &pool), LM_OK);
         assert_int_equal(lm_miner_new(f.mem, NULL, &joined), LM_OK);
         for (size_t i = 0; i < counts[c]; i++) {
-            parts[i] = (part){&f.l, NULL, f.other, f.l.count * i / counts[c], f.l.count * (i + 1) / counts[c]};
+            parts[i] = (part){&f.l, NULL, f.other, f.l.count * i / counts[c],
+                              f.l.count * (i + 1) / counts[c]};
             assert_int_equal(lm_miner_new(f.mem, NULL, &parts[i].miner), LM_OK);
         }
         assert_int_equal(lm_pool_for(pool, counts[c], mine_part, parts), LM_OK);
@@ -137,7 +145,8 @@ static void threads_do_not_matter(void **state)
             size_t n = lm_miner_shape_count(parts[i].miner);
             uint32_t *map = lm_mem_calloc(f.mem, n, sizeof *map);
             assert_int_equal(lm_miner_join(joined, parts[i].miner, map), LM_OK);
-            for (size_t k = parts[i].begin; k < parts[i].end; k++) f.other[k] = map[f.other[k]];
+            for (size_t k = parts[i].begin; k < parts[i].end; k++)
+                f.other[k] = map[f.other[k]];
             lm_mem_release(f.mem, map, n * sizeof *map);
             lm_miner_free(parts[i].miner);
         }
@@ -158,7 +167,8 @@ static void ids_keep_their_meaning(void **state)
     assert_int_equal(lm_miner_new(f.mem, NULL, &miner), LM_OK);
     size_t half = f.l.count / 2;
     uint32_t *early = lm_mem_calloc(f.mem, half, sizeof *early);
-    for (size_t i = 0; i < half; i++) assert_int_equal(lm_miner_add(miner, f.l.items[i], &f.other[i]), LM_OK);
+    for (size_t i = 0; i < half; i++)
+        assert_int_equal(lm_miner_add(miner, f.l.items[i], &f.other[i]), LM_OK);
     assert_int_equal(lm_miner_settle(miner), LM_OK);
     lm_str *texts = lm_mem_calloc(f.mem, half, sizeof *texts); /* texts live as long as the miner */
     for (size_t i = 0; i < half; i++) {
@@ -168,12 +178,15 @@ static void ids_keep_their_meaning(void **state)
     for (size_t i = half; i < f.l.count; i++)
         assert_int_equal(lm_miner_add(miner, f.l.items[i], &f.other[i]), LM_OK);
     assert_int_equal(lm_miner_settle(miner), LM_OK);
-    for (size_t i = 0; i < half; i++) { /* an early id leads to what the line is now, or is as it was and unused */
-        uint32_t leads_to = lm_miner_forward(miner, early[i]), now = lm_miner_template_of(miner, f.other[i]);
+    for (size_t i = 0; i < half;
+         i++) { /* an early id leads to what the line is now, or is as it was and unused */
+        uint32_t leads_to = lm_miner_forward(miner, early[i]),
+                 now = lm_miner_template_of(miner, f.other[i]);
         if (leads_to == now) continue;
         assert_int_equal(leads_to, early[i]);
         assert_true(lm_str_equal(lm_miner_text(miner, early[i]), texts[i]));
-        for (size_t k = 0; k < f.l.count; k++) assert_true(lm_miner_template_of(miner, f.other[k]) != early[i]);
+        for (size_t k = 0; k < f.l.count; k++)
+            assert_true(lm_miner_template_of(miner, f.other[k]) != early[i]);
     }
     lm_mem_release(f.mem, texts, half * sizeof *texts);
     lm_mem_release(f.mem, early, half * sizeof *early);
@@ -210,8 +223,9 @@ static void a_full_table_says_so(void **state)
     assert_int_equal(lm_miner_add(miner, LM_STR("took 12 ms"), &known), LM_OK);
     for (int i = 0; i < 5000; i++) {
         char line[64];
-        int n = snprintf(line, sizeof line, "w%cx%cy%cz unlike %c%c%c", 'a' + i % 26, 'a' + i / 26 % 26, 'a' + i / 676,
-                         'a' + i % 25, 'a' + i % 24, 'a' + i % 23);
+        int n =
+            snprintf(line, sizeof line, "w%cx%cy%cz unlike %c%c%c", 'a' + i % 26, 'a' + i / 26 % 26,
+                     'a' + i / 676, 'a' + i % 25, 'a' + i % 24, 'a' + i % 23);
         assert_int_equal(lm_miner_add(miner, (lm_str){(uint8_t *)line, (size_t)n}, &shape), LM_OK);
         if (i % 1000 == 0) assert_int_equal(lm_miner_settle(miner), LM_OK);
     }
@@ -221,7 +235,8 @@ static void a_full_table_says_so(void **state)
     rest = (size_t)lm_miner_rest_count(miner);
     assert_true(rest > 4000);
     assert_text(text_of(miner, shape), "<*>");
-    assert_int_equal(lm_miner_add(miner, LM_STR("took 77 ms"), &shape), LM_OK); /* what is known stays known */
+    assert_int_equal(lm_miner_add(miner, LM_STR("took 77 ms"), &shape),
+                     LM_OK); /* what is known stays known */
     assert_int_equal(shape, known);
     assert_text(text_of(miner, shape), "took <*> ms");
     assert_true(lm_mem_used(mem) < 4u << 20);
@@ -244,7 +259,9 @@ static void addresses_make_no_templates(void **state)
             a[k] = (char)('a' + lm_test_below(&rng, 26));
             b[k] = (char)('a' + lm_test_below(&rng, 26));
         }
-        int n = snprintf(line, sizeof line, "fetched https://%s.example.org/%s/%s?q=%s from /srv/%s/%s", a, b, a, b, a, b);
+        int n =
+            snprintf(line, sizeof line, "fetched https://%s.example.org/%s/%s?q=%s from /srv/%s/%s",
+                     a, b, a, b, a, b);
         assert_int_equal(lm_miner_add(miner, (lm_str){(uint8_t *)line, (size_t)n}, &shape), LM_OK);
     }
     assert_int_equal(lm_miner_settle(miner), LM_OK);
@@ -280,15 +297,17 @@ static void odd_lines_are_lines_too(void **state)
 
 static lm_err mine_little(lm_mem *mem)
 {
-    static const char *const text[] = {"user ann in", "user bob in", "user cid in", "user dan in x", "user eve in 7",
-                                       "a=1 b=2", "a=x b=2", "the end (7 MB)"};
+    static const char *const text[] = {"user ann in",   "user bob in",   "user cid in",
+                                       "user dan in x", "user eve in 7", "a=1 b=2",
+                                       "a=x b=2",       "the end (7 MB)"};
     lm_miner *miner = NULL;
     lm_buf saved;
     lm_buf_init(&saved, mem);
     uint32_t shape = 0;
     lm_err err = lm_miner_new(mem, NULL, &miner);
     if (err) return err;
-    for (size_t i = 0; i < 8 && !err; i++) err = lm_miner_add(miner, lm_str_of(text[i]), &shape);
+    for (size_t i = 0; i < 8 && !err; i++)
+        err = lm_miner_add(miner, lm_str_of(text[i]), &shape);
     if (!err) err = lm_miner_settle(miner);
     if (!err) err = lm_miner_save(miner, &saved);
     lm_miner_free(miner);
@@ -308,10 +327,14 @@ static void each_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_does_not_matter),     cmocka_unit_test(settling_between_does_not_matter),
-        cmocka_unit_test(threads_do_not_matter),     cmocka_unit_test(ids_keep_their_meaning),
-        cmocka_unit_test(known_lines_make_no_shape), cmocka_unit_test(a_full_table_says_so),
-        cmocka_unit_test(addresses_make_no_templates), cmocka_unit_test(odd_lines_are_lines_too),
+        cmocka_unit_test(order_does_not_matter),
+        cmocka_unit_test(settling_between_does_not_matter),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(ids_keep_their_meaning),
+        cmocka_unit_test(known_lines_make_no_shape),
+        cmocka_unit_test(a_full_table_says_so),
+        cmocka_unit_test(addresses_make_no_templates),
+        cmocka_unit_test(odd_lines_are_lines_too),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@ static const char *const messages[] = {
     "job cleanup finished in 1 s", "job report finished in 1 s", "job sync finished in 7 s",
     "session opened for ann",      "session ended for ann",      "the disk is full",
 };
+
 enum { MESSAGES = sizeof messages / sizeof *messages };
 
 static void setup(fixture *f)
@@ -41,7 +42,8 @@ static void without_rules(void **state)
     fixture f;
     setup(&f);
     assert_int_equal(lm_miner_settle(f.miner), LM_OK);
-    for (size_t i = 0; i < 6; i++) assert_text(text_of(f.miner, f.shapes[i]), "job <*> finished in <*> s");
+    for (size_t i = 0; i < 6; i++)
+        assert_text(text_of(f.miner, f.shapes[i]), "job <*> finished in <*> s");
     assert_text(text_of(f.miner, f.shapes[8]), "the disk is full");
     teardown(&f);
 }
@@ -107,7 +109,8 @@ static void rules_in_a_circle_are_refused(void **state)
 
 #if LM_HAVE_YAML
 
-static lm_err parse(const char *yaml, lm_mem *mem, lm_arena *arena, lm_miner_rule **rules, size_t *count)
+static lm_err parse(const char *yaml, lm_mem *mem, lm_arena *arena, lm_miner_rule **rules,
+                    size_t *count)
 {
     return lm_miner_rules_parse(mem, lm_str_of(yaml), arena, rules, count);
 }
@@ -148,6 +151,7 @@ static void yaml_is_read(void **state)
 static void wrong_yaml_is_told_with_its_place(void **state)
 {
     (void)state;
+
     static const struct {
         const char *yaml, *words;
     } cases[] = {
@@ -161,6 +165,7 @@ static void wrong_yaml_is_told_with_its_place(void **state)
         {"templates:\n  - pin: 'x\n", "line"},
         {"- x\n", "'templates:' is expected"},
     };
+
     lm_mem *mem = NULL;
     lm_arena arena;
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
@@ -182,7 +187,8 @@ static void yaml_is_not_there(void **state)
     (void)state;
     lm_miner_rule *rules = NULL;
     size_t count = 0;
-    assert_int_equal(lm_miner_rules_parse(NULL, LM_STR(""), NULL, &rules, &count), LM_E_UNSUPPORTED);
+    assert_int_equal(lm_miner_rules_parse(NULL, LM_STR(""), NULL, &rules, &count),
+                     LM_E_UNSUPPORTED);
 }
 
 #endif

@@ -19,10 +19,12 @@ static void twins_agree_on_random_bytes(void **state)
     for (int round = 0; round < 4000; round++) {
         uint8_t raw[MESSAGE_BYTES_MAX];
         size_t len = lm_test_below(&rng, round % 40 == 0 ? MESSAGE_BYTES_MAX + 1 : 200);
-        size_t kinds = 1 + lm_test_below(&rng, sizeof alphabet - 1); /* few kinds: long words, long numbers */
+        size_t kinds =
+            1 + lm_test_below(&rng, sizeof alphabet - 1); /* few kinds: long words, long numbers */
         size_t begin = lm_test_below(&rng, sizeof alphabet - 1);
         for (size_t i = 0; i < len; i++)
-            raw[i] = (uint8_t)alphabet[(begin + lm_test_below(&rng, kinds)) % (sizeof alphabet - 1)];
+            raw[i] =
+                (uint8_t)alphabet[(begin + lm_test_below(&rng, kinds)) % (sizeof alphabet - 1)];
         uint8_t *exact = malloc(len ? len : 1); /* a read behind it is seen by the sanitizer */
         assert_non_null(exact);
         memcpy(exact, raw, len);
@@ -39,7 +41,8 @@ static void twins_agree_on_log_lines(void **state)
     lines l = {0};
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
     lines_make(mem, &rng, 2000, &l);
-    for (size_t i = 0; i < l.count; i++) assert_twins(l.items[i]);
+    for (size_t i = 0; i < l.count; i++)
+        assert_twins(l.items[i]);
     lines_free(mem, &l);
     lm_mem_free(mem);
 }
@@ -47,6 +50,7 @@ static void twins_agree_on_log_lines(void **state)
 static void digits_become_marks(void **state)
 {
     (void)state;
+
     static const struct {
         const char *line, *skeleton;
     } cases[] = {
@@ -58,6 +62,7 @@ static void digits_become_marks(void **state)
         {"log4j utf8mb4", "log4j \3"},
         {"2015-10-18T18:01:47Z", "\1-\1-\3:\1:\1Z"},
     };
+
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t got[SKELETON_BYTES_MAX];
         size_t n = template_skeleton(lm_str_of(cases[i].line), got);

@@ -45,7 +45,8 @@ static void a_later_run_goes_on_with_the_same_ids(void **state)
     assert_int_equal(again.len, s.bytes.len);
     assert_memory_equal(again.ptr, s.bytes.ptr, again.len);
     uint32_t shape = 0;
-    assert_int_equal(lm_miner_add(later, LM_STR("something that was never said before"), &shape), LM_OK);
+    assert_int_equal(lm_miner_add(later, LM_STR("something that was never said before"), &shape),
+                     LM_OK);
     assert_int_equal(lm_miner_settle(later), LM_OK);
     for (size_t i = 0; i < s.l.count; i++) {
         assert_int_equal(lm_miner_add(later, s.l.items[i], &shape), LM_OK);
@@ -102,7 +103,8 @@ static void damaged_tables_do_no_harm(void **state)
         if (lm_miner_load(s.mem, (lm_str){copy, s.bytes.len}, NULL, &miner) == LM_OK) {
             assert_int_equal(lm_miner_add(miner, LM_STR("one more line"), &shape), LM_OK);
             assert_int_equal(lm_miner_settle(miner), LM_OK);
-            for (uint32_t i = 0; i < lm_miner_shape_count(miner); i++) (void)text_of(miner, i);
+            for (uint32_t i = 0; i < lm_miner_shape_count(miner); i++)
+                (void)text_of(miner, i);
             lm_miner_free(miner);
         }
         free(copy);

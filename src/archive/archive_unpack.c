@@ -152,7 +152,11 @@ static lm_err verify_segment(verify_job *verify, size_t index)
         verify->segment = segment;
         if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) !=
             segment->head.templates_check) {
-            tell(&verify->job, "the template ids of a segment are damaged");
+            uint64_t at = (uint64_t)(segment->templates_bytes.ptr - verify->job.archive->map.ptr);
+            char text[LM_PATH_BYTES_MAX + 128];
+            snprintf(text, sizeof text, "'%s': the template ids of segment %zu at offset %llu are damaged", verify->job.archive->path, index,
+                     (unsigned long long)at);
+            tell(&verify->job, text);
         }
         err = lm_segment_is_raw(segment)
                   ? lm_segment_raw_check(segment)

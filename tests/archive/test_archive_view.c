@@ -13,6 +13,7 @@ typedef struct subject {
     const uint32_t *shape_of_row;
     lm_buf text;
     size_t *ends;
+    uint64_t column_rows; /* in segments of columns: what these tests are about */
 } subject;
 
 static void subject_open(subject *s, const text *inputs, const int64_t *mtimes, size_t count, const lm_pack_options *options)
@@ -282,6 +283,7 @@ static void check_archive(subject *s, lm_test_rng *rng)
         counted += t->count;
     }
     assert_int_equal(counted + raw_rows, rows);
+    s->column_rows = rows - raw_rows;
 }
 
 /* ---- the tests ------------------------------------------------------------------------------------------------------- */
@@ -294,10 +296,11 @@ static void test_segments_of_logs(void **state)
         for (unsigned way = 0; way < 3; way++) {
             text input = {NULL, 0, 0};
             subject s;
-            put_log(&input, &rng, kind, way == 2 ? 3000 : 300);
-            lm_pack_options options = {.level = way ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST, .segment_bytes = way == 0 ? 8000 : 0};
+            put_log(&input, &rng, kind, way == 2 ? 3000 : 900);
+            lm_pack_options options = {.level = way ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST, .segment_bytes = way == 0 ? 20000 : 0};
             subject_open(&s, &input, NULL, 1, &options);
             check_archive(&s, &rng);
+            assert_true(s.column_rows > 0);
             subject_close(&s);
             text_free(&input);
         }
@@ -309,11 +312,12 @@ static void test_random_values(void **state)
     static const char *const kinds[] = {"0123456789", "0123456789.", "0123456789abcdef", "0123456789ABCDEF", "-0123456789", "0123456789abcdefg", "01", "0123456789.-:"};
     (void)state;
     lm_test_rng rng = lm_test_rng_make("random values");
-    for (unsigned round = 0; round < 60; round++) {
+    uint64_t column_rows = 0;
+    for (unsigned round = 0; round < 30; round++) {
         text input = {NULL, 0, 0};
         subject s;
         unsigned a = below(&rng, 8), b = below(&rng, 8), len_max = 1 + below(&rng, 20);
-        for (unsigned i = 0; i < 200; i++) {
+        for (unsigned i = 0; i < 1000; i++) {
             const char *alphabet = kinds[below(&rng, 6) ? a : b];
             put(&input, "value=");
             for (unsigned n = 1 + below(&rng, len_max); n > 0; n--) text_put(&input, &alphabet[below(&rng, (unsigned)strlen(alphabet))], 1);
@@ -321,9 +325,12 @@ static void test_random_values(void **state)
         }
         subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_FAST});
         check_archive(&s, &rng);
+        column_rows += s.column_rows;
         subject_close(&s);
         text_free(&input);
     }
+    printf("# %llu rows of columns\n", (unsigned long long)column_rows);
+    assert_true(column_rows > 10000);
 }
 
 /* Many distinct texts: such a column has a filter of 3-grams. */
@@ -359,7 +366,7 @@ static void test_times_without_a_year(void **state)
     text inputs[3] = {{NULL, 0, 0}};
     const int64_t mtimes[3] = {1400000000, 1750000000, 1500000000};
     subject s;
-    for (unsigned i = 0; i < 3; i++) put_log(&inputs[i], &rng, LOG_SYSLOG, 40);
+    for (unsigned i = 0; i < 3; i++) put_log(&inputs[i], &rng, LOG_SYSLOG, 400);
     subject_open(&s, inputs, mtimes, 3, &(lm_pack_options){.level = LM_LEVEL_FAST});
     check_archive(&s, &rng);
     segment_open(&s, 0);
@@ -398,9 +405,9 @@ static void test_several_files_in_small_segments(void **state)
     lm_test_rng rng = lm_test_rng_make("several files");
     text inputs[6] = {{NULL, 0, 0}};
     subject s;
-    for (unsigned i = 0; i < 6; i++) put_log(&inputs[i], &rng, i % 2 ? LOG_APP : LOG_KINDS, 50 * i);
+    for (unsigned i = 0; i < 6; i++) put_log(&inputs[i], &rng, i % 2 ? LOG_APP : LOG_KINDS, 200 * i);
     inputs[3].len--;
-    subject_open(&s, inputs, NULL, 6, &(lm_pack_options){.level = LM_LEVEL_FAST, .segment_bytes = 5000});
+    subject_open(&s, inputs, NULL, 6, &(lm_pack_options){.level = LM_LEVEL_FAST, .segment_bytes = 25000});
     check_archive(&s, &rng);
     subject_close(&s);
     for (unsigned i = 0; i < 6; i++) text_free(&inputs[i]);

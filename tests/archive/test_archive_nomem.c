@@ -1,0 +1,181 @@
+/* Memory runs out at any request: packing, opening and unpacking say so, give back what they had, and leave no half file. */
+#include "archive_test.h"
+
+#include <dirent.h>
+
+typedef struct fixture {
+    char folder[256], log[300], other[300], out[300];
+    text inputs[2];
+} fixture;
+
+static int setup(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    lm_test_folder_make(f->folder);
+    lm_test_rng rng = lm_test_rng_make("out of memory");
+    put_log(&f->inputs[0], &rng, LOG_SYSLOG, 300);
+    put_log(&f->inputs[1], &rng, LOG_JSON, 15);
+    snprintf(f->log, sizeof f->log, "%s/a.log", f->folder);
+    snprintf(f->other, sizeof f->other, "%s/b.log", f->folder);
+    snprintf(f->out, sizeof f->out, "%s/out.lm", f->folder);
+    file_write(f->log, f->inputs[0].ptr, f->inputs[0].len);
+    file_write(f->other, f->inputs[1].ptr, f->inputs[1].len);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    for (unsigned i = 0; i < 2; i++) text_free(&f->inputs[i]);
+    lm_test_folder_remove(f->folder);
+    free(f);
+    return 0;
+}
+
+static unsigned files_in(const char *folder)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(dir);
+    return count;
+}
+
+/* Each of the first requests fails, then ever fewer of the later ones, which are much the same. */
+static uint64_t next_failure(uint64_t at)
+{
+    return at + 1 + at / 100;
+}
+
+static lm_err pack(fixture *f, lm_mem *mem)
+{
+    const char *paths[] = {f->log, f->other};
+    lm_pack_options options = {.level = LM_LEVEL_FAST, .segment_bytes = 16000};
+    lm_pack_report report;
+    return lm_archive_pack(mem, NULL, paths, 2, &options, f->out, NULL, NULL, &report);
+}
+
+static void test_packing(void **state)
+{
+    fixture *f = *state;
+    uint64_t failures = 0;
+    for (uint64_t fail_at = 1;; fail_at = next_failure(fail_at)) {
+        lm_test_allocator alloc = {.fail_at = 0};
+        lm_allocator table = lm_test_allocator_table(&alloc);
+        lm_mem *mem = NULL;
+        assert_int_equal(lm_mem_new(&table, 0, &mem), LM_OK);
+        alloc.requests = 0;
+        alloc.fail_at = fail_at;
+        lm_err err = pack(f, mem);
+        assert_int_equal(lm_mem_used(mem), 0);
+        lm_mem_free(mem);
+        assert_int_equal(alloc.bytes_out, 0);
+        if (err) {
+            assert_int_equal(err, LM_E_NOMEM);
+            assert_int_equal(files_in(f->folder), 2); /* neither the archive nor a part of it */
+            failures++;
+        } else {
+            assert_int_equal(files_in(f->folder), 3);
+            assert_int_equal(remove(f->out), 0);
+        }
+        if (alloc.requests < fail_at) {
+            assert_int_equal(err, LM_OK);
+            break;
+        }
+    }
+    assert_true(failures > 100);
+}
+
+static lm_err open_and_read(fixture *f, lm_mem *mem, bool is_salvage)
+{
+    lm_archive *archive = NULL;
+    lm_err err = lm_archive_open(mem, f->out, is_salvage, &archive);
+    if (err) return err;
+    unpacked got;
+    err = unpack_all(archive, &got);
+    for (size_t i = 0; !err && i < 2; i++) {
+        assert_int_equal(got.files[i].len, f->inputs[i].len);
+        assert_memory_equal(got.files[i].ptr, f->inputs[i].ptr, f->inputs[i].len);
+    }
+    unpacked_free(&got);
+    if (!err) err = lm_archive_verify(archive, NULL, NULL, NULL);
+    if (!err) err = lm_archive_templates_count(archive, NULL, NULL);
+    for (size_t i = 0; !err && i < lm_archive_segment_count(archive); i++) {
+        lm_segment *segment = NULL;
+        const int64_t *times;
+        const uint64_t *continues;
+        lm_str pool;
+        err = lm_segment_open(archive, i, &segment);
+        if (!err) err = lm_segment_times(segment, &times);
+        if (!err) err = lm_segment_continuations(segment, &continues);
+        if (!err && !lm_segment_is_raw(segment)) err = lm_segment_pool(segment, &pool);
+        lm_segment_close(segment);
+    }
+    lm_archive_close(archive);
+    return err;
+}
+
+static void check_reading(fixture *f, bool is_salvage)
+{
+    uint64_t failures = 0;
+    for (uint64_t fail_at = 1;; fail_at = next_failure(fail_at)) {
+        lm_test_allocator alloc = {.fail_at = 0};
+        lm_allocator table = lm_test_allocator_table(&alloc);
+        lm_mem *mem = NULL;
+        assert_int_equal(lm_mem_new(&table, 0, &mem), LM_OK);
+        alloc.requests = 0;
+        alloc.fail_at = fail_at;
+        lm_err err = open_and_read(f, mem, is_salvage);
+        assert_int_equal(lm_mem_used(mem), 0);
+        lm_mem_free(mem);
+        assert_int_equal(alloc.bytes_out, 0);
+        if (err) assert_int_equal(err, LM_E_NOMEM);
+        failures += err != LM_OK;
+        if (alloc.requests < fail_at) {
+            assert_int_equal(err, LM_OK);
+            break;
+        }
+    }
+    assert_true(failures > 50);
+}
+
+static void test_reading(void **state)
+{
+    fixture *f = *state;
+    lm_mem *mem = NULL;
+    assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
+    assert_int_equal(pack(f, mem), LM_OK);
+    lm_mem_free(mem);
+    check_reading(f, false);
+    text bytes = file_read(f->out);
+    file_write(f->out, bytes.ptr, bytes.len - 10); /* without its end: salvaged */
+    check_reading(f, true);
+    text_free(&bytes);
+    assert_int_equal(remove(f->out), 0);
+}
+
+/* A limit instead of a failure: the text of the error says so. */
+static void test_a_limit_is_told(void **state)
+{
+    fixture *f = *state;
+    lm_mem *mem = NULL;
+    assert_int_equal(lm_mem_new(NULL, 200000, &mem), LM_OK);
+    assert_int_equal(pack(f, mem), LM_E_LIMIT);
+    assert_int_equal(lm_mem_used(mem), 0);
+    assert_true(lm_mem_peak(mem) <= 200000);
+    assert_int_equal(files_in(f->folder), 2);
+    lm_mem_free(mem);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_a_limit_is_told),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -4,7 +4,7 @@
 CPU time (user and system, children included), the least of N runs, divided into the raw bytes; sizes are exact,
 speeds are this machine's. Peak memory is the largest resident set of the process.
 
-  bench_speed.py [--logmill PROGRAM] [--level fast,default] [--runs 3] [--json FILE] [--no-rivals] [--new-shapes]
+  bench_speed.py [--logmill PROGRAM] [--level fast,default] [--runs 3] [--rivals 3,19] [--json FILE] [--new-shapes]
                  [LOG ...]
 
 Without a LOG: the big logs of $LOGMILL_SHARED/corpus (default ../shared; unpacked first), else the project's samples.
@@ -82,7 +82,7 @@ def main():
     parser.add_argument("--logmill", default=os.environ.get("LOGMILL", str(ROOT / "build" / "logmill")))
     parser.add_argument("--level", default="fast,default")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--no-rivals", action="store_true")
+    parser.add_argument("--rivals", default="3,19", help="levels of zstd; empty: none")
     parser.add_argument("--new-shapes", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("logs", nargs="*")
@@ -105,9 +105,8 @@ def main():
             pack = [args.logmill, "pack", "-q", "-f", "-T", "1", str(path), "-o", packed, "--level"]
             unpack = [args.logmill, "cat", "-q", "-T", "1", packed]
             jobs = [(level, pack + [level], unpack) for level in args.level.split(",")]
-            if not args.no_rivals:
-                jobs += [(f"zstd -{n}", ["zstd", f"-{n}", "-T1", "-qf", str(path), "-o", packed],
-                          ["zstd", "-dqc", packed]) for n in (3, 19) if shutil.which("zstd")]
+            jobs += [(f"zstd -{n}", ["zstd", f"-{n}", "-T1", "-qf", str(path), "-o", packed], ["zstd", "-dqc", packed])
+                     for n in args.rivals.split(",") if n and shutil.which("zstd")]
             for what, pack, unpack in jobs:
                 runs = 1 if what == "zstd -19" else args.runs
                 row = {"file": path.name, **measure(what, raw, pack, unpack, packed, runs)}

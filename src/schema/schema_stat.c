@@ -287,6 +287,21 @@ static void settle_type(lm_info *info)
         info->type = LM_TYPE_TEXT;
 }
 
+/* The first key that at least half of the lines have. */
+static lm_str first_key(const lm_schema *schema, const lm_format *format)
+{
+    for (size_t i = 0; i < schema->path_count; i++) {
+        const lm_path *path = &schema->paths[i];
+        uint32_t root = (uint32_t)i;
+        if (path->field == NO_INDEX) continue;
+        if (schema->fields[path->field].stat->count * 2 < format->lines) continue;
+        while (schema->paths[root].parent != NO_INDEX)
+            root = schema->paths[root].parent;
+        if (root == format->root) return path->name;
+    }
+    return (lm_str){0};
+}
+
 static lm_err signature_piece(const lm_schema *schema, const lm_format *format, lm_buf *out)
 {
     char text[64];
@@ -297,11 +312,10 @@ static lm_err signature_piece(const lm_schema *schema, const lm_format *format, 
         hash = lm_hash64(format->pattern.ptr, format->pattern.len);
     if (format->engine == LM_ENGINE_ROW) hash = lm_hash64(format->header.ptr, format->header.len);
     if (format->engine == LM_ENGINE_JSON || format->engine == LM_ENGINE_LOGFMT) {
-        uint32_t first = schema->paths[format->root].child; /* first key of the first line */
-        lm_str key = first == NO_INDEX ? (lm_str){0} : schema->paths[first].key;
+        lm_str key = first_key(schema, format);
         hash = lm_hash64(key.ptr, key.len);
-        for (size_t i = 0; i < schema->field_count;
-             i++) { /* and the names of time, level and message */
+        /* and the names of time, level and message */
+        for (size_t i = 0; i < schema->field_count; i++) {
             const lm_info *info = &schema->fields[i];
             bool main = info->role && info->rank < 62 && &schema->formats[info->format] == format &&
                         info->stat->count * 2 > format->lines;

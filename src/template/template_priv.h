@@ -103,6 +103,17 @@ typedef struct index_table {
     size_t used;
 } index_table;
 
+/* See template_full.c. */
+typedef struct wide_form {
+    uint64_t hash;
+    uint32_t group; /* + 1; 0: free */
+} wide_form;
+
+typedef struct wide_mask {
+    uint64_t words; /* by number: which words of the key are variables */
+    uint16_t count; /* of the key's tokens */
+} wide_mask;
+
 typedef struct token_slot {
     uint64_t hash;
     uint32_t value; /* index + 1; 0: free */
@@ -149,6 +160,11 @@ struct lm_miner {
     uint32_t *group_tokens;
     size_t group_token_count, group_token_cap;
     index_table group_index;
+
+    wide_form *wide;       /* what merged groups look like; only when the tables are full */
+    size_t wide_slots;
+    wide_mask *masks;
+    size_t mask_count;
 
     template_row *templates;
     size_t template_count, template_cap;
@@ -219,6 +235,11 @@ LM_USE lm_err template_token_intern(lm_miner *miner, const uint8_t *ptr, size_t 
 LM_USE lm_err template_shape_insert(lm_miner *miner, const item *items, size_t count,
                                     uint32_t *out_shape);
 LM_USE lm_err template_rest_shape(lm_miner *miner, uint32_t *out_shape);
+/** Any shape for a line when the tables are full: that of its soft key, of a template it fits, or the catch-all. */
+LM_USE lm_err template_shape_of_full(lm_miner *miner, const raw_line *line, item *items, uint32_t *out_shape);
+uint32_t template_token_find(const lm_miner *miner, const item *it);
+uint32_t template_shape_find(const lm_miner *miner, const item *items, size_t count, uint64_t hash);
+void template_full_fini(lm_miner *miner);
 size_t template_table_bytes(const lm_miner *miner);
 const uint32_t *template_group_key(const lm_miner *miner, const group_row *g);
 const uint32_t *template_group_agree(const lm_miner *miner, const group_row *g);

@@ -338,7 +338,8 @@ lm_err lm_miner_settle(lm_miner *m)
 {
     settle s = {.miner = m, .node_count = m->group_count};
     lm_err err = LM_OK;
-    if (m->is_settled && m->settled_shape_count == m->shape_count) return LM_OK;
+    bool is_known = m->settled_shape_count == m->shape_count && (!m->is_full || m->wide);
+    if (m->is_settled && is_known) return LM_OK;
     lm_arena_init(&s.arena, m->mem);
     s.nodes = lm_mem_calloc(m->mem, s.node_count, sizeof *s.nodes);
     if (!s.nodes) {
@@ -353,6 +354,7 @@ lm_err lm_miner_settle(lm_miner *m)
     if (!err) err = write_texts(&s);
     if (!err) err = unite_texts(&s);
     if (!err) err = give_ids(&s);
+    if (!err && m->is_full) err = settle_remember_wide(&s);
     if (!err) err = template_rules_apply(m);
     if (err) goto out;
     m->settled_shape_count = m->shape_count;

@@ -90,6 +90,10 @@ bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs
 /** Does an '=' stand in what the node's lines agree on? Only then keys are looked for. */
 bool settle_has_pairs(const settle *s, const node *n);
 
+/* ---- template_full.c ---- */
+/** Remember what merged nodes look like, for lines that come when no table grows any more. */
+LM_USE lm_err settle_remember_wide(settle *s);
+
 /* ---- template_text.c ---- */
 /** The node's text into out; both buffers are emptied first. */
 LM_USE lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_buf *out);

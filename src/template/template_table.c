@@ -261,7 +261,7 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
 
 /* ---- shapes ---- */
 
-static uint32_t shape_find(const lm_miner *m, const item *items, size_t count, uint64_t hash)
+uint32_t template_shape_find(const lm_miner *m, const item *items, size_t count, uint64_t hash)
 {
     const index_table *t = &m->shape_index;
     if (t->slot_count == 0) return NO_INDEX;
@@ -310,7 +310,7 @@ static void shape_commit(lm_miner *m, uint32_t group_index)
 lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint32_t *out_shape)
 {
     uint64_t hash = template_items_hash(items, count);
-    uint32_t found = shape_find(m, items, count, hash);
+    uint32_t found = template_shape_find(m, items, count, hash);
     if (found != NO_INDEX) {
         *out_shape = found;
         return LM_OK;
@@ -368,54 +368,22 @@ static void fetch_ahead(const lm_miner *m, const item *items, size_t count)
 }
 
 /* The token's id, blanks and variables without a look. */
-static uint32_t id_of(const lm_miner *m, const item *it)
+uint32_t template_token_find(const lm_miner *m, const item *it)
 {
     if (it->flags & TOKEN_BLANK) return TOKEN_ID_BLANK;
     if (it->flags & TOKEN_WILD) return TOKEN_ID_WILD;
     return token_find(m, it->hash);
 }
 
-/* A group by its key's hashes alone: tokens that are not in the table have no ids to compare. */
-static uint32_t group_find_by_hash(const lm_miner *m, const soft_key *key)
-{
-    const index_table *t = &m->group_index;
-    for (size_t at = (size_t)key->hash & (t->slot_count - 1); t->slots[at];
-         at = (at + 1) & (t->slot_count - 1)) {
-        const group_row *g = &m->groups[t->slots[at] - 1];
-        if (g->hash != key->hash || g->key_count != key->count) continue;
-        const uint32_t *ids = template_group_key(m, g);
-        size_t i = 0;
-        while (i < key->count && m->hashes[ids[i]] == key->items[i].hash)
-            i++;
-        if (i == key->count) return t->slots[at] - 1;
-    }
-    return NO_INDEX;
-}
-
-/* The tables are full: no token, shape or group is added. */
-static lm_err shape_of_full(lm_miner *m, const raw_line *line, item *items, uint32_t *out_shape)
-{
-    soft_key key;
-    template_soft_key(items, line->count, &key);
-    uint32_t group_index = m->group_count ? group_find_by_hash(m, &key) : NO_INDEX;
-    if (group_index == NO_INDEX) return template_rest_shape(m, out_shape);
-    fetch_ahead(m, items, line->count);
-    for (size_t i = 0; i < line->count; i++)
-        items[i].id = id_of(m, &items[i]);
-    uint32_t found = shape_find(m, items, line->count, template_items_hash(items, line->count));
-    *out_shape = found != NO_INDEX ? found : m->groups[group_index].shape;
-    return LM_OK;
-}
-
 lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
 {
     item items[MESSAGE_TOKENS_MAX];
     items_of_raw(line, items);
-    if (m->is_full) return shape_of_full(m, line, items, out_shape);
+    if (m->is_full) return template_shape_of_full(m, line, items, out_shape);
     fetch_ahead(m, items, line->count);
     for (size_t i = 0; i < line->count; i++) {
         const raw_token *t = &line->tokens[i];
-        items[i].id = id_of(m, &items[i]);
+        items[i].id = template_token_find(m, &items[i]);
         if (items[i].id != NO_INDEX) continue;
         lm_err err = token_append(m, t->ptr, t->len, t->flags, items[i].hash, &items[i].id);
         if (err) return err;
@@ -456,4 +424,5 @@ void template_table_fini(lm_miner *m)
     template_index_fini(m->mem, &m->shape_index);
     template_index_fini(m->mem, &m->group_index);
     lm_buf_fini(&m->token_bytes);
+    template_full_fini(m);
 }

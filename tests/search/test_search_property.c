@@ -626,6 +626,78 @@ static void raw_segments_agree(void **state)
     subject_free(&s);
 }
 
+static void count_bad(void *ctx, const char *words_of_trouble)
+{
+    assert_true(words_of_trouble[0] != 0);
+    ++*(unsigned *)ctx;
+}
+
+/* One byte of the archive is changed: what is told is still right, and what cannot be read is told to bad. */
+static void damage_check(subject *s, const lm_query *query, const char *path, const uint8_t *fits, size_t expected, told *got, unsigned *served)
+{
+    lm_archive *archive = NULL;
+    lm_search_options options = {.time_min = INT64_MIN, .time_max = INT64_MAX, .template_id = -1};
+    lm_search_report report;
+    lm_arena arena;
+    unsigned bad = 0;
+    lm_err err = lm_archive_open(s->mem, path, false, &archive);
+    if (err) {
+        assert_int_equal(err, LM_E_CORRUPT);
+        return;
+    }
+    lm_arena_init(&arena, s->mem);
+    got->count = 0;
+    err = lm_search(archive, NULL, query, &options, tell, got, count_bad, &bad, &arena, &report);
+    assert_true(err == LM_OK || (err == LM_E_CORRUPT && bad > 0));
+    for (size_t i = 0; i < got->count; i++) assert_true(fits[got->lines[i]]);
+    if (err == LM_OK) assert_int_equal(got->count, expected);
+    *served += err == LM_E_CORRUPT && got->count > 0;
+    lm_arena_fini(&arena);
+    lm_archive_close(archive);
+}
+
+static void damage_costs_only_what_it_hits(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("search, damage");
+    subject s;
+    char path[300];
+    subject_make(&s, log_make(&rng, 4, 3000), LM_LEVEL_DEFAULT, 100000);
+    snprintf(path, sizeof path, "%s/a.lm", s.folder);
+    told got = {.s = &s};
+    uint8_t *fits = calloc(s.line_count, 1);
+    unsigned served = 0;
+    lm_query *query = NULL;
+    lm_search_options all = {.time_min = INT64_MIN, .time_max = INT64_MAX};
+    got.lines = calloc(s.line_count, sizeof *got.lines);
+    got.first_line = calloc(lm_archive_segment_count(s.archive) + 1, sizeof *got.first_line);
+    for (size_t i = s.line_count; i-- > 0;) got.first_line[s.segments[i]] = i;
+    assert_int_equal(lm_query_parse(s.mem, LM_STR("|~ \"1.*e|e.*1\" or level>=warn"), &query), LM_OK);
+    size_t expected = expect(&s, query, &all, fits), len = (size_t)lm_archive_bytes(s.archive);
+    for (unsigned n = 0; n < 150; n++) {
+        FILE *file = fopen(path, "r+b");
+        assert_non_null(file);
+        long at = (long)lm_test_below(&rng, len);
+        assert_int_equal(fseek(file, at, SEEK_SET), 0);
+        int c = fgetc(file), other = c ^ (1 << lm_test_below(&rng, 8));
+        assert_int_equal(fseek(file, at, SEEK_SET), 0);
+        assert_int_equal(fputc(other, file), other);
+        assert_int_equal(fclose(file), 0);
+        damage_check(&s, query, path, fits, expected, &got, &served);
+        file = fopen(path, "r+b");
+        assert_non_null(file);
+        assert_int_equal(fseek(file, at, SEEK_SET), 0);
+        assert_int_equal(fputc(c, file), c);
+        assert_int_equal(fclose(file), 0);
+    }
+    assert_true(served > 0);
+    lm_query_free(query);
+    free(fits);
+    free(got.lines);
+    free(got.first_line);
+    subject_free(&s);
+}
+
 /* The corpus is not part of the project; the test passes without it. */
 static void corpus_agrees(void **state)
 {
@@ -679,6 +751,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(generated_logs_agree),
         cmocka_unit_test(raw_segments_agree),
+        cmocka_unit_test(damage_costs_only_what_it_hits),
         cmocka_unit_test(corpus_agrees),
         cmocka_unit_test(given_file_agrees),
     };

@@ -145,6 +145,10 @@ lm_err lm_shapes_append(lm_shapes *shapes, const uint8_t *skeleton, size_t len, 
     lm_err err = lm_vec_grow(shapes->mem, &shapes->items, &shapes->cap, shapes->count + 1,
                              sizeof *shapes->items);
     if (err) return err;
+    /* so that it is somewhere, also when no shape has variables */
+    err = lm_vec_grow(shapes->mem, &shapes->var_roles, &shapes->var_cap, shapes->var_count + 1,
+                      sizeof *shapes->var_roles);
+    if (err) return err;
     size_t first_var = shapes->var_count;
     err = assign_roles(shapes, skeleton, len);
     if (err) return err;

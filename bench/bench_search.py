@@ -7,6 +7,7 @@ constant text and variables, numbers, patterns. Prints one JSON line a query and
 
   bench_search.py PROGRAM [--archives FOLDER] LOG...      logs are packed into FOLDER (kept) if they are not there yet
 """
+
 import argparse, collections, hashlib, json, os, random, re, resource, shlex, subprocess, sys
 
 SEARCH = None
@@ -56,7 +57,7 @@ def queries(path, rng):
     for _ in range(4):
         line = rng.choice(lines)
         begin = rng.randrange(len(line))
-        fixed("crossing", line[begin:begin + rng.randint(4, 24)])
+        fixed("crossing", line[begin : begin + rng.randint(4, 24)])
     words = collections.Counter(re.findall(r"[A-Za-z]{5,}", text[:2000000]))
     fixed("frequent word", words.most_common(3)[-1][0])
     fixed("uncommon word", words.most_common()[len(words) // 2][0])
@@ -70,8 +71,13 @@ def queries(path, rng):
         fixed("second", stamp.group())
         fixed("minute", stamp.group()[:5] + ":")
     a, b = words.most_common(8)[-1][0], words.most_common()[len(words) // 2][0]
-    for kind, pattern in [("regex gap", a + ".*" + b), ("regex either", a + "|" + b), ("regex class", b + r"[ :=]+[0-9a-z]+"),
-                          ("regex digits", r"[0-9]{3}\.[0-9]{3}"), ("regex begin", "^" + re.escape(line[:6]).replace(r"\ ", " "))]:
+    for kind, pattern in [
+        ("regex gap", a + ".*" + b),
+        ("regex either", a + "|" + b),
+        ("regex class", b + r"[ :=]+[0-9a-z]+"),
+        ("regex digits", r"[0-9]{3}\.[0-9]{3}"),
+        ("regex begin", "^" + re.escape(line[:6]).replace(r"\ ", " ")),
+    ]:
         found.append((kind, "-P", pattern, "|~ " + quote(pattern)))
     pattern = "(?i)" + b.upper()
     found.append(("regex any case", "-P", pattern, "|~ " + quote(pattern)))
@@ -103,7 +109,11 @@ def main():
             mine = [o.program] + shlex.split(o.search) + [query, archive]
             if flag:
                 peer = f"zstd -dc {shlex.quote(zst)} | LC_ALL=C grep -a {flag} -e {shlex.quote(pattern)}"
-                rg = ["rg", "-a", "--no-filename", "--no-line-number", "--no-unicode", "--color=never"] + (["-F"] if flag == "-F" else ["-P"] if "(?i)" in pattern else []) + ["-e", pattern, log]
+                rg = (
+                    ["rg", "-a", "--no-filename", "--no-line-number", "--no-unicode", "--color=never"]
+                    + (["-F"] if flag == "-F" else ["-P"] if "(?i)" in pattern else [])
+                    + ["-e", pattern, log]
+                )
             else:
                 peer = f"zstd -dc {shlex.quote(zst)} | LC_ALL=C grep -aF -e {shlex.quote(pattern[1])} | LC_ALL=C grep -aF -e {shlex.quote(pattern[2])}"
                 rg = None
@@ -115,17 +125,32 @@ def main():
             total += 1
             wrong += not ok
             slower += times[0] >= times[1]
-            row = {"name": "search", "input": name, "kind": kind, "query": query[:100], "lines": lines, "equal": ok,
-                   "logmill_ms": round(times[0], 1), "count_ms": round(count_ms, 1), "zstd_grep_ms": round(times[1], 1), "rg_raw_ms": round(times[2], 1),
-                   "ms_per_100mb": round(times[0] * 1e8 / raw_bytes, 1), "runs": o.runs}
+            row = {
+                "name": "search",
+                "input": name,
+                "kind": kind,
+                "query": query[:100],
+                "lines": lines,
+                "equal": ok,
+                "logmill_ms": round(times[0], 1),
+                "count_ms": round(count_ms, 1),
+                "zstd_grep_ms": round(times[1], 1),
+                "rg_raw_ms": round(times[2], 1),
+                "ms_per_100mb": round(times[0] * 1e8 / raw_bytes, 1),
+                "runs": o.runs,
+            }
             if not ok:
                 row["expected_lines"] = want_lines
             print(json.dumps(row), flush=True)
             worst.append((times[0] / max(times[1], 0.1), row))
     worst.sort(key=lambda w: -w[0])
-    print(f"\n{total} queries: {total - wrong} equal, {wrong} wrong; {total - slower} faster than zstd -dc | grep, {slower} not")
+    print(
+        f"\n{total} queries: {total - wrong} equal, {wrong} wrong; {total - slower} faster than zstd -dc | grep, {slower} not"
+    )
     for ratio, row in worst[:12]:
-        print(f"  {ratio:5.2f}  {row['input']:14} {row['kind']:14} {row['logmill_ms']:7.1f} ms  zstd|grep {row['zstd_grep_ms']:7.1f}  rg {row['rg_raw_ms']:6.1f}  {row['lines']:7} lines")
+        print(
+            f"  {ratio:5.2f}  {row['input']:14} {row['kind']:14} {row['logmill_ms']:7.1f} ms  zstd|grep {row['zstd_grep_ms']:7.1f}  rg {row['rg_raw_ms']:6.1f}  {row['lines']:7} lines"
+        )
     sys.exit(1 if wrong else 0)
 
 

@@ -9,6 +9,7 @@ errors were not).
 usage: bench_template_score.py [--program CMD] [--errors SET g|t N] [--sets A,B]
   CMD defaults to "build/logmill templates --messages --assign"; the file's name is appended.
 """
+
 import argparse
 import csv
 import os
@@ -83,7 +84,9 @@ def main():
     for name in a.sets.split(","):
         rows = truth_of(root, name)
         r = res[name] = parse_eval.metrics([t or None for _, t in rows], assign(a.program, [m for m, _ in rows]))
-        print("%-12s %5d %5d %6.3f %6.3f %6.3f %6.3f" % (name, r["pred"], r["true"], r["GA"], r["PA"], r["FGA"], r["FTA"]))
+        print(
+            "%-12s %5d %5d %6.3f %6.3f %6.3f %6.3f" % (name, r["pred"], r["true"], r["GA"], r["PA"], r["FGA"], r["FTA"])
+        )
     for label, names in (("build 8", BUILD), ("check 8", CHECK), ("all 16", BUILD + CHECK)):
         part = [res[n] for n in names if n in res]
         if part:

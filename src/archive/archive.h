@@ -27,9 +27,7 @@
 #include "ingest/ingest.h"
 #include "schema/schema.h"
 
-/* ---- packing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- packing ---- */
 
 typedef struct lm_pack_progress {
     uint64_t bytes_in, bytes_out, bytes_total; /* total 0: unknown */
@@ -65,13 +63,12 @@ LM_USE lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *pat
                               void (*bad)(void *ctx, const char *path, const char *text),
                               void *bad_ctx, lm_pack_report *report);
 
-/* ---- reading: the archive
- * ---------------------------------------------------------------------------------------- */
+/* ---- reading: the archive ---- */
 
 typedef struct lm_archive lm_archive;
 
-#define LM_ARCHIVE_MAGIC "logmill1" /* first 8 bytes of every archive: tells one from a plain log  \
-                                     */
+/** First 8 bytes of every archive: tells one from a plain log. */
+#define LM_ARCHIVE_MAGIC "logmill1"
 
 typedef struct lm_archive_file {
     lm_str name; /* as given when packed, with '/' */
@@ -145,8 +142,7 @@ typedef struct lm_archive_cost {
 LM_USE lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_cost **out,
                                size_t *out_count);
 
-/* ---- reading: one segment, for search
- * ---------------------------------------------------------------------------- */
+/* ---- reading: one segment, for search ---- */
 
 /** A piece of a shape: constant text, or a variable that takes the next value of a column. */
 typedef struct lm_piece {

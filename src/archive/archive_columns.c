@@ -49,8 +49,7 @@ static void set_uniform(lm_mem *mem, lm_role *role, uint32_t vclass)
     role->uniform = vclass;
 }
 
-/* ---- one class for all
- * ------------------------------------------------------------------------------------------- */
+/* ---- one class for all ---- */
 
 /** INT and ZINT of one width only: all are of that width. */
 static bool unify_padded(lm_mem *mem, lm_role *role)
@@ -177,9 +176,7 @@ static void unify(lm_mem *mem, lm_role *role)
            unify_trimmed(mem, role)); /* else it stays mixed */
 }
 
-/* ---- columns
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- columns ---- */
 
 static lm_err push_column(lm_parsed *parsed, lm_seg_columns *out, const lm_column *column)
 {
@@ -363,9 +360,7 @@ static bool has_many_classes(const lm_role *role)
     return false;
 }
 
-/* ---- stamps
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- stamps ---- */
 
 static void stamp_text(lm_value_stamp *stamp, lm_str text)
 {
@@ -518,9 +513,7 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
     return err;
 }
 
-/* ---- the segment
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the segment ---- */
 
 static lm_err put_role(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, uint32_t group)
 {

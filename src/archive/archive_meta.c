@@ -66,9 +66,7 @@ static void get_file(lm_reader *r, lm_archive_file *file)
     if (file->packing > LM_PACKING_BZIP2) r->failed = true;
 }
 
-/* ---- head of a segment
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- head of a segment ---- */
 
 static lm_err put_head(const lm_segment_head *head, lm_buf *out)
 {
@@ -179,8 +177,7 @@ lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_h
     return LM_OK;
 }
 
-/* ---- the end of the archive
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the end of the archive ---- */
 
 static lm_err put_segments(const lm_archive_meta *meta, lm_buf *out)
 {

@@ -58,9 +58,7 @@ static lm_err read_meta(lm_archive *archive)
     return err ? err : check_segments(archive, (uint64_t)(stored.ptr - archive->map.ptr));
 }
 
-/* ---- salvage
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- salvage ---- */
 
 typedef struct salvage {
     lm_archive *archive;
@@ -178,9 +176,7 @@ static lm_err salvage_all(lm_archive *archive)
     return err;
 }
 
-/* ---- open, close
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- open, close ---- */
 
 static lm_err load_schemas(lm_archive *archive)
 {

@@ -65,9 +65,7 @@ static void tell_bad(packer *pk, const char *path)
     if (pk->bad) pk->bad(pk->bad_ctx, path, lm_err_text());
 }
 
-/* ---- names
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 /** A name that stays below the folder it is unpacked to: no leading '/', no '.', no '..'. */
 static size_t clean_name(const char *path, char *dst, size_t cap)
@@ -142,9 +140,7 @@ static lm_err make_name(packer *pk, const char *path, lm_packing packing, lm_str
     return LM_OK;
 }
 
-/* ---- schemas and streams
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- schemas and streams ---- */
 
 static lm_err learn_lines(const uint8_t *text, size_t len, bool is_whole, lm_mem *mem,
                           lm_schema *schema, lm_joiner *joiner, const lm_schema *joiner_schema)
@@ -292,9 +288,7 @@ out:
     return err;
 }
 
-/* ---- committing a segment
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- committing a segment ---- */
 
 /** The miner's shape of each shape of the segment + 1 (0: the catch-all), in shape order, as
  * stored: distance to the next number not yet used. Templates are formed from them once, at the
@@ -424,9 +418,7 @@ static lm_err flush(packer *pk)
     return err;
 }
 
-/* ---- reading streams into slots
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- reading streams into slots ---- */
 
 static lm_err slot_reserve(packer *pk, lm_seg_work *work, size_t cap)
 {
@@ -656,9 +648,7 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
     return err ? err : close_stream(pk);
 }
 
-/* ---- the end
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 /** Template 0 is the catch-all; template i + 1 is the miner's i. */
 static lm_err fill_templates(packer *pk, lm_archive_meta *meta)

@@ -109,9 +109,7 @@ static inline size_t run_length(const uint64_t *bits, size_t at, size_t limit)
     return (at < limit ? at : limit) - begin;
 }
 
-/* ---- one token
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- one token ---- */
 
 /** All letters a-f, or all A-F? (digits are free) */
 static bool is_hex_word(const uint8_t *p, size_t len)
@@ -296,9 +294,7 @@ static size_t scan_token(parser *ps, size_t at, size_t from, size_t line_begin, 
     return push_token(ps, at, at + digits, digits <= 16 ? FORM_DIGITS : FORM_ANY);
 }
 
-/* ---- text values
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- text values ---- */
 
 /** Plain enough that the token rules split it well: digits, hex, and . : - between them. */
 static bool is_number_like(const uint8_t *p, size_t len)
@@ -471,9 +467,7 @@ static size_t scan_equals(parser *ps, size_t at, size_t line_begin, size_t line_
     return end;
 }
 
-/* ---- one line
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- one line ---- */
 
 static inline size_t next_event(const parser *ps, size_t at, size_t line_end)
 {
@@ -547,9 +541,7 @@ static size_t write_skeleton(parser *ps, size_t line_begin, size_t line_end)
     return (size_t)(at - ps->skeleton) + (line_end - from);
 }
 
-/* ---- role columns
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- role columns ---- */
 
 static lm_err role_grow(lm_mem *mem, lm_role *role)
 {
@@ -783,9 +775,7 @@ static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is
     return add_row(ps, line_begin, line_end, 2);
 }
 
-/* ---- chunks
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- chunks ---- */
 
 static lm_err chunk_reserve(parser *ps, size_t bytes)
 {

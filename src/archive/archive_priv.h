@@ -5,8 +5,7 @@
 
 #include "archive/archive.h"
 
-/* ---- skeletons
- * ------------------------------------------------------------------------------------------------
+/* ---- skeletons ----
  * A line's skeleton is its text with each variable replaced by LM_MARK and a kind. A line that
  * holds LM_MARK itself, or has too many variables, or is too long, is one variable of kind RAW. */
 #define LM_MARK 0x01
@@ -19,8 +18,7 @@
 #define LM_PARSE_LINE_MAX (1u << 20) /* longer lines are kept raw */
 #define LM_TEXT_PADDING   64         /* readable bytes behind every text buffer */
 
-/* ---- value classes: how a variable's text is printed from a number. On disk: never renumber.
- * ------------------------ */
+/* ---- value classes: how a variable is printed from a number; on disk: never renumber ---- */
 enum {
     LM_VC_INT = 0,  /* canonical decimal, optional '-' */
     LM_VC_IP4 = 1,  /* a.b.c.d, canonical */
@@ -58,8 +56,7 @@ size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint
 /** Is this a class code that lm_value_print or the dictionary can print? */
 bool lm_vclass_is_valid(uint64_t vclass);
 
-/* ---- a role column while it is being filled
- * ----------------------------------------------------------------------------- */
+/* ---- a role column while it is being filled ---- */
 typedef struct lm_slice {
     uint32_t offset, len;
 } lm_slice; /* of the segment's text */
@@ -78,8 +75,7 @@ typedef struct lm_role {
     uint64_t usage; /* which shapes use it and how often: columns of equal usage line up */
 } lm_role;
 
-/* ---- the shapes of one segment
- * -------------------------------------------------------------------------------------------- */
+/* ---- the shapes of one segment ---- */
 typedef struct lm_shape_entry {
     uint64_t hash;
     uint32_t skeleton, skeleton_len; /* in skeletons */
@@ -140,8 +136,7 @@ static inline bool lm_skeleton_next(lm_skeleton_walk *walk, lm_str *out_text, ui
     return true;
 }
 
-/* ---- parsing one segment's text
- * ----------------------------------------------------------------------------------------- */
+/* ---- parsing one segment's text ---- */
 typedef struct lm_parsed {
     lm_mem *mem;
     const uint8_t *text; /* LM_TEXT_PADDING readable bytes behind */
@@ -160,8 +155,7 @@ typedef struct lm_parsed {
 LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out);
 void lm_parsed_free(lm_parsed *parsed);
 
-/* ---- role columns to columns of the codec, and back
- * --------------------------------------------------------------------- */
+/* ---- role columns to columns of the codec, and back ---- */
 #define LM_POOL_COUNT_MAX 12 /* a role with fewer values goes to the pool as text */
 
 /** Fixed columns of a segment; value columns follow in role order. */
@@ -230,9 +224,7 @@ typedef struct lm_seg_columns {
 LM_USE lm_err lm_seg_columns_make(lm_parsed *parsed, lm_str marks, lm_seg_columns *out);
 void lm_seg_columns_fini(lm_seg_columns *columns);
 
-/* ---- one segment on disk
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- one segment on disk ---- */
 #define LM_FOOTER_MAGIC       "1llimgol" /* last 8 bytes */
 #define LM_FOOTER_BYTES       24
 #define LM_SEGMENT_MAGIC      0x67534D4Cu /* "LMSg" */

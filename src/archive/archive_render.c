@@ -7,9 +7,7 @@
 
 enum { SHAPE_UNKNOWN, SHAPE_READY, SHAPE_DAMAGED };
 
-/* ---- segments of columns
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- segments of columns ---- */
 
 static lm_err prepare(lm_segment *segment)
 {
@@ -42,9 +40,7 @@ static size_t longest_text(const lm_values *values)
     return longest;
 }
 
-/* ---- a shape as a program
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- a shape as a program ---- */
 
 /** A column of which all values are one number is constant text: it is neither decoded nor counted.
  */
@@ -332,9 +328,7 @@ lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_
     return LM_OK;
 }
 
-/* ---- times, records, places
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- times, records, places ---- */
 
 static int64_t value_time(const lm_values *values, uint32_t i, int64_t not_after_ns)
 {

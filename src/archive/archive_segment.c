@@ -31,9 +31,7 @@ static bool is_binary(const uint8_t *text, size_t len)
     return control > n / CONTROL_SHARE;
 }
 
-/* ---- plain text blocks
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- plain text blocks ---- */
 
 /** Per block, in the directory: raw length, rows that end in it, stored length, checksum. */
 static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, uint32_t *out_blocks)
@@ -85,8 +83,7 @@ static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
     return LM_OK;
 }
 
-/* ---- marks: where a shape's time and level are
- * -------------------------------------------------------------------------- */
+/* ---- marks: where a shape's time and level are ---- */
 
 typedef struct shape_mark {
     uint32_t time_var; /* number of the variable + 1; 0 none */
@@ -158,9 +155,7 @@ static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, s
     return LM_OK;
 }
 
-/* ---- times
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- times ---- */
 
 int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
 {
@@ -235,9 +230,7 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
     return LM_OK;
 }
 
-/* ---- records of several lines
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- records of several lines ---- */
 
 /** Bit a row; counts per shape decide the shape's flag, the rest are exceptions. */
 static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *exceptions)
@@ -313,9 +306,7 @@ static lm_err make_marks(lm_seg_work *work, lm_buf *out)
     return err;
 }
 
-/* ---- the whole
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static void count_span_rows(lm_seg_work *work)
 {

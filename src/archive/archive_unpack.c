@@ -125,9 +125,7 @@ lm_err lm_archive_unpack(const lm_archive *archive, lm_pool *pool, size_t file_i
     return err;
 }
 
-/* ---- verify
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- verify ---- */
 
 typedef struct verify_job {
     unpack_job job;
@@ -154,8 +152,9 @@ static lm_err verify_segment(verify_job *verify, size_t index)
             segment->head.templates_check) {
             uint64_t at = (uint64_t)(segment->templates_bytes.ptr - verify->job.archive->map.ptr);
             char text[LM_PATH_BYTES_MAX + 128];
-            snprintf(text, sizeof text, "'%s': the template ids of segment %zu at offset %llu are damaged", verify->job.archive->path, index,
-                     (unsigned long long)at);
+            snprintf(text, sizeof text,
+                     "'%s': the template ids of segment %zu at offset %llu are damaged",
+                     verify->job.archive->path, index, (unsigned long long)at);
             tell(&verify->job, text);
         }
         err = lm_segment_is_raw(segment)
@@ -185,9 +184,7 @@ lm_err lm_archive_verify(const lm_archive *archive, lm_pool *pool,
     return err;
 }
 
-/* ---- costs
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- costs ---- */
 
 typedef struct cost_list {
     lm_mem *mem;

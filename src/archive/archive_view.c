@@ -14,8 +14,7 @@ static lm_err corrupt(const lm_segment *segment, const char *what)
                       what);
 }
 
-/* ---- small columns that describe the rest
- * -------------------------------------------------------------------------------- */
+/* ---- small columns that describe the rest ---- */
 
 static lm_err decode_column(lm_segment *segment, size_t column, lm_column *out)
 {
@@ -189,9 +188,7 @@ static lm_err read_template_ids(lm_segment *segment)
     return LM_OK;
 }
 
-/* ---- shapes
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- shapes ---- */
 
 /** Pieces of all shapes, out of the skeletons. */
 static lm_err make_pieces(lm_segment *segment)
@@ -345,9 +342,7 @@ lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column)
     return segment->roles[column].stored.stamp;
 }
 
-/* ---- rows
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- rows ---- */
 
 lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
 {
@@ -379,9 +374,7 @@ lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
     return LM_OK;
 }
 
-/* ---- values
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 /** Split text whose lines end with '\n'. */
 static lm_err split_lines(lm_segment *segment, lm_str text, lm_str **out, uint32_t *out_count)
@@ -617,9 +610,7 @@ bool lm_values_ints(const lm_values *values, const int64_t **out)
     return true;
 }
 
-/* ---- ruling a column out
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- ruling a column out ---- */
 
 bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t column, lm_str needle)
 {

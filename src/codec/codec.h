@@ -52,9 +52,8 @@ typedef struct lm_column {
     uint32_t count;    /* values (bytes for LM_COLUMN_BYTES) */
     uint32_t alphabet; /* LM_COLUMN_ID: values are below it */
     uint32_t width;    /* LM_COLUMN_WIDE: bytes a value, 1..64 */
-    uint32_t group;    /* columns of one group have equal count and line up row by row (0: none).
-                          Derived columns    (equal to, constant distance from, ...) are looked for inside
-                          a group only. */
+    uint32_t group;    /* columns of one group have equal count and line up row by row (0: none);
+                          derived columns are looked for inside a group only */
 
     union {
         const int64_t *ints;

@@ -386,9 +386,7 @@ static size_t match_form(const cursor *c, const uint8_t *p)
     return n;
 }
 
-/* ---- words
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- words ---- */
 
 static bool is_joint(uint8_t c)
 {

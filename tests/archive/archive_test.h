@@ -7,9 +7,7 @@
 
 #include "lm_test.h"
 
-/* ---- texts
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- texts ---- */
 
 typedef struct text {
     char *ptr;
@@ -52,9 +50,7 @@ static inline unsigned below(lm_test_rng *rng, unsigned bound)
     return (unsigned)lm_test_below(rng, bound);
 }
 
-/* ---- logs
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- logs ---- */
 
 enum { LOG_ACCESS, LOG_JSON, LOG_APP, LOG_SYSLOG, LOG_KINDS };
 
@@ -107,9 +103,7 @@ static inline void put_log(text *t, lm_test_rng *rng, unsigned kind, unsigned li
         put_log_line(t, rng, kind == LOG_KINDS ? below(rng, LOG_KINDS) : kind, i);
 }
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static inline void file_write(const char *path, const void *bytes, size_t len)
 {

@@ -72,8 +72,7 @@ static void write_file(const char *path, const void *bytes, size_t len)
     assert_int_equal(fclose(file), 0);
 }
 
-/* ---- packing with the libraries themselves
- * ------------------------------------------------------------------------- */
+/* ---- packing with the libraries themselves ---- */
 
 static size_t pack_zstd(const uint8_t *text, size_t len, uint8_t *dst)
 {

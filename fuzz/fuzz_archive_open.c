@@ -1,23 +1,25 @@
 /**
  * Any bytes as an archive: opened and salvaged, every segment asked everything, unpacked, verified.
  *
- * Checksums would stop nearly every input at the door, so they are made right first. What begins with the magic of an archive
- * is taken as one: the checksums of its footer, heads, directories and template ids are set. Anything else is a list of edits
- * to an archive that is made here: six bytes each say which part, where, and what; the parts are put together again with all
- * checksums right, those of the blocks too. So edits reach the codec and the tables behind it.
+ * Checksums would stop nearly every input at the door, so they are made right first. What begins
+ * with the magic of an archive is taken as one: the checksums of its footer, heads, directories and
+ * template ids are set. Anything else is a list of edits to an archive that is made here: six bytes
+ * each say which part, where, and what; the parts are put together again with all checksums right,
+ * those of the blocks too. So edits reach the codec and the tables behind it.
  */
 #include "archive/archive_view.h"
 
-#include <sys/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { LIMIT = 64 << 20, SEGMENTS_MAX = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* ---- the reader under test -------------------------------------------------------------------------------------------- */
+/* ---- the reader under test
+ * -------------------------------------------------------------------------------------------- */
 
 static void ask_column(lm_segment *segment, size_t c)
 {
@@ -31,7 +33,8 @@ static void ask_column(lm_segment *segment, size_t c)
     (void)lm_segment_column_may(segment, c, LM_STR("1.2"), LM_AT_BEGIN | LM_AT_END);
     (void)lm_segment_column_is_time(segment, c, &layout);
     if (lm_segment_column_texts(segment, c, &texts, &text_count)) {
-        for (uint32_t i = 0; i < text_count; i++) (void)lm_chars_of_text(texts[i]);
+        for (uint32_t i = 0; i < text_count; i++)
+            (void)lm_chars_of_text(texts[i]);
     }
     if (lm_segment_values(segment, c, &values) != LM_OK) return;
     for (uint32_t i = 0; i < lm_values_count(values); i++) {
@@ -51,7 +54,8 @@ static void ask_segment(const lm_archive *archive, size_t index, lm_buf *buf)
     lm_err err = lm_segment_times(segment, &times); /* any answer will do, here and below */
     err = lm_segment_continuations(segment, &bits);
     if (!lm_segment_is_raw(segment)) err = lm_segment_pool(segment, &pool);
-    for (size_t c = 0; c < lm_segment_column_count(segment); c++) ask_column(segment, c);
+    for (size_t c = 0; c < lm_segment_column_count(segment); c++)
+        ask_column(segment, c);
     buf->len = 0;
     err = lm_segment_text(segment, rows / 2, rows, buf, NULL);
     buf->len = 0;
@@ -81,15 +85,19 @@ static void read_archive(const uint8_t *bytes, size_t len, bool is_salvage)
     LM_ASSERT(lm_mem_new(NULL, LIMIT, &mem) == LM_OK);
     lm_buf_init(&buf, mem);
     lm_err err = lm_archive_open(mem, path, is_salvage, &archive);
-    LM_ASSERT(err == LM_OK || err == LM_E_CORRUPT || err == LM_E_UNSUPPORTED || err == LM_E_LIMIT || err == LM_E_IO);
+    LM_ASSERT(err == LM_OK || err == LM_E_CORRUPT || err == LM_E_UNSUPPORTED || err == LM_E_LIMIT ||
+              err == LM_E_IO);
     if (!err) {
-        for (size_t i = 0; i < lm_archive_segment_count(archive); i++) ask_segment(archive, i, &buf);
+        for (size_t i = 0; i < lm_archive_segment_count(archive); i++)
+            ask_segment(archive, i, &buf);
         err = lm_archive_unpack(archive, NULL, SIZE_MAX, swallow, NULL, NULL, NULL);
         LM_ASSERT(err == LM_OK || err == LM_E_CORRUPT || err == LM_E_LIMIT);
         err = lm_archive_verify(archive, NULL, NULL, NULL);
         LM_ASSERT(err == LM_OK || err == LM_E_CORRUPT || err == LM_E_LIMIT);
-        for (size_t i = 0; i < lm_archive_stream_count(archive); i++) (void)lm_archive_stream_schema(archive, i);
-        for (size_t i = 0; i < lm_archive_template_count(archive); i++) (void)lm_archive_template_at(archive, i);
+        for (size_t i = 0; i < lm_archive_stream_count(archive); i++)
+            (void)lm_archive_stream_schema(archive, i);
+        for (size_t i = 0; i < lm_archive_template_count(archive); i++)
+            (void)lm_archive_template_at(archive, i);
         err = lm_archive_templates_count(archive, NULL, NULL);
         LM_ASSERT(err == LM_OK || err == LM_E_LIMIT);
     }
@@ -100,14 +108,16 @@ static void read_archive(const uint8_t *bytes, size_t len, bool is_salvage)
     close(fd);
 }
 
-/* ---- an archive with its checksums made right -------------------------------------------------------------------------- */
+/* ---- an archive with its checksums made right
+ * -------------------------------------------------------------------------- */
 
 static void put_le32(uint8_t *at, uint32_t value)
 {
     memcpy(at, &value, sizeof value);
 }
 
-/** Head at bytes + at: the checksums of what it describes, then its own. Returns the segment's length, 0 if it is none. */
+/** Head at bytes + at: the checksums of what it describes, then its own. Returns the segment's
+ * length, 0 if it is none. */
 static size_t repair_segment(lm_mem *mem, uint8_t *bytes, size_t len, size_t at)
 {
     if (len - at < LM_SEGMENT_HEAD_BYTES || lm_le32(bytes + at) != LM_SEGMENT_MAGIC) return 0;
@@ -121,28 +131,37 @@ static size_t repair_segment(lm_mem *mem, uint8_t *bytes, size_t len, size_t at)
     lm_err err = lm_head_read((lm_str){bytes + at, len - at}, at, &arena, &head);
     lm_arena_fini(&arena);
     if (err) return 0;
-    uint8_t *templates = bytes + at + head.head_bytes, *directory = templates + head.templates_bytes;
-    put_le32(head_bytes + head_len - 8, (uint32_t)lm_hash64(templates, (size_t)head.templates_bytes));
-    put_le32(head_bytes + head_len - 4, (uint32_t)lm_hash64(directory, (size_t)head.directory_bytes));
+    uint8_t *templates = bytes + at + head.head_bytes,
+            *directory = templates + head.templates_bytes;
+    put_le32(head_bytes + head_len - 8,
+             (uint32_t)lm_hash64(templates, (size_t)head.templates_bytes));
+    put_le32(head_bytes + head_len - 4,
+             (uint32_t)lm_hash64(directory, (size_t)head.directory_bytes));
     put_le32(bytes + at + 8, (uint32_t)lm_hash64(head_bytes, head_len));
-    return (size_t)(head.head_bytes + head.templates_bytes + head.directory_bytes + head.blocks_bytes);
+    return (size_t)(head.head_bytes + head.templates_bytes + head.directory_bytes +
+                    head.blocks_bytes);
 }
 
 static void repair(lm_mem *mem, uint8_t *bytes, size_t len)
 {
     size_t at = sizeof LM_ARCHIVE_MAGIC - 1;
-    for (size_t n; at < len && (n = repair_segment(mem, bytes, len, at)) > 0;) at += n;
+    for (size_t n; at < len && (n = repair_segment(mem, bytes, len, at)) > 0;)
+        at += n;
     if (len < at + LM_FOOTER_BYTES) return;
     uint8_t *footer = bytes + len - LM_FOOTER_BYTES;
     uint64_t offset = lm_le64(footer), meta_len = lm_le32(footer + 8);
-    if (offset <= len && meta_len <= len - offset) put_le32(footer + 12, (uint32_t)lm_hash64_seed(bytes + offset, (size_t)meta_len, offset));
+    if (offset <= len && meta_len <= len - offset)
+        put_le32(footer + 12, (uint32_t)lm_hash64_seed(bytes + offset, (size_t)meta_len, offset));
 }
 
-/* ---- edits ------------------------------------------------------------------------------------------------------------------- */
+/* ---- edits
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { PART_HEAD, PART_TEMPLATES, PART_DIRECTORY, PART_BLOCKS, PART_COUNT };
 
-/** The parts of the archive that edits apply to, all of them without checksums, heads and directories not compressed. */
+/** The parts of the archive that edits apply to, all of them without checksums, heads and
+ * directories not compressed. */
 typedef struct parts {
     lm_mem *mem;
     lm_buf of[SEGMENTS_MAX][PART_COUNT];
@@ -156,11 +175,19 @@ static void put_log(lm_buf *out)
     char line[200];
     for (unsigned i = 0; i < 260; i++) {
         unsigned n = (unsigned)(lm_hash_u64(i) & 0xFFFFFF);
-        int len = i % 7 == 6 ? snprintf(line, sizeof line, "\tat org.acme.Thing$%u.run(Thing.java:%u)\n", n % 3, n % 90)
-                : i % 3 == 0 ? snprintf(line, sizeof line, "{\"ts\":\"2026-11-23T13:%02u:%02u.%03uZ\",\"level\":\"%s\",\"took\":%u.%u,\"id\":\"%06x00-1111-4222-8333-%012x\"}\n",
-                                        i / 60, i % 60, n % 1000, n & 1 ? "info" : "warn", n % 50, n % 10, n, n)
-                             : snprintf(line, sizeof line, "Nov 23 13:%02u:%02u web-1 app[%u]: from 192.0.2.%u hash %06x%06x%06x%06x user=%s code %03u %04x\n", i / 60, i % 60, n % 9999,
-                                        n % 256, n, n + 1, n + 2, n + 3, n & 4 ? "ann" : "bob", n % 100, n % 65536);
+        int len =
+            i % 7 == 6 ? snprintf(line, sizeof line, "\tat org.acme.Thing$%u.run(Thing.java:%u)\n",
+                                  n % 3, n % 90)
+            : i % 3 == 0
+                ? snprintf(line, sizeof line,
+                           "{\"ts\":\"2026-11-23T13:%02u:%02u.%03uZ\",\"level\":\"%s\",\"took\":%u."
+                           "%u,\"id\":\"%06x00-1111-4222-8333-%012x\"}\n",
+                           i / 60, i % 60, n % 1000, n & 1 ? "info" : "warn", n % 50, n % 10, n, n)
+                : snprintf(line, sizeof line,
+                           "Nov 23 13:%02u:%02u web-1 app[%u]: from 192.0.2.%u hash "
+                           "%06x%06x%06x%06x user=%s code %03u %04x\n",
+                           i / 60, i % 60, n % 9999, n % 256, n, n + 1, n + 2, n + 3,
+                           n & 4 ? "ann" : "bob", n % 100, n % 65536);
         LM_ASSERT(lm_buf_append(out, line, (size_t)len) == LM_OK);
     }
 }
@@ -191,8 +218,10 @@ static void take_segment(parts *p, const lm_archive *archive, size_t index)
     lm_buf *of = p->of[index];
     const uint8_t *at = bytes.ptr + head.head_bytes;
     p->is_raw[index] = head.kind == LM_SEGMENT_RAW;
-    take(p, &of[PART_HEAD], bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)head.head_bytes - LM_SEGMENT_HEAD_BYTES);
-    unpack_into(p, &of[PART_TEMPLATES], (lm_str){at, (size_t)head.templates_bytes}, head.templates_bytes ? (size_t)head.templates_raw : 0);
+    take(p, &of[PART_HEAD], bytes.ptr + LM_SEGMENT_HEAD_BYTES,
+         (size_t)head.head_bytes - LM_SEGMENT_HEAD_BYTES);
+    unpack_into(p, &of[PART_TEMPLATES], (lm_str){at, (size_t)head.templates_bytes},
+                head.templates_bytes ? (size_t)head.templates_raw : 0);
     at += head.templates_bytes;
     if (p->is_raw[index]) {
         take(p, &of[PART_DIRECTORY], at, (size_t)head.directory_bytes);
@@ -244,7 +273,8 @@ static void parts_make(lm_mem *mem, parts *p)
     *p = (parts){.mem = mem};
     LM_ASSERT(lm_archive_open(mem, base_archive(), false, &archive) == LM_OK);
     size_t n = lm_archive_segment_count(archive);
-    for (size_t i = 0; i < n && i < SEGMENTS_MAX; i++) take_segment(p, archive, i);
+    for (size_t i = 0; i < n && i < SEGMENTS_MAX; i++)
+        take_segment(p, archive, i);
     take(p, &p->meta, archive->meta_bytes, archive->meta_len);
     lm_archive_close(archive);
 }
@@ -252,7 +282,8 @@ static void parts_make(lm_mem *mem, parts *p)
 static void parts_fini(parts *p)
 {
     for (size_t i = 0; i < p->segment_count; i++) {
-        for (size_t k = 0; k < PART_COUNT; k++) lm_buf_fini(&p->of[i][k]);
+        for (size_t k = 0; k < PART_COUNT; k++)
+            lm_buf_fini(&p->of[i][k]);
     }
     lm_buf_fini(&p->meta);
 }
@@ -266,12 +297,24 @@ static void edit(parts *p, const uint8_t *e)
     if (!part->len) return;
     at %= part->len;
     switch (e[4] & 7) {
-    case 0: part->ptr[at] = e[5]; return;
-    case 1: part->ptr[at] ^= (uint8_t)(1u << (e[5] & 7)); return;
-    case 2: part->ptr[at] = (uint8_t)(part->ptr[at] + e[5]); return;
-    case 3: part->len = at; return;
-    case 4: memset(part->ptr + at, e[5], part->len - at < 10 ? part->len - at : 10); return;
-    case 5: memmove(part->ptr + at, part->ptr + at + 1, --part->len - at); return;
+    case 0:
+        part->ptr[at] = e[5];
+        return;
+    case 1:
+        part->ptr[at] ^= (uint8_t)(1u << (e[5] & 7));
+        return;
+    case 2:
+        part->ptr[at] = (uint8_t)(part->ptr[at] + e[5]);
+        return;
+    case 3:
+        part->len = at;
+        return;
+    case 4:
+        memset(part->ptr + at, e[5], part->len - at < 10 ? part->len - at : 10);
+        return;
+    case 5:
+        memmove(part->ptr + at, part->ptr + at + 1, --part->len - at);
+        return;
     default:
         LM_ASSERT(lm_buf_reserve(part, 1) == LM_OK);
         memmove(part->ptr + at + 1, part->ptr + at, part->len++ - at);
@@ -279,7 +322,8 @@ static void edit(parts *p, const uint8_t *e)
     }
 }
 
-/** The checksums of the blocks stand at the end of the directory: le32 each. Lengths are where an edit may have left them. */
+/** The checksums of the blocks stand at the end of the directory: le32 each. Lengths are where an
+ * edit may have left them. */
 static void repair_blocks(const lm_buf *directory, const lm_buf *blocks)
 {
     lm_reader r = lm_reader_of(directory->ptr, directory->len);
@@ -301,7 +345,8 @@ static void put_varint_back(lm_buf *out, uint64_t value)
     LM_ASSERT(lm_buf_varint(out, value) == LM_OK);
 }
 
-/** One segment from its parts. The head keeps its fields up to the lengths, which are written anew. */
+/** One segment from its parts. The head keeps its fields up to the lengths, which are written anew.
+ */
 static void put_segment(parts *p, size_t index, lm_buf *out)
 {
     lm_buf *of = p->of[index], templates, directory, head_bytes;
@@ -309,25 +354,33 @@ static void put_segment(parts *p, size_t index, lm_buf *out)
     lm_buf_init(&templates, mem);
     lm_buf_init(&directory, mem);
     lm_buf_init(&head_bytes, mem);
-    if (of[PART_TEMPLATES].len) LM_ASSERT(lm_bytes_encode(mem, (lm_str){of[PART_TEMPLATES].ptr, of[PART_TEMPLATES].len}, LM_LEVEL_FAST, &templates) == LM_OK);
+    if (of[PART_TEMPLATES].len)
+        LM_ASSERT(lm_bytes_encode(mem, (lm_str){of[PART_TEMPLATES].ptr, of[PART_TEMPLATES].len},
+                                  LM_LEVEL_FAST, &templates) == LM_OK);
     if (p->is_raw[index]) {
-        LM_ASSERT(lm_buf_append(&directory, of[PART_DIRECTORY].ptr, of[PART_DIRECTORY].len) == LM_OK);
+        LM_ASSERT(lm_buf_append(&directory, of[PART_DIRECTORY].ptr, of[PART_DIRECTORY].len) ==
+                  LM_OK);
     } else {
         repair_blocks(&of[PART_DIRECTORY], &of[PART_BLOCKS]);
         put_varint_back(&directory, of[PART_DIRECTORY].len);
-        LM_ASSERT(lm_bytes_encode(mem, (lm_str){of[PART_DIRECTORY].ptr, of[PART_DIRECTORY].len}, LM_LEVEL_FAST, &directory) == LM_OK);
+        LM_ASSERT(lm_bytes_encode(mem, (lm_str){of[PART_DIRECTORY].ptr, of[PART_DIRECTORY].len},
+                                  LM_LEVEL_FAST, &directory) == LM_OK);
     }
-    /* what the head says of lengths would seldom be right: read it as if all were empty, set them, write it again */
+    /* what the head says of lengths would seldom be right: read it as if all were empty, set them,
+     * write it again */
     lm_arena arena;
     lm_segment_head head;
     lm_arena_init(&arena, mem);
-    LM_ASSERT(lm_buf_le32(&head_bytes, LM_SEGMENT_MAGIC) == LM_OK && lm_buf_le32(&head_bytes, (uint32_t)of[PART_HEAD].len) == LM_OK);
-    LM_ASSERT(lm_buf_le32(&head_bytes, (uint32_t)lm_hash64(of[PART_HEAD].ptr, of[PART_HEAD].len)) == LM_OK);
+    LM_ASSERT(lm_buf_le32(&head_bytes, LM_SEGMENT_MAGIC) == LM_OK &&
+              lm_buf_le32(&head_bytes, (uint32_t)of[PART_HEAD].len) == LM_OK);
+    LM_ASSERT(lm_buf_le32(&head_bytes, (uint32_t)lm_hash64(of[PART_HEAD].ptr, of[PART_HEAD].len)) ==
+              LM_OK);
     LM_ASSERT(lm_buf_append(&head_bytes, of[PART_HEAD].ptr, of[PART_HEAD].len) == LM_OK);
     size_t head_len = head_bytes.len;
     LM_ASSERT(lm_buf_reserve(&head_bytes, 1 << 20) == LM_OK);
     memset(head_bytes.ptr + head_len, 0, 1 << 20); /* room that its lengths may claim */
-    if (lm_head_read((lm_str){head_bytes.ptr, head_len + (1 << 20)}, out->len, &arena, &head) == LM_OK) {
+    if (lm_head_read((lm_str){head_bytes.ptr, head_len + (1 << 20)}, out->len, &arena, &head) ==
+        LM_OK) {
         head.templates_raw = of[PART_TEMPLATES].len;
         head.templates_bytes = templates.len;
         head.directory_bytes = directory.len;
@@ -338,7 +391,8 @@ static void put_segment(parts *p, size_t index, lm_buf *out)
     } else {
         LM_ASSERT(lm_buf_append(out, head_bytes.ptr, head_len) == LM_OK);
     }
-    LM_ASSERT(lm_buf_append(out, templates.ptr, templates.len) == LM_OK && lm_buf_append(out, directory.ptr, directory.len) == LM_OK);
+    LM_ASSERT(lm_buf_append(out, templates.ptr, templates.len) == LM_OK &&
+              lm_buf_append(out, directory.ptr, directory.len) == LM_OK);
     LM_ASSERT(lm_buf_append(out, of[PART_BLOCKS].ptr, of[PART_BLOCKS].len) == LM_OK);
     lm_arena_fini(&arena);
     lm_buf_fini(&templates);
@@ -349,13 +403,16 @@ static void put_segment(parts *p, size_t index, lm_buf *out)
 static void parts_join(parts *p, lm_buf *out)
 {
     LM_ASSERT(lm_buf_append(out, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1) == LM_OK);
-    for (size_t i = 0; i < p->segment_count; i++) put_segment(p, i, out);
+    for (size_t i = 0; i < p->segment_count; i++)
+        put_segment(p, i, out);
     uint64_t offset = out->len;
     put_varint_back(out, p->meta.len);
-    LM_ASSERT(lm_bytes_encode(p->mem, (lm_str){p->meta.ptr, p->meta.len}, LM_LEVEL_FAST, out) == LM_OK);
+    LM_ASSERT(lm_bytes_encode(p->mem, (lm_str){p->meta.ptr, p->meta.len}, LM_LEVEL_FAST, out) ==
+              LM_OK);
     size_t len = out->len - (size_t)offset;
     uint32_t check = (uint32_t)lm_hash64_seed(out->ptr + offset, len, offset);
-    LM_ASSERT(lm_buf_le64(out, offset) == LM_OK && lm_buf_le32(out, (uint32_t)len) == LM_OK && lm_buf_le32(out, check) == LM_OK);
+    LM_ASSERT(lm_buf_le64(out, offset) == LM_OK && lm_buf_le32(out, (uint32_t)len) == LM_OK &&
+              lm_buf_le32(out, check) == LM_OK);
     LM_ASSERT(lm_buf_append(out, LM_FOOTER_MAGIC, sizeof LM_FOOTER_MAGIC - 1) == LM_OK);
 }
 
@@ -371,7 +428,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         repair(mem, archive.ptr, archive.len);
     } else {
         parts_make(mem, &p);
-        for (size_t at = 0; at + 6 <= size && at < 6 * 64; at += 6) edit(&p, data + at);
+        for (size_t at = 0; at + 6 <= size && at < 6 * 64; at += 6)
+            edit(&p, data + at);
         parts_join(&p, &archive);
         parts_fini(&p);
     }

@@ -1,9 +1,10 @@
-/** Any bytes as a log: packed, opened, unpacked, they are the same bytes. The first two bytes choose level and segment size. */
+/** Any bytes as a log: packed, opened, unpacked, they are the same bytes. The first two bytes
+ * choose level and segment size. */
 #include "archive/archive.h"
 
-#include <sys/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -29,7 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lm_pack_report report;
     char log[64], out[64], folder[] = "/tmp/logmill-fuzz-XXXXXX";
     if (size < 2) return 0;
-    lm_pack_options options = {.level = (lm_level)(1 + data[0] % 3), .segment_bytes = (size_t)64 << data[1] % 12, .raw_input = true};
+    lm_pack_options options = {.level = (lm_level)(1 + data[0] % 3),
+                               .segment_bytes = (size_t)64 << data[1] % 12,
+                               .raw_input = true};
     data += 2;
     size -= 2;
     int fd = memfd_create("log", 0);

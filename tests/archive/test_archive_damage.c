@@ -1,12 +1,13 @@
-/* Damaged archives: cut anywhere, bits flipped anywhere. Opening, salvaging, unpacking, verifying and searching give a
- * clear error with file and offset, everything undamaged, no crash, and no more memory than allowed. */
+/* Damaged archives: cut anywhere, bits flipped anywhere. Opening, salvaging, unpacking, verifying
+ * and searching give a clear error with file and offset, everything undamaged, no crash, and no
+ * more memory than allowed. */
 #include "archive_test.h"
 
 enum { LIMIT = 64 << 20 };
 
 typedef struct fixture {
     char folder[256], path[300];
-    text whole;      /* the archive */
+    text whole; /* the archive */
     text inputs[3];
     size_t segment_count, ends[256]; /* where each segment ends */
     uint32_t rows_max;               /* rows of the largest segment */
@@ -25,18 +26,21 @@ static int setup(void **state)
         snprintf(names[i], sizeof names[i], "%s/%u.log", f->folder, i);
         paths[i] = names[i];
     }
-    for (unsigned i = 0; i < 3000; i++) { /* noise in the last file: a raw segment among the others */
+    for (unsigned i = 0; i < 3000;
+         i++) { /* noise in the last file: a raw segment among the others */
         uint64_t bits = lm_test_random(&rng);
         text_put(&f->inputs[2], &bits, 8);
     }
-    for (unsigned i = 0; i < 3; i++) file_write(names[i], f->inputs[i].ptr, f->inputs[i].len);
+    for (unsigned i = 0; i < 3; i++)
+        file_write(names[i], f->inputs[i].ptr, f->inputs[i].len);
     snprintf(out, sizeof out, "%s/whole.lm", f->folder);
     snprintf(f->path, sizeof f->path, "%s/broken.lm", f->folder);
     lm_mem *mem = NULL;
     lm_pack_report report;
     lm_pack_options options = {.level = LM_LEVEL_DEFAULT, .segment_bytes = 32000};
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
-    if (lm_archive_pack(mem, NULL, paths, 3, &options, out, tell_pack_trouble, NULL, &report)) fail_msg("pack: %s", lm_err_text());
+    if (lm_archive_pack(mem, NULL, paths, 3, &options, out, tell_pack_trouble, NULL, &report))
+        fail_msg("pack: %s", lm_err_text());
     lm_archive *archive = NULL;
     size_t raw_count = 0;
     assert_int_equal(lm_archive_open(mem, out, false, &archive), LM_OK);
@@ -65,7 +69,8 @@ static int teardown(void **state)
     fixture *f = *state;
     lm_test_folder_remove(f->folder);
     text_free(&f->whole);
-    for (unsigned i = 0; i < 3; i++) text_free(&f->inputs[i]);
+    for (unsigned i = 0; i < 3; i++)
+        text_free(&f->inputs[i]);
     free(f);
     return 0;
 }
@@ -82,7 +87,10 @@ static void segment_ask(const lm_archive *archive, size_t index)
     uint32_t text_count;
     lm_str pool;
     bool is_raw = lm_segment_is_raw(segment);
-    lm_err ignored = is_raw ? LM_OK : lm_segment_rows_load(segment, &rows); /* any answer but a crash will do, here and below */
+    lm_err ignored =
+        is_raw ? LM_OK
+               : lm_segment_rows_load(segment,
+                                      &rows); /* any answer but a crash will do, here and below */
     ignored = lm_segment_times(segment, &times);
     ignored = lm_segment_continuations(segment, &continues);
     if (!is_raw) ignored = lm_segment_pool(segment, &pool);
@@ -94,7 +102,8 @@ static void segment_ask(const lm_archive *archive, size_t index)
         (void)lm_segment_column_may_contain(segment, c, LM_STR("abc"));
         (void)lm_segment_column_texts(segment, c, &texts, &text_count);
         if (lm_segment_values(segment, c, &values)) continue;
-        for (uint32_t i = 0; i < lm_values_count(values); i++) (void)lm_values_text(values, i, room);
+        for (uint32_t i = 0; i < lm_values_count(values); i++)
+            (void)lm_values_text(values, i, room);
     }
     lm_segment_close(segment);
 }
@@ -108,7 +117,8 @@ static size_t served_lines(const text *got, const text *expected)
         const char *stop = memchr(got->ptr + i, '\n', got->len - i);
         size_t len = stop ? (size_t)(stop - (got->ptr + i)) : got->len - i;
         for (;;) {
-            if (at >= end) fail_msg("'%.*s' was never packed, or not there", (int)len, got->ptr + i);
+            if (at >= end)
+                fail_msg("'%.*s' was never packed, or not there", (int)len, got->ptr + i);
             const char *line_end = memchr(at, '\n', (size_t)(end - at));
             size_t line_len = line_end ? (size_t)(line_end - at) : (size_t)(end - at);
             bool is_same = line_len == len && memcmp(at, got->ptr + i, len) == 0;
@@ -129,11 +139,11 @@ static size_t count_lines(const text *t)
 
 typedef struct outcome {
     lm_err open, salvage, unpack, verify;
-    size_t lost;       /* lines */
-    size_t segments;   /* found */
+    size_t lost;     /* lines */
+    size_t segments; /* found */
     char bad[2048];
-    char error[480];   /* of opening */
-    uint64_t offset;   /* of the error */
+    char error[480]; /* of opening */
+    uint64_t offset; /* of the error */
 } outcome;
 
 /* Put the broken archive to every use. */
@@ -144,7 +154,8 @@ static outcome use(fixture *f, const char *bytes, size_t len)
     lm_mem *mem = NULL;
     lm_archive *archive = NULL;
     assert_int_equal(lm_mem_new(NULL, LIMIT, &mem), LM_OK);
-    for (size_t i = 0; i < 3; i++) o.lost += count_lines(&f->inputs[i]);
+    for (size_t i = 0; i < 3; i++)
+        o.lost += count_lines(&f->inputs[i]);
     o.open = lm_archive_open(mem, f->path, false, &archive);
     if (o.open) {
         lm_err_info info;
@@ -164,13 +175,16 @@ static outcome use(fixture *f, const char *bytes, size_t len)
         assert_true(o.unpack == LM_OK || o.unpack == LM_E_CORRUPT || o.unpack == LM_E_LIMIT);
         assert_int_equal(o.unpack == LM_E_CORRUPT, got.bad_count > 0);
         memcpy(o.bad, got.bad, sizeof o.bad);
-        for (size_t i = 0; i < got.count && i < 3; i++) o.lost -= served_lines(&got.files[i], &f->inputs[i]);
+        for (size_t i = 0; i < got.count && i < 3; i++)
+            o.lost -= served_lines(&got.files[i], &f->inputs[i]);
         unpacked_free(&got);
         o.verify = lm_archive_verify(archive, NULL, unpacked_bad, &told);
         assert_int_equal(o.verify == LM_E_CORRUPT, told.bad_count > 0);
         if (told.bad_count) assert_non_null(strstr(told.bad, f->path));
-        for (size_t i = 0; i < o.segments; i++) segment_ask(archive, i);
-        for (size_t i = 0; i < lm_archive_template_count(archive); i++) (void)lm_archive_template_at(archive, i);
+        for (size_t i = 0; i < o.segments; i++)
+            segment_ask(archive, i);
+        for (size_t i = 0; i < lm_archive_template_count(archive); i++)
+            (void)lm_archive_template_at(archive, i);
         lm_err counted = lm_archive_templates_count(archive, NULL, NULL);
         assert_true(counted == LM_OK || counted == LM_E_LIMIT);
     }
@@ -197,7 +211,8 @@ static void check_cut(fixture *f, size_t len)
     outcome o = use(f, f->whole.ptr, len);
     assert_int_equal(o.open, LM_E_CORRUPT);
     size_t before = 0;
-    while (before < f->segment_count && f->ends[before] <= len) before++;
+    while (before < f->segment_count && f->ends[before] <= len)
+        before++;
     if (before == 0) return;
     assert_int_equal(o.salvage, LM_OK);
     assert_int_equal(o.segments, before);
@@ -209,12 +224,16 @@ static void test_cuts(void **state)
 {
     fixture *f = *state;
     lm_test_rng rng = lm_test_rng_make("cuts");
-    for (size_t len = 0; len < 40; len++) check_cut(f, len);
+    for (size_t len = 0; len < 40; len++)
+        check_cut(f, len);
     for (size_t i = 0; i < f->segment_count; i++) {
-        for (size_t d = 0; d < 3; d++) check_cut(f, f->ends[i] + d - 1);
+        for (size_t d = 0; d < 3; d++)
+            check_cut(f, f->ends[i] + d - 1);
     }
-    for (size_t i = 1; i < 30; i++) check_cut(f, f->whole.len - i);
-    for (unsigned i = 0; i < 100; i++) check_cut(f, (size_t)lm_test_below(&rng, f->whole.len));
+    for (size_t i = 1; i < 30; i++)
+        check_cut(f, f->whole.len - i);
+    for (unsigned i = 0; i < 100; i++)
+        check_cut(f, (size_t)lm_test_below(&rng, f->whole.len));
     outcome all = use(f, f->whole.ptr, f->ends[f->segment_count - 1]);
     assert_int_equal(all.lost, 0); /* only the end is gone: every line is there */
     outcome empty = use(f, "", 0);
@@ -230,13 +249,16 @@ static void check_flip(fixture *f, size_t at, unsigned bit)
     copy[at] = (char)(copy[at] ^ (1 << bit));
     outcome o = use(f, copy, f->whole.len);
     free(copy);
-    if (o.salvage) fail_msg("one flipped bit at %zu: nothing can be salvaged: %s", at, lm_err_text());
-    if (o.lost > f->rows_max) fail_msg("a flipped bit at %zu costs %zu lines: %s", at, o.lost, o.bad);
+    if (o.salvage)
+        fail_msg("one flipped bit at %zu: nothing can be salvaged: %s", at, lm_err_text());
+    if (o.lost > f->rows_max)
+        fail_msg("a flipped bit at %zu costs %zu lines: %s", at, o.lost, o.bad);
     bool is_told = o.open || o.unpack || o.verify;
     if (!is_told) fail_msg("nobody tells of the flipped bit at %zu", at);
     if (o.lost && !o.open) {
         assert_int_equal(o.unpack, LM_E_CORRUPT);
-        if (!strstr(o.bad, f->path) || !strstr(o.bad, "offset")) fail_msg("at %zu: '%s' names no file and offset", at, o.bad);
+        if (!strstr(o.bad, f->path) || !strstr(o.bad, "offset"))
+            fail_msg("at %zu: '%s' names no file and offset", at, o.bad);
     }
     if (at >= f->ends[f->segment_count - 1]) {
         assert_int_equal(o.open, LM_E_CORRUPT);
@@ -249,10 +271,14 @@ static void test_flipped_bits(void **state)
 {
     fixture *f = *state;
     lm_test_rng rng = lm_test_rng_make("flipped bits");
-    for (size_t at = 0; at < 8 + 40; at++) check_flip(f, at, below(&rng, 8)); /* the magic, the first head */
-    for (size_t i = 0; i + 1 < f->segment_count; i++) check_flip(f, f->ends[i] + below(&rng, 16), below(&rng, 8));
-    for (size_t i = 1; i <= 24; i++) check_flip(f, f->whole.len - i, below(&rng, 8));
-    for (unsigned i = 0; i < 250; i++) check_flip(f, (size_t)lm_test_below(&rng, f->whole.len), below(&rng, 8));
+    for (size_t at = 0; at < 8 + 40; at++)
+        check_flip(f, at, below(&rng, 8)); /* the magic, the first head */
+    for (size_t i = 0; i + 1 < f->segment_count; i++)
+        check_flip(f, f->ends[i] + below(&rng, 16), below(&rng, 8));
+    for (size_t i = 1; i <= 24; i++)
+        check_flip(f, f->whole.len - i, below(&rng, 8));
+    for (unsigned i = 0; i < 250; i++)
+        check_flip(f, (size_t)lm_test_below(&rng, f->whole.len), below(&rng, 8));
 }
 
 /* A damaged value column costs the rows that need it and no others. */
@@ -263,8 +289,11 @@ static void test_rows_without_the_damaged_column_are_served(void **state)
     text input = {NULL, 0, 0};
     char log[300], out[300];
     for (unsigned i = 0; i < 30000; i++) {
-        if (i % 10 == 0) put(&input, "rare shape: key=%08x%08x\n", (unsigned)lm_test_random(&rng), (unsigned)lm_test_random(&rng));
-        else put(&input, "plain line %u\n", below(&rng, 3));
+        if (i % 10 == 0)
+            put(&input, "rare shape: key=%08x%08x\n", (unsigned)lm_test_random(&rng),
+                (unsigned)lm_test_random(&rng));
+        else
+            put(&input, "plain line %u\n", below(&rng, 3));
     }
     snprintf(log, sizeof log, "%s/column.log", f->folder);
     snprintf(out, sizeof out, "%s/column.lm", f->folder);
@@ -275,7 +304,9 @@ static void test_rows_without_the_damaged_column_are_served(void **state)
     const char *paths[] = {log};
     lm_pack_options options = {.level = LM_LEVEL_FAST};
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
-    assert_int_equal(lm_archive_pack(mem, NULL, paths, 1, &options, out, tell_pack_trouble, NULL, &report), LM_OK);
+    assert_int_equal(
+        lm_archive_pack(mem, NULL, paths, 1, &options, out, tell_pack_trouble, NULL, &report),
+        LM_OK);
     text bytes = file_read(out);
     /* the keys are random, so their block is nearly all of the file: in its middle */
     bytes.ptr[bytes.len / 2] ^= 1;
@@ -302,7 +333,8 @@ static void test_raw_blocks_are_lost_one_by_one(void **state)
     char log[300], out[300];
     while (input.len < (9u << 20)) {
         uint64_t bits[12];
-        for (unsigned k = 0; k < 12; k++) bits[k] = lm_test_random(&rng) | UINT64_C(0x8080808080808080); /* no line ends */
+        for (unsigned k = 0; k < 12; k++)
+            bits[k] = lm_test_random(&rng) | UINT64_C(0x8080808080808080); /* no line ends */
         text_put(&input, bits, 88 + below(&rng, 8));
         put(&input, "\n");
     }
@@ -315,7 +347,9 @@ static void test_raw_blocks_are_lost_one_by_one(void **state)
     const char *paths[] = {log};
     lm_pack_options options = {.level = LM_LEVEL_FAST, .segment_bytes = 16 << 20};
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
-    assert_int_equal(lm_archive_pack(mem, NULL, paths, 1, &options, out, tell_pack_trouble, NULL, &report), LM_OK);
+    assert_int_equal(
+        lm_archive_pack(mem, NULL, paths, 1, &options, out, tell_pack_trouble, NULL, &report),
+        LM_OK);
     assert_int_equal(report.segments, 1);
     text bytes = file_read(out);
     bytes.ptr[bytes.len / 2] ^= 1; /* of three blocks, the second */
@@ -359,7 +393,9 @@ static void test_other_files_are_refused(void **state)
     fixture *f = *state;
     lm_mem *mem = NULL;
     lm_archive *archive = NULL;
-    static const char *const texts[] = {"2026-11-23 a log line\n", "logmill", LM_ARCHIVE_MAGIC, "\x1f\x8b\x08", "logmill2 and a long line behind it, of a later version"};
+    static const char *const texts[] = {"2026-11-23 a log line\n", "logmill", LM_ARCHIVE_MAGIC,
+                                        "\x1f\x8b\x08",
+                                        "logmill2 and a long line behind it, of a later version"};
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
     for (size_t i = 0; i < 5; i++) {
         file_write(f->path, texts[i], strlen(texts[i]));

@@ -1,4 +1,5 @@
-/* Memory runs out at any request: packing, opening and unpacking say so, give back what they had, and leave no half file. */
+/* Memory runs out at any request: packing, opening and unpacking say so, give back what they had,
+ * and leave no half file. */
 #include "archive_test.h"
 
 #include <dirent.h>
@@ -28,7 +29,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture *f = *state;
-    for (unsigned i = 0; i < 2; i++) text_free(&f->inputs[i]);
+    for (unsigned i = 0; i < 2; i++)
+        text_free(&f->inputs[i]);
     lm_test_folder_remove(f->folder);
     free(f);
     return 0;
@@ -39,7 +41,8 @@ static unsigned files_in(const char *folder)
     unsigned count = 0;
     DIR *dir = opendir(folder);
     assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir));) count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(dir);
     return count;
 }

@@ -1,5 +1,5 @@
-/* What is packed comes back byte for byte: odd inputs, at every level, in large and tiny segments, with one thread and
- * with several; and the bytes of the archive do not depend on the threads. */
+/* What is packed comes back byte for byte: odd inputs, at every level, in large and tiny segments,
+ * with one thread and with several; and the bytes of the archive do not depend on the threads. */
 #include "archive_test.h"
 
 #include <dirent.h>
@@ -31,12 +31,14 @@ static int teardown(void **state)
     return 0;
 }
 
-static text pack(fixture *f, lm_pool *pool, const char *const *paths, size_t count, const lm_pack_options *options, const char *out)
+static text pack(fixture *f, lm_pool *pool, const char *const *paths, size_t count,
+                 const lm_pack_options *options, const char *out)
 {
     lm_mem *mem = NULL;
     lm_pack_report report;
     assert_int_equal(lm_mem_new(NULL, (size_t)256 << 20, &mem), LM_OK);
-    if (lm_archive_pack(mem, pool, paths, count, options, out, tell_pack_trouble, NULL, &report)) fail_msg("pack: %s", lm_err_text());
+    if (lm_archive_pack(mem, pool, paths, count, options, out, tell_pack_trouble, NULL, &report))
+        fail_msg("pack: %s", lm_err_text());
     assert_int_equal(lm_mem_used(mem), 0);
     lm_mem_free(mem);
     text bytes = file_read(out);
@@ -64,7 +66,8 @@ static void check(const char *out, const text *inputs, size_t count)
     }
     size_t one = count / 2;
     text_free(&all.files[one]);
-    assert_int_equal(lm_archive_unpack(archive, NULL, one, unpacked_take, &all, unpacked_bad, &all), LM_OK);
+    assert_int_equal(lm_archive_unpack(archive, NULL, one, unpacked_take, &all, unpacked_bad, &all),
+                     LM_OK);
     assert_int_equal(all.files[one].len, inputs[one].len);
     if (inputs[one].len) assert_memory_equal(all.files[one].ptr, inputs[one].ptr, inputs[one].len);
     if (lm_archive_verify(archive, NULL, unpacked_bad, &all)) fail_msg("verify: %s", lm_err_text());
@@ -112,6 +115,7 @@ static void whole(fixture *f, const char *bytes, size_t len)
     round_trips(f, &t);
     text_free(&t);
 }
+
 #define WHOLE(f, literal) whole(f, literal, sizeof(literal) - 1)
 
 static void test_small_odd_inputs(void **state)
@@ -126,7 +130,8 @@ static void test_small_odd_inputs(void **state)
     WHOLE(f, "dos 1\r\ndos 2\r\n\r\nmixed 3\n4\r\r\n\r");
     WHOLE(f, "nul \0 in it\n\0\n\0\0\0\nx\0");
     WHOLE(f, "mark \1 in it\n\1V\n\1\nV\1V\1T\1S\1R\n\1R\n\"\1\" 12\n=\1 7");
-    WHOLE(f, "caf\xe9 \xff\xfe\xc3\x28 \xf0\x90\x28\xbc 12\n\xef\xbb\xbf" "bom 1\n");
+    WHOLE(f, "caf\xe9 \xff\xfe\xc3\x28 \xf0\x90\x28\xbc 12\n\xef\xbb\xbf"
+             "bom 1\n");
     WHOLE(f, "\x1b[31mred 12\x1b[0m \x1b[1;32mgreen\x1b[m\n\x1b[2K7%\r8%\r9%\n");
     WHOLE(f, "\t\t \n   \n 1 \n  22  \n");
 }
@@ -134,33 +139,118 @@ static void test_small_odd_inputs(void **state)
 static void test_numbers_at_their_limits(void **state)
 {
     static const char *const values[] = {
-        "0", "-0", "00", "-00", "1", "01", "-1", "-01", "999999999999999999", "-999999999999999999", "1000000000000000000", "9223372036854775807",
-        "-9223372036854775808", "18446744073709551615", "18446744073709551616", "000000000000000000", "0000000000000000000", "1.5", "1.50", "1.500", "0.0",
-        "-0.0", "-0.5", "00.5", "1.", ".5", "1e5", "1E5", "0x", "0x1F", "0x1f", "0X1F", "0x0", "0x00000000", "123.123456789012345", "123.1234567890123456",
-        "1234567.123456789012", "12345678.123456789", "123456789.1", "256.1.1.1", "1.1.1.256", "0.0.0.0", "255.255.255.255", "010.1.1.1", "1.1.1.1.1",
-        "1.1.1.", "deadbeef", "DEADBEEF", "DeadBeef", "ffffffffffffffff", "fffffffffffffffff", "ffffffffffffffffff", "d41d8cd98f00b204e9800998ecf8427e",
-        "d41d8cd98f00b204e9800998ecf8427", "0d41d8cd98f00b204e9800998ecf8427e0", "12345678", "1234567a", "0234567a", "00000000", "12345678901234567890",
-        "123e4567-e89b-42d3-a456-426614174000", "123E4567-E89B-42D3-A456-426614174000", "123e4567-e89b-42d3-a456-4266141740001", "12ms", "12.5ms", "1h2m3s",
-        "4KB", "99%", "+7", "--7", "1,234,567", "1_000", "12:30", "12:30:61", "2026-02-30", "2026-02-30 25:61:61", "2026-11-23T13:00:00.123456789Z",
-        "2026-11-23T13:00:00+25:00", "0000-00-00 00:00:00", "9999-12-31 23:59:59", "Feb 29 00:00:00", "Feb 30 00:00:00", "Jan  1 00:00:00", "Jan 01 00:00:00",
-        "[10/Oct/2000:13:55:36 -0700]", "1764000000", "1764000000.123", "1764000000123",
+        "0",
+        "-0",
+        "00",
+        "-00",
+        "1",
+        "01",
+        "-1",
+        "-01",
+        "999999999999999999",
+        "-999999999999999999",
+        "1000000000000000000",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "000000000000000000",
+        "0000000000000000000",
+        "1.5",
+        "1.50",
+        "1.500",
+        "0.0",
+        "-0.0",
+        "-0.5",
+        "00.5",
+        "1.",
+        ".5",
+        "1e5",
+        "1E5",
+        "0x",
+        "0x1F",
+        "0x1f",
+        "0X1F",
+        "0x0",
+        "0x00000000",
+        "123.123456789012345",
+        "123.1234567890123456",
+        "1234567.123456789012",
+        "12345678.123456789",
+        "123456789.1",
+        "256.1.1.1",
+        "1.1.1.256",
+        "0.0.0.0",
+        "255.255.255.255",
+        "010.1.1.1",
+        "1.1.1.1.1",
+        "1.1.1.",
+        "deadbeef",
+        "DEADBEEF",
+        "DeadBeef",
+        "ffffffffffffffff",
+        "fffffffffffffffff",
+        "ffffffffffffffffff",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "d41d8cd98f00b204e9800998ecf8427",
+        "0d41d8cd98f00b204e9800998ecf8427e0",
+        "12345678",
+        "1234567a",
+        "0234567a",
+        "00000000",
+        "12345678901234567890",
+        "123e4567-e89b-42d3-a456-426614174000",
+        "123E4567-E89B-42D3-A456-426614174000",
+        "123e4567-e89b-42d3-a456-4266141740001",
+        "12ms",
+        "12.5ms",
+        "1h2m3s",
+        "4KB",
+        "99%",
+        "+7",
+        "--7",
+        "1,234,567",
+        "1_000",
+        "12:30",
+        "12:30:61",
+        "2026-02-30",
+        "2026-02-30 25:61:61",
+        "2026-11-23T13:00:00.123456789Z",
+        "2026-11-23T13:00:00+25:00",
+        "0000-00-00 00:00:00",
+        "9999-12-31 23:59:59",
+        "Feb 29 00:00:00",
+        "Feb 30 00:00:00",
+        "Jan  1 00:00:00",
+        "Jan 01 00:00:00",
+        "[10/Oct/2000:13:55:36 -0700]",
+        "1764000000",
+        "1764000000.123",
+        "1764000000123",
     };
+
     enum { COUNT = sizeof values / sizeof values[0] };
+
     fixture *f = *state;
     lm_test_rng rng = lm_test_rng_make("numbers at their limits");
     text t = {NULL, 0, 0};
     /* each beside itself, in every pair, and all of them in one column */
     for (size_t i = 0; i < COUNT; i++) {
-        for (unsigned k = 0; k < 14; k++) put(&t, "same%zu %s end\n", i, values[i]);
+        for (unsigned k = 0; k < 14; k++)
+            put(&t, "same%zu %s end\n", i, values[i]);
     }
-    for (unsigned i = 0; i < 400; i++) put(&t, "any value=%s, \"%s\" (%s)\n", values[below(&rng, COUNT)], values[below(&rng, COUNT)], values[below(&rng, COUNT)]);
-    for (unsigned i = 0; i < COUNT; i++) put(&t, "%s\n", values[i]);
+    for (unsigned i = 0; i < 400; i++)
+        put(&t, "any value=%s, \"%s\" (%s)\n", values[below(&rng, COUNT)],
+            values[below(&rng, COUNT)], values[below(&rng, COUNT)]);
+    for (unsigned i = 0; i < COUNT; i++)
+        put(&t, "%s\n", values[i]);
     round_trips(f, &t);
     /* columns of two classes: what may be joined to one is */
     for (unsigned i = 0; i < 60; i++) {
         const char *a = values[below(&rng, COUNT)], *b = values[below(&rng, COUNT)];
         t.len = 0;
-        for (unsigned k = 0; k < 40; k++) put(&t, "value %s.\n", below(&rng, 2) ? a : b);
+        for (unsigned k = 0; k < 40; k++)
+            put(&t, "value %s.\n", below(&rng, 2) ? a : b);
         (void)round_trip(f, &t, LM_LEVEL_FAST, 0); /* only the bytes matter */
     }
     text_free(&t);
@@ -172,10 +262,13 @@ static void test_mixed_widths(void **state)
     lm_test_rng rng = lm_test_rng_make("mixed widths");
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < 500; i++) {
-        put(&t, "w %0*u %0*x h%0*X d %u.%0*u n %d\n", 1 + (int)below(&rng, 6), below(&rng, 1000), 1 + (int)below(&rng, 12), (unsigned)lm_test_random(&rng),
-            1 + (int)below(&rng, 4), below(&rng, 65536), below(&rng, 30), 1 + (int)below(&rng, 9), below(&rng, 1000), (int)below(&rng, 2000) - 1000);
-        put(&t, "pad %02u:%03u hex %08x %x wide %0*x%016llx\n", below(&rng, 100), below(&rng, 1000), (unsigned)lm_test_random(&rng), below(&rng, 300),
-            1 + (int)below(&rng, 9), below(&rng, 16), (unsigned long long)lm_test_random(&rng));
+        put(&t, "w %0*u %0*x h%0*X d %u.%0*u n %d\n", 1 + (int)below(&rng, 6), below(&rng, 1000),
+            1 + (int)below(&rng, 12), (unsigned)lm_test_random(&rng), 1 + (int)below(&rng, 4),
+            below(&rng, 65536), below(&rng, 30), 1 + (int)below(&rng, 9), below(&rng, 1000),
+            (int)below(&rng, 2000) - 1000);
+        put(&t, "pad %02u:%03u hex %08x %x wide %0*x%016llx\n", below(&rng, 100), below(&rng, 1000),
+            (unsigned)lm_test_random(&rng), below(&rng, 300), 1 + (int)below(&rng, 9),
+            below(&rng, 16), (unsigned long long)lm_test_random(&rng));
     }
     round_trips(f, &t);
     text_free(&t);
@@ -183,12 +276,15 @@ static void test_mixed_widths(void **state)
 
 static void test_quotations(void **state)
 {
-    static const char *const parts[] = {"\"", "\\\"", "\\", "\\\\", "a b", " ", "=", ":", ",", "x=", "\"k\":\"v\"", "\"\"", "12", "{", "}", "\t", "word", "'"};
+    static const char *const parts[] = {"\"", "\\\"", "\\", "\\\\", "a b",         " ",
+                                        "=",  ":",    ",",  "x=",   "\"k\":\"v\"", "\"\"",
+                                        "12", "{",    "}",  "\t",   "word",        "'"};
     fixture *f = *state;
     lm_test_rng rng = lm_test_rng_make("quotations");
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < 1500; i++) {
-        for (unsigned n = 1 + below(&rng, 14); n > 0; n--) put(&t, "%s", parts[below(&rng, sizeof parts / sizeof parts[0])]);
+        for (unsigned n = 1 + below(&rng, 14); n > 0; n--)
+            put(&t, "%s", parts[below(&rng, sizeof parts / sizeof parts[0])]);
         put(&t, "\n");
     }
     put(&t, "open \"");
@@ -203,9 +299,11 @@ static void test_random_lines(void **state)
     lm_test_rng rng = lm_test_rng_make("random lines");
     for (unsigned round = 0; round < 12; round++) {
         text t = {NULL, 0, 0};
-        unsigned letters = 2 + below(&rng, sizeof alphabet - 3), first = below(&rng, (unsigned)sizeof alphabet - letters);
+        unsigned letters = 2 + below(&rng, sizeof alphabet - 3),
+                 first = below(&rng, (unsigned)sizeof alphabet - letters);
         for (unsigned i = 0; i < 400; i++) {
-            for (unsigned n = below(&rng, 40); n > 0; n--) text_put(&t, &alphabet[first + below(&rng, letters)], 1);
+            for (unsigned n = below(&rng, 40); n > 0; n--)
+                text_put(&t, &alphabet[first + below(&rng, letters)], 1);
             put(&t, "\n");
         }
         (void)round_trip(f, &t, LM_LEVEL_FAST, round % 2 ? 0 : 2000);
@@ -220,22 +318,31 @@ static void test_long_lines(void **state)
     lm_test_rng rng = lm_test_rng_make("long lines");
     text t = {NULL, 0, 0};
     put(&t, "short 1\n");
-    for (unsigned i = 0; i < 30000; i++) put(&t, "%c%u", "ab,. "[below(&rng, 5)], below(&rng, 10)); /* far more variables than a shape may have */
+    for (unsigned i = 0; i < 30000; i++)
+        put(&t, "%c%u", "ab,. "[below(&rng, 5)],
+            below(&rng, 10)); /* far more variables than a shape may have */
     put(&t, "\nshort 2\n");
-    for (unsigned i = 0; i < 100000; i++) put(&t, "%c", 'a' + (int)below(&rng, 26));
+    for (unsigned i = 0; i < 100000; i++)
+        put(&t, "%c", 'a' + (int)below(&rng, 26));
     put(&t, "\nshort 3\n");
-    for (unsigned i = 0; i < 4096; i++) put(&t, " %u", i);
+    for (unsigned i = 0; i < 4096; i++)
+        put(&t, " %u", i);
     put(&t, "\n");
-    for (unsigned i = 0; i < 4095; i++) put(&t, " %u", i);
+    for (unsigned i = 0; i < 4095; i++)
+        put(&t, " %u", i);
     put(&t, "\nshort 4");
     round_trips(f, &t);
     t.len = 0;
-    for (unsigned i = 0; i < 50; i++) put(&t, "before %u\n", i);
+    for (unsigned i = 0; i < 50; i++)
+        put(&t, "before %u\n", i);
     size_t long_at = t.len;
-    while (t.len < long_at + (3u << 20)) put(&t, "a long line of pieces %u ", below(&rng, 100));
+    while (t.len < long_at + (3u << 20))
+        put(&t, "a long line of pieces %u ", below(&rng, 100));
     put(&t, "\n");
-    for (unsigned i = 0; i < 3000; i++) put(&t, "after %u\n", i);
-    /* a segment that had to grow for one line must not leave other segments larger, with one thread or with four */
+    for (unsigned i = 0; i < 3000; i++)
+        put(&t, "after %u\n", i);
+    /* a segment that had to grow for one line must not leave other segments larger, with one thread
+     * or with four */
     (void)round_trip(f, &t, LM_LEVEL_FAST, 4096);
     (void)round_trip(f, &t, LM_LEVEL_DEFAULT, 0);
     text_free(&t);
@@ -266,7 +373,8 @@ static void test_every_line_a_new_shape(void **state)
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < 4000; i++) {
         for (unsigned n = 2 + below(&rng, 9); n > 0; n--) {
-            for (unsigned k = 1 + below(&rng, 7); k > 0; k--) put(&t, "%c", 'a' + (int)below(&rng, 26));
+            for (unsigned k = 1 + below(&rng, 7); k > 0; k--)
+                put(&t, "%c", 'a' + (int)below(&rng, 26));
             put(&t, below(&rng, 3) ? " " : " 12 ");
         }
         put(&t, "\n");
@@ -291,6 +399,7 @@ static void test_logs(void **state)
 static void test_many_files(void **state)
 {
     enum { FILES = 40 };
+
     fixture *f = *state;
     lm_test_rng rng = lm_test_rng_make("many files");
     text inputs[FILES] = {{NULL, 0, 0}};
@@ -306,7 +415,8 @@ static void test_many_files(void **state)
     snprintf(out, sizeof out, "%s/many.lm", f->folder);
     snprintf(other, sizeof other, "%s/other.lm", f->folder);
     for (unsigned way = 0; way < 3; way++) {
-        lm_pack_options options = {.level = way == 2 ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST, .segment_bytes = way == 1 ? 3000 : 0};
+        lm_pack_options options = {.level = way == 2 ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST,
+                                   .segment_bytes = way == 1 ? 3000 : 0};
         text a = pack(f, NULL, paths, FILES, &options, out);
         text b = pack(f, f->pool, paths, FILES, &options, other);
         assert_int_equal(a.len, b.len);
@@ -315,7 +425,8 @@ static void test_many_files(void **state)
         text_free(&a);
         text_free(&b);
     }
-    for (unsigned i = 0; i < FILES; i++) text_free(&inputs[i]);
+    for (unsigned i = 0; i < FILES; i++)
+        text_free(&inputs[i]);
 }
 
 /* Names stay below the folder they will be unpacked to, and no two are the same. */
@@ -346,7 +457,8 @@ static void test_names(void **state)
         lm_str name = lm_archive_file_at(archive, i)->name;
         assert_true(name.len > 0 && name.ptr[0] != '/');
         assert_int_equal(lm_str_find(name, LM_STR("..")), SIZE_MAX);
-        for (size_t k = 0; k < i; k++) assert_false(lm_str_equal(name, lm_archive_file_at(archive, k)->name));
+        for (size_t k = 0; k < i; k++)
+            assert_false(lm_str_equal(name, lm_archive_file_at(archive, k)->name));
     }
     lm_archive_close(archive);
     lm_mem_free(mem);
@@ -368,7 +480,9 @@ static void test_a_missing_file_is_told_and_the_rest_packed(void **state)
     const char *paths[] = {missing, plain};
     lm_pack_options options = {.level = LM_LEVEL_FAST};
     assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
-    assert_int_equal(lm_archive_pack(mem, NULL, paths, 2, &options, out, tell_pack_trouble, NULL, &report), LM_OK);
+    assert_int_equal(
+        lm_archive_pack(mem, NULL, paths, 2, &options, out, tell_pack_trouble, NULL, &report),
+        LM_OK);
     assert_int_equal(report.files, 1);
     lm_mem_free(mem);
     check(out, &input, 1);
@@ -391,8 +505,10 @@ static void test_corpus(void **state)
     fixture *f = *state;
     const char *shared = getenv("LOGMILL_SHARED"), *source = getenv("LOGMILL_SOURCE");
     char folder[512];
-    if (shared) snprintf(folder, sizeof folder, "%s/corpus/loghub2k", shared);
-    else snprintf(folder, sizeof folder, "%s/../shared/corpus/loghub2k", source ? source : ".");
+    if (shared)
+        snprintf(folder, sizeof folder, "%s/corpus/loghub2k", shared);
+    else
+        snprintf(folder, sizeof folder, "%s/../shared/corpus/loghub2k", source ? source : ".");
     DIR *dir = opendir(folder);
     if (!dir) {
         printf("# left out: no corpus at %s\n", folder);
@@ -417,7 +533,8 @@ static void test_corpus(void **state)
         lm_source_close(in);
         lm_mem_free(mem);
         const char *paths[] = {path};
-        lm_pack_options options = {.level = count % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT, .segment_bytes = count % 3 ? 0 : 50000};
+        lm_pack_options options = {.level = count % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
+                                   .segment_bytes = count % 3 ? 0 : 50000};
         text bytes = pack(f, f->pool, paths, 1, &options, out);
         text_free(&bytes);
         check(out, &plain, 1);

@@ -1,5 +1,6 @@
-/* What search is told of a segment agrees with the text of its rows: pieces and values give the text, stamps hold for every
- * value, filters never deny what is there, times and records fit, templates count every row, places are right. */
+/* What search is told of a segment agrees with the text of its rows: pieces and values give the
+ * text, stamps hold for every value, filters never deny what is there, times and records fit,
+ * templates count every row, places are right. */
 #include "archive_test.h"
 
 #include <fcntl.h>
@@ -16,7 +17,8 @@ typedef struct subject {
     uint64_t column_rows; /* in segments of columns: what these tests are about */
 } subject;
 
-static void subject_open(subject *s, const text *inputs, const int64_t *mtimes, size_t count, const lm_pack_options *options)
+static void subject_open(subject *s, const text *inputs, const int64_t *mtimes, size_t count,
+                         const lm_pack_options *options)
 {
     char names[8][300], out[300];
     const char *paths[8];
@@ -35,7 +37,8 @@ static void subject_open(subject *s, const text *inputs, const int64_t *mtimes, 
     }
     snprintf(out, sizeof out, "%s/a.lm", s->folder);
     lm_pack_report report;
-    if (lm_archive_pack(s->mem, NULL, paths, count, options, out, tell_pack_trouble, NULL, &report)) fail_msg("pack: %s", lm_err_text());
+    if (lm_archive_pack(s->mem, NULL, paths, count, options, out, tell_pack_trouble, NULL, &report))
+        fail_msg("pack: %s", lm_err_text());
     if (lm_archive_open(s->mem, out, false, &s->archive)) fail_msg("open: %s", lm_err_text());
     lm_buf_init(&s->text, s->mem);
 }
@@ -48,7 +51,8 @@ static void segment_open(subject *s, size_t index)
     s->ends = calloc(rows + 1, sizeof *s->ends);
     assert_non_null(s->ends);
     assert_int_equal(lm_segment_text(s->segment, 0, rows, &s->text, s->ends), LM_OK);
-    if (!lm_segment_is_raw(s->segment)) assert_int_equal(lm_segment_rows_load(s->segment, &s->shape_of_row), LM_OK);
+    if (!lm_segment_is_raw(s->segment))
+        assert_int_equal(lm_segment_rows_load(s->segment, &s->shape_of_row), LM_OK);
 }
 
 static void segment_close(subject *s)
@@ -72,7 +76,9 @@ static lm_str row_text(const subject *s, uint32_t row)
     return (lm_str){s->text.ptr + begin, s->ends[row] - begin - 1};
 }
 
-/* ---- the checks -------------------------------------------------------------------------------------------------- */
+/* ---- the checks
+ * --------------------------------------------------------------------------------------------------
+ */
 
 /* Join the pieces of every row by hand. */
 static void check_pieces(subject *s)
@@ -94,7 +100,8 @@ static void check_pieces(subject *s)
             lm_str part = piece->text;
             if (piece->column >= 0) {
                 const lm_values *values;
-                assert_int_equal(lm_segment_values(s->segment, (size_t)piece->column, &values), LM_OK);
+                assert_int_equal(lm_segment_values(s->segment, (size_t)piece->column, &values),
+                                 LM_OK);
                 assert_true(cursors[piece->column] < lm_values_count(values));
                 part = lm_values_text(values, cursors[piece->column]++, room);
             }
@@ -111,7 +118,8 @@ static void check_pieces(subject *s)
         assert_int_equal(lm_values_count(values), cursors[c]);
         assert_int_equal(lm_segment_stamp(s->segment, c).count, cursors[c]);
     }
-    for (size_t k = 0; k < lm_segment_shape_count(s->segment); k++) assert_int_equal(lm_segment_shapes(s->segment)[k].rows, rows_of[k]);
+    for (size_t k = 0; k < lm_segment_shape_count(s->segment); k++)
+        assert_int_equal(lm_segment_shapes(s->segment)[k].rows, rows_of[k]);
     text_free(&line);
     free(cursors);
     free(rows_of);
@@ -127,21 +135,29 @@ static uint8_t chars_of(uint8_t c)
     return c == '.' ? LM_CHARS_DOT : c == '-' || c == ':' ? LM_CHARS_DASH_COLON : LM_CHARS_OTHER;
 }
 
-static void check_value(const subject *s, size_t column, const lm_value_stamp *stamp, lm_str value, lm_test_rng *rng)
+static void check_value(const subject *s, size_t column, const lm_value_stamp *stamp, lm_str value,
+                        lm_test_rng *rng)
 {
     uint8_t chars = 0;
-    for (size_t i = 0; i < value.len; i++) chars |= chars_of(value.ptr[i]);
+    for (size_t i = 0; i < value.len; i++)
+        chars |= chars_of(value.ptr[i]);
     if (value.len < stamp->len_min || value.len > stamp->len_max) {
-        fail_msg("'%.*s' is not of %u to %u bytes", (int)value.len, (const char *)value.ptr, stamp->len_min, stamp->len_max);
+        fail_msg("'%.*s' is not of %u to %u bytes", (int)value.len, (const char *)value.ptr,
+                 stamp->len_min, stamp->len_max);
     }
-    if (chars & ~stamp->classes) fail_msg("'%.*s' has characters %x not in %x", (int)value.len, (const char *)value.ptr, chars, stamp->classes);
+    if (chars & ~stamp->classes)
+        fail_msg("'%.*s' has characters %x not in %x", (int)value.len, (const char *)value.ptr,
+                 chars, stamp->classes);
     size_t begin = lm_test_below(rng, value.len), len = 1 + lm_test_below(rng, value.len - begin);
     lm_str part = {value.ptr + begin, len};
-    unsigned where = (begin == 0 ? (unsigned)LM_AT_BEGIN : 0) | (begin + len == value.len ? (unsigned)LM_AT_END : 0);
+    unsigned where = (begin == 0 ? (unsigned)LM_AT_BEGIN : 0) |
+                     (begin + len == value.len ? (unsigned)LM_AT_END : 0);
     unsigned less = where & (unsigned)lm_test_below(rng, 4); /* any weaker demand holds as well */
-    if (!lm_segment_column_may_contain(s->segment, column, part) || !lm_segment_column_may(s->segment, column, part, where) ||
+    if (!lm_segment_column_may_contain(s->segment, column, part) ||
+        !lm_segment_column_may(s->segment, column, part, where) ||
         !lm_segment_column_may(s->segment, column, part, less)) {
-        fail_msg("'%.*s' of '%.*s' is denied", (int)len, (const char *)part.ptr, (int)value.len, (const char *)value.ptr);
+        fail_msg("'%.*s' of '%.*s' is denied", (int)len, (const char *)part.ptr, (int)value.len,
+                 (const char *)value.ptr);
     }
 }
 
@@ -167,17 +183,20 @@ static void check_columns(subject *s, lm_test_rng *rng)
         if (has_dictionary) assert_true(has_texts && column_text_count == text_count);
         for (uint32_t i = 0; i < lm_values_count(values); i++) {
             lm_str value = lm_values_text(values, i, room);
-            if (lm_segment_column_is_pooled(s->segment, c)) assert_int_not_equal(lm_str_find(pool, value), SIZE_MAX);
+            if (lm_segment_column_is_pooled(s->segment, c))
+                assert_int_not_equal(lm_str_find(pool, value), SIZE_MAX);
             check_value(s, c, &stamp, value, rng);
             if (has_ints) {
                 int n = snprintf((char *)other, sizeof other, "%lld", (long long)ints[i]);
                 assert_true(lm_str_equal((lm_str){other, (size_t)n}, value));
                 if (stamp.is_numeric) assert_true(ints[i] >= stamp.min && ints[i] <= stamp.max);
             }
-            if (has_dictionary) assert_true(index[i] < text_count && lm_str_equal(texts[index[i]], value));
+            if (has_dictionary)
+                assert_true(index[i] < text_count && lm_str_equal(texts[index[i]], value));
             if (is_time) {
                 lm_time time;
-                assert_true(lm_time_parse(value.ptr, value.len, &time) && time.len == value.len && time.layout == layout);
+                assert_true(lm_time_parse(value.ptr, value.len, &time) && time.len == value.len &&
+                            time.layout == layout);
             }
         }
     }
@@ -201,7 +220,8 @@ static void check_times(subject *s, size_t index)
         if (is_continued) assert_int_equal(times[r], times[r - 1]);
         if (times[r] != INT64_MIN && (times[r] < info->time_min || times[r] > info->time_max)) {
             lm_str line = row_text(s, r);
-            fail_msg("the time of '%.*s' is outside of its segment's", (int)line.len, (const char *)line.ptr);
+            fail_msg("the time of '%.*s' is outside of its segment's", (int)line.len,
+                     (const char *)line.ptr);
         }
         before = place;
     }
@@ -215,22 +235,26 @@ static void check_rendering(subject *s, lm_test_rng *rng)
     size_t ends[64];
     lm_buf_init(&out, s->mem);
     for (unsigned i = 0; i < 40; i++) {
-        uint32_t begin = below(rng, rows), end = begin + below(rng, rows - begin < 64 ? rows - begin + 1 : 64);
+        uint32_t begin = below(rng, rows),
+                 end = begin + below(rng, rows - begin < 64 ? rows - begin + 1 : 64);
         out.len = 0;
         assert_int_equal(lm_segment_text(s->segment, begin, end, &out, ends), LM_OK);
         size_t from = begin ? s->ends[begin - 1] : 0, to = end ? s->ends[end - 1] : 0;
         assert_int_equal(out.len, end > begin ? to - from : 0);
         if (out.len) assert_memory_equal(out.ptr, s->text.ptr + from, out.len);
-        for (uint32_t r = begin; r < end; r++) assert_int_equal(ends[r - begin], s->ends[r] - from);
+        for (uint32_t r = begin; r < end; r++)
+            assert_int_equal(ends[r - begin], s->ends[r] - from);
     }
     uint32_t chosen[64];
     size_t count = 0;
-    for (uint32_t r = below(rng, 5); r < rows && count < 64; r += 1 + below(rng, rows / 20 + 1)) chosen[count++] = r;
+    for (uint32_t r = below(rng, 5); r < rows && count < 64; r += 1 + below(rng, rows / 20 + 1))
+        chosen[count++] = r;
     out.len = 0;
     assert_int_equal(lm_segment_text_of(s->segment, chosen, count, &out, ends), LM_OK);
     for (size_t i = 0; i < count; i++) {
         size_t begin = i ? ends[i - 1] : 0;
-        assert_true(lm_str_equal((lm_str){out.ptr + begin, ends[i] - begin - 1}, row_text(s, chosen[i])));
+        assert_true(
+            lm_str_equal((lm_str){out.ptr + begin, ends[i] - begin - 1}, row_text(s, chosen[i])));
     }
     lm_buf_fini(&out);
 }
@@ -239,11 +263,13 @@ static void check_marks(subject *s)
 {
     for (size_t k = 0; k < lm_segment_shape_count(s->segment); k++) {
         const lm_shape *shape = &lm_segment_shapes(s->segment)[k];
-        assert_true(shape->time_piece < (int32_t)shape->piece_count && shape->level_piece < (int32_t)shape->piece_count);
+        assert_true(shape->time_piece < (int32_t)shape->piece_count &&
+                    shape->level_piece < (int32_t)shape->piece_count);
         if (shape->time_piece >= 0) assert_true(shape->pieces[shape->time_piece].column >= 0);
         if (shape->level_piece >= 0) assert_true(shape->pieces[shape->level_piece].column >= 0);
         assert_true(shape->template_id < lm_archive_template_count(s->archive));
-        assert_int_equal(lm_archive_template_forward(s->archive, shape->template_id), shape->template_id);
+        assert_int_equal(lm_archive_template_forward(s->archive, shape->template_id),
+                         shape->template_id);
     }
 }
 
@@ -255,7 +281,8 @@ static void check_archive(subject *s, lm_test_rng *rng)
         rows += lm_segment_row_count(s->segment);
         bytes += s->text.len;
         assert_int_equal(lm_archive_segment_at(s->archive, i)->raw_bytes, s->text.len);
-        assert_int_equal(lm_archive_segment_at(s->archive, i)->rows, lm_segment_row_count(s->segment));
+        assert_int_equal(lm_archive_segment_at(s->archive, i)->rows,
+                         lm_segment_row_count(s->segment));
         check_times(s, i);
         check_rendering(s, rng);
         if (lm_segment_is_raw(s->segment)) {
@@ -286,7 +313,9 @@ static void check_archive(subject *s, lm_test_rng *rng)
     s->column_rows = rows - raw_rows;
 }
 
-/* ---- the tests ------------------------------------------------------------------------------------------------------- */
+/* ---- the tests
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void test_segments_of_logs(void **state)
 {
@@ -297,7 +326,8 @@ static void test_segments_of_logs(void **state)
             text input = {NULL, 0, 0};
             subject s;
             put_log(&input, &rng, kind, way == 2 ? 3000 : 900);
-            lm_pack_options options = {.level = way ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST, .segment_bytes = way == 0 ? 20000 : 0};
+            lm_pack_options options = {.level = way ? LM_LEVEL_DEFAULT : LM_LEVEL_FAST,
+                                       .segment_bytes = way == 0 ? 20000 : 0};
             subject_open(&s, &input, NULL, 1, &options);
             check_archive(&s, &rng);
             assert_true(s.column_rows > 0);
@@ -309,7 +339,9 @@ static void test_segments_of_logs(void **state)
 
 static void test_random_values(void **state)
 {
-    static const char *const kinds[] = {"0123456789", "0123456789.", "0123456789abcdef", "0123456789ABCDEF", "-0123456789", "0123456789abcdefg", "01", "0123456789.-:"};
+    static const char *const kinds[] = {
+        "0123456789",        "0123456789.", "0123456789abcdef", "0123456789ABCDEF", "-0123456789",
+        "0123456789abcdefg", "01",          "0123456789.-:"};
     (void)state;
     lm_test_rng rng = lm_test_rng_make("random values");
     uint64_t column_rows = 0;
@@ -320,7 +352,8 @@ static void test_random_values(void **state)
         for (unsigned i = 0; i < 1000; i++) {
             const char *alphabet = kinds[below(&rng, 6) ? a : b];
             put(&input, "value=");
-            for (unsigned n = 1 + below(&rng, len_max); n > 0; n--) text_put(&input, &alphabet[below(&rng, (unsigned)strlen(alphabet))], 1);
+            for (unsigned n = 1 + below(&rng, len_max); n > 0; n--)
+                text_put(&input, &alphabet[below(&rng, (unsigned)strlen(alphabet))], 1);
             put(&input, " rest %u.%u\n", below(&rng, 3), below(&rng, 1000));
         }
         subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_FAST});
@@ -342,7 +375,8 @@ static void test_filters(void **state)
     subject s;
     for (unsigned i = 0; i < 6000; i++) {
         put(&input, "host=");
-        for (unsigned n = 6 + below(&rng, 12); n > 0; n--) put(&input, "%c", 'g' + (int)below(&rng, 12));
+        for (unsigned n = 6 + below(&rng, 12); n > 0; n--)
+            put(&input, "%c", 'g' + (int)below(&rng, 12));
         put(&input, " ok %u\n", i);
     }
     subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_FAST});
@@ -350,7 +384,8 @@ static void test_filters(void **state)
     assert_int_equal(lm_segment_open(s.archive, 0, &s.segment), LM_OK);
     unsigned denied = 0;
     for (size_t c = 0; c < lm_segment_column_count(s.segment); c++) {
-        denied += lm_segment_stamp(s.segment, c).has_dictionary && !lm_segment_column_may_contain(s.segment, c, LM_STR("uvwxyz"));
+        denied += lm_segment_stamp(s.segment, c).has_dictionary &&
+                  !lm_segment_column_may_contain(s.segment, c, LM_STR("uvwxyz"));
     }
     assert_true(denied > 0); /* letters that no value has */
     lm_segment_close(s.segment);
@@ -358,7 +393,8 @@ static void test_filters(void **state)
     text_free(&input);
 }
 
-/* Timestamps without a year take it from their own file's date, also where files share a segment. */
+/* Timestamps without a year take it from their own file's date, also where files share a segment.
+ */
 static void test_times_without_a_year(void **state)
 {
     (void)state;
@@ -366,7 +402,8 @@ static void test_times_without_a_year(void **state)
     text inputs[3] = {{NULL, 0, 0}};
     const int64_t mtimes[3] = {1400000000, 1750000000, 1500000000};
     subject s;
-    for (unsigned i = 0; i < 3; i++) put_log(&inputs[i], &rng, LOG_SYSLOG, 400);
+    for (unsigned i = 0; i < 3; i++)
+        put_log(&inputs[i], &rng, LOG_SYSLOG, 400);
     subject_open(&s, inputs, mtimes, 3, &(lm_pack_options){.level = LM_LEVEL_FAST});
     check_archive(&s, &rng);
     segment_open(&s, 0);
@@ -375,11 +412,13 @@ static void test_times_without_a_year(void **state)
     for (uint32_t r = 0; r < lm_segment_row_count(s.segment); r++) {
         int64_t mtime = mtimes[lm_segment_place(s.segment, r).file] * 1000000000;
         assert_true(times[r] != INT64_MIN);
-        assert_true(times[r] <= mtime + INT64_C(2) * 86400 * 1000000000 && times[r] > mtime - INT64_C(367) * 86400 * 1000000000);
+        assert_true(times[r] <= mtime + INT64_C(2) * 86400 * 1000000000 &&
+                    times[r] > mtime - INT64_C(367) * 86400 * 1000000000);
     }
     segment_close(&s);
     subject_close(&s);
-    for (unsigned i = 0; i < 3; i++) text_free(&inputs[i]);
+    for (unsigned i = 0; i < 3; i++)
+        text_free(&inputs[i]);
 }
 
 /* A timestamp may be inside a quoted text that is one value. */
@@ -390,8 +429,10 @@ static void test_quoted_times(void **state)
     text input = {NULL, 0, 0};
     subject s;
     for (unsigned i = 0; i < 500; i++) {
-        put(&input, "time=\"2026-11-23 13:%02u:%02u\" level=%s msg=\"done after %u ms\" epoch=%u.%03u\n", i / 60 % 60, i / 50 * 7 % 60, i % 3 ? "info" : "warn",
-            below(&rng, 1000), 1764000000 + i, below(&rng, 1000));
+        put(&input,
+            "time=\"2026-11-23 13:%02u:%02u\" level=%s msg=\"done after %u ms\" epoch=%u.%03u\n",
+            i / 60 % 60, i / 50 * 7 % 60, i % 3 ? "info" : "warn", below(&rng, 1000),
+            1764000000 + i, below(&rng, 1000));
     }
     subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
     check_archive(&s, &rng);
@@ -405,12 +446,15 @@ static void test_several_files_in_small_segments(void **state)
     lm_test_rng rng = lm_test_rng_make("several files");
     text inputs[6] = {{NULL, 0, 0}};
     subject s;
-    for (unsigned i = 0; i < 6; i++) put_log(&inputs[i], &rng, i % 2 ? LOG_APP : LOG_KINDS, 200 * i);
+    for (unsigned i = 0; i < 6; i++)
+        put_log(&inputs[i], &rng, i % 2 ? LOG_APP : LOG_KINDS, 200 * i);
     inputs[3].len--;
-    subject_open(&s, inputs, NULL, 6, &(lm_pack_options){.level = LM_LEVEL_FAST, .segment_bytes = 25000});
+    subject_open(&s, inputs, NULL, 6,
+                 &(lm_pack_options){.level = LM_LEVEL_FAST, .segment_bytes = 25000});
     check_archive(&s, &rng);
     subject_close(&s);
-    for (unsigned i = 0; i < 6; i++) text_free(&inputs[i]);
+    for (unsigned i = 0; i < 6; i++)
+        text_free(&inputs[i]);
 }
 
 static void test_costs_name_every_byte(void **state)
@@ -420,15 +464,18 @@ static void test_costs_name_every_byte(void **state)
     text input = {NULL, 0, 0};
     subject s;
     put_log(&input, &rng, LOG_KINDS, 2000);
-    subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT, .segment_bytes = 60000});
+    subject_open(&s, &input, NULL, 1,
+                 &(lm_pack_options){.level = LM_LEVEL_DEFAULT, .segment_bytes = 60000});
     lm_arena arena;
     lm_archive_cost *costs = NULL;
     size_t count = 0;
     uint64_t stored = 0;
     lm_arena_init(&arena, s.mem);
     assert_int_equal(lm_archive_costs(s.archive, &arena, &costs, &count), LM_OK);
-    for (size_t i = 0; i < count; i++) stored += costs[i].stored_bytes;
-    assert_in_range(stored, lm_archive_bytes(s.archive) - 64 * count, lm_archive_bytes(s.archive)); /* shares of frames are rounded down */
+    for (size_t i = 0; i < count; i++)
+        stored += costs[i].stored_bytes;
+    assert_in_range(stored, lm_archive_bytes(s.archive) - 64 * count,
+                    lm_archive_bytes(s.archive)); /* shares of frames are rounded down */
     lm_arena_fini(&arena);
     subject_close(&s);
     text_free(&input);

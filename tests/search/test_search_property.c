@@ -632,8 +632,10 @@ static void count_bad(void *ctx, const char *words_of_trouble)
     ++*(unsigned *)ctx;
 }
 
-/* One byte of the archive is changed: what is told is still right, and what cannot be read is told to bad. */
-static void damage_check(subject *s, const lm_query *query, const char *path, const uint8_t *fits, size_t expected, told *got, unsigned *served)
+/* One byte of the archive is changed: what is told is still right, and what cannot be read is told
+ * to bad. */
+static void damage_check(subject *s, const lm_query *query, const char *path, const uint8_t *fits,
+                         size_t expected, told *got, unsigned *served)
 {
     lm_archive *archive = NULL;
     lm_search_options options = {.time_min = INT64_MIN, .time_max = INT64_MAX, .template_id = -1};
@@ -649,7 +651,8 @@ static void damage_check(subject *s, const lm_query *query, const char *path, co
     got->count = 0;
     err = lm_search(archive, NULL, query, &options, tell, got, count_bad, &bad, &arena, &report);
     assert_true(err == LM_OK || (err == LM_E_CORRUPT && bad > 0));
-    for (size_t i = 0; i < got->count; i++) assert_true(fits[got->lines[i]]);
+    for (size_t i = 0; i < got->count; i++)
+        assert_true(fits[got->lines[i]]);
     if (err == LM_OK) assert_int_equal(got->count, expected);
     *served += err == LM_E_CORRUPT && got->count > 0;
     lm_arena_fini(&arena);
@@ -671,8 +674,10 @@ static void damage_costs_only_what_it_hits(void **state)
     lm_search_options all = {.time_min = INT64_MIN, .time_max = INT64_MAX};
     got.lines = calloc(s.line_count, sizeof *got.lines);
     got.first_line = calloc(lm_archive_segment_count(s.archive) + 1, sizeof *got.first_line);
-    for (size_t i = s.line_count; i-- > 0;) got.first_line[s.segments[i]] = i;
-    assert_int_equal(lm_query_parse(s.mem, LM_STR("|~ \"1.*e|e.*1\" or level>=warn"), &query), LM_OK);
+    for (size_t i = s.line_count; i-- > 0;)
+        got.first_line[s.segments[i]] = i;
+    assert_int_equal(lm_query_parse(s.mem, LM_STR("|~ \"1.*e|e.*1\" or level>=warn"), &query),
+                     LM_OK);
     size_t expected = expect(&s, query, &all, fits), len = (size_t)lm_archive_bytes(s.archive);
     for (unsigned n = 0; n < 150; n++) {
         FILE *file = fopen(path, "r+b");

@@ -314,7 +314,7 @@ static lm_column *make_columns(rng *r, size_t count, size_t values_max, size_t *
         c->count =
             joins ? columns[i - 1].count : (uint32_t)rng_below(r, rng_below(r, values_max) + 1);
         if (!joins) group++;
-        c->group = group * (group % 5 != 0);
+        c->group = group * (group % 5 != 0) * (count % 4 == 3 ? 1000003 : 1);
         c->role = (lm_column_role)rng_below(r, LM_ROLE_RAW + 1);
         if (c->type == LM_COLUMN_INT)
             c->ints = make_ints(r, (unsigned)rng_below(r, INT_SHAPES), c->count);
@@ -407,6 +407,55 @@ static void threads_do_not_change_bytes(void **state)
     }
     pack_fini(&one);
     free_columns(columns, count);
+    lm_mem_free(mem);
+}
+
+/** Columns decoded by many threads at once. */
+typedef struct shared_read {
+    lm_mem *mem;
+    const lm_columns *open;
+    const lm_column *columns;
+    size_t count;
+} shared_read;
+
+static lm_err read_column(void *ctx, size_t index)
+{
+    const shared_read *s = ctx;
+    lm_arena arena;
+    lm_arena_init(&arena, s->mem);
+    lm_column got;
+    const lm_column *want = &s->columns[index % s->count];
+    lm_err err = lm_columns_decode(s->open, index % s->count, &arena, &got);
+    bool same = !err && got.count == want->count;
+    if (same && got.count) same = memcmp(got.bytes, want->bytes, plain_bytes(want)) == 0;
+    lm_arena_fini(&arena);
+    return same ? LM_OK : lm_fail(LM_E_CORRUPT, "column %zu differs", index);
+}
+
+static void threads_read_at_once(void **state)
+{
+    (void)state;
+    rng r = {SEED + 9};
+    lm_mem *mem = new_mem(0);
+    shared_read s = {.mem = mem};
+    lm_column *columns = make_columns(&r, 60, 2000, &s.count);
+    packed p;
+    pack_init(&p, mem);
+    assert_int_equal(lm_columns_encode(mem, NULL, columns, s.count, LM_LEVEL_DEFAULT, &p.blocks,
+                                       &p.directory, NULL),
+                     LM_OK);
+    lm_columns *open = NULL;
+    assert_int_equal(lm_columns_open(mem, str_of(&p.directory), str_of(&p.blocks), 0, &open),
+                     LM_OK);
+    s.open = open;
+    s.columns = columns;
+    lm_pool *pool = NULL;
+    assert_int_equal(lm_pool_new(mem, 8, &pool), LM_OK);
+    assert_int_equal(lm_pool_for(pool, s.count * 3, read_column, &s), LM_OK);
+    lm_pool_free(pool);
+    lm_columns_free(open);
+    pack_fini(&p);
+    free_columns(columns, s.count);
     lm_mem_free(mem);
 }
 
@@ -609,9 +658,11 @@ static void byte_runs_come_back(void **state)
     lm_mem_free(mem);
 }
 
-int main(void)
+/* With an argument: only the tests whose names match it. */
+int main(int argc, char **argv)
 {
     printf("seed %u\n", SEED);
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ints_come_back),
         cmocka_unit_test(ids_come_back),
@@ -619,6 +670,7 @@ int main(void)
         cmocka_unit_test(many_columns_come_back),
         cmocka_unit_test(a_million_values_come_back),
         cmocka_unit_test(threads_do_not_change_bytes),
+        cmocka_unit_test(threads_read_at_once),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_bomb_meets_the_limit),

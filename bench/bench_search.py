@@ -3,13 +3,13 @@
 
 CPU time (user + system, children included), the best of several runs, output to /dev/null through a pipe that counts;
 the output itself is compared once. Queries are made from each log: absent, rare and frequent strings, strings that
-cross
-constant text and variables, numbers, patterns. Prints one JSON line a query and a table of the worst.
+cross constant text and variables, numbers, patterns. Prints one JSON line a query and a table of the worst.
 
   bench_search.py PROGRAM [--archives FOLDER] LOG...      logs are packed into FOLDER (kept) if they are not there yet
 """
 
 import argparse, collections, hashlib, json, os, random, re, resource, shlex, subprocess, sys
+
 
 def cpu(argv, stdout):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,13 +1,15 @@
 /**
- * When the tables are full: no token, shape or group is added, and every line still gets a clear answer.
+ * When the tables are full: no token, shape or group is added, and every line still gets a clear
+ * answer.
  *
- *   1. its soft key is known            the shape itself if that is known too, else the group's first shape
+ *   1. its soft key is known            the shape itself if that is known too, else the group's
+ * first shape
  *   2. it fits a merged template        a new name in a slot that settling found to be a variable
  *   3. neither                          the catch-all, counted
  *
- * For 2, settling leaves behind the wide form of each group that was merged: its key with the words that became
- * variables taken out, found by hash, and the set of masks (which words) that occur, at most MASKS_MAX. A line is
- * tried with each mask of its length.
+ * For 2, settling leaves behind the wide form of each group that was merged: its key with the words
+ * that became variables taken out, found by hash, and the set of masks (which words) that occur, at
+ * most MASKS_MAX. A line is tried with each mask of its length.
  */
 #include "template/template_settle.h"
 
@@ -24,7 +26,8 @@ void template_full_fini(lm_miner *m)
 
 /* ---- what settling leaves behind ---- */
 
-/* Words of the group's own key that its node has as variables; 0 if the two do not lie side by side. */
+/* Words of the group's own key that its node has as variables; 0 if the two do not lie side by
+ * side. */
 static uint64_t widened_words(const settle *s, const node *n, const uint32_t *key, size_t count)
 {
     uint64_t words = 0;
@@ -55,7 +58,8 @@ lm_err settle_remember_wide(settle *s)
     lm_miner *m = s->miner;
     size_t slot_count = 64;
     template_full_fini(m);
-    while (slot_count < s->node_count * 2) slot_count *= 2;
+    while (slot_count < s->node_count * 2)
+        slot_count *= 2;
     m->wide = lm_mem_calloc(m->mem, slot_count, sizeof *m->wide);
     if (!m->wide) return lm_mem_err();
     m->wide_slots = slot_count;
@@ -67,7 +71,8 @@ lm_err settle_remember_wide(settle *s)
         uint64_t words = widened_words(s, n, template_group_key(m, g), g->key_count);
         if (words == 0 || !note_mask(m, words, g->key_count)) continue;
         size_t at = (size_t)n->hash & (slot_count - 1);
-        while (m->wide[at].group && m->wide[at].hash != n->hash) at = (at + 1) & (slot_count - 1);
+        while (m->wide[at].group && m->wide[at].hash != n->hash)
+            at = (at + 1) & (slot_count - 1);
         if (m->wide[at].group == 0) m->wide[at] = (wide_form){n->hash, i + 1};
     }
     return LM_OK;
@@ -109,7 +114,8 @@ static bool masked_hash(const soft_key *key, const wide_mask *mask, uint64_t wil
     return left == 0;
 }
 
-static bool is_equal_but_mask(const lm_miner *m, const group_row *g, const soft_key *key, uint64_t words)
+static bool is_equal_but_mask(const lm_miner *m, const group_row *g, const soft_key *key,
+                              uint64_t words)
 {
     const uint32_t *ids = template_group_key(m, g);
     size_t word = 0;
@@ -129,7 +135,8 @@ static uint32_t group_find_wide(const lm_miner *m, const soft_key *key)
     for (size_t k = 0; k < m->mask_count; k++) {
         const wide_mask *mask = &m->masks[k];
         uint64_t hash = 0;
-        if (mask->count != key->count || !masked_hash(key, mask, m->hashes[TOKEN_ID_WILD], &hash)) continue;
+        if (mask->count != key->count || !masked_hash(key, mask, m->hashes[TOKEN_ID_WILD], &hash))
+            continue;
         for (size_t at = (size_t)hash & (m->wide_slots - 1); m->wide[at].group;
              at = (at + 1) & (m->wide_slots - 1)) {
             if (m->wide[at].hash != hash) continue;
@@ -151,8 +158,10 @@ lm_err template_shape_of_full(lm_miner *m, const raw_line *line, item *items, ui
         *out_shape = m->groups[index].shape;
         return LM_OK;
     }
-    for (size_t i = 0; i < line->count; i++) items[i].id = template_token_find(m, &items[i]);
-    uint32_t found = template_shape_find(m, items, line->count, template_items_hash(items, line->count));
+    for (size_t i = 0; i < line->count; i++)
+        items[i].id = template_token_find(m, &items[i]);
+    uint32_t found =
+        template_shape_find(m, items, line->count, template_items_hash(items, line->count));
     *out_shape = found != NO_INDEX ? found : m->groups[index].shape;
     return LM_OK;
 }

@@ -161,7 +161,7 @@ struct lm_miner {
     size_t group_token_count, group_token_cap;
     index_table group_index;
 
-    wide_form *wide;       /* what merged groups look like; only when the tables are full */
+    wide_form *wide; /* what merged groups look like; only when the tables are full */
     size_t wide_slots;
     wide_mask *masks;
     size_t mask_count;
@@ -235,8 +235,10 @@ LM_USE lm_err template_token_intern(lm_miner *miner, const uint8_t *ptr, size_t 
 LM_USE lm_err template_shape_insert(lm_miner *miner, const item *items, size_t count,
                                     uint32_t *out_shape);
 LM_USE lm_err template_rest_shape(lm_miner *miner, uint32_t *out_shape);
-/** Any shape for a line when the tables are full: that of its soft key, of a template it fits, or the catch-all. */
-LM_USE lm_err template_shape_of_full(lm_miner *miner, const raw_line *line, item *items, uint32_t *out_shape);
+/** Any shape for a line when the tables are full: that of its soft key, of a template it fits, or
+ * the catch-all. */
+LM_USE lm_err template_shape_of_full(lm_miner *miner, const raw_line *line, item *items,
+                                     uint32_t *out_shape);
 uint32_t template_token_find(const lm_miner *miner, const item *it);
 uint32_t template_shape_find(const lm_miner *miner, const item *items, size_t count, uint64_t hash);
 void template_full_fini(lm_miner *miner);

@@ -2,8 +2,8 @@
  * The tables: tokens by their bytes, shapes by their tokens, groups by their soft key.
  *
  * All three are arrays in order of first appearance with an open-addressing index beside them.
- * Nothing is removed. When shape_count_max or table_bytes_max is reached no table grows any more: a
- * line whose soft key is known takes that group's first shape, any other the catch-all shape.
+ * Nothing is removed. When shape_count_max or table_bytes_max is reached no table grows any more;
+ * template_full.c says what becomes of lines then.
  */
 #include "template/template_priv.h"
 

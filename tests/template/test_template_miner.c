@@ -255,15 +255,18 @@ static void a_full_table_knows_its_slots(void **state)
     uint32_t shape = 0;
     for (int i = 0; i < 60; i++) {
         char line[64];
-        int n = snprintf(line, sizeof line, "session opened for user n%c%c by cron", 'a' + i % 26, 'a' + i / 26);
+        int n = snprintf(line, sizeof line, "session opened for user n%c%c by cron", 'a' + i % 26,
+                         'a' + i / 26);
         assert_int_equal(lm_miner_add(miner, (lm_str){(uint8_t *)line, (size_t)n}, &shape), LM_OK);
     }
     assert_int_equal(lm_miner_settle(miner), LM_OK);
     uint64_t rest = lm_miner_rest_count(miner);
-    assert_int_equal(lm_miner_add(miner, LM_STR("session opened for user zoe by cron"), &shape), LM_OK);
+    assert_int_equal(lm_miner_add(miner, LM_STR("session opened for user zoe by cron"), &shape),
+                     LM_OK);
     assert_text(text_of(miner, shape), "session opened for user <*> by cron");
     assert_int_equal(lm_miner_rest_count(miner), rest);
-    assert_int_equal(lm_miner_add(miner, LM_STR("session opened by user zoe for cron"), &shape), LM_OK);
+    assert_int_equal(lm_miner_add(miner, LM_STR("session opened by user zoe for cron"), &shape),
+                     LM_OK);
     assert_int_equal(lm_miner_settle(miner), LM_OK);
     assert_text(text_of(miner, shape), "<*>");
     lm_miner_free(miner);
@@ -359,7 +362,8 @@ int main(void)
         cmocka_unit_test(ids_keep_their_meaning),
         cmocka_unit_test(known_lines_make_no_shape),
         cmocka_unit_test(a_full_table_says_so),
-        cmocka_unit_test(a_full_table_knows_its_slots), cmocka_unit_test(addresses_make_no_templates),
+        cmocka_unit_test(a_full_table_knows_its_slots),
+        cmocka_unit_test(addresses_make_no_templates),
         cmocka_unit_test(odd_lines_are_lines_too),
         cmocka_unit_test(each_allocation_may_fail),
     };

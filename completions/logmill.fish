@@ -1,5 +1,5 @@
 # fish completion of logmill
-complete -c logmill -n __fish_use_subcommand -f -a pack -d 'pack logs into one archive, several times smaller than xz makes it'
+complete -c logmill -n __fish_use_subcommand -f -a pack -d 'pack logs into one small archive that can be searched'
 complete -c logmill -n __fish_use_subcommand -f -a unpack -d 'give back the files, byte for byte, with names and times'
 complete -c logmill -n __fish_use_subcommand -f -a search -d 'find lines, without unpacking'
 complete -c logmill -n __fish_use_subcommand -f -a templates -d 'what the programs printed, with the variables taken out'

@@ -1,7 +1,7 @@
 #compdef logmill
 _logmill() {
     local -a commands=(
-        'pack:pack logs into one archive, several times smaller than xz makes it'
+        'pack:pack logs into one small archive that can be searched'
         'unpack:give back the files, byte for byte, with names and times'
         'search:find lines, without unpacking'
         'templates:what the programs printed, with the variables taken out'

@@ -16,6 +16,7 @@
 #define LM_KIND_RAW  'R' /* the whole line */
 
 #define LM_PARSE_LINE_MAX (1u << 20) /* longer lines are kept raw */
+#define LM_FIELD_LINE_MAX (1u << 16) /* longer lines are not taken apart into fields */
 #define LM_TEXT_PADDING   64         /* readable bytes behind every text buffer */
 
 /* ---- value classes: how a variable is printed from a number; on disk: never renumber ---- */

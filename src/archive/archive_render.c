@@ -350,9 +350,13 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
     int64_t *times = lm_arena_alloc(&segment->arena, n * sizeof *times, _Alignof(int64_t));
     if (!times) return lm_mem_err();
     const uint32_t *shape_of_row = NULL;
-    if (!lm_segment_is_raw(segment)) {
-        lm_err err = lm_segment_rows_load(segment, &shape_of_row);
-        if (err) return err;
+    lm_err raw_err = lm_segment_is_raw(segment) ? lm_segment_raw_times(segment, times)
+                                                : lm_segment_rows_load(segment, &shape_of_row);
+    if (raw_err) return raw_err;
+    if (!shape_of_row) {
+        segment->times = times;
+        *out = times;
+        return LM_OK;
     }
     size_t role_count = segment->shapes.role_count;
     uint32_t *cursors = lm_mem_calloc(segment->mem, role_count, sizeof *cursors);
@@ -366,33 +370,31 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
             span_row = 0;
             now = INT64_MIN;
         }
-        if (shape_of_row) {
-            const lm_shape *view = &segment->views[shape_of_row[r]];
-            for (uint32_t p = 0; p < view->piece_count; p++) {
-                int32_t column = view->pieces[p].column;
-                if (column < 0) continue;
-                uint32_t at = cursors[column]++;
-                if ((int32_t)p != view->time_piece) continue;
-                const lm_values *values = NULL;
-                lm_err err = segment->roles[column].failed
-                                 ? LM_E_CORRUPT
-                                 : lm_segment_values(segment, (size_t)column, &values);
-                if (err == LM_E_NOMEM ||
-                    err == LM_E_LIMIT) { /* no damage: the same call may succeed later */
-                    lm_mem_release(segment->mem, cursors, role_count * sizeof *cursors);
-                    return err;
-                }
-                if (err || at >= values->count) {
-                    segment->roles[column].failed = LM_E_CORRUPT;
-                    continue;
-                }
-                uint32_t file = segment->head.spans[span].span.file;
-                int64_t not_after = file < segment->archive->meta.file_count
-                                        ? segment->archive->meta.files[file].mtime_ns
-                                        : INT64_MAX;
-                int64_t ns = value_time(values, at, not_after);
-                if (ns != INT64_MIN) now = ns;
+        const lm_shape *view = &segment->views[shape_of_row[r]];
+        for (uint32_t p = 0; p < view->piece_count; p++) {
+            int32_t column = view->pieces[p].column;
+            if (column < 0) continue;
+            uint32_t at = cursors[column]++;
+            if ((int32_t)p != view->time_piece) continue;
+            const lm_values *values = NULL;
+            lm_err err = segment->roles[column].failed
+                             ? LM_E_CORRUPT
+                             : lm_segment_values(segment, (size_t)column, &values);
+            if (err == LM_E_NOMEM ||
+                err == LM_E_LIMIT) { /* no damage: the same call may succeed later */
+                lm_mem_release(segment->mem, cursors, role_count * sizeof *cursors);
+                return err;
             }
+            if (err || at >= values->count) {
+                segment->roles[column].failed = LM_E_CORRUPT;
+                continue;
+            }
+            uint32_t file = segment->head.spans[span].span.file;
+            int64_t not_after = file < segment->archive->meta.file_count
+                                    ? segment->archive->meta.files[file].mtime_ns
+                                    : INT64_MAX;
+            int64_t ns = value_time(values, at, not_after);
+            if (ns != INT64_MIN) now = ns;
         }
         times[r] = now;
     }

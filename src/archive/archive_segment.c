@@ -10,10 +10,9 @@
 
 enum {
     SNIFF_BYTES = 1 << 16,
-    CONTROL_SHARE = 16,       /* more than one control byte in so many: not text */
-    FIELD_LINE_MAX = 1 << 16, /* longer samples are not taken apart */
-    MESSAGE_MAX = 400, /* of a message is mined: what follows hardly tells templates apart, and
-                          their texts are stored */
+    CONTROL_SHARE = 16, /* more than one control byte in so many: not text */
+    MESSAGE_MAX = 400,  /* of a message is mined: what follows hardly tells templates apart, and
+                           their texts are stored */
     /* below this ratio plain compression is tried as well and the smaller one kept */
     RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be
                                 more than they save */
@@ -128,7 +127,7 @@ static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, s
     lm_str line = {work->text + entry->sample.offset, entry->sample.len};
     *out = (shape_mark){0};
     work->messages[shape] = cut_message(entry->sample);
-    if (line.len > FIELD_LINE_MAX) return LM_OK;
+    if (line.len > LM_FIELD_LINE_MAX) return LM_OK;
     lm_err err = lm_schema_parse(work->schema, line, fields);
     if (err) return err;
     if (fields->message >= 0 && fields->items[fields->message].value.len) {
@@ -351,7 +350,8 @@ lm_err lm_seg_encode(lm_seg_work *work)
         return make_raw(work, false);
     work->kind = LM_SEGMENT_COLUMNS;
     lm_err err = make_columns(work);
-    if (err == LM_E_LIMIT && lm_mem_used(work->mem) < lm_mem_limit(work->mem) / 2) {
+    size_t limit = lm_mem_limit(work->mem);
+    if (err == LM_E_LIMIT && (!limit || lm_mem_used(work->mem) < limit / 2)) {
         lm_buf_fini(
             &work->blocks); /* too many shapes or kinds of variables: not what columns are for */
         lm_buf_fini(&work->directory);

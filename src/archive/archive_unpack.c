@@ -8,16 +8,21 @@ const lm_schema *lm_archive_stream_schema(const lm_archive *const_archive, size_
 {
     lm_archive *archive = (lm_archive *)(uintptr_t)const_archive; /* parsed at first use */
     if (stream >= archive->meta.stream_count) return NULL;
-    if (!archive->schemas[stream]) {
-        lm_schema *schema = NULL;
-        lm_str saved = archive->meta.stream_schemas[stream];
-        if (saved.len == 0 || lm_schema_load(archive->mem, saved, &schema) != LM_OK) {
-            if (lm_schema_new(archive->mem, &schema) != LM_OK)
-                return NULL; /* without one, lines are messages */
-        }
-        archive->schemas[stream] = schema;
+    lm_schema **place = &archive->schemas[stream],
+              *known = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    if (known) return known;
+    lm_schema *schema = NULL;
+    lm_str saved = archive->meta.stream_schemas[stream];
+    lm_err err = saved.len ? lm_schema_load(archive->mem, saved, &schema) : LM_E_CORRUPT;
+    if (err && err != LM_E_NOMEM && err != LM_E_LIMIT) {
+        err = lm_schema_new(archive->mem, &schema); /* without one, lines are messages */
     }
-    return archive->schemas[stream];
+    if (err) return NULL;
+    if (__atomic_compare_exchange_n(place, &known, schema, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return schema;
+    lm_schema_free(schema); /* another thread was first */
+    return known;
 }
 
 typedef struct unpack_job {

@@ -131,6 +131,8 @@ LM_USE lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t en
                                 size_t *out_ends, uint32_t *lost);
 /** Text of all rows of a raw segment, decoded once; rows of damaged blocks are marked. */
 LM_USE lm_err lm_segment_raw_load(lm_segment *segment);
+/** Time of every row, by parsing it: the text tells what columns would. */
+LM_USE lm_err lm_segment_raw_times(lm_segment *segment, int64_t *times);
 /** LM_E_CORRUPT if a block is damaged. */
 LM_USE lm_err lm_segment_raw_check(lm_segment *segment);
 /** As lm_segment_render. */

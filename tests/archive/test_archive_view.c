@@ -440,6 +440,38 @@ static void test_quoted_times(void **state)
     text_free(&input);
 }
 
+/* However few lines there are, and however they are kept, their times are known. */
+static void test_times_of_a_few_lines(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("a few lines");
+    unsigned raw = 0;
+    for (unsigned lines = 4; lines < 40; lines += 3) {
+        text input = {NULL, 0, 0};
+        subject s;
+        for (unsigned i = 0; i < lines; i++) {
+            put(&input, "2026-11-23 13:00:%02u,%03u INFO [worker-%u] org.acme.Shop: %x\n", i, 7 * i,
+                below(&rng, 4), (unsigned)lm_test_random(&rng));
+        }
+        put(&input, "a line without a time has the one before\n");
+        subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
+        check_archive(&s, &rng);
+        segment_open(&s, 0);
+        const int64_t *times;
+        assert_int_equal(lm_segment_times(s.segment, &times), LM_OK);
+        for (unsigned i = 0; i <= lines; i++) {
+            unsigned at = i < lines ? i : lines - 1;
+            assert_int_equal(times[i],
+                             (INT64_C(1795438800) + at) * 1000000000 + INT64_C(7000000) * at);
+        }
+        raw += lm_segment_is_raw(s.segment);
+        segment_close(&s);
+        subject_close(&s);
+        text_free(&input);
+    }
+    printf("# %u of 12 as plain text\n", raw);
+}
+
 static void test_several_files_in_small_segments(void **state)
 {
     (void)state;
@@ -489,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_times_without_a_year),
         cmocka_unit_test(test_quoted_times),
+        cmocka_unit_test(test_times_of_a_few_lines),
         cmocka_unit_test(test_several_files_in_small_segments),
         cmocka_unit_test(test_costs_name_every_byte),
     };

@@ -590,6 +590,9 @@ static void subject_ask(subject *s, lm_test_rng *rng, unsigned queries)
 
 static unsigned query_count(unsigned usual)
 {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    usual /= 6; /* several times slower: the same queries, fewer of them */
+#endif
     const char *wish = getenv("LOGMILL_TEST_QUERIES");
     return wish ? (unsigned)strtoul(wish, NULL, 10) : usual;
 }
@@ -602,7 +605,7 @@ static void generated_logs_agree(void **state)
         subject s;
         subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
                      kind >= 2 ? 100000 : 0);
-        subject_ask(&s, &rng, query_count(400));
+        subject_ask(&s, &rng, query_count(300));
         subject_free(&s);
     }
 }
@@ -622,7 +625,7 @@ static void raw_segments_agree(void **state)
     }
     subject s;
     subject_make(&s, t, LM_LEVEL_DEFAULT, 0);
-    subject_ask(&s, &rng, query_count(200));
+    subject_ask(&s, &rng, query_count(150));
     subject_free(&s);
 }
 
@@ -727,7 +730,7 @@ static void corpus_agrees(void **state)
         fclose(file);
         subject s;
         subject_make(&s, t, LM_LEVEL_DEFAULT, 0);
-        subject_ask(&s, &rng, query_count(120));
+        subject_ask(&s, &rng, query_count(80));
         subject_free(&s);
     }
     if (!found) printf("# no corpus beside the source: its part is left out\n");

@@ -46,8 +46,9 @@ static lm_err fields_fill(searching *work, size_t segment, lm_str line, lm_hit *
     uint32_t stream = lm_archive_segment_at(view->archive, segment)->stream;
     lm_arena_reset(&work->field_arena);
     work->fields = (lm_fields){.arena = &work->field_arena, .format = -1};
-    lm_err err =
-        lm_schema_parse(lm_archive_stream_schema(view->archive, stream), line, &work->fields);
+    const lm_schema *schema = lm_archive_stream_schema(view->archive, stream);
+    if (!schema) return lm_mem_err(); /* the search itself has refused a stream that is not there */
+    lm_err err = lm_schema_parse(schema, line, &work->fields);
     if (!err) {
         err = lm_vec_grow(view->context->mem, &work->told_fields, &work->told_fields_cap,
                           work->fields.count, sizeof *work->told_fields);

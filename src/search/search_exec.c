@@ -208,9 +208,12 @@ lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_option
     exec->mem = query->mem;
     exec->matcher.mem = query->mem;
     lm_arena_init(&exec->arena, exec->mem);
-    exec->schema = lm_archive_stream_schema(archive, about->stream);
-    if (!exec->schema && about->stream < lm_archive_stream_count(archive)) return lm_mem_err();
-    if (!exec->schema) return lm_fail(LM_E_CORRUPT, "segment %zu is of no stream", index);
+    if (query->needs_fields ||
+        options->group_by == LM_GROUP_FIELD) { /* it is made when first asked for */
+        exec->schema = lm_archive_stream_schema(archive, about->stream);
+        if (!exec->schema && about->stream < lm_archive_stream_count(archive)) return lm_mem_err();
+        if (!exec->schema) return lm_fail(LM_E_CORRUPT, "segment %zu is of no stream", index);
+    }
     lm_err err = lm_segment_open(archive, index, &exec->segment);
     if (err) return err;
     exec->row_count = lm_segment_row_count(exec->segment);

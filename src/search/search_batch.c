@@ -80,7 +80,7 @@ static size_t forwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
                     wanted[count++] = head;
             }
             wanted[count++] = found;
-            taken++;
+            if (taken++ == 0) walk->first = found;
             walk->next = found + 1;
         }
     }
@@ -173,7 +173,8 @@ static lm_err batch_judge(lm_walk *walk, lm_batch *batch)
             }
             if (err) return err;
         }
-        batch->fits[i] = fits && (!walk->only_maybe || lm_row_has(walk->maybe, row));
+        batch->fits[i] =
+            row >= walk->first && fits && (!walk->only_maybe || lm_row_has(walk->maybe, row));
     }
     return LM_OK;
 }

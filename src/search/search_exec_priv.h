@@ -206,6 +206,8 @@ typedef struct lm_walk {
     const uint64_t *yes, *maybe;
     bool backwards, only_maybe;
     uint32_t next; /* forwards: first row not yet taken; backwards: rows from here on were taken */
+    uint32_t
+        first; /* first candidate of the batch: rows before it are there for their fields only */
     lm_head_cache head;
     bool has_required;
     lm_literal required; /* no line fits without it */

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool has_pattern = size > 0 && data[0] == '^' && lines[0].len < 40;
     if (has_pattern) (void)!lm_joiner_configure(joiner, lines[0]); /* most are no pattern */
     LM_ASSERT(lm_joiner_learn(joiner, NULL, lines, count) == LM_OK);
-    uint8_t first[LINES_MAX];
+    uint8_t first[LINES_MAX] = {0};
     for (size_t i = 0; i < count; i++)
         first[i] = lm_joiner_continues(joiner, lines[i]);
     LM_ASSERT(!first[0]);

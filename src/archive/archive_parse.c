@@ -22,7 +22,8 @@ enum {
     AFFIX_MAX = 12,
     QUOTE_SLOTS = 1024, /* kinds of quoted text that are told apart */
     QUOTE_LEARN = 256,  /* occurrences looked at to decide on one */
-    QUOTE_EARLY = 32    /* nearly all different among the first: decided then */
+    QUOTE_EARLY = 32,   /* nearly all different among the first: decided then */
+    REPEAT_ROWS = 8192  /* every so many rows: do shapes come back at all? */
 };
 
 /** What the scanner already knows of a token's text. */
@@ -759,8 +760,18 @@ static lm_err add_row(parser *ps, size_t line_begin, size_t line_end, size_t ske
     return LM_OK;
 }
 
+/** Text of which three lines in four are a shape of their own is not what columns are for: it is
+ * kept as text, which is faster and smaller. */
+static lm_err check_repeats(const lm_parsed *out)
+{
+    if (out->row_count % REPEAT_ROWS || out->shapes.count * 4 <= out->row_count * 3) return LM_OK;
+    return lm_fail(LM_E_LIMIT, "%zu shapes in %zu lines", out->shapes.count, out->row_count);
+}
+
 static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is_short)
 {
+    lm_err err = check_repeats(ps->out);
+    if (err) return err;
     if (ps->out->row_count >= LM_SEGMENT_ROWS_MAX)
         return lm_fail(LM_E_LIMIT, "more than %d lines in one segment", LM_SEGMENT_ROWS_MAX);
     if (is_short && find_variables(ps, line_begin, line_end) && !ps->failed) {

@@ -16,6 +16,8 @@ enum {
     /* below this ratio plain compression is tried as well and the smaller one kept */
     RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be
                                 more than they save */
+    RAW_DEAR_UNDER =
+        4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
 };
@@ -36,6 +38,7 @@ static bool is_binary(const uint8_t *text, size_t len)
 static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, uint32_t *out_blocks)
 {
     lm_level level = work->options->level;
+    if (level == LM_LEVEL_DEFAULT && work->text_len > RAW_DEAR_UNDER) level = LM_LEVEL_FAST;
     uint32_t count = 0;
     for (size_t at = 0; at < work->text_len; count++) {
         size_t n =

@@ -149,7 +149,7 @@ lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out)
 {
     codec_enc enc;
     codec_enc_init(&enc, mem, level);
-    enc.zstd_level = level == LM_LEVEL_FAST  ? 1
+    enc.zstd_level = level == LM_LEVEL_FAST  ? 3
                      : level == LM_LEVEL_MAX ? 19
                      : src.len < 1u << 18    ? 15
                                              : 12;

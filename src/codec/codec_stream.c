@@ -84,6 +84,25 @@ static lm_err try_model(codec_enc *enc, const uint8_t *src, size_t len, uint8_t 
     return err;
 }
 
+/** Are all byte values equally frequent, as in digests? Then no model helps. Looks at the first 64
+ * KB. */
+static bool is_flat(const uint8_t *src, size_t len)
+{
+    enum { LOOK_MIN = 8192, LOOK_MAX = 65536 };
+
+    uint32_t counts[256] = {0};
+    size_t n = len < LOOK_MAX ? len : LOOK_MAX;
+    if (n < LOOK_MIN) return false;
+    for (size_t i = 0; i < n; i++)
+        counts[src[i]]++;
+    uint64_t squares = 0;
+    for (size_t i = 0; i < 256; i++)
+        squares += (uint64_t)counts[i] * counts[i];
+    /* independent, even bytes give n * n / 256 + n in the mean */
+    uint64_t even = (uint64_t)n * n / 256 + n;
+    return squares < even + even / 64;
+}
+
 lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out)
 {
     if (len == 0) return LM_OK;
@@ -100,6 +119,7 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     if (done) best.method = METHOD_ZSTD;
     bool resists =
         !done || best.data.len > len / 2; /* nothing repeats: only the letters' odds are left */
+    if (!done && is_flat(src, len)) resists = false;
     if (!err && enc->level == LM_LEVEL_DEFAULT && !enc->is_trial && resists)
         err = try_model(enc, src, len, METHOD_LITE, &best);
     if (!err && enc->level == LM_LEVEL_MAX && !enc->is_trial)

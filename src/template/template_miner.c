@@ -28,6 +28,11 @@ lm_err lm_miner_new(lm_mem *mem, const lm_miner_options *options, lm_miner **out
     lm_arena_init(&m->text_arena, mem);
     lm_arena_init(&m->rule_arena, mem);
     lm_err err = template_table_init(m);
+    /* both exist from the start: a table of empty shapes only would else point into nothing */
+    if (!err)
+        err = lm_vec_grow(mem, &m->shape_tokens, &m->shape_token_cap, 1, sizeof *m->shape_tokens);
+    if (!err)
+        err = lm_vec_grow(mem, &m->group_tokens, &m->group_token_cap, 1, sizeof *m->group_tokens);
     if (err) {
         lm_miner_free(m);
         return err;

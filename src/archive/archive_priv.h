@@ -230,7 +230,7 @@ void lm_seg_columns_fini(lm_seg_columns *columns);
 #define LM_FOOTER_BYTES       24
 #define LM_SEGMENT_MAGIC      0x67534D4Cu /* "LMSg" */
 #define LM_SEGMENT_HEAD_BYTES 12          /* magic, length and checksum before the head */
-#define LM_RAW_BLOCK_BYTES    (8u << 20)
+#define LM_RAW_BLOCK_BYTES    (4u << 20)
 #define LM_HEAD_BYTES_MAX     (64u << 20)
 #define LM_TEXTS_LIKE_MAX                                                                          \
     (1u << 20) /* of the first segment's skeletons, as templates, serve to store templates */

@@ -195,7 +195,7 @@ lm_err lm_buf_reserve_slow(lm_buf *buf, size_t extra)
     if (cap < BUF_BYTES_MIN) cap = BUF_BYTES_MIN;
     void *moved = lm_mem_resize(buf->mem, buf->ptr, buf->cap, cap);
     if (!moved && cap > need) {
-        cap = need;
+        cap = need ? need : 1;
         moved = lm_mem_resize(buf->mem, buf->ptr, buf->cap, cap);
     }
     if (!moved) return lm_mem_err();

@@ -62,13 +62,14 @@ typedef struct lm_buf {
 
 void lm_buf_init(lm_buf *buf, lm_mem *mem);
 void lm_buf_fini(lm_buf *buf);
-/** Room for extra more bytes behind len. */
+/** Room for extra more bytes behind len. ptr is not NULL afterwards, not even for no bytes: what is
+ * reserved may be pointed into. */
 LM_USE lm_err lm_buf_reserve_slow(lm_buf *buf, size_t extra);
 LM_USE lm_err lm_buf_append(lm_buf *buf, const void *src, size_t len);
 
 LM_USE static inline lm_err lm_buf_reserve(lm_buf *buf, size_t extra)
 {
-    return buf->cap - buf->len >= extra ? LM_OK : lm_buf_reserve_slow(buf, extra);
+    return buf->ptr && buf->cap - buf->len >= extra ? LM_OK : lm_buf_reserve_slow(buf, extra);
 }
 
 LM_USE static inline lm_err lm_buf_u8(lm_buf *buf, uint8_t byte)

@@ -204,9 +204,15 @@ static int64_t role_time_ns(const lm_seg_work *work, const lm_role *role, uint32
     return lm_text_time_ns((lm_str){work->text + slice.offset, slice.len}, not_after_ns);
 }
 
-/** First and last time of the segment. A time belongs to the rows behind it too, so only rows that
- * have one matter. */
-static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
+static void note_time(lm_seg_work *work, int64_t ns)
+{
+    if (ns == INT64_MIN) return;
+    if (ns < work->time_min) work->time_min = ns;
+    if (ns > work->time_max) work->time_max = ns;
+}
+
+/** Times row by row: roles that are a line's time in some shapes and a value in others. */
+static lm_err note_times_by_row(lm_seg_work *work, const shape_mark *marks)
 {
     const lm_parsed *parsed = work->parsed;
     uint32_t *cursors = lm_mem_calloc(work->mem, parsed->role_count, sizeof *cursors);
@@ -220,16 +226,60 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
         const uint32_t *roles = parsed->shapes.var_roles + entry->first_var;
         for (uint32_t v = 0; v < entry->var_count; v++) {
             uint32_t at = cursors[roles[v]]++;
-            if (v + 1 != marks[shape].time_var) continue;
-            int64_t ns =
-                role_time_ns(work, &parsed->roles[roles[v]], at, work->spans[span].not_after_ns);
-            if (ns == INT64_MIN) continue;
-            if (ns < work->time_min) work->time_min = ns;
-            if (ns > work->time_max) work->time_max = ns;
+            if (v + 1 == marks[shape].time_var)
+                note_time(work, role_time_ns(work, &parsed->roles[roles[v]], at,
+                                             work->spans[span].not_after_ns));
         }
     }
     lm_mem_release(work->mem, cursors, parsed->role_count * sizeof *cursors);
     return LM_OK;
+}
+
+/** All values of a role are times of lines. Of one class that has a date, least and largest number
+ * are first and last time. */
+static void note_role_times(lm_seg_work *work, const lm_role *role)
+{
+    int64_t not_after_ns = work->spans[0].not_after_ns;
+    bool is_ordered = !role->classes && role->uniform >= LM_VC_TIME &&
+                      lm_time_layout_has_year((uint16_t)(role->uniform - LM_VC_TIME));
+    if (!is_ordered) {
+        for (uint32_t i = 0; i < role->count; i++)
+            note_time(work, role_time_ns(work, role, i, not_after_ns));
+        return;
+    }
+    uint32_t least = 0, largest = 0;
+    for (uint32_t i = 1; i < role->count; i++) {
+        if (role->numbers[i] < role->numbers[least]) least = i;
+        if (role->numbers[i] > role->numbers[largest]) largest = i;
+    }
+    note_time(work, role_time_ns(work, role, least, not_after_ns));
+    note_time(work, role_time_ns(work, role, largest, not_after_ns));
+}
+
+/** First and last time of the segment. A time belongs to the rows behind it too, so only rows that
+ * have one matter. */
+static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
+{
+    enum { IS_TIME = 1, IS_OTHER = 2 };
+
+    const lm_parsed *parsed = work->parsed;
+    bool is_by_row = false;
+    for (size_t i = 1; i < work->span_count; i++)
+        is_by_row = is_by_row || work->spans[i].not_after_ns != work->spans[0].not_after_ns;
+    uint8_t *uses = lm_mem_calloc(work->mem, parsed->role_count, sizeof *uses);
+    if (!uses) return lm_mem_err();
+    for (size_t s = 0; s < parsed->shapes.count; s++) {
+        const lm_shape_entry *entry = &parsed->shapes.items[s];
+        for (uint32_t v = 0; v < entry->var_count; v++)
+            uses[parsed->shapes.var_roles[entry->first_var + v]] |=
+                v + 1 == marks[s].time_var ? IS_TIME : IS_OTHER;
+    }
+    for (size_t i = 0; i < parsed->role_count; i++)
+        is_by_row = is_by_row || uses[i] == (IS_TIME | IS_OTHER);
+    for (size_t i = 0; i < parsed->role_count && !is_by_row; i++)
+        if (uses[i] == IS_TIME && parsed->roles[i].count) note_role_times(work, &parsed->roles[i]);
+    lm_mem_release(work->mem, uses, parsed->role_count * sizeof *uses);
+    return is_by_row ? note_times_by_row(work, marks) : LM_OK;
 }
 
 /* ---- records of several lines ---- */

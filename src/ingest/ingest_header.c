@@ -48,7 +48,9 @@ static bool is_time_at(lm_str line, size_t at, lm_header_hint *hint)
     lm_time time;
     if (!lm_time_parse(line.ptr + at, line.len - at, &time)) return false;
     if (at > CLOCK_OFFSET_MAX && !lm_time_layout_has_date(time.layout)) return false;
-    *hint = (lm_header_hint){(uint16_t)at, time.layout, true};
+    hint->offset = (uint16_t)at;
+    hint->layout = time.layout;
+    hint->is_set = true;
     return true;
 }
 
@@ -57,7 +59,8 @@ bool lm_header_has_time(lm_str line, lm_header_hint *hint)
     lm_time time;
     if (hint->is_set && hint->offset < line.len) {
         size_t at = hint->offset;
-        if (lm_time_parse_as(hint->layout, line.ptr + at, line.len - at, &time)) return true;
+        if (lm_time_clock_read(&hint->clock, hint->layout, line.ptr + at, line.len - at, &time))
+            return true;
     }
     if (line.len < 6) return false;
     /* klog: a letter for the level, then month and day: I0507 11:59:44.523502 */

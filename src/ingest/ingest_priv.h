@@ -36,6 +36,7 @@ lm_packing lm_packing_detect(const uint8_t *head, size_t len);
 typedef struct lm_header_hint {
     uint16_t offset, layout;
     bool is_set;
+    lm_time_clock clock;
 } lm_header_hint;
 
 /** Does a timestamp stand near the front, where records have it? */

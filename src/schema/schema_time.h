@@ -21,6 +21,21 @@ bool lm_time_parse(const uint8_t *text, size_t len, lm_time *out);
 /** The text must have exactly this layout; else false. The hot path once a stream's layout is
  * known. */
 bool lm_time_parse_as(uint16_t layout, const uint8_t *text, size_t len, lm_time *out);
+
+/** The time read last, for reading the next: all zero at first. */
+typedef struct lm_time_clock {
+    int64_t minute; /* its ticks, less second and fraction */
+    uint8_t text[LM_TIME_TEXT_MAX];
+    uint16_t layout;
+    uint8_t len;            /* 0: none */
+    uint8_t second, digits; /* where the second stands; digits of the fraction */
+    uint8_t end;            /* the byte behind */
+    bool may_have_zone;
+} lm_time_clock;
+
+/** lm_time_parse_as for times in a row: several times cheaper within a minute. */
+bool lm_time_clock_read(lm_time_clock *clock, uint16_t layout, const uint8_t *text, size_t len,
+                        lm_time *out);
 /** Writes the text (no NUL), returns its length. dst has LM_TIME_TEXT_MAX bytes. Any ticks are
  * safe. */
 size_t lm_time_print(uint16_t layout, int64_t ticks, uint8_t *dst);

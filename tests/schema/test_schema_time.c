@@ -254,6 +254,39 @@ static void near_misses_print_back_or_are_left(void **state)
     }
 }
 
+/* A clock fed with times near one another reads what lm_time_parse_as reads, text behind included.
+ */
+static void a_clock_reads_as_one_by_one(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("a_clock");
+    static const char *const behind[] = {" x", " UTC x",   "]",    ",5 x", ".5 x",
+                                         "5",  " +0100 x", "\" x", ":",    ""};
+    for (size_t id = 0; id < lm_time_layout_count(); id++) {
+        if (!lm_time_layout_is_valid((uint16_t)id) || (id > 1400 && id % 37)) continue;
+        lm_time_clock clock = {0};
+        int64_t ticks = ticks_of(&rng, (uint16_t)id);
+        for (int i = 0; i < 24; i++) {
+            uint8_t text[LM_TIME_TEXT_MAX + 16];
+            const char *tail = behind[lm_test_below(&rng, 3) ? 0 : lm_test_below(&rng, 10)];
+            size_t len = lm_time_print((uint16_t)id, ticks, text);
+            if (lm_test_below(&rng, 6) == 0) text[lm_test_below(&rng, len)] ^= 1;
+            memcpy(text + len, tail, strlen(tail));
+            len += strlen(tail);
+            lm_time near = {0}, alone = {0};
+            bool is_time = lm_time_parse_as((uint16_t)id, text, len, &alone);
+            if (lm_time_clock_read(&clock, (uint16_t)id, text, len, &near) != is_time)
+                fail_msg("%s: %.*s", lm_time_layout_name((uint16_t)id), (int)len, (char *)text);
+            if (is_time) {
+                assert_int_equal(near.ticks, alone.ticks);
+                assert_int_equal(near.layout, alone.layout);
+                assert_int_equal(near.len, alone.len);
+            }
+            ticks += (int64_t)lm_test_below(&rng, i % 2 ? 100 : 20000);
+        }
+    }
+}
+
 static void any_ticks_are_safe_to_print(void **state)
 {
     (void)state;
@@ -363,6 +396,7 @@ int main(void)
         cmocka_unit_test(leaves_what_is_no_time),
         cmocka_unit_test(every_layout_comes_back),
         cmocka_unit_test(near_misses_print_back_or_are_left),
+        cmocka_unit_test(a_clock_reads_as_one_by_one),
         cmocka_unit_test(any_ticks_are_safe_to_print),
         cmocka_unit_test(slots_agree_with_the_list),
         cmocka_unit_test(users_write_times),

@@ -39,6 +39,7 @@ typedef struct edge {
     uint16_t layout;     /* TIME */
     uint8_t kind;        /* LM_KIND_*, or KIND_END */
     uint8_t opener;      /* TEXT: last byte of the constant text, '"' '=' or '/' */
+    bool is_path;        /* a piece of a request's path */
     bool is_beside_time; /* TOKEN: behind the same text there is a time in other lines */
     bool has_blanks;     /* TEXT: quoted text with blanks is one variable here */
 } edge;
@@ -61,6 +62,7 @@ struct guide {
     size_t node_count, node_cap;
     lm_buf texts;
     uint32_t last_shape; /* of the line before */
+    size_t walked;       /* variables of this line whose edge was found */
     lm_time_clock clocks[CLOCKS];
     habit habits[HABITS];
 };
@@ -208,7 +210,7 @@ static bool take_text(parser *ps, const edge *e, size_t at, size_t line_begin, s
         return ps->var_count > count;
     }
     if (e->opener == '/') {
-        (void)lm_scan_slash(ps, at - 1, line_end);
+        (void)lm_scan_slash(ps, at - 1, line_begin, line_end, false);
         return ps->var_count > count;
     }
     size_t end = lm_scan_closing(ps, at - 1, line_end), len = end - at;
@@ -222,9 +224,21 @@ static bool take_text(parser *ps, const edge *e, size_t at, size_t line_begin, s
     return true;
 }
 
+/** All pieces of one part of a request's path; the edges behind see them as already taken. */
+static bool take_path(parser *ps, const edge *e, size_t at, size_t line_begin, size_t line_end)
+{
+    size_t count = ps->var_count;
+    if (e->len == 0 || ps->text[at - 1] != '/') return false;
+    (void)lm_scan_slash(ps, at - 1, line_begin, line_end, true);
+    if (ps->var_count > count && ps->vars[count].kind == e->kind) return true;
+    ps->var_count = count;
+    return false;
+}
+
 static inline bool take(parser *ps, const edge *e, size_t at, size_t from, size_t line_begin,
                         size_t line_end)
 {
+    if (e->is_path) return take_path(ps, e, at, line_begin, line_end);
     switch (e->kind) {
     case LM_KIND_TOKEN:
         return take_token(ps, e, at, from, line_begin, line_end);
@@ -240,7 +254,10 @@ static inline bool take(parser *ps, const edge *e, size_t at, size_t from, size_
 static inline bool may_take(parser *ps, const edge *e, size_t at, size_t line_begin,
                             size_t line_end)
 {
-    return has_text(ps->guide, e, ps->text + at) && at + e->len <= line_end &&
+    struct guide *g = ps->guide;
+    if (g->walked < ps->var_count)
+        return e->is_path && e->len == 0 && e->kind == ps->vars[g->walked].kind;
+    return has_text(g, e, ps->text + at) && at + e->len <= line_end &&
            take(ps, e, at + e->len, at, line_begin, line_end);
 }
 
@@ -290,7 +307,7 @@ bool lm_guide_line(parser *ps, size_t line_begin, size_t line_end, uint32_t *out
     struct guide *g = ps->guide;
     size_t at = line_begin;
     uint32_t number = 0;
-    ps->var_count = 0;
+    ps->var_count = g->walked = 0;
     for (;;) {
         node *n = &g->nodes[number];
         const edge *e = n->count > WIDE_NODE
@@ -299,7 +316,7 @@ bool lm_guide_line(parser *ps, size_t line_begin, size_t line_end, uint32_t *out
         if (!e) return false;
         number = e->node;
         if (e->kind == KIND_END) break;
-        at = ps->vars[ps->var_count - 1].end;
+        at = ps->vars[g->walked++].end;
     }
     *out_shape = g->last_shape = number;
     return true;
@@ -313,7 +330,7 @@ static uint32_t find_edge(struct guide *g, node *n, const edge *want, const uint
     for (uint32_t *link = &n->first; *link; link = &g->edges[*link - 1].next) {
         const edge *e = &g->edges[*link - 1];
         if (e->len != want->len || e->kind != want->kind || e->layout != want->layout ||
-            (e->kind == KIND_END && e->node != want->node) ||
+            e->is_path != want->is_path || (e->kind == KIND_END && e->node != want->node) ||
             memcmp(g->texts.ptr + e->text, text, e->len) != 0)
             continue;
         move_to_front(g, n, link);
@@ -372,9 +389,9 @@ static edge edge_of(const parser *ps, const variable *var, size_t from, size_t l
 {
     const uint8_t *t = ps->text;
     if (!var) return (edge){.len = (uint32_t)(line_end - from), .kind = KIND_END, .node = shape};
-    edge e = {.len = (uint32_t)(var->begin - from), .kind = var->kind};
+    edge e = {.len = (uint32_t)(var->begin - from), .kind = var->kind, .is_path = var->is_path};
     if (var->kind == LM_KIND_TIME) e.layout = var->layout;
-    if (var->kind == LM_KIND_TEXT) {
+    if (var->kind == LM_KIND_TEXT && !var->is_path) {
         e.opener = t[var->begin - 1];
         e.has_blanks = var->form == FORM_BLANKS;
     }

@@ -214,7 +214,8 @@ static lm_err add_row(parser *ps, uint32_t shape)
 }
 
 /** A scanned line: its shape is looked up or new. The second line of a shape shows the guide its
- * way: most shapes of some logs never come back. */
+ * way: most shapes of some logs never come back. Lines that quotations are judged by stay with the
+ * scanner, or only some of them would count. */
 static lm_err add_scanned(parser *ps, size_t line_begin, size_t line_end, size_t skeleton_len)
 {
     lm_parsed *out = ps->out;
@@ -224,7 +225,7 @@ static lm_err add_scanned(parser *ps, size_t line_begin, size_t line_end, size_t
     lm_shape_entry *entry = &out->shapes.items[shape];
     if (entry->rows++ == 0) {
         err = note_sample(ps, entry, line_begin, line_end);
-    } else {
+    } else if (!ps->is_undecided) {
         err = lm_guide_learn(ps, line_begin, line_end, shape);
     }
     return err ? err : add_row(ps, shape);

@@ -25,6 +25,7 @@ typedef struct variable {
     uint32_t begin, end; /* in the chunk's text: offsets from the segment's begin */
     uint8_t kind;
     uint8_t form;    /* FORM_* */
+    bool is_path;    /* a piece of a request's path */
     uint16_t layout; /* TIME */
     int64_t number;  /* TIME: ticks; FORM_NUMBER, FORM_ADDRESS: the value */
 } variable;
@@ -38,6 +39,8 @@ typedef struct parser {
     size_t quote_count;    /* kinds */
     unsigned quote_number; /* of free quotations in this line */
     size_t quote_closes;   /* position of the '"' that ends the quotation being taken apart */
+    size_t request_end;    /* where the path of the request being taken apart ends */
+    bool is_undecided;     /* a kind of quotation in this line is still being judged */
     lm_err failed;         /* out of memory while scanning */
     const uint8_t *text;
     uint64_t *bits[LM_CLASS_COUNT]; /* of the chunk; bit 0 is text[base] */
@@ -118,8 +121,9 @@ void lm_scan_fini(parser *ps);
 size_t lm_scan_token(parser *ps, size_t at, size_t from, size_t line_begin, size_t line_end);
 /** `=` at `at`: a value without digits is a text variable. */
 size_t lm_scan_equals(parser *ps, size_t at, size_t line_begin, size_t line_end);
-/** `/` of a request's path: a part of it without digits is a text variable. */
-size_t lm_scan_slash(parser *ps, size_t at, size_t line_end);
+/** `/` of a path: a part of it without digits is a text variable. The words of a request's path
+ * vary freely and would multiply the shapes: there, parts with digits are words and numbers. */
+size_t lm_scan_slash(parser *ps, size_t at, size_t line_begin, size_t line_end, bool is_request);
 /** The closing '"' of a quotation that begins behind at; line_end if there is none near. */
 size_t lm_scan_closing(const parser *ps, size_t at, size_t line_end);
 /** Quoted text without blanks: is it one variable? */

@@ -309,6 +309,7 @@ static bool quote_is_whole(parser *ps, uint64_t key, const uint8_t *text, size_t
         *out_form = FORM_BLANKS;
         return kind->is_whole;
     }
+    ps->is_undecided = true;
     uint32_t hash = (uint32_t)lm_hash64(text, len) | 1;
     size_t mask = QUOTE_LEARN * 2 - 1, at = hash >> 1 & mask;
     while (kind->hashes[at] && kind->hashes[at] != hash)
@@ -318,8 +319,7 @@ static bool quote_is_whole(parser *ps, uint64_t key, const uint8_t *text, size_t
     kind->seen++;
     kind->is_whole = kind->distinct * 2 <= kind->seen || kind->seen < QUOTE_EARLY;
     if (kind->seen == QUOTE_LEARN ||
-        (kind->seen == QUOTE_EARLY && kind->distinct * 8 > QUOTE_EARLY * 7) ||
-        (kind->seen == QUOTE_SETTLED && kind->distinct * 4 <= QUOTE_SETTLED)) {
+        (kind->seen == QUOTE_EARLY && kind->distinct * 8 > QUOTE_EARLY * 7)) {
         kind->is_decided = true;
         kind->is_whole = kind->distinct * 2 <= kind->seen;
     }
@@ -339,35 +339,72 @@ bool lm_scan_is_value(const uint8_t *p, size_t len)
     return len <= TEXT_VALUE_MAX && !(is_number_like(p, len) && has_digit(p, len));
 }
 
-/** In `GET /a/b/7?q=x HTTP/1.1` the '/' of the path become events: its words vary freely and would
- * multiply the shapes. */
-static void note_request_path(parser *ps, size_t begin, size_t end)
+/** Where the path of a request that begins at `begin` ends: `GET /a/b/7?q=x HTTP/1.1`. 0: it is
+ * none. */
+static size_t request_path_end(const uint8_t *t, size_t begin, size_t end)
 {
-    const uint8_t *t = ps->text;
     size_t at = begin;
     while (at < end && at - begin < 8 && t[at] >= 'A' && t[at] <= 'Z')
         at++;
-    if (at - begin < 3 || at + 1 >= end || t[at] != ' ' || t[at + 1] != '/') return;
-    for (at++; at < end && t[at] != ' ' && t[at] != '?'; at++) {
-        if (t[at] == '/') ps->events[(at - ps->base) >> 6] |= UINT64_C(1) << ((at - ps->base) & 63);
-    }
+    if (at - begin < 3 || at + 1 >= end || t[at] != ' ' || t[at + 1] != '/') return 0;
+    for (at++; at < end && t[at] != ' ' && t[at] != '?';)
+        at++;
+    return at;
 }
 
-/** `/` of a request's path: a part of it without digits is a text variable. Returns where to go on.
- */
-size_t lm_scan_slash(parser *ps, size_t at, size_t line_end)
+static variable text_of(size_t begin, size_t end, bool is_path)
+{
+    return (variable){
+        .begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT, .is_path = is_path};
+}
+
+/** Words and numbers of one part of a path, all of them variables: `about-share-`, `32`, `.html`.
+ * False: too many, or a number goes on beyond the part. */
+static bool scan_part(parser *ps, size_t begin, size_t end, size_t line_begin, size_t line_end)
 {
     const uint8_t *t = ps->text;
-    size_t begin = at + 1, end = begin;
+    size_t from = begin;
+    for (size_t at = begin; at < end;) {
+        if (!is_digit(t[at])) {
+            at++;
+            continue;
+        }
+        size_t count = ps->var_count;
+        if (count + 3 > LM_SHAPE_VARS_MAX) return false;
+        size_t go_on = lm_scan_token(ps, at, from, line_begin, line_end);
+        variable token = ps->vars[count];
+        if (token.kind != LM_KIND_TOKEN || token.end > end) return false;
+        token.is_path = true;
+        if (token.begin > from) ps->vars[count++] = text_of(from, token.begin, true);
+        ps->vars[count++] = token;
+        ps->var_count = count;
+        from = token.end;
+        at = go_on > from ? go_on : from;
+    }
+    if (from < end) ps->vars[ps->var_count++] = text_of(from, end, true);
+    return true;
+}
+
+size_t lm_scan_slash(parser *ps, size_t at, size_t line_begin, size_t line_end, bool is_request)
+{
+    const uint8_t *t = ps->text;
+    size_t begin = at + 1, end = begin, count = ps->var_count;
+    bool has_digits = false;
     for (; end < line_end && t[end] != '/' && t[end] != ' ' && t[end] != '?' && t[end] != '"' &&
            t[end] > 0x08;
          end++) {
-        if (is_digit(t[end])) return begin;
+        if (!is_digit(t[end])) continue;
+        if (!is_request) return begin;
+        has_digits = true;
     }
     if (end == begin || end == line_end || end - begin > TEXT_VALUE_MAX) return begin;
-    ps->vars[ps->var_count++] =
-        (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
-    return end;
+    if (!has_digits) {
+        ps->vars[ps->var_count++] = text_of(begin, end, is_request);
+        return end;
+    }
+    if (scan_part(ps, begin, end, line_begin, line_end)) return end;
+    ps->var_count = count;
+    return begin;
 }
 
 /** `"` at `at`: a JSON string, key="...", or a quotation of its own. Returns where to go on. */
@@ -395,7 +432,7 @@ static size_t scan_quote(parser *ps, size_t at, size_t from, size_t line_begin, 
     }
     if (!is_whole) {
         ps->quote_closes = end;
-        note_request_path(ps, begin, end);
+        ps->request_end = request_path_end(t, begin, end);
         return begin;
     }
     ps->vars[ps->var_count++] = (variable){
@@ -418,8 +455,7 @@ size_t lm_scan_equals(parser *ps, size_t at, size_t line_begin, size_t line_end)
         if (is_digit(c)) return begin;
     }
     if (end == begin || (end == stop && stop != line_end)) return begin;
-    ps->vars[ps->var_count++] =
-        (variable){.begin = (uint32_t)begin, .end = (uint32_t)end, .kind = LM_KIND_TEXT};
+    ps->vars[ps->var_count++] = text_of(begin, end, false);
     return end;
 }
 
@@ -446,6 +482,8 @@ bool lm_scan_line(parser *ps, size_t line_begin, size_t line_end)
     ps->var_count = 0;
     ps->quote_number = 0;
     ps->quote_closes = line_end;
+    ps->request_end = 0;
+    ps->is_undecided = false;
     for (size_t at = next_event(ps, line_begin, line_end); at < line_end;) {
         uint8_t c = t[at];
         size_t before = ps->var_count, go_on;
@@ -454,7 +492,7 @@ bool lm_scan_line(parser *ps, size_t line_begin, size_t line_end)
         } else if (c == '"') {
             go_on = scan_quote(ps, at, from, line_begin, line_end);
         } else if (c == '/') {
-            go_on = lm_scan_slash(ps, at, line_end);
+            go_on = lm_scan_slash(ps, at, line_begin, line_end, at < ps->request_end);
         } else if (c == '=') {
             go_on = lm_scan_equals(ps, at, line_begin, line_end);
         } else {
@@ -463,7 +501,7 @@ bool lm_scan_line(parser *ps, size_t line_begin, size_t line_end)
         }
         if (ps->var_count != before) {
             if (ps->var_count >= LM_SHAPE_VARS_MAX) return false;
-            from = ps->vars[before].end;
+            from = ps->vars[ps->var_count - 1].end;
         }
         if (go_on >= line_end) break;
         at = next_event(ps, go_on, line_end);

@@ -91,6 +91,7 @@ typedef struct shape_mark {
     uint32_t time_var; /* number of the variable + 1; 0 none */
     uint32_t level;    /* 0 none, 1..7 severity of all rows, 8 + variable */
     bool is_continuation;
+    bool is_headed; /* records are told by a timestamp that is a variable of this shape */
 } shape_mark;
 
 /** Which variable of the shape covers a slice of its sample line? UINT32_MAX none. exact: the slice
@@ -117,6 +118,17 @@ static uint32_t variable_at(const lm_seg_work *work, const lm_shape_entry *entry
         number++;
     }
     return UINT32_MAX;
+}
+
+static uint8_t kind_of(const lm_seg_work *work, const lm_shape_entry *entry, uint32_t var)
+{
+    const uint8_t *skeleton = work->parsed->shapes.skeletons.ptr + entry->skeleton;
+    lm_skeleton_walk walk = {skeleton, skeleton + entry->skeleton_len};
+    lm_str text;
+    uint8_t kind = 0;
+    for (uint32_t i = 0; i <= var; i++)
+        if (!lm_skeleton_next(&walk, &text, &kind)) return 0;
+    return kind;
 }
 
 static lm_slice cut_message(lm_slice message)
@@ -284,6 +296,18 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
 
 /* ---- records of several lines ---- */
 
+/** Is the timestamp by which records are told a variable of the shape, so that all its lines have
+ * it? */
+static bool is_headed(lm_seg_work *work, const lm_shape_entry *entry)
+{
+    lm_str line = {work->text + entry->sample.offset, entry->sample.len};
+    size_t at = lm_joiner_time_at(work->joiner, line);
+    if (at == SIZE_MAX) return false;
+    lm_slice begin = {entry->sample.offset + (uint32_t)at, 0};
+    uint32_t var = variable_at(work, entry, begin, false);
+    return var != UINT32_MAX && kind_of(work, entry, var) == LM_KIND_TIME;
+}
+
 /** Bit a row; counts per shape decide the shape's flag, the rest are exceptions. */
 static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *exceptions)
 {
@@ -294,6 +318,9 @@ static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *e
     lm_err err = bits && counts ? LM_OK : lm_mem_err();
     size_t span = 0, span_row = 0;
     const uint8_t *line = work->text, *end = work->text + work->text_len;
+    for (size_t s = 0; !err && s < parsed->shapes.count; s++)
+        marks[s].is_headed =
+            parsed->shapes.items[s].rows > 1 && is_headed(work, &parsed->shapes.items[s]);
     for (size_t r = 0; !err && r < parsed->row_count; r++, span_row++) {
         while (span < work->span_count && span_row >= work->spans[span].rows) {
             span++;
@@ -302,8 +329,11 @@ static lm_err note_continuations(lm_seg_work *work, shape_mark *marks, lm_buf *e
         if (span_row == 0) lm_joiner_reset(work->joiner);
         const uint8_t *stop = memchr(line, '\n', (size_t)(end - line));
         LM_ASSERT(stop);
-        if (lm_joiner_continues(work->joiner, (lm_str){line, (size_t)(stop - line)}) &&
-            span_row > 0) {
+        lm_str text = {line, (size_t)(stop - line)};
+        bool is_joined = marks[parsed->shape_of_row[r]].is_headed
+                             ? lm_joiner_continues_headed(work->joiner, text)
+                             : lm_joiner_continues(work->joiner, text);
+        if (is_joined && span_row > 0) {
             bits[r >> 6] |= UINT64_C(1) << (r & 63);
             counts[parsed->shape_of_row[r]]++;
         }

@@ -62,6 +62,11 @@ LM_USE lm_err lm_joiner_learn(lm_joiner *joiner, const lm_schema *schema, const 
 /** Does this line continue the record of the lines before? Keeps the state it needs (open braces, a
  * trace going on). */
 bool lm_joiner_continues(lm_joiner *joiner, lm_str line);
+/** Where the timestamp stands by which records of this stream are told; SIZE_MAX: the line has
+ * none, or records are told otherwise. Changes nothing. */
+size_t lm_joiner_time_at(lm_joiner *joiner, lm_str line);
+/** lm_joiner_continues for a line that is known to have such a timestamp: does not look for it. */
+bool lm_joiner_continues_headed(lm_joiner *joiner, lm_str line);
 /** Forget the record under way (a new file begins). */
 void lm_joiner_reset(lm_joiner *joiner);
 

@@ -53,6 +53,7 @@ struct lm_joiner {
     pcre2_code *pattern; /* NULL: none */
     pcre2_match_data *match;
     /* the record under way */
+    bool is_headed; /* the line at hand has a timestamp in its header */
     lm_header_hint hint;
     open_state open;
     int32_t depth;      /* of braces and brackets, in JSON */
@@ -232,6 +233,7 @@ static bool is_blank_start(lm_str line)
 
 static bool has_header(lm_joiner *j, lm_str line)
 {
+    if (j->is_headed) return true;
     if (j->has_times) {
         if (is_blank_start(line) && !j->is_indented) return false;
         return lm_header_has_time(line, &j->hint) || lm_header_is_json(line);
@@ -345,8 +347,8 @@ static bool continues(lm_joiner *j, lm_str line)
     if (j->open == OPEN_JSON && is_inner && is_json_part(line)) return continues_open(j, line);
     bool is_first = has_header(j, line);
     if (j->open == OPEN_JSON && is_json_part(line)) {
-        bool is_value =
-            line.ptr[0] == '{' && !lm_header_has_time(line, &j->hint); /* an object of an array */
+        bool is_value = line.ptr[0] == '{' && !j->is_headed &&
+                        !lm_header_has_time(line, &j->hint); /* an object of an array */
         if (!is_first || is_value) return continues_open(j, line);
     }
     j->open = OPEN_NONE;
@@ -359,6 +361,22 @@ bool lm_joiner_continues(lm_joiner *j, lm_str line)
     LM_ASSERT(j->magic == JOINER_MAGIC);
     bool is_joined = continues(j, line) && j->lines > 0 && j->lines < LM_RECORD_LINES_MAX;
     j->lines = is_joined ? j->lines + 1 : 1;
+    return is_joined;
+}
+
+size_t lm_joiner_time_at(lm_joiner *j, lm_str line)
+{
+    LM_ASSERT(j->magic == JOINER_MAGIC);
+    lm_header_hint hint = {0};
+    if (j->pattern || !j->has_times || (is_blank_start(line) && !j->is_indented)) return SIZE_MAX;
+    return lm_header_has_time(line, &hint) ? hint.offset : SIZE_MAX;
+}
+
+bool lm_joiner_continues_headed(lm_joiner *j, lm_str line)
+{
+    j->is_headed = true;
+    bool is_joined = lm_joiner_continues(j, line);
+    j->is_headed = false;
     return is_joined;
 }
 

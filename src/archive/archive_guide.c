@@ -41,7 +41,7 @@ typedef struct edge {
     uint8_t opener;      /* TEXT: last byte of the constant text, '"' '=' or '/' */
     bool is_path;        /* a piece of a request's path */
     bool is_beside_time; /* TOKEN: behind the same text there is a time in other lines */
-    bool has_blanks;     /* TEXT: quoted text with blanks is one variable here */
+    bool has_blanks;     /* TEXT: quoted text with blanks, no member's, is one variable here */
 } edge;
 
 typedef struct node {
@@ -216,7 +216,7 @@ static bool take_text(parser *ps, const edge *e, size_t at, size_t line_begin, s
     size_t end = lm_scan_closing(ps, at - 1, line_end), len = end - at;
     if (end == line_end || len == 0) return false;
     bool has_blanks = memchr(t + at, ' ', len) != NULL;
-    if (has_blanks ? !e->has_blanks && !lm_scan_is_phrase(ps, at - 1, line_begin)
+    if (has_blanks ? !lm_scan_is_phrase(ps, at - 1, line_begin, e->has_blanks)
                    : !lm_scan_is_value(t + at, len))
         return false;
     ps->vars[ps->var_count++] =

@@ -292,6 +292,7 @@ static lm_err skeleton_reserve(parser *ps, size_t line_bytes)
 static void chunk_classify(parser *ps, size_t begin, size_t len)
 {
     ps->base = begin;
+    ps->has_marks = memchr(ps->text + begin, LM_MARK, len) != NULL;
     lm_scan_classes(ps->text + begin, len, ps->bits);
     size_t words = (len + 63) / 64;
     uint64_t carry = 0;

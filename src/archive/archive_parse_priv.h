@@ -46,7 +46,8 @@ typedef struct parser {
     uint64_t *bits[LM_CLASS_COUNT]; /* of the chunk; bit 0 is text[base] */
     uint64_t *events;
     size_t word_cap;
-    size_t base; /* chunk begin */
+    size_t base;    /* chunk begin */
+    bool has_marks; /* the chunk has a LM_MARK somewhere */
     uint8_t *skeleton;
     size_t skeleton_cap;
     variable *vars;
@@ -128,8 +129,9 @@ size_t lm_scan_slash(parser *ps, size_t at, size_t line_begin, size_t line_end, 
 size_t lm_scan_closing(const parser *ps, size_t at, size_t line_end);
 /** Quoted text without blanks: is it one variable? */
 bool lm_scan_is_value(const uint8_t *p, size_t len);
-/** Quoted text with blanks behind the '"' of a member at `at`: is it known to be one variable? */
-bool lm_scan_is_phrase(const parser *ps, size_t at, size_t line_begin);
+/** Quoted text with blanks behind the '"' at `at`: is it known to be one variable? is_free_phrase:
+ * what is known of a quotation that is no member's. */
+bool lm_scan_is_phrase(const parser *ps, size_t at, size_t line_begin, bool is_free_phrase);
 /** May digits at `at` begin a timestamp? */
 bool lm_scan_like_time(const uint8_t *t, size_t at, size_t digits, size_t line_end);
 

@@ -232,26 +232,19 @@ static bool is_number_like(const uint8_t *p, size_t len)
     return true;
 }
 
-/** The closing '"' of a quotation that begins behind at; line_end if there is none near. */
 size_t lm_scan_closing(const parser *ps, size_t at, size_t line_end)
 {
     const uint8_t *t = ps->text;
     size_t begin = at + 1, limit = line_end - begin < QUOTED_MAX ? line_end : begin + QUOTED_MAX;
-    const uint64_t *special = ps->bits[LM_CLASS_SPECIAL];
-    size_t rel = begin - ps->base, end = limit - ps->base;
-    for (size_t word = rel >> 6; word << 6 < end; word++) {
-        uint64_t bits = special[word];
-        if (word == rel >> 6) bits &= ~(uint64_t)0 << (rel & 63);
-        for (; bits; bits &= bits - 1) {
-            size_t found = ps->base + (word << 6) + (size_t)__builtin_ctzll(bits);
-            if (found >= limit) return line_end;
-            if (t[found] == LM_MARK) return line_end;
-            if (t[found] != '"') continue;
-            size_t slashes = 0;
-            while (found - slashes > begin && t[found - slashes - 1] == '\\')
-                slashes++;
-            if (slashes % 2 == 0) return found;
-        }
+    for (size_t from = begin; from < limit;) {
+        const uint8_t *found = memchr(t + from, '"', limit - from);
+        if (!found) return line_end;
+        size_t end = (size_t)(found - t), slashes = 0;
+        while (end - slashes > begin && t[end - slashes - 1] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            return ps->has_marks && memchr(t + begin, LM_MARK, end - begin) ? line_end : end;
+        from = end + 1;
     }
     return line_end;
 }
@@ -282,6 +275,18 @@ static quote_kind *find_quote_kind(parser *ps, uint64_t key)
     return kind;
 }
 
+/** What stands before a quotation; ':' also if a blank is between. */
+static uint8_t byte_before(const uint8_t *t, size_t at, size_t line_begin)
+{
+    if (at == line_begin) return ' ';
+    return t[at - 1] == ' ' && at >= line_begin + 2 && t[at - 2] == ':' ? ':' : t[at - 1];
+}
+
+static bool is_member(uint8_t before)
+{
+    return before == ':' || before == '=';
+}
+
 /** A member's kind of quotation: the bytes before it. */
 static uint64_t member_key(const uint8_t *t, size_t at, size_t line_begin)
 {
@@ -289,12 +294,9 @@ static uint64_t member_key(const uint8_t *t, size_t at, size_t line_begin)
     return lm_hash64(t + at - context, context);
 }
 
-bool lm_scan_is_phrase(const parser *ps, size_t at, size_t line_begin)
+bool lm_scan_is_phrase(const parser *ps, size_t at, size_t line_begin, bool is_free_phrase)
 {
-    if (at < line_begin + 2) return false;
-    uint8_t before = ps->text[at - 1];
-    if (before == ' ') before = ps->text[at - 2];
-    if (before != ':' && before != '=') return false;
+    if (!is_member(byte_before(ps->text, at, line_begin))) return is_free_phrase;
     const quote_kind *kind = ps->quotes[quote_slot(ps, member_key(ps->text, at, line_begin))];
     return kind && kind->is_decided && kind->is_whole;
 }
@@ -412,22 +414,21 @@ static size_t scan_quote(parser *ps, size_t at, size_t from, size_t line_begin, 
 {
     const uint8_t *t = ps->text;
     if (at == ps->quote_closes || at < from) return at + 1;
-    uint8_t before = at == line_begin ? ' ' : t[at - 1];
-    if (before == ' ' && at >= line_begin + 2 && t[at - 2] == ':') before = ':';
-    bool is_member = before == ':' || before == '=';
-    if (!is_member && before != ' ' && before != '[' && before != '(' && before != ',')
+    uint8_t before = byte_before(t, at, line_begin);
+    if (!is_member(before) && before != ' ' && before != '[' && before != '(' && before != ',')
         return at + 1;
     size_t begin = at + 1, end = lm_scan_closing(ps, at, line_end);
     if (end == line_end || end == begin) return at + 1;
-    if (!is_member && end + 1 < line_end && t[end + 1] == ':') return end + 1; /* a JSON key */
+    if (!is_member(before) && end + 1 < line_end && t[end + 1] == ':')
+        return end + 1; /* a JSON key */
     size_t len = end - begin;
     bool is_whole;
     uint8_t form = FORM_ANY;
     if (!memchr(t + begin, ' ', len)) {
         is_whole = lm_scan_is_value(t + begin, len);
     } else {
-        uint64_t key = is_member ? member_key(t, at, line_begin)
-                                 : lm_hash_u64(before + 256u * ++ps->quote_number);
+        uint64_t key = is_member(before) ? member_key(t, at, line_begin)
+                                         : lm_hash_u64(before + 256u * ++ps->quote_number);
         is_whole = quote_is_whole(ps, key, t + begin, len, &form);
     }
     if (!is_whole) {

@@ -4,6 +4,10 @@
 #include <assert.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#    include <malloc.h>
+#endif
+
 static const struct {
     const char *name;
     cli_command_fn run;
@@ -61,8 +65,22 @@ static int run(int argc, char **argv)
     return fn(&args);
 }
 
+/** Memory that was given back is asked for again with the next segment: glibc keeps it, or a
+ * quarter of the time goes into the kernel clearing pages. */
+static void keep_memory(void)
+{
+#ifdef __GLIBC__
+    enum { MMAP_ABOVE = 32 << 20, TRIM_ABOVE = 256 << 20, GROW_BY = 2 << 20 };
+
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_ABOVE);
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_ABOVE);
+    (void)mallopt(M_TOP_PAD, GROW_BY);
+#endif
+}
+
 int main(int argc, char **argv)
 {
+    keep_memory();
     int code = cli_finish(run(argc, argv));
     cli_progress_clear();
     cli_end_if_cancelled();

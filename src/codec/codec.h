@@ -15,7 +15,7 @@
  *   (2) The same columns give the same bytes with 1 thread or N, on x86-64 and arm64.
  *   (3) Foreign bytes never crash, hang or over-allocate: LM_E_CORRUPT.
  *   (4) Each block is check-summed (XXH3, low 32 bits) and decodes without any other block, but for the columns
- *       that the directory names as its source (derived columns).
+ *       that it names as its source (derived columns) and the first frame of texts.
  */
 #ifndef CODEC_CODEC_H
 #define CODEC_CODEC_H

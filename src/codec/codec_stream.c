@@ -2,7 +2,14 @@
 
 /* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then
  * the data. */
-enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2, METHOD_MODEL = 3, METHOD_LITE = 4 };
+enum {
+    METHOD_RAW = 0,
+    METHOD_FILL = 1,
+    METHOD_ZSTD = 2,
+    METHOD_MODEL = 3,
+    METHOD_LITE = 4,
+    METHOD_PREFIX = 5 /* zstd, its window filled with the prefix */
+};
 
 lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out,
                    bool *smaller)
@@ -116,7 +123,7 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     lm_buf_init(&best.data, enc->mem);
     bool done = false;
     lm_err err = codec_zstd_put(enc, src, len, enc->zstd_level, len - 3, &best.data, &done);
-    if (done) best.method = METHOD_ZSTD;
+    if (done) best.method = enc->prefix.len ? METHOD_PREFIX : METHOD_ZSTD;
     bool resists =
         !done || best.data.len > len / 2; /* nothing repeats: only the letters' odds are left */
     if (!done && is_flat(src, len)) resists = false;
@@ -154,7 +161,11 @@ lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
     uint64_t stored = lm_reader_varint_max(in, lm_reader_left(in));
     lm_str data = lm_reader_bytes(in, (size_t)stored);
     if (in->failed) return codec_damaged("a stream is cut short");
-    if (method == METHOD_ZSTD) return codec_zstd_get(dec, data, dst, len);
+    if (method == METHOD_ZSTD) return codec_zstd_get(dec, (lm_str){0}, data, dst, len);
+    if (method == METHOD_PREFIX) {
+        if (!dec->prefix.len) return codec_damaged("a stream builds on nothing");
+        return codec_zstd_get(dec, dec->prefix, data, dst, len);
+    }
     if (method == METHOD_MODEL || method == METHOD_LITE) {
         lm_reader inner = lm_reader_of(data.ptr, data.len);
         if (lm_reader_varint(&inner) != len) return codec_damaged("a stream has another length");

@@ -44,7 +44,7 @@ static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, u
         size_t n =
             work->text_len - at < LM_RAW_BLOCK_BYTES ? work->text_len - at : LM_RAW_BLOCK_BYTES;
         size_t before = blocks->len;
-        lm_err err = lm_bytes_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
+        lm_err err = lm_text_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
         if (!err) err = lm_buf_varint(directory, n);
         if (!err) err = lm_buf_varint(directory, lm_scan_count_newlines(work->text + at, n));
         if (!err) err = lm_buf_varint(directory, blocks->len - before);

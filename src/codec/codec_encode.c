@@ -266,6 +266,7 @@ static lm_err encode_block(void *ctx, size_t index)
     codec_enc_init(&enc, p->mem, p->level);
     enc.zstd_level = b->zstd_level;
     if (b->members[0]->role == LM_ROLE_SHAPES) enc.values_a_byte = CODEC_LITE_SHAPES_A_BYTE;
+    enc.is_text = b->kind == CODEC_TEXTS;
     lm_err err = choose_prefix(p, index, &enc);
     if (err) {
         codec_enc_fini(&enc);

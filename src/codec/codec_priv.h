@@ -24,6 +24,7 @@ typedef struct codec_enc {
     int zstd_level;           /* for the stream at hand */
     size_t values_a_byte;     /* CODEC_LITE_..._A_BYTE */
     bool is_trial;            /* sizes are compared on a sample: spend little */
+    bool is_text;             /* the words that logs have in common may be in it */
     lm_str prefix;            /* text that streams may build on; the reader has it too */
 } codec_enc;
 
@@ -43,6 +44,10 @@ void codec_dec_fini(codec_dec *dec);
 lm_err codec_damaged(const char *what);
 
 /* ---- codec_stream.c: bytes, the entropy stage ---- */
+
+/** Plain text (lm_text_encode) up to so many bytes gets zstd's dearest level at level default: it
+ * is done in some 50 ms. */
+#define CODEC_TEXT_DEAR_UNDER (1u << 19)
 
 /** Append src in the form that is smallest at this level: method, length, data. */
 LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out);

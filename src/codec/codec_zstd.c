@@ -69,7 +69,8 @@ enum { WINDOW_MIN = 10, WINDOW_MAX = 23 };
 /** Levels from 13 on need tables of many bytes per input byte: the window is held at 8 MB. */
 static ZSTD_compressionParameters zstd_parameters(int level, size_t len, size_t prefix_len)
 {
-    ZSTD_compressionParameters p = ZSTD_getCParams(level, len, prefix_len);
+    bool is_long = prefix_len > len / 4; /* else the text is to be searched as if it stood alone */
+    ZSTD_compressionParameters p = ZSTD_getCParams(level, len, is_long ? prefix_len : 0);
     unsigned window = WINDOW_MIN;
     while (window < WINDOW_MAX && ((size_t)1 << window) < len + prefix_len)
         window++;

@@ -325,7 +325,7 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
         spans[i] = (lm_head_span){work->spans[i], pk->files[work->spans[i].file]};
     }
     lm_segment_head head = {.kind = (uint8_t)work->kind,
-                            .level = (uint8_t)pk->options->level,
+                            .level = (uint8_t)work->level,
                             .stream = work->stream,
                             .rows = work->rows,
                             .raw_bytes = work->text_len,
@@ -333,7 +333,6 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
                             .time_max = work->time_max,
                             .spans = spans,
                             .span_count = work->span_count,
-                            .raw_block_count = work->raw_block_count,
                             .templates_raw = templates_raw,
                             .templates_bytes = templates->len,
                             .directory_bytes = work->directory.len,
@@ -359,7 +358,7 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
                                  .time_min = work->time_min,
                                  .time_max = work->time_max,
                                  .stream = work->stream,
-                                 .level = pk->options->level};
+                                 .level = work->level};
     }
     lm_mem_release(pk->mem, spans, work->span_count * sizeof *spans);
     lm_buf_fini(&head_bytes);
@@ -378,7 +377,7 @@ static lm_err commit(packer *pk, lm_seg_work *work)
             lm_skeletons_as_templates((lm_str){skeletons->ptr, skeletons->len}, &pk->first_shapes);
     }
     if (!err && ids.len)
-        err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
+        err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, work->level, &templates);
     if (!err) err = write_segment(pk, work, &templates, ids.len);
     lm_buf_fini(&ids);
     lm_buf_fini(&templates);
@@ -678,7 +677,7 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     lm_buf_init(&stored, pk->mem);
     lm_err err = lm_meta_texts_write(meta, &plain);
     lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len};
-    if (!err)
+    if (!err && plain.len)
         err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len},
                                    pk->options->level, &stored);
     void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
@@ -727,7 +726,6 @@ static lm_err write_end(packer *pk)
     uint64_t offset = lm_outfile_offset(pk->out);
     size_t meta_len = stored.len;
     uint32_t check = (uint32_t)lm_hash64_seed(stored.ptr, stored.len, offset);
-    if (!err) err = lm_buf_le64(&stored, offset);
     if (!err) err = lm_buf_le32(&stored, (uint32_t)meta_len);
     if (!err) err = lm_buf_le32(&stored, check);
     if (!err) err = lm_buf_append(&stored, LM_FOOTER_MAGIC, sizeof LM_FOOTER_MAGIC - 1);

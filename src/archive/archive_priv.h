@@ -227,7 +227,7 @@ void lm_seg_columns_fini(lm_seg_columns *columns);
 
 /* ---- one segment on disk ---- */
 #define LM_FOOTER_MAGIC       "1llimgol" /* last 8 bytes */
-#define LM_FOOTER_BYTES       24
+#define LM_FOOTER_BYTES       16
 #define LM_SEGMENT_MAGIC      0x67534D4Cu /* "LMSg" */
 #define LM_SEGMENT_HEAD_BYTES 12          /* magic, length and checksum before the head */
 #define LM_RAW_BLOCK_BYTES    (4u << 20)
@@ -281,7 +281,6 @@ typedef struct lm_segment_head {
     int64_t time_min, time_max;
     struct lm_head_span *spans;
     size_t span_count;
-    uint32_t raw_block_count;
     uint64_t templates_raw, templates_bytes, directory_bytes, blocks_bytes;
     uint32_t templates_check, directory_check;
     uint64_t head_bytes; /* of the head itself, with its LM_SEGMENT_HEAD_BYTES */
@@ -316,8 +315,8 @@ typedef struct lm_seg_work {
     int64_t time_min, time_max;
     uint32_t rows;
     int kind;
+    lm_level level; /* that it was encoded at */
     lm_buf blocks, directory;
-    uint32_t raw_block_count;
 } lm_seg_work;
 
 /** Everything that does not depend on other segments: parse, columns, codec. */

@@ -48,8 +48,9 @@ typedef struct packer {
     size_t name_slot_cap;
     lm_archive_segment *segments;
     size_t segment_count, segment_cap;
-    lm_buf first_shapes; /* skeletons of the first segment of columns, as templates: the words that
-                            templates are stored in */
+    lm_buf first_shapes; /* skeletons of the first segment of columns: the words that templates are
+                            stored in */
+    lm_buf first_ids;    /* and its template ids, as stored */
     lm_seg_work slots[SLOTS_MAX];
     size_t slot_count, filled;
     size_t segment_bytes;
@@ -373,8 +374,8 @@ static lm_err commit(packer *pk, lm_seg_work *work)
     lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_mined(pk, work, &ids) : LM_OK;
     if (!err && work->kind == LM_SEGMENT_COLUMNS && !pk->first_shapes.len) {
         const lm_buf *skeletons = &work->parsed->shapes.skeletons;
-        err =
-            lm_skeletons_as_templates((lm_str){skeletons->ptr, skeletons->len}, &pk->first_shapes);
+        err = lm_buf_append(&pk->first_shapes, skeletons->ptr, skeletons->len);
+        if (!err) err = lm_buf_append(&pk->first_ids, ids.ptr, ids.len);
     }
     if (!err && ids.len)
         err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, work->level, &templates);
@@ -649,6 +650,38 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
 
 /* ---- the end ---- */
 
+/** Texts of the templates, as stored. */
+static lm_err store_texts(packer *pk, lm_archive_meta *meta)
+{
+    lm_buf plain, stored;
+    lm_buf_init(&plain, pk->mem);
+    lm_buf_init(&stored, pk->mem);
+    lm_texts_base base = {.mem = pk->mem,
+                          .skeletons = {pk->first_shapes.ptr, pk->first_shapes.len}};
+    uint32_t *of_shape = lm_mem_calloc(pk->mem, pk->first_ids.len, sizeof *of_shape);
+    lm_err err = of_shape ? lm_meta_texts_write(meta, &plain) : lm_mem_err();
+    lm_reader r = lm_reader_of(pk->first_ids.ptr, pk->first_ids.len);
+    for (uint64_t next = 0; !err && lm_reader_left(&r);) {
+        uint64_t id = next + (uint64_t)lm_unzigzag(lm_reader_varint(&r));
+        if (id >= next) next = id + 1;
+        of_shape[base.shape_count++] = meta->templates[meta->mined[id]].forward;
+    }
+    base.template_of_shape = of_shape;
+    if (!err && plain.len)
+        err =
+            lm_texts_put(&base, meta, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
+    void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
+    if (!err && !copy) err = lm_mem_err();
+    if (!err) {
+        meta->texts = (lm_str){copy, stored.len};
+        meta->texts_raw = plain.len;
+    }
+    lm_mem_release(pk->mem, of_shape, of_shape ? pk->first_ids.len * sizeof *of_shape : 0);
+    lm_buf_fini(&plain);
+    lm_buf_fini(&stored);
+    return err;
+}
+
 /** Template 0 is the catch-all; template i + 1 is the miner's i. */
 static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
 {
@@ -672,23 +705,7 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     for (size_t i = 0; i < shapes; i++) {
         meta->mined[i] = i ? lm_miner_template_of(pk->miner, (uint32_t)i - 1) + 1 : 0;
     }
-    lm_buf plain, stored;
-    lm_buf_init(&plain, pk->mem);
-    lm_buf_init(&stored, pk->mem);
-    lm_err err = lm_meta_texts_write(meta, &plain);
-    lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len};
-    if (!err && plain.len)
-        err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len},
-                                   pk->options->level, &stored);
-    void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
-    if (!err && !copy) err = lm_mem_err();
-    if (!err) {
-        meta->texts = (lm_str){copy, stored.len};
-        meta->texts_raw = plain.len;
-    }
-    lm_buf_fini(&plain);
-    lm_buf_fini(&stored);
-    return err;
+    return store_texts(pk, meta);
 }
 
 static lm_err write_end(packer *pk)
@@ -779,6 +796,7 @@ static void packer_fini(packer *pk)
     lm_mem_release(mem, pk->name_slots, pk->name_slot_cap * sizeof *pk->name_slots);
     lm_mem_release(mem, pk->segments, pk->segment_cap * sizeof *pk->segments);
     lm_buf_fini(&pk->first_shapes);
+    lm_buf_fini(&pk->first_ids);
     lm_source_close(pk->stdin_source);
     lm_buf_fini(&pk->stdin_head);
     lm_miner_free(pk->miner);
@@ -804,6 +822,7 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     lm_arena_init(&pk->arena, mem);
     lm_buf_init(&pk->stdin_head, mem);
     lm_buf_init(&pk->first_shapes, mem);
+    lm_buf_init(&pk->first_ids, mem);
     for (size_t i = 0; i < SLOTS_MAX; i++) {
         pk->slots[i].mem = mem;
         pk->slots[i].options = &chosen;

@@ -268,6 +268,24 @@ typedef struct lm_archive_meta {
 
 /** Meta <-> bytes (not compressed). Parsed strings point into bytes; arrays live in arena. */
 LM_USE lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out);
+
+/* ---- archive_texts.c: template texts in the words of shapes ---- */
+
+/** What writer and reader both have: the shapes of the first segment that has columns. */
+typedef struct lm_texts_base {
+    lm_mem *mem;
+    lm_str skeletons; /* each ended by '\n'; empty: no such segment */
+    const uint32_t *template_of_shape;
+    size_t shape_count;
+} lm_texts_base;
+
+/** plain is what lm_meta_texts_write gave; appends to out. */
+LM_USE lm_err lm_texts_put(const lm_texts_base *base, const lm_archive_meta *meta, lm_str plain,
+                           lm_level level, lm_buf *out);
+/** The plain bytes again, len of them. LM_E_CORRUPT. */
+LM_USE lm_err lm_texts_get(const lm_texts_base *base, size_t template_count, lm_str stored,
+                           uint8_t *dst, size_t len);
+
 /** Texts and names of templates <-> bytes. */
 LM_USE lm_err lm_meta_texts_write(const lm_archive_meta *meta, lm_buf *out);
 LM_USE lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta);

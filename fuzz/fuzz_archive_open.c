@@ -133,8 +133,9 @@ static size_t repair_segment(lm_mem *mem, uint8_t *bytes, size_t len, size_t at)
     if (err) return 0;
     uint8_t *templates = bytes + at + head.head_bytes,
             *directory = templates + head.templates_bytes;
-    put_le32(head_bytes + head_len - 8,
-             (uint32_t)lm_hash64(templates, (size_t)head.templates_bytes));
+    if (head.templates_bytes)
+        put_le32(head_bytes + head_len - 8,
+                 (uint32_t)lm_hash64(templates, (size_t)head.templates_bytes));
     put_le32(head_bytes + head_len - 4,
              (uint32_t)lm_hash64(directory, (size_t)head.directory_bytes));
     put_le32(bytes + at + 8, (uint32_t)lm_hash64(head_bytes, head_len));
@@ -149,9 +150,10 @@ static void repair(lm_mem *mem, uint8_t *bytes, size_t len)
         at += n;
     if (len < at + LM_FOOTER_BYTES) return;
     uint8_t *footer = bytes + len - LM_FOOTER_BYTES;
-    uint64_t offset = lm_le64(footer), meta_len = lm_le32(footer + 8);
-    if (offset <= len && meta_len <= len - offset)
-        put_le32(footer + 12, (uint32_t)lm_hash64_seed(bytes + offset, (size_t)meta_len, offset));
+    size_t meta_len = lm_le32(footer), end = len - LM_FOOTER_BYTES;
+    if (meta_len <= end)
+        put_le32(footer + 4,
+                 (uint32_t)lm_hash64_seed(bytes + end - meta_len, meta_len, end - meta_len));
 }
 
 /* ---- edits
@@ -411,8 +413,7 @@ static void parts_join(parts *p, lm_buf *out)
               LM_OK);
     size_t len = out->len - (size_t)offset;
     uint32_t check = (uint32_t)lm_hash64_seed(out->ptr + offset, len, offset);
-    LM_ASSERT(lm_buf_le64(out, offset) == LM_OK && lm_buf_le32(out, (uint32_t)len) == LM_OK &&
-              lm_buf_le32(out, check) == LM_OK);
+    LM_ASSERT(lm_buf_le32(out, (uint32_t)len) == LM_OK && lm_buf_le32(out, check) == LM_OK);
     LM_ASSERT(lm_buf_append(out, LM_FOOTER_MAGIC, sizeof LM_FOOTER_MAGIC - 1) == LM_OK);
 }
 

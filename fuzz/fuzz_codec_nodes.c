@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     LM_ASSERT(values);
     codec_dec dec;
     codec_dec_init(&dec, mem);
+    if (data[3] & 128) dec.prefix = LM_STR("level=info msg=\"text that others build on\"\n");
     lm_err err = LM_OK;
     switch (data[0] % 6) {
     case 0:

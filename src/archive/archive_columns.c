@@ -27,7 +27,7 @@ static const int64_t POW10[LM_SCALE_MAX + 1] = {1,
                                                 100000000000000,
                                                 1000000000000000};
 
-enum { CLASSES_MAX = 64, FILTER_TEXT_MIN = 32768, FILTER_LOG2_MIN = 12, FILTER_LOG2_MAX = 17 };
+enum { CLASSES_MAX = 64, FILTER_TEXT_MIN = 32768, FILTER_LOG2_MIN = 10, FILTER_LOG2_MAX = 17 };
 
 static unsigned digit_count(int64_t v)
 {
@@ -441,6 +441,28 @@ static void stamp_decimals(lm_value_stamp *stamp, uint32_t vclass, int64_t min, 
     stamp->len_min = (uint32_t)(is_trimmed || min < 0 ? 1 : low);
 }
 
+/** Halve a bitmap, as if its grams had been hashed to one bit less, unless more than half of its
+ * bits would be set. */
+static bool fold(uint8_t *bits, size_t *bytes)
+{
+    size_t set = 0;
+    for (size_t i = 0; i < *bytes; i++) {
+        unsigned pairs = (bits[i] | bits[i] >> 1) & 0x55u;
+        set += (unsigned)__builtin_popcount(pairs);
+    }
+    if (set > *bytes * 2) return false;
+    *bytes /= 2;
+    for (size_t i = 0; i < *bytes; i++) {
+        unsigned folded = 0;
+        for (unsigned k = 0; k < 8; k++) {
+            unsigned bit = (unsigned)i * 16 + k * 2;
+            folded |= (unsigned)((bits[bit >> 3] >> (bit & 7) & 3) != 0) << k;
+        }
+        bits[i] = (uint8_t)folded; /* what was there has been read */
+    }
+    return true;
+}
+
 /** 3-grams of a dictionary as a bitmap; none for a small dictionary or when most bits would be set.
  */
 static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role,
@@ -466,6 +488,8 @@ static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const l
         }
     }
     if (set > bytes * 4) return LM_OK; /* more than half: it would let nearly everything through */
+    while (log2 > FILTER_LOG2_MIN && fold(bits, &bytes))
+        log2--;
     out->filters.len += bytes;
     *out_log2 = log2;
     return LM_OK;

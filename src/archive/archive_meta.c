@@ -85,12 +85,11 @@ static lm_err put_head(const lm_segment_head *head, lm_buf *out)
         if (!err) err = lm_buf_u8(out, span->span.flags);
         if (!err && (span->span.flags & LM_SPAN_NEW_FILE)) err = put_file(out, &span->file);
     }
-    if (!err) err = lm_buf_varint(out, head->raw_block_count);
-    if (!err) err = lm_buf_varint(out, head->templates_raw);
     if (!err) err = lm_buf_varint(out, head->templates_bytes);
+    if (!err && head->templates_bytes) err = lm_buf_varint(out, head->templates_raw);
     if (!err) err = lm_buf_varint(out, head->directory_bytes);
     if (!err) err = lm_buf_varint(out, head->blocks_bytes);
-    if (!err) err = lm_buf_le32(out, head->templates_check);
+    if (!err && head->templates_bytes) err = lm_buf_le32(out, head->templates_check);
     if (!err) err = lm_buf_le32(out, head->directory_check);
     return err;
 }
@@ -148,12 +147,12 @@ lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_h
     get_times(&r, &head.time_min, &head.time_max);
     get_spans(&r, arena, &head);
     if (!head.spans && !r.failed) return lm_mem_err();
-    head.raw_block_count = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
-    head.templates_raw = lm_reader_varint_max(&r, (uint64_t)LM_SHAPE_COUNT_MAX * 10);
     head.templates_bytes = lm_reader_varint_max(&r, UINT32_MAX);
+    if (head.templates_bytes)
+        head.templates_raw = lm_reader_varint_max(&r, (uint64_t)LM_SHAPE_COUNT_MAX * 10);
     head.directory_bytes = lm_reader_varint_max(&r, UINT32_MAX);
     head.blocks_bytes = lm_reader_varint_max(&r, UINT32_MAX);
-    head.templates_check = lm_reader_le32(&r);
+    if (head.templates_bytes) head.templates_check = lm_reader_le32(&r);
     head.directory_check = lm_reader_le32(&r);
     head.head_bytes = len + LM_SEGMENT_HEAD_BYTES;
     bool is_known = head.kind == LM_SEGMENT_COLUMNS || head.kind == LM_SEGMENT_RAW;
@@ -217,7 +216,7 @@ static void get_segments(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
 lm_err lm_meta_texts_write(const lm_archive_meta *meta, lm_buf *out)
 {
     lm_err err = LM_OK;
-    for (size_t i = 0; !err && i < meta->template_count; i++) {
+    for (size_t i = 1; !err && i < meta->template_count; i++) {
         err = lm_buf_append(out, meta->templates[i].text.ptr, meta->templates[i].text.len);
         if (!err) err = lm_buf_u8(out, '\n');
     }
@@ -232,7 +231,7 @@ lm_err lm_meta_texts_write(const lm_archive_meta *meta, lm_buf *out)
 lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta)
 {
     lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
-    for (size_t i = 0; i < meta->template_count; i++) {
+    for (size_t i = 1; i < meta->template_count; i++) {
         const uint8_t *end = lm_reader_left(&r) ? memchr(r.ptr, '\n', lm_reader_left(&r)) : NULL;
         if (!end) return lm_fail(LM_E_CORRUPT, "the texts of the templates are damaged");
         meta->templates[i].text = (lm_str){r.ptr, (size_t)(end - r.ptr)};
@@ -262,7 +261,7 @@ static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
         last = i;
     }
     if (!err) err = lm_buf_varint(out, meta->texts_raw);
-    if (!err) err = put_str(out, meta->texts);
+    if (!err && meta->texts_raw) err = put_str(out, meta->texts);
     if (!err) err = lm_buf_varint(out, meta->mined_count);
     uint64_t next = 0;
     for (size_t i = 0; !err && i < meta->mined_count; i++) {
@@ -280,8 +279,10 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
                                      _Alignof(lm_archive_template));
     if (!meta->templates) return;
     for (size_t i = 0; i < meta->template_count; i++) {
-        meta->templates[i] = (lm_archive_template){
-            .forward = (uint32_t)i, .first_ns = INT64_MAX, .last_ns = INT64_MIN};
+        meta->templates[i] = (lm_archive_template){.text = i ? (lm_str){0} : LM_STR("<*>"),
+                                                   .forward = (uint32_t)i,
+                                                   .first_ns = INT64_MAX,
+                                                   .last_ns = INT64_MIN};
     }
     uint64_t merged = lm_reader_varint_max(r, meta->template_count), at = 0;
     for (uint64_t i = 0; !r->failed && i < merged; i++) {
@@ -291,7 +292,7 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
         if (!r->failed) meta->templates[at].forward = to;
     }
     meta->texts_raw = lm_reader_varint_max(r, UINT32_MAX);
-    meta->texts = get_str(r, SIZE_MAX >> 1);
+    if (meta->texts_raw) meta->texts = get_str(r, SIZE_MAX >> 1);
     meta->mined_count = (size_t)lm_reader_varint(r);
     meta->mined = array_of(arena, r, meta->mined_count, sizeof *meta->mined, _Alignof(uint32_t));
     uint64_t next = 0;

@@ -12,13 +12,13 @@ static lm_err read_footer(const lm_map *map, lm_str *out_stored)
     if (map->len < sizeof LM_ARCHIVE_MAGIC - 1 + LM_FOOTER_BYTES)
         return lm_fail_at(LM_E_CORRUPT, map->len, "too short for an archive");
     const uint8_t *footer = map->ptr + map->len - LM_FOOTER_BYTES;
-    uint64_t offset = lm_le64(footer), len = lm_le32(footer + 8);
-    if (memcmp(footer + 16, LM_FOOTER_MAGIC, 8) != 0) {
+    if (memcmp(footer + 8, LM_FOOTER_MAGIC, 8) != 0) {
         return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES,
                           "the end is missing (cut off, or still being written)");
     }
-    if (offset + len + LM_FOOTER_BYTES != map->len || offset > map->len ||
-        (uint32_t)lm_hash64_seed(map->ptr + offset, (size_t)len, offset) != lm_le32(footer + 12)) {
+    uint64_t len = lm_le32(footer), offset = map->len - LM_FOOTER_BYTES - len;
+    if (len > map->len - LM_FOOTER_BYTES ||
+        (uint32_t)lm_hash64_seed(map->ptr + offset, (size_t)len, offset) != lm_le32(footer + 4)) {
         return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES,
                           "the list of files and segments is damaged");
     }

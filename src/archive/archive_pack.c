@@ -48,8 +48,9 @@ typedef struct packer {
     size_t name_slot_cap;
     lm_archive_segment *segments;
     size_t segment_count, segment_cap;
-    lm_buf first_shapes; /* skeletons of the first segment of columns, as templates: the words that
-                            templates are stored in */
+    lm_buf first_shapes; /* skeletons of the first segment of columns: the words that templates are
+                            stored in */
+    lm_buf first_ids;    /* and its template ids, as stored */
     lm_seg_work slots[SLOTS_MAX];
     size_t slot_count, filled;
     size_t segment_bytes;
@@ -325,7 +326,7 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
         spans[i] = (lm_head_span){work->spans[i], pk->files[work->spans[i].file]};
     }
     lm_segment_head head = {.kind = (uint8_t)work->kind,
-                            .level = (uint8_t)pk->options->level,
+                            .level = (uint8_t)work->level,
                             .stream = work->stream,
                             .rows = work->rows,
                             .raw_bytes = work->text_len,
@@ -333,7 +334,6 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
                             .time_max = work->time_max,
                             .spans = spans,
                             .span_count = work->span_count,
-                            .raw_block_count = work->raw_block_count,
                             .templates_raw = templates_raw,
                             .templates_bytes = templates->len,
                             .directory_bytes = work->directory.len,
@@ -359,7 +359,7 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
                                  .time_min = work->time_min,
                                  .time_max = work->time_max,
                                  .stream = work->stream,
-                                 .level = pk->options->level};
+                                 .level = work->level};
     }
     lm_mem_release(pk->mem, spans, work->span_count * sizeof *spans);
     lm_buf_fini(&head_bytes);
@@ -374,11 +374,11 @@ static lm_err commit(packer *pk, lm_seg_work *work)
     lm_err err = work->kind == LM_SEGMENT_COLUMNS ? give_mined(pk, work, &ids) : LM_OK;
     if (!err && work->kind == LM_SEGMENT_COLUMNS && !pk->first_shapes.len) {
         const lm_buf *skeletons = &work->parsed->shapes.skeletons;
-        err =
-            lm_skeletons_as_templates((lm_str){skeletons->ptr, skeletons->len}, &pk->first_shapes);
+        err = lm_buf_append(&pk->first_shapes, skeletons->ptr, skeletons->len);
+        if (!err) err = lm_buf_append(&pk->first_ids, ids.ptr, ids.len);
     }
     if (!err && ids.len)
-        err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, pk->options->level, &templates);
+        err = lm_bytes_encode(pk->mem, (lm_str){ids.ptr, ids.len}, work->level, &templates);
     if (!err) err = write_segment(pk, work, &templates, ids.len);
     lm_buf_fini(&ids);
     lm_buf_fini(&templates);
@@ -650,6 +650,38 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
 
 /* ---- the end ---- */
 
+/** Texts of the templates, as stored. */
+static lm_err store_texts(packer *pk, lm_archive_meta *meta)
+{
+    lm_buf plain, stored;
+    lm_buf_init(&plain, pk->mem);
+    lm_buf_init(&stored, pk->mem);
+    lm_texts_base base = {.mem = pk->mem,
+                          .skeletons = {pk->first_shapes.ptr, pk->first_shapes.len}};
+    uint32_t *of_shape = lm_mem_calloc(pk->mem, pk->first_ids.len, sizeof *of_shape);
+    lm_err err = of_shape ? lm_meta_texts_write(meta, &plain) : lm_mem_err();
+    lm_reader r = lm_reader_of(pk->first_ids.ptr, pk->first_ids.len);
+    for (uint64_t next = 0; !err && lm_reader_left(&r);) {
+        uint64_t id = next + (uint64_t)lm_unzigzag(lm_reader_varint(&r));
+        if (id >= next) next = id + 1;
+        of_shape[base.shape_count++] = meta->templates[meta->mined[id]].forward;
+    }
+    base.template_of_shape = of_shape;
+    if (!err && plain.len)
+        err =
+            lm_texts_put(&base, meta, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
+    void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
+    if (!err && !copy) err = lm_mem_err();
+    if (!err) {
+        meta->texts = (lm_str){copy, stored.len};
+        meta->texts_raw = plain.len;
+    }
+    lm_mem_release(pk->mem, of_shape, of_shape ? pk->first_ids.len * sizeof *of_shape : 0);
+    lm_buf_fini(&plain);
+    lm_buf_fini(&stored);
+    return err;
+}
+
 /** Template 0 is the catch-all; template i + 1 is the miner's i. */
 static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
 {
@@ -673,23 +705,7 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     for (size_t i = 0; i < shapes; i++) {
         meta->mined[i] = i ? lm_miner_template_of(pk->miner, (uint32_t)i - 1) + 1 : 0;
     }
-    lm_buf plain, stored;
-    lm_buf_init(&plain, pk->mem);
-    lm_buf_init(&stored, pk->mem);
-    lm_err err = lm_meta_texts_write(meta, &plain);
-    lm_str like = {pk->first_shapes.ptr, pk->first_shapes.len};
-    if (!err)
-        err = lm_bytes_encode_like(pk->mem, like, (lm_str){plain.ptr, plain.len},
-                                   pk->options->level, &stored);
-    void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
-    if (!err && !copy) err = lm_mem_err();
-    if (!err) {
-        meta->texts = (lm_str){copy, stored.len};
-        meta->texts_raw = plain.len;
-    }
-    lm_buf_fini(&plain);
-    lm_buf_fini(&stored);
-    return err;
+    return store_texts(pk, meta);
 }
 
 static lm_err write_end(packer *pk)
@@ -721,13 +737,12 @@ static lm_err write_end(packer *pk)
     if (!err) err = lm_meta_write(&meta, &plain);
     if (!err) err = lm_buf_varint(&stored, plain.len);
     if (!err)
-        err = lm_bytes_encode(
+        err = lm_text_encode(
             pk->mem, (lm_str){plain.ptr, plain.len},
             pk->options->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : pk->options->level, &stored);
     uint64_t offset = lm_outfile_offset(pk->out);
     size_t meta_len = stored.len;
     uint32_t check = (uint32_t)lm_hash64_seed(stored.ptr, stored.len, offset);
-    if (!err) err = lm_buf_le64(&stored, offset);
     if (!err) err = lm_buf_le32(&stored, (uint32_t)meta_len);
     if (!err) err = lm_buf_le32(&stored, check);
     if (!err) err = lm_buf_append(&stored, LM_FOOTER_MAGIC, sizeof LM_FOOTER_MAGIC - 1);
@@ -781,6 +796,7 @@ static void packer_fini(packer *pk)
     lm_mem_release(mem, pk->name_slots, pk->name_slot_cap * sizeof *pk->name_slots);
     lm_mem_release(mem, pk->segments, pk->segment_cap * sizeof *pk->segments);
     lm_buf_fini(&pk->first_shapes);
+    lm_buf_fini(&pk->first_ids);
     lm_source_close(pk->stdin_source);
     lm_buf_fini(&pk->stdin_head);
     lm_miner_free(pk->miner);
@@ -806,6 +822,7 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     lm_arena_init(&pk->arena, mem);
     lm_buf_init(&pk->stdin_head, mem);
     lm_buf_init(&pk->first_shapes, mem);
+    lm_buf_init(&pk->first_ids, mem);
     for (size_t i = 0; i < SLOTS_MAX; i++) {
         pk->slots[i].mem = mem;
         pk->slots[i].options = &chosen;

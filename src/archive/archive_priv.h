@@ -227,7 +227,7 @@ void lm_seg_columns_fini(lm_seg_columns *columns);
 
 /* ---- one segment on disk ---- */
 #define LM_FOOTER_MAGIC       "1llimgol" /* last 8 bytes */
-#define LM_FOOTER_BYTES       24
+#define LM_FOOTER_BYTES       16
 #define LM_SEGMENT_MAGIC      0x67534D4Cu /* "LMSg" */
 #define LM_SEGMENT_HEAD_BYTES 12          /* magic, length and checksum before the head */
 #define LM_RAW_BLOCK_BYTES    (4u << 20)
@@ -268,6 +268,24 @@ typedef struct lm_archive_meta {
 
 /** Meta <-> bytes (not compressed). Parsed strings point into bytes; arrays live in arena. */
 LM_USE lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out);
+
+/* ---- archive_texts.c: template texts in the words of shapes ---- */
+
+/** What writer and reader both have: the shapes of the first segment that has columns. */
+typedef struct lm_texts_base {
+    lm_mem *mem;
+    lm_str skeletons; /* each ended by '\n'; empty: no such segment */
+    const uint32_t *template_of_shape;
+    size_t shape_count;
+} lm_texts_base;
+
+/** plain is what lm_meta_texts_write gave; appends to out. */
+LM_USE lm_err lm_texts_put(const lm_texts_base *base, const lm_archive_meta *meta, lm_str plain,
+                           lm_level level, lm_buf *out);
+/** The plain bytes again, len of them. LM_E_CORRUPT. */
+LM_USE lm_err lm_texts_get(const lm_texts_base *base, size_t template_count, lm_str stored,
+                           uint8_t *dst, size_t len);
+
 /** Texts and names of templates <-> bytes. */
 LM_USE lm_err lm_meta_texts_write(const lm_archive_meta *meta, lm_buf *out);
 LM_USE lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta);
@@ -281,7 +299,6 @@ typedef struct lm_segment_head {
     int64_t time_min, time_max;
     struct lm_head_span *spans;
     size_t span_count;
-    uint32_t raw_block_count;
     uint64_t templates_raw, templates_bytes, directory_bytes, blocks_bytes;
     uint32_t templates_check, directory_check;
     uint64_t head_bytes; /* of the head itself, with its LM_SEGMENT_HEAD_BYTES */
@@ -316,8 +333,8 @@ typedef struct lm_seg_work {
     int64_t time_min, time_max;
     uint32_t rows;
     int kind;
+    lm_level level; /* that it was encoded at */
     lm_buf blocks, directory;
-    uint32_t raw_block_count;
 } lm_seg_work;
 
 /** Everything that does not depend on other segments: parse, columns, codec. */

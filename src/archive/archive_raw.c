@@ -18,22 +18,24 @@ typedef struct raw_reader {
     lm_segment *segment;
     uint8_t *text;
     size_t at, stored_at; /* in the text; in the stored blocks */
-    lost_block *lost;     /* room for all blocks */
+    size_t rows;
+    lost_block *lost; /* room for all blocks */
     uint32_t lost_count;
 } raw_reader;
 
-static lm_err read_block(raw_reader *raw, lm_reader *directory)
+static lm_err read_block(raw_reader *raw, lm_reader *directory, lm_reader *checks)
 {
     lm_segment *segment = raw->segment;
     size_t text_left = (size_t)segment->head.raw_bytes - raw->at,
-           stored_left = segment->blocks_bytes.len - raw->stored_at;
-    size_t len = (size_t)lm_reader_varint_max(
-        directory, text_left < LM_RAW_BLOCK_BYTES ? text_left : LM_RAW_BLOCK_BYTES);
-    size_t rows = (size_t)lm_reader_varint_max(directory, len);
+           stored_left = segment->blocks_bytes.len - raw->stored_at,
+           rows_left = segment->head.rows - raw->rows;
+    bool is_last = text_left <= LM_RAW_BLOCK_BYTES;
+    size_t len = is_last ? text_left : LM_RAW_BLOCK_BYTES;
+    size_t rows = is_last ? rows_left : (size_t)lm_reader_varint_max(directory, rows_left);
     lm_str stored = {segment->blocks_bytes.ptr + raw->stored_at,
-                     (size_t)lm_reader_varint_max(directory, stored_left)};
-    uint32_t check = lm_reader_le32(directory);
-    if (directory->failed) {
+                     is_last ? stored_left : (size_t)lm_reader_varint_max(directory, stored_left)};
+    uint32_t check = lm_reader_le32(checks);
+    if (directory->failed || checks->failed || rows > len) {
         return lm_fail_at(LM_E_CORRUPT, segment->offset,
                           "'%s': the directory of segment %zu at offset %llu is damaged",
                           segment->archive->path, segment->index,
@@ -52,6 +54,7 @@ static lm_err read_block(raw_reader *raw, lm_reader *directory)
     }
     raw->at += len;
     raw->stored_at += stored.len;
+    raw->rows += rows;
     return LM_OK;
 }
 
@@ -100,8 +103,9 @@ lm_err lm_segment_raw_load(lm_segment *segment)
     if (segment->raw_text) return LM_OK;
     const lm_segment_head *head = &segment->head;
     lm_str directory = segment->directory_bytes;
+    size_t blocks = (size_t)((head->raw_bytes + LM_RAW_BLOCK_BYTES - 1) / LM_RAW_BLOCK_BYTES);
     if ((uint32_t)lm_hash64(directory.ptr, directory.len) != head->directory_check ||
-        head->raw_block_count > directory.len) {
+        blocks * 4 > directory.len) {
         return lm_fail_at(LM_E_CORRUPT, segment->offset,
                           "'%s': the directory of segment %zu at offset %llu is damaged",
                           segment->archive->path, segment->index,
@@ -110,13 +114,14 @@ lm_err lm_segment_raw_load(lm_segment *segment)
     raw_reader raw = {.segment = segment};
     raw.text = lm_arena_alloc(&segment->arena, (size_t)head->raw_bytes, 1);
     size_t *ends = lm_arena_alloc(&segment->arena, head->rows * sizeof *ends, _Alignof(size_t));
-    raw.lost = lm_arena_alloc(&segment->arena, head->raw_block_count * sizeof *raw.lost,
-                              _Alignof(lost_block));
+    raw.lost = lm_arena_alloc(&segment->arena, blocks * sizeof *raw.lost, _Alignof(lost_block));
     if (!raw.text || !ends || !raw.lost) return lm_mem_err();
-    lm_reader reader = lm_reader_of(directory.ptr, directory.len);
+    size_t checks_at = directory.len - blocks * 4;
+    lm_reader lengths = lm_reader_of(directory.ptr, checks_at);
+    lm_reader checks = lm_reader_of(directory.ptr + checks_at, blocks * 4);
     lm_err err = LM_OK;
-    for (uint32_t b = 0; !err && b < head->raw_block_count; b++)
-        err = read_block(&raw, &reader);
+    for (size_t b = 0; !err && b < blocks; b++)
+        err = read_block(&raw, &lengths, &checks);
     if (!err) err = split_rows(&raw, ends);
     if (!err && raw.lost_count) err = mark_lost(&raw, ends);
     if (err) return err;

@@ -18,6 +18,8 @@ enum {
                                 more than they save */
     RAW_DEAR_UNDER =
         4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
+    FAST_FROM = 400 << 10, /* what is shorter takes some 15 ms at level default: nothing is won by
+                              level fast */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
 };
@@ -34,44 +36,39 @@ static bool is_binary(const uint8_t *text, size_t len)
 
 /* ---- plain text blocks ---- */
 
-/** Per block, in the directory: raw length, rows that end in it, stored length, checksum. */
-static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory, uint32_t *out_blocks)
+/** In the directory: rows that end in it and stored length of each block but the last, for which
+ * both follow; a checksum of each. */
+static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory)
 {
-    lm_level level = work->options->level;
+    lm_level level = work->level;
     if (level == LM_LEVEL_DEFAULT && work->text_len > RAW_DEAR_UNDER) level = LM_LEVEL_FAST;
-    uint32_t count = 0;
-    for (size_t at = 0; at < work->text_len; count++) {
-        size_t n =
-            work->text_len - at < LM_RAW_BLOCK_BYTES ? work->text_len - at : LM_RAW_BLOCK_BYTES;
-        size_t before = blocks->len;
-        lm_err err = lm_bytes_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
-        if (!err) err = lm_buf_varint(directory, n);
-        if (!err) err = lm_buf_varint(directory, lm_scan_count_newlines(work->text + at, n));
-        if (!err) err = lm_buf_varint(directory, blocks->len - before);
-        if (!err)
-            err = lm_buf_le32(directory,
-                              (uint32_t)lm_hash64(blocks->ptr + before, blocks->len - before));
-        if (err) return err;
-        at += n;
+    lm_buf checks;
+    lm_buf_init(&checks, work->mem);
+    lm_err err = LM_OK;
+    for (size_t at = 0, n; !err && at < work->text_len; at += n) {
+        size_t left = work->text_len - at, before = blocks->len;
+        n = left < LM_RAW_BLOCK_BYTES ? left : LM_RAW_BLOCK_BYTES;
+        err = lm_text_encode(work->mem, (lm_str){work->text + at, n}, level, blocks);
+        size_t stored = blocks->len - before;
+        if (!err) err = lm_buf_le32(&checks, (uint32_t)lm_hash64(blocks->ptr + before, stored));
+        if (!err && n < left)
+            err = lm_buf_varint(directory, lm_scan_count_newlines(work->text + at, n));
+        if (!err && n < left) err = lm_buf_varint(directory, stored);
     }
-    *out_blocks = count;
-    return LM_OK;
+    if (!err) err = lm_buf_append(directory, checks.ptr, checks.len);
+    lm_buf_fini(&checks);
+    return err;
 }
 
 static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
 {
     lm_buf blocks, directory;
-    uint32_t count = 0;
     lm_buf_init(&blocks, work->mem);
     lm_buf_init(&directory, work->mem);
-    lm_err err = encode_raw(work, &blocks, &directory, &count);
-    if (!err && is_only_if_smaller &&
-        blocks.len + directory.len >= work->blocks.len + work->directory.len) {
-        lm_buf_fini(&blocks);
-        lm_buf_fini(&directory);
-        return LM_OK;
-    }
-    if (err) {
+    lm_err err = encode_raw(work, &blocks, &directory);
+    bool is_kept =
+        is_only_if_smaller && blocks.len + directory.len >= work->blocks.len + work->directory.len;
+    if (err || is_kept) {
         lm_buf_fini(&blocks);
         lm_buf_fini(&directory);
         return err;
@@ -80,7 +77,6 @@ static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
     lm_buf_fini(&work->directory);
     work->blocks = blocks;
     work->directory = directory;
-    work->raw_block_count = count;
     work->kind = LM_SEGMENT_RAW;
     return LM_OK;
 }
@@ -415,8 +411,8 @@ static lm_err make_columns(lm_seg_work *work)
     lm_seg_columns columns;
     if (!err) err = lm_seg_columns_make(work->parsed, (lm_str){marks.ptr, marks.len}, &columns);
     if (!err) {
-        err = lm_columns_encode(work->mem, work->pool, columns.columns, columns.count,
-                                work->options->level, &work->blocks, &work->directory, NULL);
+        err = lm_columns_encode(work->mem, work->pool, columns.columns, columns.count, work->level,
+                                &work->blocks, &work->directory, NULL);
         lm_seg_columns_fini(&columns);
     }
     lm_buf_fini(&marks);
@@ -429,6 +425,8 @@ lm_err lm_seg_encode(lm_seg_work *work)
     lm_buf_init(&work->blocks, work->mem);
     lm_buf_init(&work->directory, work->mem);
     count_span_rows(work);
+    work->level = work->options->level;
+    if (work->level == LM_LEVEL_FAST && work->text_len <= FAST_FROM) work->level = LM_LEVEL_DEFAULT;
     if (is_binary(work->text, work->text_len) || work->rows > LM_SEGMENT_ROWS_MAX / 2)
         return make_raw(work, false);
     work->kind = LM_SEGMENT_COLUMNS;
@@ -441,7 +439,7 @@ lm_err lm_seg_encode(lm_seg_work *work)
         return make_raw(work, false);
     }
     if (err) return err;
-    size_t ratio = work->options->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
+    size_t ratio = work->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
     if ((work->blocks.len + work->directory.len) * ratio > work->text_len ||
         work->text_len <= RAW_TRY_UNDER)
         err = make_raw(work, true);
@@ -461,5 +459,4 @@ void lm_seg_reset(lm_seg_work *work)
     work->time_max = INT64_MIN;
     work->rows = 0;
     work->kind = 0;
-    work->raw_block_count = 0;
 }

@@ -24,25 +24,42 @@ static lm_err first_shapes(const lm_archive *archive, lm_segment **out)
     return LM_OK;
 }
 
+/** The template of each of its shapes; texts are stored by it, so it has to be right. */
+static lm_err templates_of_shapes(const lm_segment *segment, uint32_t **out)
+{
+    lm_str ids = segment->templates_bytes;
+    if (ids.len && (uint32_t)lm_hash64(ids.ptr, ids.len) != segment->head.templates_check)
+        return lm_fail(LM_E_CORRUPT, "template ids are damaged");
+    size_t n = segment->shapes.count;
+    uint32_t *of_shape = lm_mem_calloc(segment->mem, n, sizeof *of_shape);
+    if (!of_shape) return lm_mem_err();
+    for (size_t s = 0; s < n; s++)
+        of_shape[s] = segment->views[s].template_id;
+    *out = of_shape;
+    return LM_OK;
+}
+
 static lm_err load_texts(lm_archive *archive)
 {
     lm_archive_meta *meta = &archive->meta;
     lm_segment *segment = NULL;
+    lm_texts_base base = {.mem = archive->mem};
+    uint32_t *of_shape = NULL;
     lm_err err = first_shapes(archive, &segment);
-    if (err) return err;
-    lm_buf like;
-    lm_buf_init(&like, archive->mem);
+    if (!err && segment) {
+        err = templates_of_shapes(segment, &of_shape);
+        base.skeletons = (lm_str){segment->shapes.skeletons.ptr, segment->shapes.skeletons.len};
+        base.shape_count = segment->shapes.count;
+        base.template_of_shape = of_shape;
+    }
     uint8_t *texts = NULL;
-    if (segment)
-        err = lm_skeletons_as_templates(
-            (lm_str){segment->shapes.skeletons.ptr, segment->shapes.skeletons.len}, &like);
     if (!err) texts = lm_arena_alloc(&archive->arena, (size_t)meta->texts_raw, 1);
     if (!err && !texts) err = lm_mem_err();
     if (!err)
-        err = lm_bytes_decode_like(archive->mem, (lm_str){like.ptr, like.len}, meta->texts, texts,
-                                   (size_t)meta->texts_raw);
+        err =
+            lm_texts_get(&base, meta->template_count, meta->texts, texts, (size_t)meta->texts_raw);
     if (!err) err = lm_meta_texts_read((lm_str){texts, (size_t)meta->texts_raw}, meta);
-    lm_buf_fini(&like);
+    lm_mem_release(archive->mem, of_shape, of_shape ? base.shape_count * sizeof *of_shape : 0);
     lm_segment_close(segment);
     return err;
 }

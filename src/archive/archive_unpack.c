@@ -153,9 +153,9 @@ static lm_err verify_segment(verify_job *verify, size_t index)
     lm_err err = lm_segment_open(verify->job.archive, index, &segment);
     if (!err) {
         verify->segment = segment;
-        if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) !=
-            segment->head.templates_check) {
-            uint64_t at = (uint64_t)(segment->templates_bytes.ptr - verify->job.archive->map.ptr);
+        lm_str ids = segment->templates_bytes;
+        if (ids.len && (uint32_t)lm_hash64(ids.ptr, ids.len) != segment->head.templates_check) {
+            uint64_t at = (uint64_t)(ids.ptr - verify->job.archive->map.ptr);
             char text[LM_PATH_BYTES_MAX + 128];
             snprintf(text, sizeof text,
                      "'%s': the template ids of segment %zu at offset %llu are damaged",

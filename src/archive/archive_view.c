@@ -167,10 +167,10 @@ static lm_err read_template_ids(lm_segment *segment)
     const lm_archive_meta *meta = &segment->archive->meta;
     for (size_t s = 0; s < segment->shapes.count; s++)
         segment->views[s].template_id = 0;
+    if (!head->templates_bytes || !meta->mined_count) return LM_OK; /* salvaged: no templates */
     if ((uint32_t)lm_hash64(segment->templates_bytes.ptr, segment->templates_bytes.len) !=
         head->templates_check)
-        return LM_OK;                                             /* verify tells */
-    if (!head->templates_raw || !meta->mined_count) return LM_OK; /* salvaged: no templates */
+        return LM_OK; /* verify tells */
     uint8_t *raw = lm_arena_alloc(&segment->arena, (size_t)head->templates_raw, 1);
     if (!raw) return lm_mem_err();
     lm_err err =

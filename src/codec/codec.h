@@ -15,7 +15,7 @@
  *   (2) The same columns give the same bytes with 1 thread or N, on x86-64 and arm64.
  *   (3) Foreign bytes never crash, hang or over-allocate: LM_E_CORRUPT.
  *   (4) Each block is check-summed (XXH3, low 32 bits) and decodes without any other block, but for the columns
- *       that the directory names as its source (derived columns).
+ *       that it names as its source (derived columns) and the first frame of texts.
  */
 #ifndef CODEC_CODEC_H
 #define CODEC_CODEC_H
@@ -107,6 +107,8 @@ LM_USE lm_err lm_columns_verify(const lm_columns *columns,
 /** One run of bytes, self-describing (raw, zstd or an own coder, whichever is smallest at this
  * level). For metadata and raw segments. */
 LM_USE lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out);
+/** The same for text, lines of a log or words that occur there; read back with lm_bytes_decode. */
+LM_USE lm_err lm_text_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out);
 /** raw_len must be what went in; LM_E_CORRUPT otherwise. dst has raw_len bytes. */
 LM_USE lm_err lm_bytes_decode(lm_mem *mem, lm_str src, uint8_t *dst, size_t raw_len);
 

@@ -29,6 +29,8 @@ typedef struct plan {
     plan_block *blocks;
     size_t count, cap;
     uint32_t *block_of; /* of each column */
+    lm_buf prefix;      /* plain bytes of the first frame of texts: later ones build on it */
+    size_t first_text;  /* its index; SIZE_MAX: there are no texts */
 } plan;
 
 static lm_err plan_add_block(plan *p, uint8_t kind, size_t *out)
@@ -79,17 +81,21 @@ static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_
     for (size_t i = 0; i < count; i++) {
         const lm_column *c = &columns[i];
         size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
-        bool small = codec_column_is_small(c), is_apart = false;
+        bool is_window = c->role == LM_ROLE_SHAPE_TEXT && !codec_column_is_small(c);
+        bool small = is_window || codec_column_is_small(c), is_apart = false;
         lm_err apart_err =
             small && p->level != LM_LEVEL_FAST ? text_is_apart(enc, c, &is_apart) : LM_OK;
         if (apart_err) return apart_err;
         unsigned kind = small ? 1 + codec_frame_kind(c, is_apart) : 0;
         if (small) at = open[kind];
-        size_t frame_max = c->type == LM_COLUMN_BYTES ? CODEC_FRAME_TEXT : CODEC_FRAME_VALUES;
-        if (at == SIZE_MAX || p->blocks[at].plain_bytes + bytes > frame_max) {
+        bool is_text = c->type == LM_COLUMN_BYTES || c->type == LM_COLUMN_WIDE;
+        size_t frame_max = is_text ? CODEC_FRAME_TEXT : CODEC_FRAME_VALUES;
+        if (at == SIZE_MAX || is_window || p->blocks[at].plain_bytes + bytes > frame_max) {
             lm_err err = plan_add_block(p, (uint8_t)kind, &at);
             if (err) return err;
-            if (small) open[kind] = at;
+            if (small)
+                open[kind] =
+                    is_window ? SIZE_MAX : at; /* every search reads it: nothing else is in it */
         }
         plan_block *b = &p->blocks[at];
         lm_err err = lm_vec_grow(p->mem, &b->members, &b->cap, b->count + 1, sizeof *b->members);
@@ -192,6 +198,7 @@ static lm_err plan_groups(plan *p)
 static void plan_fini(plan *p, size_t count)
 {
     codec_groups_fini(&p->groups);
+    lm_buf_fini(&p->prefix);
     lm_mem_release(p->mem, p->group_ends, p->group_cap * sizeof *p->group_ends);
     for (size_t i = 0; i < p->count; i++) {
         plan_block *b = &p->blocks[i];
@@ -220,10 +227,35 @@ static lm_err put_column(codec_enc *enc, const lm_column *c, lm_buf *out)
     case LM_COLUMN_ID:
         return codec_ids_put(enc, c->ids, c->count, c->alphabet, 0, out);
     case LM_COLUMN_WIDE:
+        return codec_wides_put(enc, &c, 1, out);
     case LM_COLUMN_BYTES:
-        return codec_stream_put(enc, c->bytes, codec_column_plain_bytes(c), out);
+        return codec_stream_put(enc, c->bytes, c->count, out);
     }
     return lm_fail(LM_E_USAGE, "a column has no type");
+}
+
+/** Does a frame of texts have so much in common with the first one that building on it pays? With a
+ * window full of other text zstd searches less well what is left. Tried at the cheapest level. */
+static lm_err choose_prefix(const plan *p, size_t index, codec_enc *enc)
+{
+    enum { PERCENT = 1 };
+
+    const plan_block *b = &p->blocks[index];
+    if (b->kind != CODEC_TEXTS || index == p->first_text || !p->prefix.len) return LM_OK;
+    lm_buf plain, alone, built;
+    lm_buf_init(&alone, p->mem);
+    lm_buf_init(&built, p->mem);
+    bool done;
+    lm_err err = codec_frame_join(p->mem, b->members, b->count, &plain);
+    size_t room = plain.len + 64;
+    if (!err) err = codec_zstd_put(enc, plain.ptr, plain.len, 1, room, &alone, &done);
+    enc->prefix = (lm_str){p->prefix.ptr, p->prefix.len};
+    if (!err) err = codec_zstd_put(enc, plain.ptr, plain.len, 1, room, &built, &done);
+    if (built.len + built.len * PERCENT / 100 > alone.len) enc->prefix = (lm_str){0};
+    lm_buf_fini(&plain);
+    lm_buf_fini(&alone);
+    lm_buf_fini(&built);
+    return err;
 }
 
 static lm_err encode_block(void *ctx, size_t index)
@@ -234,7 +266,12 @@ static lm_err encode_block(void *ctx, size_t index)
     codec_enc_init(&enc, p->mem, p->level);
     enc.zstd_level = b->zstd_level;
     if (b->members[0]->role == LM_ROLE_SHAPES) enc.values_a_byte = CODEC_LITE_SHAPES_A_BYTE;
-    lm_err err;
+    enc.is_text = b->kind == CODEC_TEXTS;
+    lm_err err = choose_prefix(p, index, &enc);
+    if (err) {
+        codec_enc_fini(&enc);
+        return err;
+    }
     if (b->kind)
         err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
     else if (!b->source.is_set)
@@ -245,6 +282,21 @@ static lm_err encode_block(void *ctx, size_t index)
     b->check = (uint32_t)lm_hash64(b->bytes.ptr ? b->bytes.ptr : (const uint8_t *)"", b->bytes.len);
     codec_enc_fini(&enc);
     return err;
+}
+
+/** Texts of other frames build on those of the first, the shapes' before all. Not at level fast: it
+ * takes longer to look at what is there than to write the little that builds on it. */
+static lm_err plan_prefix(plan *p)
+{
+    size_t texts = 0;
+    p->first_text = SIZE_MAX;
+    for (size_t i = 0; i < p->count; i++) {
+        if (p->blocks[i].kind != CODEC_TEXTS) continue;
+        if (!texts++) p->first_text = i;
+    }
+    if (texts < 2 || p->level == LM_LEVEL_FAST) return LM_OK;
+    const plan_block *first = &p->blocks[p->first_text];
+    return codec_frame_join(p->mem, first->members, first->count, &p->prefix);
 }
 
 /** Directory: see docs/format/columns.md. Fields of one kind lie together, which is what makes them
@@ -328,6 +380,7 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     size_t blocks_start = blocks->len, directory_start = directory->len;
     lm_err err = check_columns(columns, count);
     if (err) return err;
+    lm_buf_init(&p.prefix, mem);
     p.block_of = lm_mem_calloc(mem, count, sizeof *p.block_of);
     if (!p.block_of) return lm_mem_err();
     codec_enc enc;
@@ -337,6 +390,7 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     if (!err) err = plan_groups(&p);
     if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     if (!err) plan_levels(&p);
+    if (!err) err = plan_prefix(&p);
     if (!err) err = lm_pool_for(pool, p.count, encode_block, &p);
     for (size_t i = 0; i < p.count && !err; i++)
         err = lm_buf_append(blocks, p.blocks[i].bytes.ptr, p.blocks[i].bytes.len);

@@ -11,8 +11,8 @@ enum frame_mode { FRAME_CONST = 0, FRAME_VALUES = 1, FRAME_DELTA = 2, FRAME_MODE
 
 bool codec_column_is_small(const lm_column *column)
 {
-    return codec_column_plain_bytes(column) <=
-           (column->type == LM_COLUMN_BYTES ? CODEC_SMALL_TEXT : CODEC_SMALL_VALUES);
+    bool is_text = column->type == LM_COLUMN_BYTES || column->type == LM_COLUMN_WIDE;
+    return codec_column_plain_bytes(column) <= (is_text ? CODEC_SMALL_TEXT : CODEC_SMALL_VALUES);
 }
 
 size_t codec_column_plain_bytes(const lm_column *column)
@@ -123,14 +123,19 @@ static lm_err put_values(codec_enc *enc, const lm_column *const *columns, size_t
     return err;
 }
 
+lm_err codec_frame_join(lm_mem *mem, const lm_column *const *columns, size_t count, lm_buf *out)
+{
+    lm_buf_init(out, mem);
+    lm_err err = LM_OK;
+    for (size_t i = 0; i < count && !err; i++)
+        err = lm_buf_append(out, columns[i]->bytes, codec_column_plain_bytes(columns[i]));
+    return err;
+}
+
 static lm_err put_bytes(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out)
 {
     lm_buf plain;
-    lm_buf_init(&plain, enc->mem);
-    lm_err err = LM_OK;
-    for (size_t i = 0; i < count && !err; i++) {
-        err = lm_buf_append(&plain, columns[i]->bytes, codec_column_plain_bytes(columns[i]));
-    }
+    lm_err err = codec_frame_join(enc->mem, columns, count, &plain);
     if (!err) err = codec_stream_put(enc, plain.ptr, plain.len, out);
     lm_buf_fini(&plain);
     return err;
@@ -138,8 +143,9 @@ static lm_err put_bytes(codec_enc *enc, const lm_column *const *columns, size_t 
 
 lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count, lm_buf *out)
 {
-    bool is_values = columns[0]->type == LM_COLUMN_INT || columns[0]->type == LM_COLUMN_ID;
-    return is_values ? put_values(enc, columns, count, out) : put_bytes(enc, columns, count, out);
+    if (columns[0]->type == LM_COLUMN_BYTES) return put_bytes(enc, columns, count, out);
+    if (columns[0]->type == LM_COLUMN_WIDE) return codec_wides_put(enc, columns, count, out);
+    return put_values(enc, columns, count, out);
 }
 
 /** Words to values, in the form of the column. */
@@ -197,36 +203,47 @@ static lm_err get_values(codec_dec *dec, lm_reader *in, const lm_column *const *
     return err;
 }
 
+/** One behind the other: a later frame may build on all of them. */
 static lm_err get_bytes(codec_dec *dec, lm_reader *in, const lm_column *const *columns,
                         size_t count, void **dst)
 {
     size_t len = 0;
     for (size_t i = 0; i < count; i++)
-        len += codec_column_plain_bytes(columns[i]);
-    uint8_t *plain = lm_mem_alloc(dec->mem, len);
-    if (!plain) return lm_mem_err();
-    lm_err err = codec_stream_get(dec, in, plain, len);
-    for (size_t i = 0, at = 0; i < count && !err; i++) {
-        size_t bytes = codec_column_plain_bytes(columns[i]);
-        memcpy(dst[i], plain + at, bytes);
-        at += bytes;
+        len += columns[i]->count;
+    return codec_stream_get(dec, in, dst[0], len);
+}
+
+/** Room for the values of each column. Bytes lie one behind the other. */
+static lm_err take_room(lm_arena *arena, const lm_column *const *columns, size_t count, void **out)
+{
+    bool is_bytes = columns[0]->type == LM_COLUMN_BYTES;
+    size_t len = 0;
+    for (size_t i = 0; i < count && is_bytes; i++)
+        len += columns[i]->count;
+    uint8_t *bytes = is_bytes ? lm_arena_alloc(arena, len, 16) : NULL;
+    if (is_bytes && !bytes) return lm_mem_err();
+    for (size_t i = 0; i < count; i++) {
+        size_t own = codec_column_plain_bytes(columns[i]);
+        out[i] = is_bytes ? bytes : lm_arena_alloc(arena, own, 16);
+        if (!out[i]) return lm_mem_err();
+        if (is_bytes) bytes += own;
     }
-    lm_mem_release(dec->mem, plain, len);
-    return err;
+    return LM_OK;
 }
 
 lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns,
                        size_t count, lm_arena *arena, void **out)
 {
     lm_reader in = lm_reader_of(payload.ptr, payload.len);
-    for (size_t i = 0; i < count; i++) {
-        out[i] = lm_arena_alloc(arena, codec_column_plain_bytes(columns[i]), 16);
-        if (!out[i]) return lm_mem_err();
-    }
     if (count == 0) return codec_damaged("a frame is empty");
-    bool is_values = columns[0]->type == LM_COLUMN_INT || columns[0]->type == LM_COLUMN_ID;
-    lm_err err = is_values ? get_values(dec, &in, columns, count, out)
-                           : get_bytes(dec, &in, columns, count, out);
+    lm_err err = take_room(arena, columns, count, out);
+    if (err) return err;
+    if (columns[0]->type == LM_COLUMN_BYTES)
+        err = get_bytes(dec, &in, columns, count, out);
+    else if (columns[0]->type == LM_COLUMN_WIDE)
+        err = codec_wides_get(dec, &in, columns, count, out);
+    else
+        err = get_values(dec, &in, columns, count, out);
     if (!err && lm_reader_left(&in)) err = codec_damaged("a frame has bytes left over");
     return err;
 }

@@ -10,6 +10,7 @@
 typedef struct frame {
     lm_arena arena;
     void **values;
+    lm_str bytes; /* BYTES: of all members */
 } frame;
 
 typedef struct block {
@@ -240,6 +241,21 @@ lm_column_cost lm_columns_cost(const lm_columns *c, size_t index)
     };
 }
 
+static lm_err frame_at(const lm_columns *c, block *b, const frame **out);
+
+/** What a frame of texts may build on: the first one. */
+static lm_err load_prefix(const lm_columns *c, const block *b, lm_str *out)
+{
+    *out = (lm_str){0};
+    if (b->kind != CODEC_TEXTS) return LM_OK;
+    block *first = &c->blocks[next_block(c, 0, CODEC_TEXTS)];
+    if (first == b) return LM_OK;
+    const frame *f = NULL;
+    lm_err err = frame_at(c, first, &f);
+    if (!err) *out = f->bytes;
+    return err;
+}
+
 static lm_err decode_frame(const lm_columns *c, const block *b, frame *f)
 {
     const lm_column **columns = lm_arena_alloc(&f->arena, b->count * sizeof *columns, 16);
@@ -249,15 +265,24 @@ static lm_err decode_frame(const lm_columns *c, const block *b, frame *f)
         columns[i] = &c->columns[c->members[b->first + i]];
     codec_dec dec;
     codec_dec_init(&dec, c->mem);
-    lm_err err = codec_frame_get(&dec, block_bytes(c, b), columns, b->count, &f->arena, f->values);
+    lm_err err = load_prefix(c, b, &dec.prefix);
+    if (!err)
+        err = codec_frame_get(&dec, block_bytes(c, b), columns, b->count, &f->arena, f->values);
     codec_dec_fini(&dec);
-    return err;
+    if (err || columns[0]->type != LM_COLUMN_BYTES) return err;
+    f->bytes.ptr = f->values[0];
+    for (uint32_t i = 0; i < b->count; i++)
+        f->bytes.len += columns[i]->count;
+    return LM_OK;
 }
 
-/** Decode the frame of a block and keep it. */
-static lm_err frame_load(const lm_columns *c, block *b, const frame **out)
+/** The frame of a block, decoded at first use. */
+static lm_err frame_at(const lm_columns *c, block *b, const frame **out)
 {
-    frame *f = lm_mem_alloc(c->mem, sizeof *f);
+    *out = atomic_load_explicit(&b->decoded, memory_order_acquire);
+    if (*out) return LM_OK;
+    if (!block_is_sound(c, b)) return codec_damaged("the checksum of its block does not match");
+    frame *f = lm_mem_calloc(c->mem, 1, sizeof *f);
     if (!f) return lm_mem_err();
     lm_arena_init(&f->arena, c->mem);
     lm_err err = decode_frame(c, b, f);
@@ -325,8 +350,10 @@ static lm_err decode_large(const lm_columns *c, size_t index, unsigned depth, co
             err = codec_ids_get(&dec, &in, dst, info->count, info->alphabet, 0);
             break;
         case LM_COLUMN_WIDE:
+            err = codec_wides_get(&dec, &in, &info, 1, &dst);
+            break;
         case LM_COLUMN_BYTES:
-            err = codec_stream_get(&dec, &in, dst, codec_column_plain_bytes(info));
+            err = codec_stream_get(&dec, &in, dst, info->count);
             break;
         }
     if (!err && lm_reader_left(&in)) err = codec_damaged("a block has bytes left over");
@@ -340,12 +367,11 @@ static lm_err decode_into(const lm_columns *c, size_t index, unsigned depth, voi
     const lm_column *info = &c->columns[index];
     const frame *f = NULL;
     lm_err err = LM_OK;
-    if (b->kind) f = atomic_load_explicit(&b->decoded, memory_order_acquire);
-    if (!f && !block_is_sound(c, b)) {
-        err = lm_fail(LM_E_CORRUPT, "the checksum of its block does not match");
-    } else if (b->kind) {
-        if (!f) err = frame_load(c, b, &f);
+    if (b->kind) {
+        err = frame_at(c, b, &f);
         if (!err) memcpy(dst, f->values[c->member_of[index]], codec_column_plain_bytes(info));
+    } else if (!block_is_sound(c, b)) {
+        err = codec_damaged("the checksum of its block does not match");
     } else {
         err = decode_large(c, index, depth, b, dst);
     }

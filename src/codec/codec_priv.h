@@ -24,12 +24,15 @@ typedef struct codec_enc {
     int zstd_level;           /* for the stream at hand */
     size_t values_a_byte;     /* CODEC_LITE_..._A_BYTE */
     bool is_trial;            /* sizes are compared on a sample: spend little */
+    bool is_text;             /* the words that logs have in common may be in it */
+    lm_str prefix;            /* text that streams may build on; the reader has it too */
 } codec_enc;
 
 /** What a decoder works with; one per call. */
 typedef struct codec_dec {
     lm_mem *mem;
     struct ZSTD_DCtx_s *zstd; /* made at first use */
+    lm_str prefix;            /* what the encoder had */
 } codec_dec;
 
 void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level);
@@ -41,6 +44,10 @@ void codec_dec_fini(codec_dec *dec);
 lm_err codec_damaged(const char *what);
 
 /* ---- codec_stream.c: bytes, the entropy stage ---- */
+
+/** Plain text (lm_text_encode) up to so many bytes gets zstd's dearest level at level default: it
+ * is done in some 50 ms. */
+#define CODEC_TEXT_DEAR_UNDER (1u << 19)
 
 /** Append src in the form that is smallest at this level: method, length, data. */
 LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out);
@@ -56,11 +63,11 @@ LM_USE lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, siz
 
 /* ---- codec_zstd.c: zstd without its frame header, its memory on our account ---- */
 
-/** Appends at most cap bytes to out; *done is false when it would not fit (then out is as it was).
- */
+/** Appends at most cap bytes to out, building on enc->prefix; *done is false when it would not fit
+ * (then out is as it was). */
 LM_USE lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap,
                              lm_buf *out, bool *done);
-LM_USE lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len);
+LM_USE lm_err codec_zstd_get(codec_dec *dec, lm_str prefix, lm_str src, uint8_t *dst, size_t len);
 
 /* ---- codec_model.c: context mixing ---- */
 typedef enum codec_model {
@@ -94,6 +101,15 @@ LM_USE lm_err codec_lite_get_words(lm_mem *mem, lm_str in, uint64_t *words, size
 /* ---- codec_word.c: unsigned 64-bit words, mostly small ---- */
 LM_USE lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out);
 LM_USE lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count);
+
+/* ---- codec_wide.c: columns of wide values ---- */
+
+/** All columns are WIDE; widths may differ. */
+LM_USE lm_err codec_wides_put(codec_enc *enc, const lm_column *const *columns, size_t count,
+                              lm_buf *out);
+/** dst[i] has room for the values of columns[i]. */
+LM_USE lm_err codec_wides_get(codec_dec *dec, lm_reader *in, const lm_column *const *columns,
+                              size_t count, void *const *dst);
 
 /* ---- codec_int.c ---- */
 LM_USE lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
@@ -163,11 +179,15 @@ LM_USE lm_err codec_derive_get(codec_dec *dec, lm_reader *in, codec_derive kind,
 /** One kind of small columns shares frames: the models see like after like. */
 enum { CODEC_FRAME_KINDS = 16 };
 
+/** Kind of a block that is a frame of texts which resemble one another. All but the first may build
+ * on the first. */
+enum { CODEC_TEXTS = 8 };
+
 /** In a directory: BYTES in a frame apart from the other texts. */
 enum { CODEC_TYPE_APART = 5 };
 
 /** Plain bytes of a column that goes to a frame, and of a whole frame (decoding one column decodes
- * its frame). Texts share more: the same names come back in many columns. */
+ * its frame). Texts and wide values share more: the same names come back in many columns. */
 enum {
     CODEC_SMALL_VALUES = 4096,
     CODEC_SMALL_TEXT = 262144,
@@ -179,9 +199,13 @@ bool codec_column_is_small(const lm_column *column);
 /** is_apart: a text unlike the others (random names, numbers); columns of other types ignore it. */
 unsigned codec_frame_kind(const lm_column *column, bool is_apart);
 size_t codec_column_plain_bytes(const lm_column *column);
+/** Bytes of BYTES columns one behind the other. out is set up here; the caller frees it. */
+LM_USE lm_err codec_frame_join(lm_mem *mem, const lm_column *const *columns, size_t count,
+                               lm_buf *out);
 LM_USE lm_err codec_frame_put(codec_enc *enc, const lm_column *const *columns, size_t count,
                               lm_buf *out);
-/** Fills out[i] with arrays of columns[i].count values, allocated in arena. */
+/** Fills out[i] with arrays of columns[i].count values, allocated in arena; those of BYTES lie one
+ * behind the other. */
 LM_USE lm_err codec_frame_get(codec_dec *dec, lm_str payload, const lm_column *const *columns,
                               size_t count, lm_arena *arena, void **out);
 

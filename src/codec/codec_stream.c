@@ -2,7 +2,19 @@
 
 /* A stream: method (1 byte), then for everything but RAW and FILL the stored length (varint), then
  * the data. */
-enum { METHOD_RAW = 0, METHOD_FILL = 1, METHOD_ZSTD = 2, METHOD_MODEL = 3, METHOD_LITE = 4 };
+enum {
+    METHOD_RAW = 0,
+    METHOD_FILL = 1,
+    METHOD_ZSTD = 2,
+    METHOD_MODEL = 3,
+    METHOD_LITE = 4,
+    METHOD_PREFIX = 5, /* zstd, its window filled with the prefix */
+    METHOD_WORDS = 6   /* the same with the words that logs have in common */
+};
+
+static const char common_words[] =
+#include "codec/codec_words.def"
+    ;
 
 lm_err codec_climb(codec_enc *enc, codec_put_fn put, const void *ctx, size_t limit, lm_buf *out,
                    bool *smaller)
@@ -115,8 +127,11 @@ lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *
     best_form best = {.method = METHOD_RAW};
     lm_buf_init(&best.data, enc->mem);
     bool done = false;
+    uint8_t method = enc->prefix.len ? METHOD_PREFIX : enc->is_text ? METHOD_WORDS : METHOD_ZSTD;
+    if (method == METHOD_WORDS) enc->prefix = LM_STR(common_words);
     lm_err err = codec_zstd_put(enc, src, len, enc->zstd_level, len - 3, &best.data, &done);
-    if (done) best.method = METHOD_ZSTD;
+    if (method == METHOD_WORDS) enc->prefix = (lm_str){0};
+    if (done) best.method = method;
     bool resists =
         !done || best.data.len > len / 2; /* nothing repeats: only the letters' odds are left */
     if (!done && is_flat(src, len)) resists = false;
@@ -154,7 +169,12 @@ lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
     uint64_t stored = lm_reader_varint_max(in, lm_reader_left(in));
     lm_str data = lm_reader_bytes(in, (size_t)stored);
     if (in->failed) return codec_damaged("a stream is cut short");
-    if (method == METHOD_ZSTD) return codec_zstd_get(dec, data, dst, len);
+    if (method == METHOD_ZSTD) return codec_zstd_get(dec, (lm_str){0}, data, dst, len);
+    if (method == METHOD_WORDS) return codec_zstd_get(dec, LM_STR(common_words), data, dst, len);
+    if (method == METHOD_PREFIX) {
+        if (!dec->prefix.len) return codec_damaged("a stream builds on nothing");
+        return codec_zstd_get(dec, dec->prefix, data, dst, len);
+    }
     if (method == METHOD_MODEL || method == METHOD_LITE) {
         lm_reader inner = lm_reader_of(data.ptr, data.len);
         if (lm_reader_varint(&inner) != len) return codec_damaged("a stream has another length");
@@ -165,17 +185,29 @@ lm_err codec_stream_get(codec_dec *dec, lm_reader *in, uint8_t *dst, size_t len)
     return codec_damaged("a stream has an unknown method");
 }
 
-lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out)
+static lm_err encode_bytes(lm_mem *mem, lm_str src, lm_level level, bool is_text, lm_buf *out)
 {
     codec_enc enc;
     codec_enc_init(&enc, mem, level);
-    enc.zstd_level = level == LM_LEVEL_FAST  ? 3
-                     : level == LM_LEVEL_MAX ? 19
-                     : src.len < 1u << 18    ? 15
-                                             : 12;
+    enc.is_text = is_text;
+    enc.zstd_level = level == LM_LEVEL_FAST                        ? 3
+                     : level == LM_LEVEL_MAX                       ? 19
+                     : is_text && src.len <= CODEC_TEXT_DEAR_UNDER ? 19
+                     : src.len < 1u << 18                          ? 15
+                                                                   : 12;
     lm_err err = codec_stream_put(&enc, src.ptr, src.len, out);
     codec_enc_fini(&enc);
     return err;
+}
+
+lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out)
+{
+    return encode_bytes(mem, src, level, false, out);
+}
+
+lm_err lm_text_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out)
+{
+    return encode_bytes(mem, src, level, true, out);
 }
 
 lm_err lm_bytes_decode(lm_mem *mem, lm_str src, uint8_t *dst, size_t raw_len)

@@ -64,12 +64,17 @@ lm_err codec_damaged(const char *what)
     return lm_fail(LM_E_CORRUPT, "%s", what);
 }
 
+enum { WINDOW_MIN = 10, WINDOW_MAX = 23 };
+
 /** Levels from 13 on need tables of many bytes per input byte: the window is held at 8 MB. */
-static ZSTD_parameters zstd_parameters(int level, size_t len)
+static ZSTD_compressionParameters zstd_parameters(int level, size_t len, size_t prefix_len)
 {
-    ZSTD_parameters p = ZSTD_getParams(level, len, 0);
-    if (p.cParams.windowLog > 23) p.cParams.windowLog = 23;
-    p.fParams = (ZSTD_frameParameters){.contentSizeFlag = 0, .checksumFlag = 0, .noDictIDFlag = 1};
+    bool is_long = prefix_len > len / 4; /* else the text is to be searched as if it stood alone */
+    ZSTD_compressionParameters p = ZSTD_getCParams(level, len, is_long ? prefix_len : 0);
+    unsigned window = WINDOW_MIN;
+    while (window < WINDOW_MAX && ((size_t)1 << window) < len + prefix_len)
+        window++;
+    if (prefix_len || p.windowLog > WINDOW_MAX) p.windowLog = window;
     return p;
 }
 
@@ -80,15 +85,20 @@ lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level,
         enc->zstd = ZSTD_createCCtx_advanced(zstd_memory(enc->mem));
         if (!enc->zstd) return lm_mem_err();
     }
-    ZSTD_parameters p = zstd_parameters(level, len);
+    ZSTD_compressionParameters p = zstd_parameters(level, len, enc->prefix.len);
     size_t bad = ZSTD_CCtx_reset(enc->zstd, ZSTD_reset_session_and_parameters);
     if (!ZSTD_isError(bad))
         bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
     if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_contentSizeFlag, 0);
     if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_compressionLevel, level);
     if (!ZSTD_isError(bad))
-        bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_windowLog, (int)p.cParams.windowLog);
+        bad = enc->prefix.len
+                  ? ZSTD_CCtx_setCParams(enc->zstd, p)
+                  : ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_windowLog, (int)p.windowLog);
     LM_ASSERT(!ZSTD_isError(bad)); /* constants in range */
+    if (enc->prefix.len)
+        (void)ZSTD_CCtx_refPrefix(enc->zstd, enc->prefix.ptr,
+                                  enc->prefix.len); /* only notes it: cannot fail here */
 
     lm_err err = lm_buf_reserve(out, cap);
     if (err) return err;
@@ -104,7 +114,7 @@ lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level,
     return LM_OK;
 }
 
-lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len)
+lm_err codec_zstd_get(codec_dec *dec, lm_str prefix, lm_str src, uint8_t *dst, size_t len)
 {
     if (!dec->zstd) {
         dec->zstd = ZSTD_createDCtx_advanced(zstd_memory(dec->mem));
@@ -112,6 +122,8 @@ lm_err codec_zstd_get(codec_dec *dec, lm_str src, uint8_t *dst, size_t len)
         size_t bad = ZSTD_DCtx_setParameter(dec->zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
         LM_ASSERT(!ZSTD_isError(bad));
     }
+    if (prefix.len && ZSTD_isError(ZSTD_DCtx_refPrefix(dec->zstd, prefix.ptr, prefix.len)))
+        return lm_mem_err();
     /* Decoding into dst in one call needs no window, so a frame that claims a huge one costs
      * nothing. */
     size_t got = ZSTD_decompressDCtx(dec->zstd, dst, len, src.ptr, src.len);

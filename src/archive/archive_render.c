@@ -54,7 +54,7 @@ static lm_err prepare(lm_segment *segment)
     memset(cursors, 0, segment->shapes.role_count * sizeof *cursors);
     memset(segment->shape_states, SHAPE_UNKNOWN, n);
     segment->programs =
-        lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_program));
+        lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_op *));
     if (!segment->programs) return lm_mem_err();
     err = plan_steps(segment);
     if (err) return err;
@@ -97,20 +97,20 @@ static void number_op(const lm_values *values, lm_render_op *op)
     uint32_t vclass = values->uniform;
     op->from = values->numbers;
     op->kind = LM_PUT_NUMBER;
-    op->unit = vclass;
+    op->vclass = (uint16_t)vclass;
     if (vclass == LM_VC_INT) {
         op->kind = LM_PUT_INT;
     } else if (vclass == LM_VC_IP4) {
         op->kind = LM_PUT_IP4;
     } else if (vclass > LM_VC_ZINT && vclass <= LM_VC_ZINT + 18) {
         op->kind = LM_PUT_PADDED;
-        op->len = vclass - LM_VC_ZINT;
+        op->width = (uint8_t)(vclass - LM_VC_ZINT);
     } else if (vclass > LM_VC_DEC && vclass <= LM_VC_DECT + LM_SCALE_MAX) {
         bool is_trimmed = vclass > LM_VC_DECT;
         op->kind = is_trimmed ? LM_PUT_TRIMMED : LM_PUT_DECIMAL;
-        op->len = vclass - (is_trimmed ? LM_VC_DECT : LM_VC_DEC);
+        op->width = (uint8_t)(vclass - (is_trimmed ? LM_VC_DECT : LM_VC_DEC));
         op->unit = 1;
-        for (uint32_t i = 0; i < op->len; i++)
+        for (uint32_t i = 0; i < op->width; i++)
             op->unit *= 10;
     }
 }
@@ -133,7 +133,9 @@ static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
 {
     lm_role_view *role = &segment->roles[column];
     const lm_values *values = role->values;
-    *op = (lm_render_op){.kind = LM_PUT_MIXED, .from = values, .cursor = &segment->cursors[column]};
+    op->kind = LM_PUT_MIXED;
+    op->from = values;
+    op->cursor = &segment->cursors[column];
     if (values->classes) return LM_OK;
     if (values->uniform == LM_VC_STR_UNIQUE) {
         op->kind = LM_PUT_UNIQUE;
@@ -145,7 +147,7 @@ static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
     } else if (values->wide && values->uniform != LM_VC_UUID) {
         op->kind = LM_PUT_BYTES;
         op->from = values->wide;
-        op->len = lm_vclass_width(values->uniform);
+        op->width = (uint8_t)lm_vclass_width(values->uniform);
     } else if (values->numbers) {
         number_op(values, op);
         if (values->uniform >= LM_VC_TIME) return time_op(segment, role, op);
@@ -162,31 +164,25 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
     uint8_t *text = lm_arena_alloc(&segment->arena, text_bytes + LM_TEXT_SLACK + 1, 1);
     if (!ops || !text) return lm_mem_err();
     memset(text, 0, text_bytes + LM_TEXT_SLACK + 1);
-    uint32_t count = 0;
-    lm_render_op join = {.kind = LM_PUT_TEXT, .text = text};
-    for (uint32_t p = 0; p <= view->piece_count; p++) {
-        bool is_end = p == view->piece_count;
-        int32_t column = is_end ? -1 : view->pieces[p].column;
-        if (is_end) {
-            text[join.len++] = '\n';
-        } else if (column < 0) {
-            memcpy(text + join.len, view->pieces[p].text.ptr, view->pieces[p].text.len);
-            join.len += (uint32_t)view->pieces[p].text.len;
+    lm_render_op *op = ops;
+    *op = (lm_render_op){.text = text};
+    for (uint32_t p = 0; p < view->piece_count; p++) {
+        int32_t column = view->pieces[p].column;
+        if (column < 0) {
+            memcpy(text + op->len, view->pieces[p].text.ptr, view->pieces[p].text.len);
+            op->len += (uint32_t)view->pieces[p].text.len;
         } else if (is_constant(&segment->roles[column])) {
-            join.len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min,
-                                                 NULL, text + join.len);
+            op->len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min,
+                                                NULL, text + op->len);
+        } else {
+            lm_err err = ready_op(segment, column, op);
+            if (err) return err;
+            text += op->len;
+            *++op = (lm_render_op){.text = text};
         }
-        if (!is_end && (column < 0 || is_constant(&segment->roles[column]))) continue;
-        if (join.len) {
-            ops[count++] = join;
-            text += join.len;
-            join = (lm_render_op){.kind = LM_PUT_TEXT, .text = text};
-        }
-        lm_err err = is_end ? LM_OK : ready_op(segment, column, &ops[count]);
-        if (err) return err;
-        count += !is_end;
     }
-    segment->programs[shape] = (lm_render_program){ops, count};
+    text[op->len++] = '\n';
+    segment->programs[shape] = ops;
     return LM_OK;
 }
 
@@ -270,14 +266,11 @@ static uint8_t *put_mixed(const lm_values *values, uint32_t i, uint8_t *at)
 }
 
 /** A row by its shape's program. */
-static inline uint8_t *render_row(const lm_render_program *program, uint8_t *at)
+static inline uint8_t *render_row(const lm_render_op *op, uint8_t *at)
 {
-    const lm_render_op *op = program->ops;
-    for (const lm_render_op *end = op + program->count; op < end; op++) {
-        if (op->kind == LM_PUT_TEXT) {
-            at = lm_put_text(at, op->text, op->len);
-            continue;
-        }
+    for (;; op++) {
+        at = lm_put_text(at, op->text, op->len);
+        if (op->kind == LM_PUT_END) return at;
         uint32_t i = (*op->cursor)++;
         const int64_t *numbers = op->from;
         switch (op->kind) {
@@ -295,31 +288,30 @@ static inline uint8_t *render_row(const lm_render_program *program, uint8_t *at)
             at = lm_put_int(at, numbers[i]);
             break;
         case LM_PUT_PADDED:
-            at = lm_put_padded(at, (uint64_t)numbers[i], op->len);
+            at = lm_put_padded(at, (uint64_t)numbers[i], op->width);
             break;
         case LM_PUT_DECIMAL:
-            at = lm_put_decimal(at, numbers[i], op->len, op->unit);
+            at = lm_put_decimal(at, numbers[i], op->width, op->unit);
             break;
         case LM_PUT_TRIMMED:
-            at = lm_put_decimal_trimmed(at, numbers[i], op->len, op->unit);
+            at = lm_put_decimal_trimmed(at, numbers[i], op->width, op->unit);
             break;
         case LM_PUT_IP4:
             at = lm_put_ip4(at, (uint32_t)numbers[i]);
             break;
         case LM_PUT_BYTES:
-            at = lm_put_hex_bytes(at, (const uint8_t *)op->from + (size_t)i * op->len, op->len);
+            at = lm_put_hex_bytes(at, (const uint8_t *)op->from + (size_t)i * op->width, op->width);
             break;
         case LM_PUT_TIME:
             at = lm_time_printer_put(op->time, numbers[i], at);
             break;
         case LM_PUT_NUMBER:
-            at += lm_value_print((uint32_t)op->unit, numbers[i], NULL, at);
+            at += lm_value_print(op->vclass, numbers[i], NULL, at);
             break;
         default:
             at = put_mixed(op->from, i, at);
         }
     }
-    return at;
 }
 
 lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_t begin,
@@ -348,7 +340,7 @@ lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_
         }
         err = lm_buf_reserve(out, segment->shape_bounds[shape]);
         if (err) return err;
-        uint8_t *at = render_row(&segment->programs[shape], out->ptr + out->len);
+        uint8_t *at = render_row(segment->programs[shape], out->ptr + out->len);
         out->len = (size_t)(at - out->ptr);
         segment->next_row = row + 1;
         if (out_ends) out_ends[i] = out->len;

@@ -610,6 +610,13 @@ bool lm_values_ints(const lm_values *values, const int64_t **out)
     return true;
 }
 
+bool lm_values_numbers(const lm_values *values, const int64_t **out)
+{
+    if (values->classes || !values->numbers) return false;
+    *out = values->numbers;
+    return true;
+}
+
 /* ---- ruling a column out ---- */
 
 bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t column, lm_str needle)

@@ -45,9 +45,10 @@ void lm_time_printer_init(lm_time_printer *printer, uint16_t layout);
 /** at has LM_VALUE_TEXT_MAX bytes; returns the end of the text. */
 uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *at);
 
-/** A shape as the renderer runs it. */
+/** A shape as the renderer runs it: constant text and then a value, again and again; the last one
+ * has no value. */
 typedef enum lm_render_kind {
-    LM_PUT_TEXT,   /* constant */
+    LM_PUT_END,
     LM_PUT_INDEX,  /* text of a dictionary */
     LM_PUT_UNIQUE, /* the next text */
     LM_PUT_INT,
@@ -62,24 +63,20 @@ typedef enum lm_render_kind {
 } lm_render_kind;
 
 typedef struct lm_render_op {
-    lm_render_kind kind;
-    uint32_t len; /* TEXT: bytes; PADDED, DECIMAL, TRIMMED, BYTES: width */
+    const uint8_t *text; /* LM_TEXT_SLACK bytes can be read behind it */
+    uint32_t len;        /* of the text */
+    uint8_t kind;        /* LM_PUT_* */
+    uint8_t width;       /* PADDED, DECIMAL, TRIMMED, BYTES */
+    uint16_t vclass;     /* NUMBER */
+    uint32_t *cursor;    /* which value is next */
+    const void *from;    /* numbers, index, texts or bytes: what the kind reads; MIXED: values */
 
     union {
-        const uint8_t *text; /* TEXT: LM_TEXT_SLACK bytes can be read behind it */
-        uint32_t *cursor;    /* the others: which value is next */
+        const lm_str *texts;   /* INDEX */
+        lm_time_printer *time; /* TIME */
+        uint64_t unit;         /* DECIMAL, TRIMMED: 10^width */
     };
-
-    const void *from; /* numbers, index, texts or bytes: the column that the kind reads; MIXED: values */
-    const lm_str *texts;   /* INDEX */
-    lm_time_printer *time; /* TIME */
-    uint64_t unit;         /* DECIMAL, TRIMMED: 10^width; NUMBER: class */
 } lm_render_op;
-
-typedef struct lm_render_program {
-    const lm_render_op *ops;
-    uint32_t count;
-} lm_render_program;
 
 /** The cursors that a row of a shape moves: those of its variables that are not constant. */
 typedef struct lm_row_step {
@@ -134,7 +131,7 @@ struct lm_segment {
     /* rendering goes forward: one cursor a role */
     uint32_t *cursors;
     uint32_t next_row;
-    lm_render_program *programs; /* by shape, those that are ready */
+    lm_render_op **programs; /* by shape, those that are ready */
     uint8_t *
         shape_states; /* 0 not yet looked at, 1 its columns are decoded, 2 one of them is damaged */
     size_t *shape_bounds; /* upper bound of a row's text */

@@ -281,11 +281,12 @@ static void guesses_fini(guesses *g)
     lm_mem_release(g->mem, g->three, ((size_t)4 << g->log) * sizeof *g->three);
 }
 
+/** A slot after id: surer if it was right (or not set), half as sure if it was wrong, else it takes
+ * the id. */
 static inline uint32_t learned(uint32_t slot, uint32_t id)
 {
-    uint32_t sure = slot & 15;
-    if (slot >> 4 == id && sure) return slot + (sure < 15);
-    return sure > 2 ? (slot & ~15u) | sure / 2 : id << 4 | 1;
+    uint32_t sure = slot & 15, wrong = sure > 2 ? (slot ^ sure) | sure / 2 : id << 4 | 1;
+    return slot >> 4 == id ? slot + (sure < 15) : wrong;
 }
 
 /** The guesses for one id. */
@@ -305,12 +306,13 @@ static inline __attribute__((always_inline)) unsigned guess_look(const guesses *
     r->guess[2] = r->slot[2][0];
     r->guess[3] = r->slot[2][1];
     static const uint8_t level[16] = {0, 1, 2, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6, 6, 6, 7};
-    uint32_t first = r->guess[0] & 15 ? r->guess[0] : r->guess[1] & 15 ? r->guess[1] : r->guess[2];
-    unsigned is_second = !(r->guess[0] & 15);
-    unsigned agree = (r->guess[1] >> 4 == first >> 4 && r->guess[1] & 15) |
-                     (unsigned)(r->guess[2] >> 4 == first >> 4 && r->guess[2] & 15) << 1 |
-                     (unsigned)(r->guess[3] >> 4 == first >> 4 && r->guess[3] & 15) << 2;
-    return ((level[first & 15] * 8 + agree) * 2 + is_second) * 8 + (g->history & 7);
+    uint32_t first = r->guess[0] ? r->guess[0] : r->guess[1] ? r->guess[1] : r->guess[2];
+    unsigned is_second = !r->guess[0];
+    /* slots of one id differ in their low bits only; one that is not set is 0 */
+    unsigned agree = (unsigned)((r->guess[1] ^ first) < 16 && r->guess[1]) |
+                     (unsigned)((r->guess[2] ^ first) < 16 && r->guess[2]) << 1 |
+                     (unsigned)((r->guess[3] ^ first) < 16 && r->guess[3]) << 2;
+    return ((level[first & 15] * 8 + agree) * 2 + is_second) * 8 + g->history;
 }
 
 /** The distinct guesses that are set, in order; their number. */
@@ -318,7 +320,7 @@ static inline unsigned guess_list(const guess_row *r, uint32_t *ids)
 {
     unsigned count = 0;
     for (unsigned k = 0; k < 4; k++) {
-        if (!(r->guess[k] & 15)) continue;
+        if (!r->guess[k]) continue;
         uint32_t id = r->guess[k] >> 4;
         bool again = false;
         for (unsigned j = 0; j < count; j++)
@@ -335,19 +337,17 @@ static inline __attribute__((always_inline)) void guess_learn(guesses *g, const 
     *r->slot[0] = learned(r->guess[0], id);
     *r->slot[1] = learned(r->guess[1], id);
     uint32_t a = r->guess[2], b = r->guess[3];
-    if ((a & 15) && a >> 4 == id) {
+    if (a >> 4 == id || !a) {
         r->slot[2][0] = learned(a, id);
-    } else if ((b & 15) && b >> 4 == id) {
+    } else {
+        bool is_b = b >> 4 == id && b;
         b = learned(b, id);
-        bool is_up = (b & 15) >= (a & 15);
+        bool is_up = is_b && (b & 15) >= (a & 15);
+        a -= !is_b && (a & 15) > 1;
         r->slot[2][0] = is_up ? b : a;
         r->slot[2][1] = is_up ? a : b;
-    } else {
-        if ((a & 15) > 1) a--;
-        r->slot[2][0] = a & 15 ? a : learned(a, id);
-        if (a & 15) r->slot[2][1] = learned(b, id);
     }
-    g->history = (g->history & 3) == 0 ? kind_of[rank] : kind_of[rank] | 4;
+    g->history = kind_of[rank] | (g->history & 3 ? 4 : 0);
     g->next_new = id >= g->next_new ? id + 1 : g->next_new;
     g->p3 = g->p2;
     g->p2 = g->p1;
@@ -410,10 +410,7 @@ static void guesses_read(codec_ans *ans, guesses *state, const uint64_t *far, si
         swap = now, now = next, next = swap;
         uint32_t id;
         if (rank == 0) {
-            id = (row.guess[0] & 15   ? row.guess[0]
-                  : row.guess[1] & 15 ? row.guess[1]
-                                      : row.guess[2]) >>
-                 4;
+            id = (row.guess[0] ? row.guess[0] : row.guess[1] ? row.guess[1] : row.guess[2]) >> 4;
         } else if (rank < RANK_NEW) {
             uint32_t list[4] = {0};
             (void)guess_list(&row, list);

@@ -162,6 +162,33 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
     return found;
 }
 
+/* Numbers print slowly and come back: what was said of one is kept. */
+static uint32_t numbers_test(const test *t, const lm_values *values, const int64_t *numbers,
+                             uint32_t count, uint64_t *bits)
+{
+    enum { KEPT_LOG = 9 };
+
+    struct {
+        int64_t number;
+        uint8_t is_set, fits;
+    } kept[1 << KEPT_LOG];
+
+    uint32_t found = 0;
+    uint8_t room[LM_VALUE_ROOM];
+    memset(kept, 0, sizeof kept);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t at = (uint64_t)numbers[i] * 0x9e3779b97f4a7c15u >> (64 - KEPT_LOG);
+        if (!kept[at].is_set || kept[at].number != numbers[i]) {
+            kept[at].number = numbers[i];
+            kept[at].is_set = 1;
+            kept[at].fits = text_fits(t, lm_values_text(values, i, room));
+        }
+        bits[i / 64] |= (uint64_t)kept[at].fits << i % 64;
+        found += kept[at].fits;
+    }
+    return found;
+}
+
 static uint32_t bits_count(const uint64_t *bits, size_t words)
 {
     uint32_t count = 0;
@@ -200,6 +227,8 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
         found = bits_count(bits, words);
     } else if (item->t.is_digits && lm_values_ints(values, &ints)) {
         found = ints_test(&item->t, ints, count, bits);
+    } else if (lm_values_numbers(values, &ints)) {
+        found = numbers_test(&item->t, values, ints, count, bits);
     } else {
         found = texts_test(&item->t, values, count, bits);
     }

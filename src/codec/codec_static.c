@@ -8,7 +8,6 @@
  * neither guessed nor the next new one are words behind.
  */
 #include "codec/codec_ans_priv.h"
-#include "codec/codec_mix_priv.h"
 
 /* ---- words ---- */
 
@@ -259,8 +258,8 @@ enum {
 typedef struct guesses {
     lm_mem *mem;
     uint32_t *three, *two, *one; /* one: pairs */
-    unsigned log;
-    uint32_t p1, p2, p3, next_new, history;
+    unsigned log, shift;         /* of the tables' sizes; 32 - log */
+    uint32_t mask, p1, p2, p3, next_new, history;
 } guesses;
 
 static lm_err guesses_init(guesses *g, lm_mem *mem, size_t count, uint32_t alphabet)
@@ -269,6 +268,8 @@ static lm_err guesses_init(guesses *g, lm_mem *mem, size_t count, uint32_t alpha
     unsigned most = alphabet > TABLE_IDS_FEW ? TABLE_LOG_MAX : TABLE_LOG_FEW;
     while (g->log < most && (size_t)1 << g->log < count)
         g->log++;
+    g->shift = 32 - g->log;
+    g->mask = (1u << g->log) - 1;
     g->three = lm_mem_calloc(mem, (size_t)4 << g->log, sizeof *g->three);
     if (!g->three) return lm_mem_err();
     g->two = g->three + ((size_t)1 << g->log);
@@ -289,65 +290,44 @@ static inline uint32_t learned(uint32_t slot, uint32_t id)
     return slot >> 4 == id ? slot + (sure < 15) : wrong;
 }
 
-/** The guesses for one id. */
+/** The slots for one id, and the ids they guess: three, two, the pair of one. */
 typedef struct guess_row {
-    uint32_t *slot[3]; /* three, two, pair of one */
-    uint32_t guess[4];
+    uint32_t *three, *two, *pair;
+    uint32_t slot[4];
 } guess_row;
 
 static inline __attribute__((always_inline)) unsigned guess_look(const guesses *g, guess_row *r)
 {
-    uint32_t mask = (1u << g->log) - 1, h = mix_hash(g->p1, g->p2);
-    r->slot[0] = &g->three[mix_hash(h, g->p3) & mask];
-    r->slot[1] = &g->two[h & mask];
-    r->slot[2] = &g->one[2 * (g->p1 & mask)];
-    r->guess[0] = *r->slot[0];
-    r->guess[1] = *r->slot[1];
-    r->guess[2] = r->slot[2][0];
-    r->guess[3] = r->slot[2][1];
     static const uint8_t level[16] = {0, 1, 2, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6, 6, 6, 7};
-    uint32_t first = r->guess[0] ? r->guess[0] : r->guess[1] ? r->guess[1] : r->guess[2];
-    unsigned is_second = !r->guess[0];
+    uint32_t h2 = g->p1 * 0x9e3779b1u + g->p2 * 0x85ebca6bu, h3 = h2 + g->p3 * 0xc2b2ae35u;
+    r->three = &g->three[h3 >> g->shift];
+    r->two = &g->two[h2 >> g->shift];
+    r->pair = &g->one[2 * (g->p1 & g->mask)];
+    uint32_t a = *r->three, b = *r->two, c = r->pair[0], d = r->pair[1];
+    r->slot[0] = a;
+    r->slot[1] = b;
+    r->slot[2] = c;
+    r->slot[3] = d;
+    uint32_t first = a ? a : b ? b : c;
     /* slots of one id differ in their low bits only; one that is not set is 0 */
-    unsigned agree = (unsigned)((r->guess[1] ^ first) < 16 && r->guess[1]) |
-                     (unsigned)((r->guess[2] ^ first) < 16 && r->guess[2]) << 1 |
-                     (unsigned)((r->guess[3] ^ first) < 16 && r->guess[3]) << 2;
-    return ((level[first & 15] * 8 + agree) * 2 + is_second) * 8 + g->history;
-}
-
-/** The distinct guesses that are set, in order; their number. */
-static inline unsigned guess_list(const guess_row *r, uint32_t *ids)
-{
-    unsigned count = 0;
-    for (unsigned k = 0; k < 4; k++) {
-        if (!r->guess[k]) continue;
-        uint32_t id = r->guess[k] >> 4;
-        bool again = false;
-        for (unsigned j = 0; j < count; j++)
-            again |= ids[j] == id;
-        if (!again) ids[count++] = id;
-    }
-    return count;
+    unsigned agree = (unsigned)((b ^ first) < 16 && b) | (unsigned)((c ^ first) < 16 && c) << 1 |
+                     (unsigned)((d ^ first) < 16 && d) << 2;
+    return ((level[first & 15] * 8u + agree) * 2 + !a) * 8 + g->history;
 }
 
 static inline __attribute__((always_inline)) void guess_learn(guesses *g, const guess_row *r,
-                                                              uint32_t id, unsigned rank)
+                                                              uint32_t id, unsigned symbol)
 {
-    static const uint8_t kind_of[256] = {0, 1, 1, 1, 2, 3};
-    *r->slot[0] = learned(r->guess[0], id);
-    *r->slot[1] = learned(r->guess[1], id);
-    uint32_t a = r->guess[2], b = r->guess[3];
-    if (a >> 4 == id || !a) {
-        r->slot[2][0] = learned(a, id);
-    } else {
-        bool is_b = b >> 4 == id && b;
-        b = learned(b, id);
-        bool is_up = is_b && (b & 15) >= (a & 15);
-        a -= !is_b && (a & 15) > 1;
-        r->slot[2][0] = is_up ? b : a;
-        r->slot[2][1] = is_up ? a : b;
-    }
-    g->history = kind_of[rank] | (g->history & 3 ? 4 : 0);
+    static const uint8_t kind_of[8] = {0, 1, 1, 1, 2, 3};
+    *r->three = learned(r->slot[0], id);
+    *r->two = learned(r->slot[1], id);
+    uint32_t a = r->slot[2], b = r->slot[3];
+    bool is_a = a >> 4 == id || !a, is_b = b >> 4 == id && b;
+    uint32_t a_less = a - (!is_b && (a & 15) > 1), b_now = learned(b, id);
+    bool is_up = is_b && (b_now & 15) >= (a & 15);
+    r->pair[0] = is_a ? learned(a, id) : is_up ? b_now : a_less;
+    r->pair[1] = is_a ? b : is_up ? a_less : b_now;
+    g->history = kind_of[symbol] | (g->history & 3 ? 4 : 0);
     g->next_new = id >= g->next_new ? id + 1 : g->next_new;
     g->p3 = g->p2;
     g->p2 = g->p1;
@@ -371,12 +351,12 @@ static lm_err put_guesses(lm_mem *mem, const uint32_t *ids, size_t count, uint32
     if (!symbols || !keys || !far) err = lm_mem_err();
     for (size_t i = 0; i < count && !err; i++) {
         guess_row row;
-        uint32_t list[4], id = ids[i];
+        uint32_t id = ids[i];
         keys[i] = (uint16_t)guess_look(&g, &row);
-        unsigned n = guess_list(&row, list), rank = 0;
-        while (rank < n && list[rank] != id)
+        unsigned rank = 0;
+        while (rank < 4 && (!row.slot[rank] || row.slot[rank] >> 4 != id))
             rank++;
-        if (rank == n) rank = id == g.next_new ? RANK_NEW : RANK_FAR;
+        if (rank == 4 && id != g.next_new) rank = RANK_FAR;
         symbols[i] = (uint8_t)rank;
         if (rank == RANK_FAR) far[far_count++] = id;
         guess_learn(&g, &row, id, rank);
@@ -395,35 +375,26 @@ static lm_err put_guesses(lm_mem *mem, const uint32_t *ids, size_t count, uint32
     return err;
 }
 
+/** far has a word more than far_count. */
 static void guesses_read(codec_ans *ans, guesses *state, const uint64_t *far, size_t far_count,
                          uint32_t *ids, size_t count)
 {
     guesses g = *state;
     const uint32_t *slots = ans->slots;
     const uint8_t *in = ans->in, *last = ans->last;
+    const uint64_t *far_end = far + far_count;
     uint32_t now = ans->state[0], next = ans->state[1], swap;
-    size_t far_at = 0;
     for (size_t i = 0; i < count; i++) {
         guess_row row;
         unsigned key = guess_look(&g, &row);
-        unsigned rank = codec_ans_next(slots, ans->of[key], &now, &in, last);
+        unsigned symbol = codec_ans_next(slots, ans->of[key], &now, &in, last) & 7;
         swap = now, now = next, next = swap;
-        uint32_t id;
-        if (rank == 0) {
-            id = (row.guess[0] ? row.guess[0] : row.guess[1] ? row.guess[1] : row.guess[2]) >> 4;
-        } else if (rank < RANK_NEW) {
-            uint32_t list[4] = {0};
-            (void)guess_list(&row, list);
-            id = list[rank];
-        } else if (rank == RANK_NEW) {
-            id = g.next_new;
-        } else {
-            id = far_at < far_count ? (uint32_t)far[far_at] : 0;
-            far_at++;
-        }
-        id &= CODEC_STATIC_IDS_MAX - 1; /* changes damaged bytes only */
+        uint32_t choice[8] = {row.slot[0] >> 4, row.slot[1] >> 4, row.slot[2] >> 4,
+                              row.slot[3] >> 4, g.next_new,       (uint32_t)*far};
+        far += symbol == RANK_FAR && far < far_end;
+        uint32_t id = choice[symbol] & (CODEC_STATIC_IDS_MAX - 1); /* changes damaged bytes only */
         ids[i] = id;
-        guess_learn(&g, &row, id, rank);
+        guess_learn(&g, &row, id, symbol);
     }
 }
 
@@ -436,7 +407,7 @@ static lm_err get_guesses(lm_mem *mem, lm_reader *in, uint32_t *ids, size_t coun
     if (err) return err;
     size_t far_count = (size_t)lm_reader_varint_max(in, count);
     unsigned is_static = far_count ? lm_reader_u8(in) : 0;
-    uint64_t *far = lm_mem_alloc(mem, far_count * sizeof *far);
+    uint64_t *far = lm_mem_calloc(mem, far_count + 1, sizeof *far);
     err = far ? guesses_init(&g, mem, count, alphabet) : lm_mem_err();
     if (err) goto out;
     if (in->failed || is_static > 1) err = codec_damaged("a column of ids has an unknown model");
@@ -447,7 +418,7 @@ static lm_err get_guesses(lm_mem *mem, lm_reader *in, uint32_t *ids, size_t coun
     if (!err) guesses_read(&ans, &g, far, far_count, ids, count);
     guesses_fini(&g);
 out:
-    lm_mem_release(mem, far, far_count * sizeof *far);
+    lm_mem_release(mem, far, (far_count + 1) * sizeof *far);
     codec_ans_close(&ans);
     return err;
 }

@@ -3,11 +3,41 @@
  * which of its values comes next, so rendering goes forward. To jump ahead, shapes of the rows
  * between are counted and the cursors moved at once.
  */
+#include "archive/archive_put.h"
 #include "archive/archive_view.h"
 
 enum { SHAPE_UNKNOWN, SHAPE_READY, SHAPE_DAMAGED };
 
 /* ---- segments of columns ---- */
+
+/** A column of which all values are one number is constant text: it is neither decoded nor counted.
+ */
+static bool is_constant(const lm_role_view *role)
+{
+    return role->format.class_count == 1 && role->stored.stamp.is_numeric &&
+           role->stored.stamp.min == role->stored.stamp.max;
+}
+
+static lm_err plan_steps(lm_segment *segment)
+{
+    const lm_shapes *shapes = &segment->shapes;
+    segment->steps = lm_arena_alloc(&segment->arena, shapes->count * sizeof *segment->steps,
+                                    _Alignof(lm_row_step));
+    segment->step_roles = lm_arena_alloc(
+        &segment->arena, shapes->var_count * sizeof *segment->step_roles, _Alignof(uint32_t));
+    if (!segment->steps || !segment->step_roles) return lm_mem_err();
+    uint32_t at = 0;
+    for (size_t s = 0; s < shapes->count; s++) {
+        const lm_shape_entry *entry = &shapes->items[s];
+        segment->steps[s].first = at;
+        for (uint32_t v = 0; v < entry->var_count; v++) {
+            uint32_t role = shapes->var_roles[entry->first_var + v];
+            if (!is_constant(&segment->roles[role])) segment->step_roles[at++] = role;
+        }
+        segment->steps[s].count = at - segment->steps[s].first;
+    }
+    return LM_OK;
+}
 
 static lm_err prepare(lm_segment *segment)
 {
@@ -24,8 +54,10 @@ static lm_err prepare(lm_segment *segment)
     memset(cursors, 0, segment->shapes.role_count * sizeof *cursors);
     memset(segment->shape_states, SHAPE_UNKNOWN, n);
     segment->programs =
-        lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_program));
+        lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_op *));
     if (!segment->programs) return lm_mem_err();
+    err = plan_steps(segment);
+    if (err) return err;
     segment->cursors = cursors;
     segment->next_row = 0;
     return LM_OK;
@@ -41,14 +73,6 @@ static size_t longest_text(const lm_values *values)
 }
 
 /* ---- a shape as a program ---- */
-
-/** A column of which all values are one number is constant text: it is neither decoded nor counted.
- */
-static bool is_constant(const lm_role_view *role)
-{
-    return role->format.class_count == 1 && role->stored.stamp.is_numeric &&
-           role->stored.stamp.min == role->stored.stamp.max;
-}
 
 static lm_err ready_role(lm_segment *segment, int32_t column)
 {
@@ -68,68 +92,97 @@ static lm_err ready_role(lm_segment *segment, int32_t column)
     return LM_OK;
 }
 
-/** How values of a column are put; a time's printer keeps its last text. */
-static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
+static void number_op(const lm_values *values, lm_render_op *op)
 {
-    const lm_values *values = segment->roles[column].values;
-    *op =
-        (lm_render_op){.kind = LM_PUT_OTHER, .values = values, .cursor = &segment->cursors[column]};
-    if (values->classes) return LM_OK;
-    if (values->uniform == LM_VC_STR_UNIQUE)
-        op->kind = LM_PUT_UNIQUE;
-    else if (values->index)
-        op->kind = LM_PUT_INDEX;
-    else if (values->numbers && values->uniform == LM_VC_INT)
+    uint32_t vclass = values->uniform;
+    op->from = values->numbers;
+    op->kind = LM_PUT_NUMBER;
+    op->vclass = (uint16_t)vclass;
+    if (vclass == LM_VC_INT) {
         op->kind = LM_PUT_INT;
-    else if (values->numbers)
-        op->kind = LM_PUT_NUMBER;
-    if (values->uniform < LM_VC_TIME || !values->numbers) return LM_OK;
-    lm_role_view *role = &segment->roles[column];
+    } else if (vclass == LM_VC_IP4) {
+        op->kind = LM_PUT_IP4;
+    } else if (vclass > LM_VC_ZINT && vclass <= LM_VC_ZINT + 18) {
+        op->kind = LM_PUT_PADDED;
+        op->width = (uint8_t)(vclass - LM_VC_ZINT);
+    } else if (vclass > LM_VC_DEC && vclass <= LM_VC_DECT + LM_SCALE_MAX) {
+        bool is_trimmed = vclass > LM_VC_DECT;
+        op->kind = is_trimmed ? LM_PUT_TRIMMED : LM_PUT_DECIMAL;
+        op->width = (uint8_t)(vclass - (is_trimmed ? LM_VC_DECT : LM_VC_DEC));
+        op->unit = 1;
+        for (uint32_t i = 0; i < op->width; i++)
+            op->unit *= 10;
+    }
+}
+
+static lm_err time_op(lm_segment *segment, lm_role_view *role, lm_render_op *op)
+{
     if (!role->time_printer) {
         role->time_printer =
             lm_arena_alloc(&segment->arena, sizeof *role->time_printer, _Alignof(lm_time_printer));
         if (!role->time_printer) return lm_mem_err();
-        lm_time_printer_init(role->time_printer, (uint16_t)(values->uniform - LM_VC_TIME));
+        lm_time_printer_init(role->time_printer, (uint16_t)(role->values->uniform - LM_VC_TIME));
     }
-    op->time = role->time_printer;
     op->kind = LM_PUT_TIME;
+    op->time = role->time_printer;
     return LM_OK;
 }
 
-/** The pieces of a shape, neighbouring constants joined. Texts are followed by 16 readable bytes.
- */
+/** How values of a column are put; a time's printer keeps its last text. */
+static lm_err ready_op(lm_segment *segment, int32_t column, lm_render_op *op)
+{
+    lm_role_view *role = &segment->roles[column];
+    const lm_values *values = role->values;
+    op->kind = LM_PUT_MIXED;
+    op->from = values;
+    op->cursor = &segment->cursors[column];
+    if (values->classes) return LM_OK;
+    if (values->uniform == LM_VC_STR_UNIQUE) {
+        op->kind = LM_PUT_UNIQUE;
+        op->from = values->texts;
+    } else if (values->index) {
+        op->kind = LM_PUT_INDEX;
+        op->from = values->index;
+        op->texts = values->texts;
+    } else if (values->wide && values->uniform != LM_VC_UUID) {
+        op->kind = LM_PUT_BYTES;
+        op->from = values->wide;
+        op->width = (uint8_t)lm_vclass_width(values->uniform);
+    } else if (values->numbers) {
+        number_op(values, op);
+        if (values->uniform >= LM_VC_TIME) return time_op(segment, role, op);
+    }
+    return LM_OK;
+}
+
+/** The pieces of a shape, neighbouring constants joined. */
 static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_bytes)
 {
     const lm_shape *view = &segment->views[shape];
     lm_render_op *ops = lm_arena_alloc(&segment->arena, (view->piece_count + 1u) * sizeof *ops,
                                        _Alignof(lm_render_op));
-    uint8_t *text = lm_arena_alloc(&segment->arena, text_bytes + 17, 1);
+    uint8_t *text = lm_arena_alloc(&segment->arena, text_bytes + LM_TEXT_SLACK + 1, 1);
     if (!ops || !text) return lm_mem_err();
-    uint32_t count = 0;
-    lm_render_op join = {.kind = LM_PUT_TEXT, .text = text};
-    for (uint32_t p = 0; p <= view->piece_count; p++) {
-        bool is_end = p == view->piece_count;
-        int32_t column = is_end ? -1 : view->pieces[p].column;
-        if (is_end) {
-            text[join.len++] = '\n';
-        } else if (column < 0) {
-            memcpy(text + join.len, view->pieces[p].text.ptr, view->pieces[p].text.len);
-            join.len += (uint32_t)view->pieces[p].text.len;
+    memset(text, 0, text_bytes + LM_TEXT_SLACK + 1);
+    lm_render_op *op = ops;
+    *op = (lm_render_op){.text = text};
+    for (uint32_t p = 0; p < view->piece_count; p++) {
+        int32_t column = view->pieces[p].column;
+        if (column < 0) {
+            memcpy(text + op->len, view->pieces[p].text.ptr, view->pieces[p].text.len);
+            op->len += (uint32_t)view->pieces[p].text.len;
         } else if (is_constant(&segment->roles[column])) {
-            join.len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min,
-                                                 NULL, text + join.len);
+            op->len += (uint32_t)lm_value_print(LM_VC_INT, segment->roles[column].stored.stamp.min,
+                                                NULL, text + op->len);
+        } else {
+            lm_err err = ready_op(segment, column, op);
+            if (err) return err;
+            text += op->len;
+            *++op = (lm_render_op){.text = text};
         }
-        if (!is_end && (column < 0 || is_constant(&segment->roles[column]))) continue;
-        if (join.len) {
-            ops[count++] = join;
-            text += join.len;
-            join = (lm_render_op){.kind = LM_PUT_TEXT, .text = text};
-        }
-        lm_err err = is_end ? LM_OK : ready_op(segment, column, &ops[count]);
-        if (err) return err;
-        count += !is_end;
     }
-    segment->programs[shape] = (lm_render_program){ops, count};
+    text[op->len++] = '\n';
+    segment->programs[shape] = ops;
     return LM_OK;
 }
 
@@ -138,7 +191,7 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
 static lm_err ready_shape(lm_segment *segment, uint32_t shape)
 {
     const lm_shape *view = &segment->views[shape];
-    size_t bound = 32, text_bytes = 1; /* short constant texts are copied 16 bytes at a time */
+    size_t bound = LM_TEXT_SLACK, text_bytes = 1;
     for (uint32_t p = 0; p < view->piece_count; p++) {
         int32_t column = view->pieces[p].column;
         if (column < 0) {
@@ -161,49 +214,12 @@ static lm_err ready_shape(lm_segment *segment, uint32_t shape)
     return LM_OK;
 }
 
-static const char TWO_DIGITS[] =
-    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546"
-    "4748495051525354555657585960616263646566"
-    "676869707172737475767778798081828384858687888990919293949596979899";
-
-static inline uint8_t *put_int(uint8_t *at, int64_t value)
-{
-    uint64_t u = (uint64_t)value;
-    if (value < 0) {
-        *at++ = '-';
-        u = 0 - u;
-    }
-    if (u < 10) {
-        *at++ = (uint8_t)('0' + u);
-        return at;
-    }
-    uint8_t digits[20];
-    unsigned begin = sizeof digits;
-    for (; u >= 100; u /= 100) {
-        begin -= 2;
-        memcpy(digits + begin, TWO_DIGITS + 2 * (u % 100), 2);
-    }
-    if (u >= 10) {
-        begin -= 2;
-        memcpy(digits + begin, TWO_DIGITS + 2 * u, 2);
-    } else {
-        digits[--begin] = (uint8_t)('0' + u);
-    }
-    memcpy(at, digits + begin, sizeof digits - begin);
-    return at + (sizeof digits - begin);
-}
-
-static inline uint8_t *put_text(uint8_t *at, lm_str text)
-{
-    memcpy(at, text.ptr, text.len);
-    return at + text.len;
-}
-
 static void pass_row(lm_segment *segment, uint32_t shape)
 {
-    const lm_shape_entry *entry = &segment->shapes.items[shape];
-    for (uint32_t v = 0; v < entry->var_count; v++)
-        segment->cursors[segment->shapes.var_roles[entry->first_var + v]]++;
+    const lm_row_step *step = &segment->steps[shape];
+    const uint32_t *role = segment->step_roles + step->first;
+    for (uint32_t i = 0; i < step->count; i++)
+        segment->cursors[role[i]]++;
 }
 
 /** Move the cursors over rows [next_row, row) without printing them: one by one, or, for many, by
@@ -223,10 +239,9 @@ static lm_err skip_rows(lm_segment *segment, uint32_t row)
         counts[segment->shape_of_row[r]]++;
     for (size_t s = 0; s < n; s++) {
         if (!counts[s]) continue;
-        const lm_shape_entry *entry = &segment->shapes.items[s];
-        for (uint32_t v = 0; v < entry->var_count; v++) {
-            segment->cursors[segment->shapes.var_roles[entry->first_var + v]] += counts[s];
-        }
+        const lm_row_step *step = &segment->steps[s];
+        for (uint32_t i = 0; i < step->count; i++)
+            segment->cursors[segment->step_roles[step->first + i]] += counts[s];
     }
     lm_mem_release(segment->mem, counts, n * sizeof *counts);
     segment->next_row = row;
@@ -242,40 +257,95 @@ static lm_err seek_row(lm_segment *segment, uint32_t row)
     return row == segment->next_row ? LM_OK : skip_rows(segment, row);
 }
 
-/** The row at next_row; its shape is ready. */
-static uint8_t *render_row(lm_segment *segment, uint32_t shape, uint8_t *at)
+static uint8_t *put_mixed(const lm_values *values, uint32_t i, uint8_t *at)
 {
-    const lm_render_op *op = segment->programs[shape].ops;
-    for (const lm_render_op *end = op + segment->programs[shape].count; op < end; op++) {
+    uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
+    if (vclass == LM_VC_INT) return lm_put_int(at, values->numbers[i]);
+    lm_str text = lm_values_text(values, i, at); /* printed there, or a text of a dictionary */
+    return text.ptr == at ? at + text.len : lm_put_text(at, text.ptr, text.len);
+}
+
+/** A row by its shape's program. */
+static inline uint8_t *render_row(const lm_render_op *op, uint8_t *at)
+{
+    for (;; op++) {
+        at = lm_put_text(at, op->text, op->len);
+        if (op->kind == LM_PUT_END) return at;
+        uint32_t i = (*op->cursor)++;
+        const int64_t *numbers = op->from;
         switch (op->kind) {
-        case LM_PUT_TEXT:
-            memcpy(at, op->text, 16);
-            if (op->len > 16) memcpy(at + 16, op->text + 16, op->len - 16);
-            at += op->len;
+        case LM_PUT_INDEX: {
+            const lm_str *text = &op->texts[((const uint32_t *)op->from)[i]];
+            at = lm_put_text(at, text->ptr, text->len);
             break;
-        case LM_PUT_INDEX:
-            at = put_text(at, op->values->texts[op->values->index[(*op->cursor)++]]);
+        }
+        case LM_PUT_UNIQUE: {
+            const lm_str *text = (const lm_str *)op->from + i;
+            at = lm_put_text(at, text->ptr, text->len);
             break;
-        case LM_PUT_UNIQUE:
-            at = put_text(at, op->values->texts[(*op->cursor)++]);
-            break;
+        }
         case LM_PUT_INT:
-            at = put_int(at, op->values->numbers[(*op->cursor)++]);
+            at = lm_put_int(at, numbers[i]);
+            break;
+        case LM_PUT_PADDED:
+            at = lm_put_padded(at, (uint64_t)numbers[i], op->width);
+            break;
+        case LM_PUT_DECIMAL:
+            at = lm_put_decimal(at, numbers[i], op->width, op->unit);
+            break;
+        case LM_PUT_TRIMMED:
+            at = lm_put_decimal_trimmed(at, numbers[i], op->width, op->unit);
+            break;
+        case LM_PUT_IP4:
+            at = lm_put_ip4(at, (uint32_t)numbers[i]);
+            break;
+        case LM_PUT_BYTES:
+            at = lm_put_hex_bytes(at, (const uint8_t *)op->from + (size_t)i * op->width, op->width);
             break;
         case LM_PUT_TIME:
-            at = lm_time_printer_put(op->time, op->values->numbers[(*op->cursor)++], at);
+            at = lm_time_printer_put(op->time, numbers[i], at);
             break;
         case LM_PUT_NUMBER:
-            at +=
-                lm_value_print(op->values->uniform, op->values->numbers[(*op->cursor)++], NULL, at);
+            at += lm_value_print(op->vclass, numbers[i], NULL, at);
             break;
-        default: {
-            uint8_t printed[LM_VALUE_TEXT_MAX];
-            at = put_text(at, lm_values_text(op->values, (*op->cursor)++, printed));
-        }
+        default:
+            at = put_mixed(op->from, i, at);
         }
     }
-    return at;
+}
+
+lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_t begin,
+                              size_t count, lm_buf *out, size_t *out_ends, uint32_t *lost)
+{
+    lm_err err = prepare(segment);
+    for (size_t i = 0; i < count && !err; i++) {
+        uint32_t row = rows ? rows[i] : begin + (uint32_t)i;
+        if (row != segment->next_row) {
+            err = seek_row(segment, row);
+            if (err) return err;
+        }
+        uint32_t shape = segment->shape_of_row[row];
+        if (segment->shape_states[shape] != SHAPE_READY) {
+            err = segment->shape_states[shape] == SHAPE_DAMAGED ? LM_E_CORRUPT
+                                                                : ready_shape(segment, shape);
+            if (err && !(lost && err == LM_E_CORRUPT)) return err;
+            if (err) {
+                pass_row(segment, shape);
+                segment->next_row = row + 1;
+                (*lost)++;
+                if (out_ends) out_ends[i] = SIZE_MAX;
+                err = LM_OK;
+                continue;
+            }
+        }
+        err = lm_buf_reserve(out, segment->shape_bounds[shape]);
+        if (err) return err;
+        uint8_t *at = render_row(segment->programs[shape], out->ptr + out->len);
+        out->len = (size_t)(at - out->ptr);
+        segment->next_row = row + 1;
+        if (out_ends) out_ends[i] = out->len;
+    }
+    return err;
 }
 
 lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
@@ -284,31 +354,7 @@ lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_b
     LM_ASSERT(begin <= end && end <= segment->head.rows);
     if (lm_segment_is_raw(segment))
         return lm_segment_raw_render(segment, begin, end, out, out_ends, lost);
-    lm_err err = prepare(segment);
-    if (!err) err = seek_row(segment, begin);
-    if (err) return err;
-    for (uint32_t r = begin; r < end; r++) {
-        uint32_t shape = segment->shape_of_row[r];
-        if (segment->shape_states[shape] != SHAPE_READY) {
-            err = segment->shape_states[shape] == SHAPE_DAMAGED ? LM_E_CORRUPT
-                                                                : ready_shape(segment, shape);
-            if (err && !(lost && err == LM_E_CORRUPT)) return err;
-            if (err) {
-                pass_row(segment, shape);
-                segment->next_row = r + 1;
-                (*lost)++;
-                if (out_ends) out_ends[r - begin] = SIZE_MAX;
-                continue;
-            }
-        }
-        err = lm_buf_reserve(out, segment->shape_bounds[shape]);
-        if (err) return err;
-        uint8_t *at = render_row(segment, shape, out->ptr + out->len);
-        out->len = (size_t)(at - out->ptr);
-        segment->next_row = r + 1;
-        if (out_ends) out_ends[r - begin] = out->len;
-    }
-    return LM_OK;
+    return lm_segment_render_rows(segment, NULL, begin, end - begin, out, out_ends, lost);
 }
 
 lm_err lm_segment_text(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
@@ -320,9 +366,11 @@ lm_err lm_segment_text(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf
 lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_count, lm_buf *out,
                           size_t *out_ends)
 {
+    if (!lm_segment_is_raw(segment))
+        return lm_segment_render_rows(segment, rows, 0, row_count, out, out_ends, NULL);
     for (size_t i = 0; i < row_count; i++) {
-        lm_err err = lm_segment_render(segment, rows[i], rows[i] + 1, out,
-                                       out_ends ? out_ends + i : NULL, NULL);
+        lm_err err = lm_segment_raw_render(segment, rows[i], rows[i] + 1, out,
+                                           out_ends ? out_ends + i : NULL, NULL);
         if (err) return err;
     }
     return LM_OK;

@@ -1,4 +1,5 @@
 /* Times of one layout, one after the other: most lie in the second of the one before. */
+#include "archive/archive_put.h"
 #include "archive/archive_view.h"
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -43,17 +44,14 @@ void lm_time_printer_init(lm_time_printer *printer, uint16_t layout)
 
 uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *at)
 {
-    int64_t per_second = printer->can_patch ? printer->per_second : 1,
-            second = floor_div(ticks, per_second);
-    if (printer->len == 0 || second != printer->second) {
+    uint64_t fraction = (uint64_t)ticks - (uint64_t)printer->begin;
+    if (fraction >= printer->span) {
+        int64_t per_second = printer->can_patch ? printer->per_second : 1;
         printer->len = lm_time_print(printer->layout, ticks, printer->text);
-        printer->second = second;
+        printer->begin = (int64_t)((uint64_t)floor_div(ticks, per_second) * (uint64_t)per_second);
+        printer->span = (uint64_t)per_second;
     } else if (printer->can_patch) {
-        uint64_t fraction = (uint64_t)(ticks - second * per_second);
-        for (uint8_t *digit = printer->text + printer->fraction_at + printer->digits;
-             digit > printer->text + printer->fraction_at; fraction /= 10) {
-            *--digit = (uint8_t)('0' + fraction % 10);
-        }
+        (void)lm_put_padded(printer->text + printer->fraction_at, fraction, printer->digits);
     }
     memcpy(at, printer->text, LM_TIME_TEXT_MAX);
     return at + printer->len;

@@ -610,6 +610,21 @@ bool lm_values_ints(const lm_values *values, const int64_t **out)
     return true;
 }
 
+bool lm_values_numbers(const lm_values *values, const int64_t **out)
+{
+    if (values->classes || !values->numbers) return false;
+    *out = values->numbers;
+    return true;
+}
+
+bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width)
+{
+    if (values->classes || !values->wide || values->uniform == LM_VC_UUID) return false;
+    *out_bytes = values->wide;
+    *out_width = lm_vclass_width(values->uniform);
+    return true;
+}
+
 /* ---- ruling a column out ---- */
 
 bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t column, lm_str needle)

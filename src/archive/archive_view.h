@@ -34,8 +34,10 @@ typedef struct lm_time_printer {
     uint16_t layout;
     bool can_patch;
     uint8_t digits, fraction_at; /* of the fraction */
-    size_t len;                  /* 0: nothing kept */
-    int64_t second, per_second;  /* ticks a second */
+    size_t len;
+    int64_t per_second; /* ticks */
+    int64_t begin;      /* the text is of a time in begin + 0 .. span - 1; span 0: nothing kept */
+    uint64_t span;
     uint8_t text[LM_VALUE_TEXT_MAX];
 } lm_time_printer;
 
@@ -43,30 +45,43 @@ void lm_time_printer_init(lm_time_printer *printer, uint16_t layout);
 /** at has LM_VALUE_TEXT_MAX bytes; returns the end of the text. */
 uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *at);
 
-/** A shape as the renderer runs it. */
+/** A shape as the renderer runs it: constant text and then a value, again and again; the last one
+ * has no value. */
 typedef enum lm_render_kind {
-    LM_PUT_TEXT,
-    LM_PUT_INDEX,
-    LM_PUT_UNIQUE,
+    LM_PUT_END,
+    LM_PUT_INDEX,  /* text of a dictionary */
+    LM_PUT_UNIQUE, /* the next text */
     LM_PUT_INT,
+    LM_PUT_PADDED,  /* width digits */
+    LM_PUT_DECIMAL, /* width digits behind the point */
+    LM_PUT_TRIMMED, /* a decimal without zeros at its end */
+    LM_PUT_IP4,
+    LM_PUT_BYTES, /* width bytes as hex digits */
     LM_PUT_TIME,
-    LM_PUT_NUMBER,
-    LM_PUT_OTHER
+    LM_PUT_NUMBER, /* of another class */
+    LM_PUT_MIXED   /* values of several classes */
 } lm_render_kind;
 
 typedef struct lm_render_op {
-    lm_render_kind kind;
-    uint32_t len;            /* TEXT */
-    const uint8_t *text;     /* TEXT: 16 bytes can be read whatever len is */
-    const lm_values *values; /* the others */
-    uint32_t *cursor;
-    lm_time_printer *time; /* TIME */
+    const uint8_t *text; /* LM_TEXT_SLACK bytes can be read behind it */
+    uint32_t len;        /* of the text */
+    uint8_t kind;        /* LM_PUT_* */
+    uint8_t width;       /* PADDED, DECIMAL, TRIMMED, BYTES */
+    uint16_t vclass;     /* NUMBER */
+    uint32_t *cursor;    /* which value is next */
+    const void *from;    /* numbers, index, texts or bytes: what the kind reads; MIXED: values */
+
+    union {
+        const lm_str *texts;   /* INDEX */
+        lm_time_printer *time; /* TIME */
+        uint64_t unit;         /* DECIMAL, TRIMMED: 10^width */
+    };
 } lm_render_op;
 
-typedef struct lm_render_program {
-    const lm_render_op *ops;
-    uint32_t count;
-} lm_render_program;
+/** The cursors that a row of a shape moves: those of its variables that are not constant. */
+typedef struct lm_row_step {
+    uint32_t first, count; /* in step_roles */
+} lm_row_step;
 
 typedef struct lm_role_view {
     lm_role_format format;
@@ -116,10 +131,12 @@ struct lm_segment {
     /* rendering goes forward: one cursor a role */
     uint32_t *cursors;
     uint32_t next_row;
-    lm_render_program *programs; /* by shape, those that are ready */
+    lm_render_op **programs; /* by shape, those that are ready */
     uint8_t *
         shape_states; /* 0 not yet looked at, 1 its columns are decoded, 2 one of them is damaged */
     size_t *shape_bounds; /* upper bound of a row's text */
+    lm_row_step *steps;   /* by shape: cursors that a row moves */
+    uint32_t *step_roles;
 };
 
 #define LM_ARCHIVE_OBJECT 0x61726368u
@@ -129,6 +146,9 @@ struct lm_segment {
  * NULL), and out_ends has SIZE_MAX for them. */
 LM_USE lm_err lm_segment_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
                                 size_t *out_ends, uint32_t *lost);
+/** The same for chosen rows, ascending, or rows [begin, begin + count) if rows is NULL. */
+LM_USE lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_t begin,
+                                     size_t count, lm_buf *out, size_t *out_ends, uint32_t *lost);
 /** Text of all rows of a raw segment, decoded once; rows of damaged blocks are marked. */
 LM_USE lm_err lm_segment_raw_load(lm_segment *segment);
 /** Time of every row, by parsing it: the text tells what columns would. */

@@ -9,6 +9,7 @@
 #include "base/base_mem.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #    define ARENA_ASAN 1
@@ -32,8 +33,10 @@
 #endif
 
 #define CHUNK_BYTES_FIRST 4096u
-#define CHUNK_BYTES_MAX   (1024u * 1024u)
+#define CHUNK_BYTES_MAX   (8u * 1024u * 1024u)
 #define ARENA_ALIGN_MAX   64u
+#define HUGE_PAGE         ((size_t)2 << 20)
+#define HUGE_FROM         (2 * HUGE_PAGE)
 
 struct lm_arena_chunk {
     struct lm_arena_chunk *next;
@@ -91,6 +94,19 @@ static void *cut(struct lm_arena_chunk *chunk, size_t bytes, size_t align)
     return ptr;
 }
 
+/** Large chunks are filled from front to end: fewer, larger pages cost less. A wish; nothing
+ * depends on it. */
+static void ask_for_huge_pages(void *ptr, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    uintptr_t begin = ((uintptr_t)ptr + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)ptr + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (end > begin) (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+    (void)ptr, (void)bytes;
+#endif
+}
+
 static struct lm_arena_chunk *chunk_new(lm_arena *arena, size_t bytes_min)
 {
     size_t cap = arena->current ? arena->current->cap * 2 : CHUNK_BYTES_FIRST;
@@ -99,6 +115,7 @@ static struct lm_arena_chunk *chunk_new(lm_arena *arena, size_t bytes_min)
     if (cap < bytes_min) cap = bytes_min;
     struct lm_arena_chunk *chunk = lm_mem_alloc(arena->mem, sizeof *chunk + cap);
     if (!chunk) return NULL;
+    if (cap >= HUGE_FROM) ask_for_huge_pages(chunk, cap);
     *chunk = (struct lm_arena_chunk){.cap = cap};
     POISON(payload(chunk), cap);
     return chunk;

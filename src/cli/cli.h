@@ -114,6 +114,8 @@ bool cli_out_is_terminal(void);
 int cli_out_errno(void);
 /** false when standard output cannot be written any more: stop. */
 bool cli_put(lm_text text);
+/** A text and a line end. */
+bool cli_put_row(lm_text text);
 bool cli_put_z(const char *text);
 void cli_putf(const char *fmt, ...) CLI_PRINTF(1, 2);
 /** Start and end a colour; "" when there are none. */

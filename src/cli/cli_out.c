@@ -45,6 +45,14 @@ bool cli_put(lm_text text)
     return false;
 }
 
+bool cli_put_row(lm_text text)
+{
+    bool is_out = !text.len || fwrite_unlocked(text.ptr, 1, text.len, stdout) == text.len;
+    if (is_out && putc_unlocked('\n', stdout) != EOF) return true;
+    if (!first_errno) first_errno = errno;
+    return false;
+}
+
 int cli_out_errno(void)
 {
     return first_errno;

@@ -19,7 +19,7 @@ typedef struct searching {
     uint64_t matches, lines_told;
     const cli_view *at;
     bool show_archive, show_file, show_line;
-    bool is_json;
+    bool is_json, is_plain; /* is_plain: nothing but the line is shown */
 } searching;
 
 /* ---- a line ---- */
@@ -115,7 +115,9 @@ static void put_json(const searching *work, const lm_hit *hit)
 static bool put_hit(void *ctx, const lm_hit *hit)
 {
     searching *work = ctx;
-    if (work->is_json)
+    if (work->is_plain && !hit->follows_gap)
+        (void)cli_put_row(hit->text);
+    else if (work->is_json)
         put_json(work, hit);
     else
         put_words(work, hit);
@@ -220,6 +222,8 @@ static int search_view(void *ctx, const cli_view *at)
     work->show_archive = at->is_archive && !no_names && (has_names || !at->is_only);
     work->show_file = !no_names && (has_names || is_many || (!at->is_archive && !at->is_only));
     work->show_line = cli_flag(args, "line-number");
+    work->is_plain = !work->show_archive && !work->show_file && !work->show_line &&
+                     !work->is_json && !cli_color("match")[0];
 
     lm_err err = lm_view_search(at->view, &question, put_hit, work, &answer);
     work->matches += answer.matches;

@@ -92,6 +92,9 @@ size_t lm_columns_count(const lm_columns *columns);
 /** Type, role, count, alphabet, width; arrays are NULL. */
 const lm_column *lm_columns_info(const lm_columns *columns, size_t index);
 lm_column_cost lm_columns_cost(const lm_columns *columns, size_t index);
+/** Zero bytes behind a decoded column: texts may be copied a few more bytes at a time than they
+ * have. */
+#define LM_COLUMN_SLACK 32
 /**
  * Decode one column into arena: out->ints, ->ids or ->bytes. Checks its block's checksum first.
  * Not cached here. LM_E_CORRUPT names the file offset of the block. Safe from several threads with

@@ -387,15 +387,17 @@ static lm_err decode_into(const lm_columns *c, size_t index, unsigned depth, voi
 lm_err lm_columns_decode(const lm_columns *c, size_t index, lm_arena *arena, lm_column *out)
 {
     LM_ASSERT(index < c->count);
-    void *dst = lm_arena_alloc(arena, codec_column_plain_bytes(&c->columns[index]), 16);
+    size_t bytes = codec_column_plain_bytes(&c->columns[index]);
+    uint8_t *dst = lm_arena_alloc(arena, bytes + LM_COLUMN_SLACK, 16);
     if (!dst) return lm_mem_err();
+    memset(dst + bytes, 0, LM_COLUMN_SLACK);
     lm_err err = decode_into(c, index, 0, dst);
     if (err) return err;
     lm_column made = c->columns[index];
     if (made.type == LM_COLUMN_INT)
-        made.ints = dst;
+        made.ints = (const int64_t *)(const void *)dst;
     else if (made.type == LM_COLUMN_ID)
-        made.ids = dst;
+        made.ids = (const uint32_t *)(const void *)dst;
     else
         made.bytes = dst;
     *out = made;

@@ -88,6 +88,10 @@ LM_USE lm_err codec_model_get(lm_mem *mem, codec_model model, lm_str in, void *s
  * this many values. Ids of shapes are read by every search, so there it has to save more. */
 #define CODEC_LITE_VALUES_A_BYTE 64
 #define CODEC_LITE_SHAPES_A_BYTE 24
+/** Static models read as fast as zstd does: a light one has to save a byte for this many values
+ * beside them. In columns this long it never gains that much and is not tried. */
+#define CODEC_LITE_STATIC_A_BYTE 16
+#define CODEC_STATIC_ALONE_MIN   16384
 LM_USE lm_err codec_lite_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint32_t alphabet,
                                  lm_buf *out);
 /** As codec_model_get for ids. */

@@ -1,18 +1,19 @@
-#include "codec/codec_priv.h"
+#include "codec/codec_ans_priv.h"
 
 /* Words by form:
  *   ZERO        all are 0; nothing follows
  *   PLANES + n  n + 1 byte planes, low byte first, a stream each
  *   TOKENS      a stream of one byte a word: the word itself below ESCAPE, else ESCAPE - 1 + n for
  * n more bytes; then the number of these bytes (varint) and a stream of them: the word less ESCAPE,
- * high byte first MODEL, LITE length (varint) and bytes of codec_model.c or codec_lite.c BITS + n
- * n bits a word, low bits first */
+ * high byte first MODEL, LITE, STATIC length (varint) and bytes of codec_model.c, codec_lite.c or
+ * codec_static.c BITS + n n bits a word, low bits first */
 enum {
     FORM_ZERO = 0,
     FORM_PLANES = 1,
     FORM_TOKENS = 16,
     FORM_MODEL = 17,
     FORM_LITE = 18,
+    FORM_STATIC = 19,
     FORM_BITS = 64
 };
 
@@ -74,8 +75,9 @@ static lm_err put_modelled(codec_enc *enc, const uint64_t *words, size_t count, 
 {
     lm_buf data;
     lm_buf_init(&data, enc->mem);
-    lm_err err = form == FORM_LITE
-                     ? codec_lite_put_words(enc->mem, words, count, &data)
+    lm_err err = form == FORM_LITE ? codec_lite_put_words(enc->mem, words, count, &data)
+                 : form == FORM_STATIC
+                     ? codec_static_put_words(enc->mem, words, count, &data)
                      : codec_model_put(enc->mem, CODEC_MODEL_WORDS, words, count, 0, &data);
     if (!err) err = lm_buf_u8(out, (uint8_t)form);
     if (!err) err = lm_buf_varint(out, data.len);
@@ -138,6 +140,23 @@ static lm_err put_bytewise(codec_enc *enc, const void *ctx, lm_buf *out)
     return put_bits(words, count, bits, out);
 }
 
+/** Long runs: static odds read several times faster. */
+static lm_err put_static(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *best,
+                         size_t *slower)
+{
+    lm_buf data;
+    lm_buf_init(&data, enc->mem);
+    lm_err err = put_modelled(enc, words, count, FORM_STATIC, &data);
+    if (!err && data.len < best->len + count / CODEC_LITE_STATIC_A_BYTE) {
+        lm_buf swap = *best;
+        *best = data;
+        data = swap;
+        *slower = 0;
+    }
+    lm_buf_fini(&data);
+    return err;
+}
+
 lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out)
 {
     if (count == 0) return LM_OK;
@@ -145,9 +164,14 @@ lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_b
 
     lm_buf modelled;
     lm_buf_init(&modelled, enc->mem);
-    unsigned form = enc->level == LM_LEVEL_MAX && !enc->is_trial ? FORM_MODEL : FORM_LITE;
+    unsigned form = enc->is_trial                     ? FORM_LITE
+                    : enc->level == LM_LEVEL_MAX      ? FORM_MODEL
+                    : count >= CODEC_STATIC_ALONE_MIN ? FORM_STATIC
+                                                      : FORM_LITE;
     size_t slower = form == FORM_LITE ? count / enc->values_a_byte : 0;
     lm_err err = put_modelled(enc, words, count, form, &modelled);
+    if (!err && form == FORM_LITE && !enc->is_trial && count >= ANS_COUNT_MIN)
+        err = put_static(enc, words, count, &modelled, &slower);
     bool smaller = false;
     if (!err)
         err = codec_climb(enc, put_bytewise, &(run){words, count}, modelled.len + slower, out,
@@ -244,11 +268,12 @@ lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t coun
     if (form == FORM_TOKENS) return get_tokens(dec, in, dst, count);
     if (form > FORM_BITS && form <= FORM_BITS + BITS_MAX)
         return get_bits(in, dst, count, form - FORM_BITS);
-    if (form == FORM_MODEL || form == FORM_LITE) {
+    if (form == FORM_MODEL || form == FORM_LITE || form == FORM_STATIC) {
         size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
         lm_str data = lm_reader_bytes(in, len);
         if (in->failed) return codec_damaged("a run of numbers is cut short");
         if (form == FORM_LITE) return codec_lite_get_words(dec->mem, data, dst, count);
+        if (form == FORM_STATIC) return codec_static_get_words(dec->mem, data, dst, count);
         return codec_model_get(dec->mem, CODEC_MODEL_WORDS, data, dst, count, 0);
     }
     return codec_damaged("a run of numbers has an unknown form");

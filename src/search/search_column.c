@@ -162,6 +162,84 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
     return found;
 }
 
+/* Numbers print slowly and come back: what was said of one is kept. */
+static uint32_t numbers_test(const test *t, const lm_values *values, const int64_t *numbers,
+                             uint32_t count, uint64_t *bits)
+{
+    enum { KEPT_LOG = 9 };
+
+    struct {
+        int64_t number;
+        uint8_t is_set, fits;
+    } kept[1 << KEPT_LOG];
+
+    uint32_t found = 0;
+    uint8_t room[LM_VALUE_ROOM];
+    memset(kept, 0, sizeof kept);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t at = (uint64_t)numbers[i] * 0x9e3779b97f4a7c15u >> (64 - KEPT_LOG);
+        if (!kept[at].is_set || kept[at].number != numbers[i]) {
+            kept[at].number = numbers[i];
+            kept[at].is_set = 1;
+            kept[at].fits = text_fits(t, lm_values_text(values, i, room));
+        }
+        bits[i / 64] |= (uint64_t)kept[at].fits << i % 64;
+        found += kept[at].fits;
+    }
+    return found;
+}
+
+/* ---- digits of wide values, found as bytes ---- */
+
+static unsigned nibble_of(uint8_t digit)
+{
+    return digit <= '9' ? digit - (unsigned)'0' : digit - (unsigned)'a' + 10;
+}
+
+static unsigned nibble_at(const uint8_t *value, size_t i)
+{
+    return i & 1 ? value[i / 2] & 15 : value[i / 2] >> 4;
+}
+
+/* Marks the values in which the digits stand from an even place on (odd: from an odd one). */
+static void wide_mark(const test *t, const uint8_t *bytes, size_t len, uint32_t width, bool is_odd,
+                      uint64_t *bits)
+{
+    uint8_t whole[32];
+    size_t digits = t->part.len, count = (digits - is_odd) / 2;
+    for (size_t i = 0; i < count; i++)
+        whole[i] = (uint8_t)(nibble_of(t->part.ptr[is_odd + 2 * i]) << 4 |
+                             nibble_of(t->part.ptr[is_odd + 2 * i + 1]));
+    lm_finder finder = lm_finder_make((lm_literal){{whole, count}, false});
+    for (size_t at = 0; at < len;) {
+        size_t found = lm_finder_find(&finder, (lm_str){bytes + at, len - at});
+        if (found == SIZE_MAX) return;
+        at += found;
+        size_t value = at / width, begin = 2 * (at % width);
+        const uint8_t *from = bytes + value * width;
+        bool fits = begin >= is_odd && begin - is_odd + digits <= 2u * width;
+        begin -= fits && is_odd;
+        fits = fits && (!is_odd || nibble_at(from, begin) == nibble_of(t->part.ptr[0])) &&
+               nibble_at(from, begin + digits - 1) == nibble_of(t->part.ptr[digits - 1]);
+        if (fits) bits[value / 64] |= 1ull << value % 64;
+        at = fits ? (value + 1) * width : at + 1;
+    }
+}
+
+/* False: too few digits for that. */
+static bool wide_test(const test *t, const uint8_t *bytes, uint32_t width, uint32_t count,
+                      uint64_t *bits)
+{
+    if (t->kind != LM_COND_CONTAINS || t->part.len < 4 || t->part.len > 64) return false;
+    for (size_t i = 0; i < t->part.len; i++) {
+        uint8_t c = t->part.ptr[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return true; /* nowhere */
+    }
+    wide_mark(t, bytes, (size_t)count * width, width, false, bits);
+    wide_mark(t, bytes, (size_t)count * width, width, true, bits);
+    return true;
+}
+
 static uint32_t bits_count(const uint64_t *bits, size_t words)
 {
     uint32_t count = 0;
@@ -190,6 +268,8 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     const lm_str *texts;
     const uint32_t *index;
     const int64_t *ints;
+    const uint8_t *bytes;
+    uint32_t width;
     if (item->fits && lm_values_dictionary(values, &texts, &text_count, &index)) {
         for (uint32_t i = 0; i < count; i++)
             bits[i / 64] |= (uint64_t)item->fits[index[i]] << i % 64;
@@ -200,6 +280,11 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
         found = bits_count(bits, words);
     } else if (item->t.is_digits && lm_values_ints(values, &ints)) {
         found = ints_test(&item->t, ints, count, bits);
+    } else if (lm_values_wide(values, &bytes, &width) &&
+               wide_test(&item->t, bytes, width, count, bits)) {
+        found = bits_count(bits, words);
+    } else if (lm_values_numbers(values, &ints)) {
+        found = numbers_test(&item->t, values, ints, count, bits);
     } else {
         found = texts_test(&item->t, values, count, bits);
     }

@@ -46,11 +46,12 @@ static bool is_value_like(const settle *s, uint32_t id)
 typedef struct matcher {
     const settle *s;
     const node *a, *b;
-    size_t steps; /* left before giving up */
+    bool is_framed; /* enough of a is constant: one plain word may stand for a variable */
+    size_t steps;   /* left before giving up */
 } matcher;
 
 /* Does a[i..] match b[j..], where a variable of a takes one or more tokens of b without a blank,
- * one of them value-like? */
+ * one of them value-like, or one plain word? */
 static bool is_instance(matcher *m, size_t i, size_t j)
 {
     while (i < m->a->count) {
@@ -68,7 +69,9 @@ static bool is_instance(matcher *m, size_t i, size_t j)
         size_t k = j;
         for (; k < m->b->count && m->b->tokens[k] != TOKEN_ID_BLANK; k++) {
             has_value |= is_value_like(m->s, m->b->tokens[k]);
-            if (has_value && is_instance(m, i + 1, k + 1)) return true;
+            bool is_word = k == j && template_is_word(m->s->miner->kinds[m->b->tokens[k]].flags);
+            if ((has_value || (is_word && m->is_framed)) && is_instance(m, i + 1, k + 1))
+                return true;
         }
         return false;
     }
@@ -104,7 +107,8 @@ static uint64_t last_word(const settle *s, const node *n)
 
 enum {
     STEPS_MAX = 2000,
-    CANDIDATES_MAX = 256
+    CANDIDATES_MAX = 256,
+    CONSTANTS_NEEDED = 3,
 }; /* for each node: content decides what is tried, not time */
 
 static uint32_t best_general(const settle *s, const candidate *list, size_t count, uint64_t bucket,
@@ -125,7 +129,7 @@ static uint32_t best_general(const settle *s, const candidate *list, size_t coun
         if (a_constants > constants) return NO_INDEX;
         if ((list[low].bloom & ~bloom) || a == b) continue;
         if (a_constants == constants && a->count >= b->count) continue;
-        matcher m = {s, a, b, STEPS_MAX};
+        matcher m = {s, a, b, a_constants >= CONSTANTS_NEEDED, STEPS_MAX};
         if (is_instance(&m, 0, 0)) return list[low].node;
     }
     return NO_INDEX;

@@ -620,6 +620,9 @@ uint32_t template_token_flags(const uint8_t *p, size_t len)
     uint32_t last = byte_says(p[len - 1]);
     word_facts facts = {stem.any | last, stem.all & last};
     uint32_t flags = flags_of_plain(p, len, facts);
+    if (len > 2 && p[len - 1] == '+' && !(facts.any & (TOKEN_PART | TOKEN_SIGN)) &&
+        (is_kind(p[0], IS_ALPHA) || p[0] == '_'))
+        flags |= TOKEN_CODE;
     if (len > 1 && (stem.all & ALL_LETTERS) && is_kind(p[len - 1], IS_DIGIT)) flags |= TOKEN_ENUM;
     return len == 1 && !(facts.all & ALL_LETTERS) ? facts.any & 0xffff : flags;
 }
@@ -638,10 +641,29 @@ static void push_wild(raw_line *out)
     push(out, &wild, 1, TOKEN_WILD);
 }
 
+/* name+0x12f, name+0x12f/0x446: a place in a program; the bytes of the name and its '+', 0 for
+ * none. */
+static size_t match_code(const uint8_t *p, size_t len)
+{
+    size_t i = 0;
+    if (!is_kind(p[0], IS_ALPHA) && p[0] != '_') return 0;
+    while (i < len && (is_word_byte(p[i]) || p[i] == '.'))
+        i++;
+    if (i < 2 || i + 1 >= len || p[i] != '+' || p[i + 1] != MARK_MIXED) return 0;
+    bool is_end = i + 2 == len || (i + 4 == len && p[i + 2] == '/' && p[i + 3] == MARK_MIXED);
+    return is_end ? i + 1 : 0;
+}
+
 static void push_word(raw_line *out, const uint8_t *p, size_t len, word_facts facts)
 {
     if (len > TOKEN_BYTES_MAX ||
         (len >= 8 && (facts.all & ALL_HEX))) { /* no word is of eight hex letters */
+        push_wild(out);
+        return;
+    }
+    size_t code = (facts.any & TOKEN_DIGIT) ? match_code(p, len) : 0;
+    if (code) {
+        push(out, p, code, template_token_flags(p, code));
         push_wild(out);
         return;
     }

@@ -49,6 +49,7 @@ enum {
     TOKEN_SLASH = 1u << 10, /* has a slash */
     TOKEN_UNIT = 1u << 11,  /* a unit of size or time */
     TOKEN_ALPHA = 1u << 12, /* letters only */
+    TOKEN_CODE = 1u << 13,  /* the name of a place in a program, and the '+' before its offset */
 };
 
 /* Tokens are told apart by the 64 bits of their hash: two texts with one hash would share a token,

@@ -75,7 +75,7 @@ LM_USE lm_err settle_slots(settle *s);
 /** Nodes that differ in several words at once, each of them a value, become one. */
 LM_USE lm_err settle_similar(settle *s);
 bool settle_is_key_name(const settle *s, const node *n, size_t p);
-size_t settle_words_needed(uint16_t all_flags, size_t constants);
+size_t settle_words_needed(size_t constants);
 
 /* ---- template_absorb.c ---- */
 /** Nodes that are another node with values in its variables join it. */

@@ -140,15 +140,13 @@ static uint64_t varying_words(const settle *s, const sketch *list, const uint32_
         return 0;
     for (size_t w = 0; w < first->word_count; w++) {
         if (!(varying >> w & 1)) continue;
-        uint16_t all = UINT16_MAX;
         size_t p = first->words[w];
         for (size_t i = 0; i < count; i++) {
             uint32_t id = s->nodes[list[members[i]].node].tokens[p];
             values[i] = s->miner->hashes[id];
-            all &= s->miner->kinds[id].flags;
         }
         if (settle_is_key_name(s, first, p)) return 0;
-        if (distinct(values, count) < settle_words_needed(all, constants)) return 0;
+        if (distinct(values, count) < settle_words_needed(constants)) return 0;
     }
     return varying;
 }

@@ -4,21 +4,29 @@
  *
  * For word number w of every node, the node with a hole at that word is looked up; nodes that meet
  * there form a bucket. Buckets of two and more are judged all together, on the state before the
- * round: how many different words       more are needed where little else is constant, at the
- * line's begin, for words in capitals (names of states and constants in programs), and for words
- * that all end alike (started, stopped, paused) how they differ                eth0, eth1: only in
- * their number what else is in the slot       a variable among the words do the words travel three
- * of them stand behind the same word, with another word behind them, in another bucket too: names
- * do (cyrus, news and test behind "user" in more than one message); asked only when nothing else is
- * left to do
+ * round:
+ *   how many different words        fewer are needed where much else is constant and between quotes
+ *                                   or brackets; more where little is, at the line's begin, and of
+ *                                   words that all end alike (started, stopped, paused)
+ *   how they differ                 eth0, eth1: only in their number
+ *   what else is in the slot        a variable among the words
+ *   do the words travel             three of them stand behind the same word, with another word
+ *                                   behind them, in another bucket too: names do (cyrus, news and
+ *                                   test behind "user" in more than one message); asked only when
+ *                                   nothing else is left to do
+ * The name of a key, and the name of a place in a program, never are variables.
  */
 #include "template/template_settle.h"
 
 enum {
     ROUNDS_MAX = 16,
-    WORDS_NEEDED = 5,        /* among three constants and more */
-    WORDS_NEEDED_FIRST = 12, /* at the begin of the line */
-    WORDS_NEEDED_UPPER = 8,  /* in capitals, or of one inflection */
+    WORDS_NEEDED = 5,       /* among a few constants */
+    WORDS_NEEDED_LEAST = 2, /* among many, and between quotes or brackets */
+    CONSTANTS_FEW = 3,
+    CONSTANTS_MANY = 5,
+    FIRST_EXTRA = 2,         /* at the begin of the line */
+    WORDS_NEEDED_FIRST = 12, /* there, with a variable among them */
+    WORDS_NEEDED_INFLECTED = 8,
     TRAVELLERS_NEEDED = 3,
 };
 
@@ -177,6 +185,7 @@ static lm_err keep_buckets(slots *t, size_t word)
         hole *h = &t->table[at];
         size_t p = n->words[word];
         uint16_t flags = s->miner->kinds[n->tokens[p]].flags;
+        if (flags & TOKEN_WILD) flags |= TOKEN_DOT; /* what it is does not count */
         uint64_t stem = stem_of(s, n->tokens[p]);
         lm_err err =
             lm_vec_grow(mem, &t->members, &t->member_cap, t->member_count + 1, sizeof(member));
@@ -299,26 +308,47 @@ bool settle_is_key_name(const settle *s, const node *n, size_t p)
     return next < n->count && settle_byte(s, n->tokens[next]) == '=';
 }
 
-size_t settle_words_needed(uint16_t all_flags, size_t constants)
+/* The more of a line is constant, the fewer words it takes: lines that are equal in ten words and
+ * differ in one are one message. */
+size_t settle_words_needed(size_t constants)
 {
-    if (all_flags & TOKEN_UPPER) return WORDS_NEEDED_UPPER;
-    return WORDS_NEEDED + (constants < 3 ? 3 - constants : 0);
+    if (constants < CONSTANTS_FEW) return WORDS_NEEDED + CONSTANTS_FEW - constants;
+    size_t less = constants > CONSTANTS_MANY ? (constants - CONSTANTS_MANY + 1) / 2 : 0;
+    return less < WORDS_NEEDED - WORDS_NEEDED_LEAST ? WORDS_NEEDED - less : WORDS_NEEDED_LEAST;
+}
+
+/* Alone between quotes or brackets? */
+static bool is_enclosed(const settle *s, const node *n, size_t p)
+{
+    if (p == 0 || p + 1 >= n->count) return false;
+    switch (settle_byte(s, n->tokens[p - 1])) {
+    case '"':
+    case '\'':
+        return settle_byte(s, n->tokens[p + 1]) == settle_byte(s, n->tokens[p - 1]);
+    case '[':
+        return settle_byte(s, n->tokens[p + 1]) == ']';
+    case '(':
+        return settle_byte(s, n->tokens[p + 1]) == ')';
+    default:
+        return false;
+    }
 }
 
 static bool is_variable_slot(const settle *s, const bucket *b)
 {
     const node *n = &s->nodes[b->first];
     size_t p = b->position;
-    size_t constants = constants_but(s, n, p);
-    if (constants == 0 || settle_is_key_name(s, n, p)) return false;
+    size_t constants = constants_but(s, n, p), needed = settle_words_needed(constants);
+    if ((b->all & TOKEN_CODE) || constants == 0 || settle_is_key_name(s, n, p)) return false;
     bool is_first = before_slot(s, n, p) < 0;
-    if (b->any & TOKEN_WILD) return !is_first || b->count >= WORDS_NEEDED_FIRST;
+    if (is_first && (b->all & TOKEN_DOT)) return b->count >= needed;
+    if (is_first && (b->any & TOKEN_WILD)) return b->count >= WORDS_NEEDED_FIRST;
+    if (b->any & TOKEN_WILD) return true;
+    if (is_enclosed(s, n, p)) return b->count >= WORDS_NEEDED_LEAST;
     if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
-    if (is_first) return b->count >= WORDS_NEEDED_FIRST;
-    if (!(b->all & TOKEN_UPPER) && !b->is_inflected && b->travellers >= TRAVELLERS_NEEDED)
-        return true;
-    return b->count >=
-           (b->is_inflected ? WORDS_NEEDED_UPPER : settle_words_needed(b->all, constants));
+    if (is_first) return b->count >= needed + FIRST_EXTRA;
+    if (b->is_inflected) return b->count >= WORDS_NEEDED_INFLECTED;
+    return b->travellers >= TRAVELLERS_NEEDED || b->count >= needed;
 }
 
 static lm_err widen_marked(settle *s)

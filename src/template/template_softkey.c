@@ -69,7 +69,8 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count, bool h
         (s[i - 2].flags & TOKEN_WILD))
         return true;
     if (flags & TOKEN_BOOL) return true;
-    if (flags & TOKEN_UPPER) return false;
+    if (flags & (TOKEN_UPPER | TOKEN_CODE)) return false;
+    if (has_equals && i + 1 < count && is_byte(&s[i + 1], '=')) return false; /* a key */
     if (has_equals && is_behind_equals(s, i, count)) return true;
     if (has_pairs && is_tight_value(s, i)) return true;
     if (i == first) return is_place(s, i, count);
@@ -109,19 +110,30 @@ uint64_t template_items_hash(const item *items, size_t count)
     return hash;
 }
 
+/* Behind '[': how many items a list of words, or an empty one, has before its ']'; SIZE_MAX: no
+ * list. */
+static size_t list_items(const item *s, size_t count)
+{
+    size_t i = 0;
+    bool has_comma = false;
+    if (count && is_byte(s, ']')) return 0;
+    while (i + 1 < count && template_is_word(s[i].flags)) {
+        i++;
+        if (is_byte(&s[i], ']')) return has_comma ? i : SIZE_MAX;
+        if (!is_byte(&s[i], ',')) return SIZE_MAX;
+        has_comma = true;
+        i++;
+        while (i < count && (s[i].flags & TOKEN_BLANK))
+            i++;
+    }
+    return SIZE_MAX;
+}
+
 /* "12 KB" */
 static bool is_quantity(const item *s, size_t count)
 {
     return count >= 3 && (s[0].flags & TOKEN_WILD) && (s[1].flags & TOKEN_BLANK) &&
            (s[2].flags & TOKEN_UNIT);
-}
-
-/* Behind the unit in "1165 bytes (1.13 KB)": the items of the same size said again in brackets. */
-static size_t size_in_words(const item *s, size_t count)
-{
-    bool is_it = (s[0].flags & TOKEN_UNIT) && count >= 7 && (s[1].flags & TOKEN_BLANK) &&
-                 is_byte(&s[2], '(') && is_quantity(s + 3, count - 3) && is_byte(&s[6], ')');
-    return is_it ? 6 : 0;
 }
 
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count)
@@ -148,7 +160,7 @@ static bool find_values(const item *line, size_t count, bool *is_soft)
         first++;
     for (size_t i = 0; i < count; i++) {
         has_equals |= is_byte(&line[i], '=');
-        has_bracket |= is_byte(&line[i], ')');
+        has_bracket |= is_byte(&line[i], ')') || is_byte(&line[i], ']');
         pairs += (line[i].flags & TOKEN_WILD) && is_tight_value(line, i);
     }
     for (size_t i = 0; i < count; i++) {
@@ -162,33 +174,47 @@ static bool find_values(const item *line, size_t count, bool *is_soft)
             is_soft[i] =
                 is_soft[i] && (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
     }
-    return values || has_bracket;
+    return values || has_bracket || has_equals; /* without one a value may be missing */
+}
+
+/* Is a value missing before position i? "name ()" is "name (value)", "key= other=" is "key=value
+ * other=" with an empty one. */
+static bool is_empty_value(const item *s, size_t i, size_t count)
+{
+    if (is_byte(&s[i], ')'))
+        return i >= 2 && is_byte(&s[i - 1], '(') && (s[i - 2].flags & TOKEN_BLANK);
+    if (i < 2 || !(s[i].flags & TOKEN_BLANK) || !is_byte(&s[i - 1], '=') ||
+        !template_is_word(s[i - 2].flags))
+        return false;
+    size_t next = i + 1;
+    while (next < count && !is_byte(&s[next], '=') && !(s[next].flags & TOKEN_BLANK))
+        next++;
+    return next < count && is_byte(&s[next], '=');
+}
+
+static void put(soft_key *out, item it, size_t from)
+{
+    out->from[out->count] = (uint16_t)from;
+    out->items[out->count++] = it;
 }
 
 void template_soft_key(const item *line, size_t count, soft_key *out)
 {
     bool is_soft[MESSAGE_TOKENS_MAX];
-    if (!find_values(line, count, is_soft)) {
-        memcpy(out->items, line, count * sizeof *line);
-        for (size_t i = 0; i < count; i++)
-            out->from[i] = (uint16_t)i;
-        out->count = count;
-    } else {
-        size_t used = 0;
-        for (size_t i = 0; i < count; i++) {
-            if (is_byte(&line[i], ')') && used > 1 && is_byte(&out->items[used - 1], '(') &&
-                (out->items[used - 2].flags & TOKEN_BLANK)) {
-                out->from[used] = UINT16_MAX; /* "name ()" is "name (value)" with an empty value */
-                out->items[used++] = wild_item();
-            }
-            if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1))
-                continue; /* "<1 sec" */
-            out->from[used] = (uint16_t)i;
-            out->items[used++] = is_soft[i] ? wild_item() : line[i];
-            i += size_in_words(line + i, count - i);
-        }
-        out->count = template_collapse(out->items, out->from, used);
+    bool is_changed = find_values(line, count, is_soft);
+    out->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_changed && is_empty_value(line, i, count)) put(out, wild_item(), UINT16_MAX);
+        if (is_changed && is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1))
+            continue; /* "<1 sec" */
+        put(out, is_soft[i] ? wild_item() : line[i], i);
+        size_t list = is_changed && is_byte(&line[i], '[') ? list_items(line + i + 1, count - i - 1)
+                                                           : SIZE_MAX;
+        if (list == SIZE_MAX) continue;
+        put(out, wild_item(), UINT16_MAX);
+        i += list;
     }
+    if (is_changed) out->count = template_collapse(out->items, out->from, out->count);
     out->hash = template_items_hash(out->items, out->count);
     out->alignment = template_alignment(out->from, out->count, count);
 }

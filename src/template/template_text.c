@@ -28,7 +28,7 @@ static void append_mark(lm_buf *out, size_t begin)
     size_t n = out->len - begin;
     const uint8_t *p = out->ptr + begin;
     if (n >= 1 && p[n - 1] == MARK_WILD) return;
-    if (n >= 2 && p[n - 1] == '.' && p[n - 2] == MARK_WILD) {
+    if (n >= 2 && (p[n - 1] == '.' || p[n - 1] == ':') && p[n - 2] == MARK_WILD) {
         out->len--;
         return;
     }

@@ -101,6 +101,9 @@ typedef struct lm_archive_template {
  * lost or damaged). */
 LM_USE lm_err lm_archive_open(lm_mem *mem, const char *path, bool salvage, lm_archive **out);
 void lm_archive_close(lm_archive *archive);
+/** Opened with salvage, and its end is lost: what is missing, a line for people; else NULL.
+ * Unpacking, verifying and searching such an archive tell it to `bad` and end with LM_E_CORRUPT. */
+const char *lm_archive_lost(const lm_archive *archive);
 uint64_t lm_archive_bytes(const lm_archive *archive);
 size_t lm_archive_file_count(const lm_archive *archive);
 const lm_archive_file *lm_archive_file_at(const lm_archive *archive, size_t index);
@@ -245,7 +248,8 @@ bool lm_values_ints(const lm_values *values, const int64_t **out);
 
 /** A number for each value, where equal numbers have equal texts; else false. */
 bool lm_values_numbers(const lm_values *values, const int64_t **out);
-/** Bytes of all values, width each, where a value's text is their lower-case hex digits; else false. */
+/** Bytes of all values, width each, where a value's text is their lower-case hex digits; else
+ * false. */
 bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width);
 
 /** Text of rows [begin, end), each followed by '\n', appended to out. out_ends (may be NULL): end -

@@ -128,6 +128,12 @@ static void get_spans(lm_reader *r, lm_arena *arena, lm_segment_head *head)
 
 lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out)
 {
+    return lm_head_read_cut(bytes, offset, arena, out, NULL);
+}
+
+lm_err lm_head_read_cut(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out,
+                        uint64_t *out_missing)
+{
     if (bytes.len < LM_SEGMENT_HEAD_BYTES || lm_le32(bytes.ptr) != LM_SEGMENT_MAGIC) {
         return lm_fail_at(LM_E_CORRUPT, offset, "no segment begins at offset %llu",
                           (unsigned long long)offset);
@@ -157,9 +163,12 @@ lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_h
     head.head_bytes = len + LM_SEGMENT_HEAD_BYTES;
     bool is_known = head.kind == LM_SEGMENT_COLUMNS || head.kind == LM_SEGMENT_RAW;
     uint64_t rest = bytes.len - head.head_bytes;
-    if (r.failed || head.templates_bytes > rest || head.directory_bytes > rest ||
-        head.blocks_bytes > rest ||
-        head.templates_bytes + head.directory_bytes + head.blocks_bytes > rest) {
+    uint64_t behind = head.templates_bytes + head.directory_bytes + head.blocks_bytes;
+    if (!r.failed && out_missing && behind > rest) {
+        *out_missing = behind - rest; /* each is below 2^32 */
+        rest = behind;
+    }
+    if (r.failed || behind > rest) {
         return lm_fail_at(LM_E_CORRUPT, offset, "the segment at offset %llu is cut off or damaged",
                           (unsigned long long)offset);
     }

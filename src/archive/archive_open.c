@@ -5,6 +5,8 @@
  */
 #include "archive/archive_view.h"
 
+#include <stdio.h>
+
 enum { SALVAGE_TRIES = 16 };
 
 static lm_err read_footer(const lm_map *map, lm_str *out_stored)
@@ -63,6 +65,7 @@ static lm_err read_meta(lm_archive *archive)
 typedef struct salvage {
     lm_archive *archive;
     size_t segment_cap, file_cap;
+    uint64_t missing; /* bytes of the last segment */
 } salvage;
 
 /** Make sure files[0..index] exist; those never described get a made-up name. */
@@ -133,7 +136,7 @@ static lm_err salvage_segments(salvage *s)
         at += found;
         rest = (lm_str){archive->map.ptr + at, archive->map.len - (size_t)at};
         lm_segment_head head;
-        lm_err err = lm_head_read(rest, at, &archive->arena, &head);
+        lm_err err = lm_head_read_cut(rest, at, &archive->arena, &head, &s->missing);
         if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
         if (err) {
             uint64_t tried = rest.len < LM_SEGMENT_HEAD_BYTES ? 0 : lm_le32(rest.ptr + 4);
@@ -144,10 +147,40 @@ static lm_err salvage_segments(salvage *s)
             continue;
         }
         err = salvage_segment(s, at, &head);
-        if (err) return err;
+        if (err || s->missing) return err;
         at += head.head_bytes + head.templates_bytes + head.directory_bytes + head.blocks_bytes;
     }
     return LM_OK;
+}
+
+/** What of a segment without its end is there can be served: its rows whose columns are whole. The
+ * rest reads as zeros, which no checksum fits. */
+static lm_err map_cut_segment(lm_archive *archive, uint64_t missing)
+{
+    lm_map longer;
+    if (missing > SIZE_MAX - archive->map.len) return LM_E_LIMIT;
+    lm_err err = lm_map_open_longer(archive->path, (size_t)missing, &longer);
+    if (err) return err;
+    lm_map_close(&archive->map);
+    archive->map = longer;
+    return LM_OK;
+}
+
+static lm_err note_lost(salvage *s, bool is_cut)
+{
+    lm_archive *archive = s->archive;
+    uint64_t rows = 0;
+    char text[LM_PATH_BYTES_MAX + 160];
+    for (size_t i = 0; i < archive->meta.segment_count; i++)
+        rows += archive->meta.segments[i].rows;
+    int len = snprintf(
+        text, sizeof text,
+        "'%s' has lost its end at offset %llu: %zu segments of %llu lines were found%s",
+        archive->path, (unsigned long long)archive->file_bytes, archive->meta.segment_count,
+        (unsigned long long)rows, is_cut ? ", the last one cut off" : "");
+    if (len < 0 || (size_t)len >= sizeof text) len = sizeof text - 1;
+    archive->lost = lm_arena_copy(&archive->arena, text, (size_t)len + 1);
+    return archive->lost ? LM_OK : lm_mem_err();
 }
 
 static lm_err salvage_all(lm_archive *archive)
@@ -155,6 +188,14 @@ static lm_err salvage_all(lm_archive *archive)
     salvage s = {.archive = archive};
     archive->meta = (lm_archive_meta){0};
     lm_err failed = salvage_segments(&s);
+    uint64_t missing = s.missing;
+    if (!failed && missing) { /* again: names are slices of the map */
+        failed = map_cut_segment(archive, missing);
+        s.missing = 0;
+        archive->meta.segment_count = archive->meta.file_count = archive->meta.stream_count = 0;
+        if (!failed) failed = salvage_segments(&s);
+    }
+    if (!failed) failed = note_lost(&s, missing != 0);
     lm_archive_meta *meta = &archive->meta; /* vectors of the account become arrays of the arena, as
                                                read_meta makes them */
     lm_archive_file *files = lm_arena_alloc(&archive->arena, meta->file_count * sizeof *files,
@@ -194,6 +235,7 @@ lm_err lm_archive_open(lm_mem *mem, const char *path, bool is_salvage, lm_archiv
     lm_arena_init(&archive->arena, mem);
     lm_err err = lm_map_open(path, &archive->map);
     if (err) goto out;
+    archive->file_bytes = archive->map.len;
     archive->path = lm_arena_copy(&archive->arena, path, strlen(path));
     if (!archive->path) {
         err = lm_mem_err();
@@ -242,7 +284,12 @@ void lm_archive_close(lm_archive *archive)
 
 uint64_t lm_archive_bytes(const lm_archive *archive)
 {
-    return archive->map.len;
+    return archive->file_bytes;
+}
+
+const char *lm_archive_lost(const lm_archive *archive)
+{
+    return archive->lost;
 }
 
 size_t lm_archive_file_count(const lm_archive *archive)

@@ -312,6 +312,10 @@ typedef struct lm_head_span {
 LM_USE lm_err lm_head_write(const lm_segment_head *head, lm_buf *out);
 /** bytes begin at the segment's magic. LM_E_CORRUPT. */
 LM_USE lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out);
+/** The same of a segment whose end may be lost: out_missing (set only then) is how many bytes of it
+ * are not there. */
+LM_USE lm_err lm_head_read_cut(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out,
+                               uint64_t *out_missing);
 
 /** One segment on its way: text in, bytes out. */
 typedef struct lm_seg_work {

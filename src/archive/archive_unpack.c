@@ -41,6 +41,12 @@ static void tell(unpack_job *job, const char *text)
     if (job->bad) job->bad(job->bad_ctx, text);
 }
 
+/** Of a salvaged archive nobody knows what else it held. */
+static void tell_lost(unpack_job *job)
+{
+    if (job->archive->lost) tell(job, job->archive->lost);
+}
+
 static lm_err unpack_span(unpack_job *job, lm_segment *segment, const lm_span *span,
                           uint32_t first_row, lm_buf *buf)
 {
@@ -120,6 +126,7 @@ lm_err lm_archive_unpack(const lm_archive *archive, lm_pool *pool, size_t file_i
     (void)pool;
     unpack_job job = {archive, file_index, sink, sink_ctx, bad, bad_ctx, false};
     lm_buf buf;
+    tell_lost(&job);
     lm_buf_init(&buf, archive->mem);
     lm_err err = LM_OK;
     for (size_t i = 0; !err && i < archive->meta.segment_count; i++)
@@ -182,6 +189,7 @@ lm_err lm_archive_verify(const lm_archive *archive, lm_pool *pool,
     (void)pool;
     verify_job verify = {.job = {.archive = archive, .bad = bad, .bad_ctx = bad_ctx}};
     lm_err err = LM_OK;
+    tell_lost(&verify.job);
     for (size_t i = 0; !err && i < archive->meta.segment_count; i++)
         err = verify_segment(&verify, i);
     if (!err && verify.job.is_damaged)

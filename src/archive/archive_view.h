@@ -15,6 +15,8 @@ struct lm_archive {
     uint8_t *meta_bytes; /* what meta's strings point into */
     size_t meta_len;
     bool has_texts, has_counts;
+    uint64_t file_bytes; /* of the file; the map is longer when a segment's end is lost */
+    const char *lost;    /* salvaged: what is missing, for people; else NULL */
 };
 
 struct lm_values {

@@ -43,7 +43,28 @@ static lm_err fail_path(const char *what, const char *path)
     return lm_fail_errno("cannot %s '%s'", what, path);
 }
 
+/* The file over the front of zero pages: what its last page lacks is zero by the system's word. */
+static lm_err map_over_zeros(int fd, const char *path, size_t len, size_t extra, lm_map *out)
+{
+    size_t all;
+    if (__builtin_add_overflow(len, extra, &all)) return LM_E_NOMEM;
+    uint8_t *zeros = mmap(NULL, all, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (zeros == MAP_FAILED) return lm_fail(LM_E_NOMEM, "out of memory: cannot map '%s'", path);
+    if (len && mmap(zeros, len, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        lm_err err = lm_fail_errno("cannot map '%s'", path);
+        munmap(zeros, all);
+        return err;
+    }
+    *out = (lm_map){zeros, all};
+    return LM_OK;
+}
+
 lm_err lm_map_open(const char *path, lm_map *out)
+{
+    return lm_map_open_longer(path, 0, out);
+}
+
+lm_err lm_map_open_longer(const char *path, size_t extra, lm_map *out)
 {
     lm_err err = LM_OK;
     lm_map map = {(const uint8_t *)"", 0};
@@ -63,15 +84,16 @@ lm_err lm_map_open(const char *path, lm_map *out)
         err = lm_fail(LM_E_IO, "cannot map '%s': too large for this machine", path);
         goto out;
     }
-    if (st.st_size > 0) { /* a map of nothing is refused by the system */
+    if (extra) {
+        err = map_over_zeros(fd, path, (size_t)st.st_size, extra, &map);
+    } else if (st.st_size > 0) { /* a map of nothing is refused by the system */
         void *ptr = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (ptr == MAP_FAILED) {
+        if (ptr == MAP_FAILED)
             err = lm_fail_errno("cannot map '%s'", path);
-            goto out;
-        }
-        map = (lm_map){ptr, (size_t)st.st_size};
+        else
+            map = (lm_map){ptr, (size_t)st.st_size};
     }
-    *out = map;
+    if (!err) *out = map;
 out:
     close(fd);
     return err;

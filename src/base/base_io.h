@@ -16,6 +16,8 @@ typedef struct lm_map {
 } lm_map;
 
 LM_USE lm_err lm_map_open(const char *path, lm_map *out); /* LM_E_IO, LM_E_NOTFOUND */
+/** The same with extra zero bytes behind: for a file whose end is lost. LM_E_NOMEM too. */
+LM_USE lm_err lm_map_open_longer(const char *path, size_t extra, lm_map *out);
 void lm_map_close(lm_map *map);
 
 /** A file being written under a temporary name beside the final one; only lm_outfile_commit shows

@@ -310,6 +310,9 @@ static lm_err search_run(search *s, lm_pool *pool, lm_arena *arena)
     if (width > count) width = count ? count : 1;
     lm_err err = options_check(s->options);
     if (err) return err;
+    const char *lost = lm_archive_lost(s->archive);
+    s->damaged = lost != NULL;
+    if (lost && s->bad) s->bad(s->bad_ctx, lost);
     s->tells = !s->options->count_only && s->options->group_by == LM_GROUP_NONE;
     s->renders_ahead = width > 1;
     for (size_t i = 0; i < count; i++)

@@ -92,19 +92,25 @@ static void test_packing(void **state)
     assert_true(failures > 100);
 }
 
+/* What is left of a salvaged archive is served with an error: that its end is lost. */
+static lm_err but_lost(const lm_archive *archive, lm_err err)
+{
+    return err == LM_E_CORRUPT && lm_archive_lost(archive) ? LM_OK : err;
+}
+
 static lm_err open_and_read(fixture *f, lm_mem *mem, bool is_salvage)
 {
     lm_archive *archive = NULL;
     lm_err err = lm_archive_open(mem, f->out, is_salvage, &archive);
     if (err) return err;
     unpacked got;
-    err = unpack_all(archive, &got);
+    err = but_lost(archive, unpack_all(archive, &got));
     for (size_t i = 0; !err && i < 2; i++) {
         assert_int_equal(got.files[i].len, f->inputs[i].len);
         assert_memory_equal(got.files[i].ptr, f->inputs[i].ptr, f->inputs[i].len);
     }
     unpacked_free(&got);
-    if (!err) err = lm_archive_verify(archive, NULL, NULL, NULL);
+    if (!err) err = but_lost(archive, lm_archive_verify(archive, NULL, NULL, NULL));
     if (!err) err = lm_archive_templates_count(archive, NULL, NULL);
     for (size_t i = 0; !err && i < lm_archive_segment_count(archive); i++) {
         lm_segment *segment = NULL;

@@ -104,7 +104,9 @@ static void look(const writer *w, size_t r, size_t t, size_t *skip, size_t *inse
     *insert = w->to.count - t;
     *copy = 0;
     for (size_t dt = 0; dt < INSERT_LOOK && t + dt < w->to.count; dt++) {
+        uint32_t hash = w->to.items[t + dt].hash;
         for (size_t dr = 0; dr < SKIP_LOOK && r + dr < w->from.count; dr++) {
+            if (w->from.items[r + dr].hash != hash) continue;
             size_t n = agreeing(w, r + dr, t + dt);
             bool counts = n >= 3 || (n && (dr + dt <= 2 || t + dt + n == w->to.count));
             long score = (long)n * 10 - (long)dr * 3 - (long)dt * 12;

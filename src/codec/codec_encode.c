@@ -10,10 +10,9 @@ typedef struct plan_block {
     const lm_column **members;
     size_t count, cap;
     size_t plain_bytes;
-    int zstd_level;      /* for bytes */
-    codec_source source; /* kind 0 only */
-    size_t column;       /* index of the first member */
-    uint8_t kind;        /* 0: a large column; else 1 + frame kind */
+    int zstd_level; /* for bytes */
+    size_t column;  /* index of the first member */
+    uint8_t kind;   /* 0: a large column; else 1 + frame kind */
     lm_buf bytes;
     uint32_t check;
 } plan_block;
@@ -28,9 +27,10 @@ typedef struct plan {
     size_t group_count, group_cap;
     plan_block *blocks;
     size_t count, cap;
-    uint32_t *block_of; /* of each column */
-    lm_buf prefix;      /* plain bytes of the first frame of texts: later ones build on it */
-    size_t first_text;  /* its index; SIZE_MAX: there are no texts */
+    uint32_t *block_of;    /* of each column */
+    codec_source *sources; /* of each column */
+    lm_buf prefix;         /* plain bytes of the first frame of texts: later ones build on it */
+    size_t first_text;     /* its index; SIZE_MAX: there are no texts */
 } plan;
 
 static lm_err plan_add_block(plan *p, uint8_t kind, size_t *out)
@@ -73,6 +73,28 @@ static lm_err text_is_apart(codec_enc *enc, const lm_column *c, bool *out)
     return err;
 }
 
+static lm_err put_column(codec_enc *enc, const lm_column *c, lm_buf *out);
+
+/** Is a small column of numbers or ids smaller in a block of its own than in a frame, where what is
+ * special about it is not seen? */
+static lm_err pays_alone(codec_enc *enc, const lm_column *c, bool *out)
+{
+    enum { TRY_FROM = 96, BLOCK_COSTS = 8 };
+
+    *out = false;
+    bool is_number = c->type == LM_COLUMN_INT || c->type == LM_COLUMN_ID;
+    if (!is_number || c->count < TRY_FROM || enc->level == LM_LEVEL_FAST) return LM_OK;
+    lm_buf alone, framed;
+    lm_buf_init(&alone, enc->mem);
+    lm_buf_init(&framed, enc->mem);
+    lm_err err = put_column(enc, c, &alone);
+    if (!err) err = codec_frame_put(enc, &c, 1, &framed);
+    *out = !err && alone.len + BLOCK_COSTS < framed.len - framed.len / 16;
+    lm_buf_fini(&alone);
+    lm_buf_fini(&framed);
+    return err;
+}
+
 static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_enc *enc)
 {
     size_t open[CODEC_FRAME_KINDS];
@@ -82,7 +104,11 @@ static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_
         const lm_column *c = &columns[i];
         size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
         bool is_window = c->role == LM_ROLE_SHAPE_TEXT && !codec_column_is_small(c);
-        bool small = is_window || codec_column_is_small(c), is_apart = false;
+        bool small = is_window || codec_column_is_small(c), is_apart = false, is_alone = false;
+        if (p->sources[i].is_set) small = false;
+        lm_err alone_err = small ? pays_alone(enc, c, &is_alone) : LM_OK;
+        if (alone_err) return alone_err;
+        small = small && !is_alone;
         lm_err apart_err =
             small && p->level != LM_LEVEL_FAST ? text_is_apart(enc, c, &is_apart) : LM_OK;
         if (apart_err) return apart_err;
@@ -141,6 +167,15 @@ static void plan_levels(plan *p)
     }
 }
 
+/** Is a column long enough to be looked at as one that follows from another? */
+static bool may_follow(const lm_column *c, lm_level level)
+{
+    enum { FROM_BYTES = 1024 };
+
+    return !codec_column_is_small(c) ||
+           (level != LM_LEVEL_FAST && codec_column_plain_bytes(c) > FROM_BYTES);
+}
+
 /** Find sources within the group that ends with group_ends[index]. One task a group: later columns
  * need to know which of the earlier ones are derived. */
 static lm_err choose_sources(void *ctx, size_t index)
@@ -159,11 +194,11 @@ static lm_err choose_sources(void *ctx, size_t index)
     for (uint32_t i = p->group_ends[index] + 1; i; i = p->groups.before[i - 1])
         members[--place] = i - 1;
     for (place = 1; place < count && !err; place++) {
-        plan_block *b = &p->blocks[p->block_of[members[place]]];
-        if (b->kind) continue; /* in a frame */
-        err = codec_derive_choose(&enc, p->columns, members, place, depths, &b->source);
-        for (size_t s = 0; s < place && !err && b->source.is_set; s++) {
-            if (members[s] == b->source.column) depths[place] = (uint8_t)(depths[s] + 1);
+        if (!may_follow(&p->columns[members[place]], p->level)) continue;
+        codec_source *source = &p->sources[members[place]];
+        err = codec_derive_choose(&enc, p->columns, members, place, depths, source);
+        for (size_t s = 0; s < place && !err && source->is_set; s++) {
+            if (members[s] == source->column) depths[place] = (uint8_t)(depths[s] + 1);
         }
     }
     codec_enc_fini(&enc);
@@ -207,6 +242,7 @@ static void plan_fini(plan *p, size_t count)
     }
     lm_mem_release(p->mem, p->blocks, p->cap * sizeof *p->blocks);
     lm_mem_release(p->mem, p->block_of, count * sizeof *p->block_of);
+    lm_mem_release(p->mem, p->sources, count * sizeof *p->sources);
 }
 
 const char *codec_encoding_name(const lm_column *column, lm_str bytes)
@@ -234,14 +270,12 @@ static lm_err put_column(codec_enc *enc, const lm_column *c, lm_buf *out)
     return lm_fail(LM_E_USAGE, "a column has no type");
 }
 
-/** Does a frame of texts have so much in common with the first one that building on it pays? With a
- * window full of other text zstd searches less well what is left. Tried at the cheapest level. */
-static lm_err choose_prefix(const plan *p, size_t index, codec_enc *enc)
+/** Does a frame of texts have so much in common with the first one that building on it may pay?
+ * Tried at the cheapest level. */
+static lm_err may_build(const plan *p, const plan_block *b, codec_enc *enc, bool *out)
 {
-    enum { PERCENT = 1 };
+    enum { PERCENT = 4 };
 
-    const plan_block *b = &p->blocks[index];
-    if (b->kind != CODEC_TEXTS || index == p->first_text || !p->prefix.len) return LM_OK;
     lm_buf plain, alone, built;
     lm_buf_init(&alone, p->mem);
     lm_buf_init(&built, p->mem);
@@ -251,11 +285,44 @@ static lm_err choose_prefix(const plan *p, size_t index, codec_enc *enc)
     if (!err) err = codec_zstd_put(enc, plain.ptr, plain.len, 1, room, &alone, &done);
     enc->prefix = (lm_str){p->prefix.ptr, p->prefix.len};
     if (!err) err = codec_zstd_put(enc, plain.ptr, plain.len, 1, room, &built, &done);
-    if (built.len + built.len * PERCENT / 100 > alone.len) enc->prefix = (lm_str){0};
+    enc->prefix = (lm_str){0};
+    *out = built.len + built.len * PERCENT / 100 < alone.len;
     lm_buf_fini(&plain);
     lm_buf_fini(&alone);
     lm_buf_fini(&built);
     return err;
+}
+
+/** A frame of texts: alone, or building on the first one if that is smaller. A dear level takes
+ * long to look through the first one, and gains little. */
+static lm_err put_texts(const plan *p, size_t index, codec_enc *enc, lm_buf *out)
+{
+    enum { LEVEL = 9 };
+
+    const plan_block *b = &p->blocks[index];
+    enc->is_text = true;
+    lm_err err = codec_frame_put(enc, b->members, b->count, out);
+    bool may = false;
+    if (!err && index != p->first_text && p->prefix.len) err = may_build(p, b, enc, &may);
+    if (err || !may) return err;
+    lm_buf built;
+    lm_buf_init(&built, p->mem);
+    enc->prefix = (lm_str){p->prefix.ptr, p->prefix.len};
+    if (enc->zstd_level > LEVEL && enc->level != LM_LEVEL_MAX) enc->zstd_level = LEVEL;
+    err = codec_frame_put(enc, b->members, b->count, &built);
+    if (!err && built.len < out->len) {
+        out->len = 0;
+        err = lm_buf_append(out, built.ptr, built.len);
+    }
+    lm_buf_fini(&built);
+    return err;
+}
+
+static lm_err put_derived(const plan *p, plan_block *b, codec_enc *enc)
+{
+    const codec_source *source = &p->sources[b->column];
+    return codec_derive_put(enc, b->members[0], &p->columns[source->column], source->kind,
+                            b->column - source->column, &b->bytes);
 }
 
 static lm_err encode_block(void *ctx, size_t index)
@@ -266,19 +333,15 @@ static lm_err encode_block(void *ctx, size_t index)
     codec_enc_init(&enc, p->mem, p->level);
     enc.zstd_level = b->zstd_level;
     if (b->members[0]->role == LM_ROLE_SHAPES) enc.values_a_byte = CODEC_LITE_SHAPES_A_BYTE;
-    enc.is_text = b->kind == CODEC_TEXTS;
-    lm_err err = choose_prefix(p, index, &enc);
-    if (err) {
-        codec_enc_fini(&enc);
-        return err;
-    }
-    if (b->kind)
+    lm_err err;
+    if (b->kind == CODEC_TEXTS)
+        err = put_texts(p, index, &enc, &b->bytes);
+    else if (b->kind)
         err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
-    else if (!b->source.is_set)
+    else if (!p->sources[b->column].is_set)
         err = put_column(&enc, b->members[0], &b->bytes);
     else
-        err = codec_derive_put(&enc, b->members[0], &p->columns[b->source.column], b->source.kind,
-                               b->column - b->source.column, &b->bytes);
+        err = put_derived(p, b, &enc);
     b->check = (uint32_t)lm_hash64(b->bytes.ptr ? b->bytes.ptr : (const uint8_t *)"", b->bytes.len);
     codec_enc_fini(&enc);
     return err;
@@ -382,13 +445,13 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     if (err) return err;
     lm_buf_init(&p.prefix, mem);
     p.block_of = lm_mem_calloc(mem, count, sizeof *p.block_of);
-    if (!p.block_of) return lm_mem_err();
+    p.sources = lm_mem_calloc(mem, count, sizeof *p.sources);
+    err = p.block_of && p.sources ? plan_groups(&p) : lm_mem_err();
+    if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     codec_enc enc;
     codec_enc_init(&enc, mem, level);
-    err = plan_build(&p, columns, count, &enc);
+    if (!err) err = plan_build(&p, columns, count, &enc);
     codec_enc_fini(&enc);
-    if (!err) err = plan_groups(&p);
-    if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     if (!err) plan_levels(&p);
     if (!err) err = plan_prefix(&p);
     if (!err) err = lm_pool_for(pool, p.count, encode_block, &p);

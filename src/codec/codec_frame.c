@@ -12,6 +12,7 @@ enum frame_mode { FRAME_CONST = 0, FRAME_VALUES = 1, FRAME_DELTA = 2, FRAME_MODE
 bool codec_column_is_small(const lm_column *column)
 {
     bool is_text = column->type == LM_COLUMN_BYTES || column->type == LM_COLUMN_WIDE;
+    if (column->role == LM_ROLE_SHAPES && column->count > 64) return false;
     return codec_column_plain_bytes(column) <= (is_text ? CODEC_SMALL_TEXT : CODEC_SMALL_VALUES);
 }
 

@@ -610,10 +610,11 @@ bool lm_values_ints(const lm_values *values, const int64_t **out)
     return true;
 }
 
-bool lm_values_numbers(const lm_values *values, const int64_t **out)
+bool lm_values_numbers(const lm_values *values, const int64_t **out, const uint32_t **out_classes)
 {
-    if (values->classes || !values->numbers) return false;
+    if (!values->numbers) return false;
     *out = values->numbers;
+    *out_classes = values->classes;
     return true;
 }
 

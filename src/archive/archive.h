@@ -246,8 +246,9 @@ bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts,
 /** Plain decimal integers (all of them canonical), if the column is one; else false. */
 bool lm_values_ints(const lm_values *values, const int64_t **out);
 
-/** A number for each value, where equal numbers have equal texts; else false. */
-bool lm_values_numbers(const lm_values *values, const int64_t **out);
+/** A number for each value, and its class (NULL: all are of one): where both are equal the texts
+ * are. Else false. */
+bool lm_values_numbers(const lm_values *values, const int64_t **out, const uint32_t **out_classes);
 /** Bytes of all values, width each, where a value's text is their lower-case hex digits; else
  * false. */
 bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width);

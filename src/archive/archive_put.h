@@ -134,24 +134,36 @@ static inline uint8_t *lm_put_ip4(uint8_t *at, uint32_t address)
     return at - 1;
 }
 
-/** Eight lower-case hex digits of four bytes. */
-static inline void lm_put_hex4(uint8_t *at, const uint8_t *src)
+/** Eight hex digits of four bytes; letters: what an 'a' or 'A' is above the character behind '9'.
+ */
+static inline void lm_put_hex4(uint8_t *at, uint32_t low_first, unsigned letters)
 {
-    uint64_t v = lm_le32(src);
+    uint64_t v = low_first;
     v = (v | v << 16) & UINT64_C(0x0000ffff0000ffff);
     v = (v | v << 8) & UINT64_C(0x00ff00ff00ff00ff);
     v = (v >> 4 & UINT64_C(0x000f000f000f000f)) | (v & UINT64_C(0x000f000f000f000f)) << 8;
     uint64_t above_9 = (v + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
-    v += UINT64_C(0x3030303030303030) + above_9 * ('a' - '9' - 1);
+    v += UINT64_C(0x3030303030303030) + above_9 * letters;
     for (int i = 0; i < 8; i++)
         at[i] = (uint8_t)(v >> (8 * i)); /* one store where bytes lie so anyway */
+}
+
+enum { LM_HEX_LOWER = 'a' - '9' - 1, LM_HEX_UPPER = 'A' - '9' - 1 };
+
+/** The low width digits of a number, 1 to 16. */
+static inline uint8_t *lm_put_hex(uint8_t *at, uint64_t number, unsigned width, unsigned letters)
+{
+    uint64_t first = number << (64 - 4 * width); /* the first digit on top */
+    lm_put_hex4(at, __builtin_bswap32((uint32_t)(first >> 32)), letters);
+    if (width > 8) lm_put_hex4(at + 8, __builtin_bswap32((uint32_t)first), letters);
+    return at + width;
 }
 
 static inline uint8_t *lm_put_hex_bytes(uint8_t *at, const uint8_t *src, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef";
     for (; bytes >= 4; bytes -= 4, src += 4, at += 8)
-        lm_put_hex4(at, src);
+        lm_put_hex4(at, lm_le32(src), LM_HEX_LOWER);
     for (; bytes; bytes--, src++) {
         *at++ = (uint8_t)digits[*src >> 4];
         *at++ = (uint8_t)digits[*src & 15];

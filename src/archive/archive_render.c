@@ -112,6 +112,11 @@ static void number_op(const lm_values *values, lm_render_op *op)
         op->unit = 1;
         for (uint32_t i = 0; i < op->width; i++)
             op->unit *= 10;
+    } else if (vclass > LM_VC_HEX_LOWER && vclass <= LM_VC_HEX_UPPER + 16) {
+        bool is_upper = vclass > LM_VC_HEX_UPPER;
+        op->kind = LM_PUT_HEX;
+        op->width = (uint8_t)(vclass - (is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER));
+        op->unit = is_upper ? LM_HEX_UPPER : LM_HEX_LOWER;
     }
 }
 
@@ -259,8 +264,30 @@ static lm_err seek_row(lm_segment *segment, uint32_t row)
 
 static uint8_t *put_mixed(const lm_values *values, uint32_t i, uint8_t *at)
 {
+    static const uint64_t units[LM_SCALE_MAX + 1] = {1,
+                                                     10,
+                                                     100,
+                                                     1000,
+                                                     10000,
+                                                     100000,
+                                                     1000000,
+                                                     10000000,
+                                                     100000000,
+                                                     1000000000,
+                                                     10000000000,
+                                                     100000000000,
+                                                     1000000000000,
+                                                     10000000000000,
+                                                     100000000000000,
+                                                     1000000000000000};
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (vclass == LM_VC_INT) return lm_put_int(at, values->numbers[i]);
+    if (vclass == LM_VC_IP4) return lm_put_ip4(at, (uint32_t)values->numbers[i]);
+    if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX)
+        return lm_put_decimal(at, values->numbers[i], vclass - LM_VC_DEC,
+                              units[vclass - LM_VC_DEC]);
+    if (vclass > LM_VC_HEX_LOWER && vclass <= LM_VC_HEX_LOWER + 16)
+        return lm_put_hex(at, (uint64_t)values->numbers[i], vclass - LM_VC_HEX_LOWER, LM_HEX_LOWER);
     lm_str text = lm_values_text(values, i, at); /* printed there, or a text of a dictionary */
     return text.ptr == at ? at + text.len : lm_put_text(at, text.ptr, text.len);
 }
@@ -301,6 +328,9 @@ static inline uint8_t *render_row(const lm_render_op *op, uint8_t *at)
             break;
         case LM_PUT_BYTES:
             at = lm_put_hex_bytes(at, (const uint8_t *)op->from + (size_t)i * op->width, op->width);
+            break;
+        case LM_PUT_HEX:
+            at = lm_put_hex(at, (uint64_t)numbers[i], op->width, (unsigned)op->unit);
             break;
         case LM_PUT_TIME:
             at = lm_time_printer_put(op->time, numbers[i], at);

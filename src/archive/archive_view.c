@@ -264,6 +264,9 @@ static lm_err open_columns(lm_segment *segment)
     return err;
 }
 
+/** Text behind a segment from which on its tables are counted in MB. */
+#define SEGMENT_WIDE_FROM ((uint64_t)4 << 20)
+
 lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out)
 {
     LM_ASSERT(index < archive->meta.segment_count);
@@ -275,7 +278,10 @@ lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out
     segment->archive = archive;
     segment->index = index;
     segment->offset = info->offset;
-    lm_arena_init(&segment->arena, archive->mem);
+    if (info->raw_bytes < SEGMENT_WIDE_FROM)
+        lm_arena_init(&segment->arena, archive->mem);
+    else
+        lm_arena_init_wide(&segment->arena, archive->mem);
     lm_shapes_init(&segment->shapes, archive->mem);
     lm_str bytes = {archive->map.ptr + info->offset, (size_t)info->bytes};
     lm_err err = lm_head_read(bytes, info->offset, &segment->arena, &segment->head);
@@ -610,10 +616,11 @@ bool lm_values_ints(const lm_values *values, const int64_t **out)
     return true;
 }
 
-bool lm_values_numbers(const lm_values *values, const int64_t **out)
+bool lm_values_numbers(const lm_values *values, const int64_t **out, const uint32_t **out_classes)
 {
-    if (values->classes || !values->numbers) return false;
+    if (!values->numbers) return false;
     *out = values->numbers;
+    *out_classes = values->classes;
     return true;
 }
 

@@ -59,6 +59,7 @@ typedef enum lm_render_kind {
     LM_PUT_TRIMMED, /* a decimal without zeros at its end */
     LM_PUT_IP4,
     LM_PUT_BYTES, /* width bytes as hex digits */
+    LM_PUT_HEX,   /* width hex digits */
     LM_PUT_TIME,
     LM_PUT_NUMBER, /* of another class */
     LM_PUT_MIXED   /* values of several classes */
@@ -68,7 +69,7 @@ typedef struct lm_render_op {
     const uint8_t *text; /* LM_TEXT_SLACK bytes can be read behind it */
     uint32_t len;        /* of the text */
     uint8_t kind;        /* LM_PUT_* */
-    uint8_t width;       /* PADDED, DECIMAL, TRIMMED, BYTES */
+    uint8_t width;       /* PADDED, DECIMAL, TRIMMED, BYTES, HEX */
     uint16_t vclass;     /* NUMBER */
     uint32_t *cursor;    /* which value is next */
     const void *from;    /* numbers, index, texts or bytes: what the kind reads; MIXED: values */
@@ -76,7 +77,7 @@ typedef struct lm_render_op {
     union {
         const lm_str *texts;   /* INDEX */
         lm_time_printer *time; /* TIME */
-        uint64_t unit;         /* DECIMAL, TRIMMED: 10^width */
+        uint64_t unit;         /* DECIMAL, TRIMMED: 10^width; HEX: letters */
     };
 } lm_render_op;
 

@@ -33,10 +33,10 @@
 #endif
 
 #define CHUNK_BYTES_FIRST 4096u
-#define CHUNK_BYTES_MAX   (8u * 1024u * 1024u)
+#define CHUNK_BYTES_MAX   (1024u * 1024u)
+#define CHUNK_BYTES_WIDE  (8u * 1024u * 1024u)
 #define ARENA_ALIGN_MAX   64u
 #define HUGE_PAGE         ((size_t)2 << 20)
-#define HUGE_FROM         (2 * HUGE_PAGE)
 
 struct lm_arena_chunk {
     struct lm_arena_chunk *next;
@@ -55,6 +55,11 @@ void lm_arena_init(lm_arena *arena, lm_mem *mem)
     *arena = (lm_arena){.mem = mem};
 }
 
+void lm_arena_init_wide(lm_arena *arena, lm_mem *mem)
+{
+    *arena = (lm_arena){.mem = mem, .is_wide = true};
+}
+
 void lm_arena_fini(lm_arena *arena)
 {
     struct lm_arena_chunk *chunk = arena->first;
@@ -64,7 +69,7 @@ void lm_arena_fini(lm_arena *arena)
         lm_mem_release(arena->mem, chunk, sizeof *chunk + chunk->cap);
         chunk = next;
     }
-    *arena = (lm_arena){.mem = arena->mem};
+    *arena = (lm_arena){.mem = arena->mem, .is_wide = arena->is_wide};
 }
 
 void lm_arena_reset(lm_arena *arena)
@@ -109,13 +114,15 @@ static void ask_for_huge_pages(void *ptr, size_t bytes)
 
 static struct lm_arena_chunk *chunk_new(lm_arena *arena, size_t bytes_min)
 {
-    size_t cap = arena->current ? arena->current->cap * 2 : CHUNK_BYTES_FIRST;
-    if (cap > CHUNK_BYTES_MAX) cap = CHUNK_BYTES_MAX;
+    size_t first = arena->is_wide ? CHUNK_BYTES_FIRST * 16 : CHUNK_BYTES_FIRST;
+    size_t cap = arena->current ? arena->current->cap * 2 : first;
+    if (arena->is_wide && arena->current) cap = CHUNK_BYTES_WIDE;
+    if (cap > CHUNK_BYTES_MAX && !arena->is_wide) cap = CHUNK_BYTES_MAX;
     cap -= sizeof(struct lm_arena_chunk); /* keeps the whole near a power of two */
     if (cap < bytes_min) cap = bytes_min;
     struct lm_arena_chunk *chunk = lm_mem_alloc(arena->mem, sizeof *chunk + cap);
     if (!chunk) return NULL;
-    if (cap >= HUGE_FROM) ask_for_huge_pages(chunk, cap);
+    if (arena->is_wide) ask_for_huge_pages(chunk, cap);
     *chunk = (struct lm_arena_chunk){.cap = cap};
     POISON(payload(chunk), cap);
     return chunk;

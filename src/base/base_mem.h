@@ -43,9 +43,12 @@ lm_err lm_mem_err(void);
 typedef struct lm_arena {
     lm_mem *mem;
     struct lm_arena_chunk *first, *current;
+    bool is_wide; /* chunks of some MB, on large pages where the system has them */
 } lm_arena;
 
 void lm_arena_init(lm_arena *arena, lm_mem *mem);
+/** For an arena that will mostly hold some MB and is filled once: taking memory costs less then. */
+void lm_arena_init_wide(lm_arena *arena, lm_mem *mem);
 void lm_arena_fini(lm_arena *arena);
 void lm_arena_reset(lm_arena *arena); /* keeps the memory for reuse */
 /** align is a power of two <= 64. NULL on failure. */

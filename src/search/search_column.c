@@ -164,12 +164,13 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
 
 /* Numbers print slowly and come back: what was said of one is kept. */
 static uint32_t numbers_test(const test *t, const lm_values *values, const int64_t *numbers,
-                             uint32_t count, uint64_t *bits)
+                             const uint32_t *classes, uint32_t count, uint64_t *bits)
 {
     enum { KEPT_LOG = 9 };
 
     struct {
         int64_t number;
+        uint32_t vclass;
         uint8_t is_set, fits;
     } kept[1 << KEPT_LOG];
 
@@ -178,8 +179,10 @@ static uint32_t numbers_test(const test *t, const lm_values *values, const int64
     memset(kept, 0, sizeof kept);
     for (uint32_t i = 0; i < count; i++) {
         size_t at = (uint64_t)numbers[i] * 0x9e3779b97f4a7c15u >> (64 - KEPT_LOG);
-        if (!kept[at].is_set || kept[at].number != numbers[i]) {
+        uint32_t vclass = classes ? classes[i] : 0;
+        if (!kept[at].is_set || kept[at].number != numbers[i] || kept[at].vclass != vclass) {
             kept[at].number = numbers[i];
+            kept[at].vclass = vclass;
             kept[at].is_set = 1;
             kept[at].fits = text_fits(t, lm_values_text(values, i, room));
         }
@@ -283,8 +286,8 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     } else if (lm_values_wide(values, &bytes, &width) &&
                wide_test(&item->t, bytes, width, count, bits)) {
         found = bits_count(bits, words);
-    } else if (lm_values_numbers(values, &ints)) {
-        found = numbers_test(&item->t, values, ints, count, bits);
+    } else if (lm_values_numbers(values, &ints, &index)) {
+        found = numbers_test(&item->t, values, ints, index, count, bits);
     } else {
         found = texts_test(&item->t, values, count, bits);
     }

@@ -120,13 +120,26 @@ static lm_err leaves_init(lm_exec *exec, const lm_node *node)
     return is_leaf ? leaf_init(exec, node, &exec->leaves[node->leaf]) : LM_OK;
 }
 
-static lm_verdict scan_verdict(const lm_exec *exec, lm_scan *scan, const lm_shape *shape)
+lm_verdict lm_exec_scan_shape(lm_exec *exec, lm_scan *scan, size_t shape)
 {
-    return scan->tight ? (lm_verdict)scan->tight[shape - exec->shapes] : lm_scan_shape(scan, shape);
+    if (!scan->verdicts) {
+        scan->verdicts = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
+        if (!scan->verdicts) return lm_scan_shape(scan, &exec->shapes[shape]);
+        memset(scan->verdicts, 0xff, exec->shape_count);
+    }
+    if (scan->verdicts[shape] == 0xff)
+        scan->verdicts[shape] = (uint8_t)lm_scan_shape(scan, &exec->shapes[shape]);
+    return (lm_verdict)scan->verdicts[shape];
+}
+
+static lm_verdict scan_verdict(lm_exec *exec, lm_scan *scan, const lm_shape *shape)
+{
+    size_t index = (size_t)(shape - exec->shapes);
+    return scan->tight ? (lm_verdict)scan->tight[index] : lm_exec_scan_shape(exec, scan, index);
 }
 
 /* NEVER if some clause has no literal that can be in the shape, else MAYBE. */
-static lm_verdict demand_verdict(const lm_exec *exec, lm_leaf *leaf, const lm_demand *demand,
+static lm_verdict demand_verdict(lm_exec *exec, lm_leaf *leaf, const lm_demand *demand,
                                  const lm_shape *shape)
 {
     lm_scan *scan = leaf->scans;

@@ -104,7 +104,16 @@ LM_USE lm_err lm_cond_eval(lm_exec *exec, lm_scan *scan, size_t column, const lm
 /** Can any? Looks into dictionaries only. */
 LM_USE lm_err lm_cond_try(lm_exec *exec, lm_scan *scan, size_t column, const lm_cond *cond,
                           bool *out_possible);
-/** Fills scan->tight. */
+
+/** Ways of a shape; count UINT32_MAX: too many to tell. */
+typedef struct lm_kept_ways {
+    const lm_way *ways;
+    uint32_t count;
+} lm_kept_ways;
+
+/** lm_scan_shape, asked once. */
+lm_verdict lm_exec_scan_shape(lm_exec *exec, lm_scan *scan, size_t shape);
+/** Fills scan->tight and scan->ways. */
 LM_USE lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan);
 
 /* ---- row plans (search_plan.c) --------------------------------------------------------------- */

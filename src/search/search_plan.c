@@ -205,19 +205,23 @@ static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_
     lm_verdict verdict = exec->verdicts[shape_index] == LM_NEVER && !exec->query->needs_fields
                              ? LM_NEVER
                          : scan->tight ? (lm_verdict)scan->tight[shape_index]
-                                       : lm_scan_shape(scan, shape);
+                                       : lm_exec_scan_shape(exec, scan, shape_index);
     if (verdict == LM_ALWAYS) act = LM_ACT_ALWAYS;
     if (verdict == LM_MAYBE) {
-        lm_way ways[LM_WAYS_MAX];
-        uint32_t count = 0;
-        if (!lm_scan_ways(scan, shape, ways, &count)) {
+        lm_way found[LM_WAYS_MAX];
+        lm_kept_ways ways = {found, 0};
+        if (scan->ways)
+            ways = scan->ways[shape_index];
+        else if (!lm_scan_ways(scan, shape, found, &ways.count))
+            ways.count = UINT32_MAX;
+        if (ways.count == UINT32_MAX) {
             act = LM_ACT_MAYBE;
-            count = 0;
+            ways.count = 0;
         }
-        for (uint32_t i = 0; i < count && act != LM_ACT_ALWAYS; i++) {
+        for (uint32_t i = 0; i < ways.count && act != LM_ACT_ALWAYS; i++) {
             uint8_t one;
             size_t term_before = plan->term_count;
-            lm_err err = way_resolve(exec, scan, shape, &ways[i], plan, &one);
+            lm_err err = way_resolve(exec, scan, shape, &ways.ways[i], plan, &one);
             if (err) return err;
             if (one == LM_ACT_NEVER) continue;
             if (one != LM_ACT_WAYS) {
@@ -238,12 +242,12 @@ static lm_err shape_plan(lm_exec *exec, lm_scan *scan, uint32_t shape_index, lm_
     return LM_OK;
 }
 
-/* Does some way of the shape survive what dictionaries say? */
-static lm_err shape_tighten(lm_exec *exec, lm_scan *scan, const lm_shape *shape, bool *out_possible)
+/* The ways of the shape that survive what dictionaries say. */
+static lm_err shape_tighten(lm_exec *exec, lm_scan *scan, const lm_shape *shape, lm_kept_ways *out)
 {
     lm_way ways[LM_WAYS_MAX];
-    uint32_t count = 0;
-    *out_possible = true;
+    uint32_t count = 0, kept = 0;
+    *out = (lm_kept_ways){NULL, UINT32_MAX};
     if (!lm_scan_ways(scan, shape, ways, &count)) return LM_OK;
     for (uint32_t i = 0; i < count; i++) {
         bool holds = true;
@@ -253,26 +257,34 @@ static lm_err shape_tighten(lm_exec *exec, lm_scan *scan, const lm_shape *shape,
                 lm_cond_try(exec, scan, (size_t)shape->pieces[cond->piece].column, cond, &holds);
             if (err) return err;
         }
-        if (holds) return LM_OK;
+        if (holds) ways[kept++] = ways[i];
     }
-    *out_possible = false;
+    lm_way *left = lm_arena_alloc(&exec->arena, kept * sizeof *left, _Alignof(lm_way));
+    if (!left) return lm_mem_err();
+    memcpy(left, ways, kept * sizeof *left);
+    *out = (lm_kept_ways){left, kept};
     return LM_OK;
 }
 
 lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan)
 {
     uint8_t *tight = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
-    if (!tight) return lm_mem_err();
+    lm_kept_ways *ways =
+        lm_arena_alloc(&exec->arena, exec->shape_count * sizeof *ways, _Alignof(lm_kept_ways));
+    if (!tight || !ways) return lm_mem_err();
     for (size_t s = 0; s < exec->shape_count; s++) {
-        bool possible = true;
         lm_verdict verdict = exec->verdicts[s] == LM_NEVER && !exec->query->needs_fields
                                  ? LM_NEVER
-                                 : lm_scan_shape(scan, &exec->shapes[s]);
-        lm_err err =
-            verdict == LM_MAYBE ? shape_tighten(exec, scan, &exec->shapes[s], &possible) : LM_OK;
-        if (err) return err;
-        tight[s] = (uint8_t)(possible ? verdict : LM_NEVER);
+                                 : lm_exec_scan_shape(exec, scan, s);
+        ways[s] = (lm_kept_ways){NULL, 0};
+        if (verdict == LM_MAYBE) {
+            lm_err err = shape_tighten(exec, scan, &exec->shapes[s], &ways[s]);
+            if (err) return err;
+            if (ways[s].count == 0) verdict = LM_NEVER;
+        }
+        tight[s] = (uint8_t)verdict;
     }
+    scan->ways = ways;
     scan->tight = tight;
     return LM_OK;
 }

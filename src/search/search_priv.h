@@ -214,6 +214,10 @@ typedef struct lm_scan {
     struct lm_scan_column *columns; /* by column; filled when first asked for */
     struct lm_cond_cache **conds;   /* by column: conditions tried so far (search_column.c) */
     uint8_t *tight; /* by shape: its verdict after a look into dictionaries; NULL: not yet looked */
+    uint8_t *verdicts; /* by shape: what lm_scan_shape said, 0xff: not asked yet; NULL: nothing is
+                          kept */
+    struct lm_kept_ways
+        *ways; /* by shape, of those that tight says may: ways that dictionaries left */
     struct lm_scan_column *pooled;   /* all pooled columns are one; NULL until asked for */
     struct lm_time_mask *time_masks; /* by layout, those met so far */
     uint64_t where[256];             /* bit i: byte i of the literal is this byte */

@@ -392,10 +392,8 @@ static lm_err widen_marked(settle *s)
     return settle_unite(s);
 }
 
-static lm_err one_round(slots *t, bool *out_changed)
+static lm_err find_buckets(slots *t)
 {
-    settle *s = t->s;
-    bool is_changed = false;
     t->kept_count = t->member_count = 0;
     list_nodes(t);
     size_t count = t->node_count;
@@ -404,6 +402,13 @@ static lm_err one_round(slots *t, bool *out_changed)
         lm_err err = keep_buckets(t, count, word);
         if (err) return err;
     }
+    return LM_OK;
+}
+
+static lm_err judge_buckets(slots *t, bool *out_changed)
+{
+    settle *s = t->s;
+    bool is_changed = false;
     lm_err err = pairs_reserve(t, t->member_count);
     if (err) return err;
     if (t->is_travel_round) count_travellers(t);
@@ -433,7 +438,8 @@ lm_err settle_slots(settle *s)
     t.nodes = lm_mem_alloc(mem, s->node_count * sizeof *t.nodes);
     if (!t.table || !t.shared || !t.where || !t.nodes) err = lm_mem_err();
     for (int round = 0; round < ROUNDS_MAX && !err; round++) {
-        err = one_round(&t, &is_changed);
+        if (is_changed) err = find_buckets(&t); /* else they are what they were */
+        if (!err) err = judge_buckets(&t, &is_changed);
         if (!is_changed && t.is_travel_round) break;
         t.is_travel_round = !is_changed;
     }

@@ -156,7 +156,7 @@ static lm_err learn_lines(const uint8_t *text, size_t len, bool is_whole, lm_mem
         lines[count++] = (lm_str){text + at, line_len};
         at += line_len + 1;
     }
-    lm_err err = schema ? lm_schema_learn(schema, lines, count)
+    lm_err err = schema ? lm_schema_learn_head(schema, lines, count)
                         : lm_joiner_learn(joiner, joiner_schema, lines, count);
     lm_mem_release(mem, lines, HEAD_LINES * sizeof *lines);
     return err;

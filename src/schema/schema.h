@@ -86,6 +86,9 @@ void lm_schema_free(lm_schema *schema);
 /** Look at lines (without their line end). First calls find the formats; later ones refine types
  * and counts. */
 LM_USE lm_err lm_schema_learn(lm_schema *schema, const lm_str *lines, size_t count);
+/** The same for a stream's first lines where time counts: once nothing new turns up, only a part of
+ * them is looked at, and counts are those of that part. */
+LM_USE lm_err lm_schema_learn_head(lm_schema *schema, const lm_str *lines, size_t count);
 /** Give or correct a format in YAML (docs/schema.md). Errors carry line and column. */
 LM_USE lm_err lm_schema_configure(lm_schema *schema, lm_str yaml);
 /** Take one line apart. fields->count is reset; items are kept from call to call, so a caller that

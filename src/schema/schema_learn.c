@@ -13,10 +13,20 @@
  * A search costs about as much as a few hundred parses, so it runs when misfits are new: at first
  * at once, then each time as many have come as were searched before. All of it is a function of the
  * lines and of how they were cut into calls.
+ *
+ * Of a long head (lm_schema_learn_head) all of the first block is read, and of each later one a
+ * part; where the part brings a new format, field or time layout, or many lines that fit nothing,
+ * the rest of its block is read too.
  */
 #include "schema/schema_priv.h"
 
-enum { BLOCK_LINES = 512, INFERRED_MAX = 12, INNER_ROUNDS = 3 };
+enum {
+    BLOCK_LINES = 512,
+    FIRST_LINES = 256,
+    PROBE_LINES = 64,
+    INFERRED_MAX = 12,
+    INNER_ROUNDS = 3
+};
 
 typedef struct learner {
     lm_schema *schema;
@@ -253,18 +263,64 @@ static lm_err scratch_make(search *s)
     return err;
 }
 
+/* Lines that begin alike fit alike: what was found for one begin. */
+typedef struct begin {
+    uint64_t look;
+    uint32_t format; /* that fitted; NO_INDEX: none did */
+    uint32_t misses; /* lines that nothing fitted, one after the other */
+} begin;
+
+enum {
+    LOOK_BYTES = 96,
+    BEGINS = 256,
+    MISSES_ENOUGH = 2, /* then lines of this begin are not tried any more */
+};
+
+/* The begin of a line with runs of letters and of digits as one of each. */
+static uint64_t look_of(lm_str line)
+{
+    uint8_t look[LOOK_BYTES], last = 0;
+    size_t n = 0, len = line.len < LOOK_BYTES ? line.len : LOOK_BYTES;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = line.ptr[i];
+        c = lm_is_digit(c) ? '0' : lm_is_alpha(c) ? 'a' : c;
+        if (c == last && (c == '0' || c == 'a' || c == ' ')) continue;
+        look[n++] = last = c;
+    }
+    return lm_hash64(look, n) | 1;
+}
+
+static bool is_of_weight(uint32_t format, uint8_t weight_min, uint8_t weight_max)
+{
+    uint8_t weight = lm_named_at(format)->weight;
+    return weight >= weight_min && weight <= weight_max;
+}
+
+/* The first named format that fits the line, or NO_INDEX. */
+static uint32_t named_format_of(search *s, begin *begins, lm_str line, uint8_t weight_min,
+                                uint8_t weight_max)
+{
+    uint64_t look = look_of(line);
+    begin *b = &begins[look / 2 % BEGINS];
+    if (b->look != look) *b = (begin){look, NO_INDEX, 0};
+    if (b->format != NO_INDEX && fits(s, s->scratch, b->format, line)) return b->format;
+    if (b->misses >= MISSES_ENOUGH) return NO_INDEX;
+    b->format = NO_INDEX;
+    for (uint32_t k = 0; k < lm_named_count() && b->format == NO_INDEX; k++) {
+        if (is_of_weight(k, weight_min, weight_max) && fits(s, s->scratch, k, line)) b->format = k;
+    }
+    b->misses = b->format == NO_INDEX ? b->misses + 1 : 0;
+    return b->format;
+}
+
 /* Each line goes to the first named format that fits; those with enough lines are taken. */
 static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
 {
     uint32_t hits[FORMAT_COUNT_MAX] = {0};
+    begin begins[BEGINS] = {{0}};
     for (size_t i = 0; i < s->count; i++) {
-        for (uint32_t k = 0; k < lm_named_count(); k++) {
-            uint8_t weight = lm_named_at(k)->weight;
-            if (weight < weight_min || weight > weight_max || !fits(s, s->scratch, k, s->lines[i]))
-                continue;
-            hits[k]++;
-            break;
-        }
+        uint32_t k = named_format_of(s, begins, s->lines[i], weight_min, weight_max);
+        if (k != NO_INDEX) hits[k]++;
     }
     size_t total = s->count;
     for (uint32_t k = 0; k < lm_named_count(); k++) {
@@ -509,19 +565,54 @@ static lm_err learn_block(learner *l, const lm_str *lines, size_t count)
     return err;
 }
 
+/* Grows whenever something is learned that changes how lines are read. */
+static size_t extent_of(const lm_schema *schema)
+{
+    size_t extent = schema->format_count + schema->field_count + schema->path_count;
+    for (size_t i = 0; i < schema->field_count; i++)
+        extent += schema->fields[i].stat->layout_count + schema->fields[i].inner;
+    return extent;
+}
+
+static lm_err learner_begin(learner *l, lm_schema *schema)
+{
+    *l = (learner){.schema = schema};
+    lm_arena_init(&l->arena, schema->mem);
+    l->fields.arena = &l->arena;
+    l->ids = lm_mem_alloc(schema->mem, LM_FIELD_COUNT_MAX * sizeof *l->ids);
+    return l->ids ? LM_OK : lm_mem_err();
+}
+
+static lm_err learner_end(learner *l, lm_err err)
+{
+    if (!err) err = lm_schema_refresh(l->schema);
+    lm_mem_release(l->schema->mem, l->ids, LM_FIELD_COUNT_MAX * sizeof *l->ids);
+    lm_arena_fini(&l->arena);
+    return err;
+}
+
 lm_err lm_schema_learn(lm_schema *schema, const lm_str *lines, size_t count)
 {
-    learner l = {.schema = schema};
-    lm_arena_init(&l.arena, schema->mem);
-    l.fields.arena = &l.arena;
-    l.ids = lm_mem_alloc(schema->mem, LM_FIELD_COUNT_MAX * sizeof *l.ids);
-    lm_err err = l.ids ? LM_OK : lm_mem_err();
-    for (size_t at = 0; !err && at < count; at += BLOCK_LINES) {
-        size_t n = count - at < BLOCK_LINES ? count - at : BLOCK_LINES;
-        err = learn_block(&l, lines + at, n);
+    learner l;
+    lm_err err = learner_begin(&l, schema);
+    for (size_t at = 0; !err && at < count; at += BLOCK_LINES)
+        err = learn_block(&l, lines + at, count - at < BLOCK_LINES ? count - at : BLOCK_LINES);
+    return learner_end(&l, err);
+}
+
+lm_err lm_schema_learn_head(lm_schema *schema, const lm_str *lines, size_t count)
+{
+    learner l;
+    lm_err err = learner_begin(&l, schema);
+    for (size_t at = 0, n = 0; !err && at < count; at += n) {
+        n = at ? BLOCK_LINES : FIRST_LINES;
+        n = count - at < n ? count - at : n;
+        size_t probe = at && n > PROBE_LINES ? PROBE_LINES : n;
+        size_t extent = extent_of(schema);
+        uint64_t misfits = schema->misfit_count;
+        err = learn_block(&l, lines + at, probe);
+        bool is_new = extent_of(schema) != extent || (schema->misfit_count - misfits) * 4 > probe;
+        if (!err && is_new && probe < n) err = learn_block(&l, lines + at + probe, n - probe);
     }
-    if (!err) err = lm_schema_refresh(schema);
-    lm_mem_release(schema->mem, l.ids, LM_FIELD_COUNT_MAX * sizeof *l.ids);
-    lm_arena_fini(&l.arena);
-    return err;
+    return learner_end(&l, err);
 }

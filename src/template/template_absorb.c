@@ -139,6 +139,7 @@ static uint32_t best_general(const settle *s, const candidate *list, size_t coun
 static lm_err take_in(settle *s, node *a, uint32_t b)
 {
     lm_err err = settle_own_agree(s, a);
+    if (!err) err = settle_need_from(s, a);
     if (err) return err;
     s->nodes[b].parent = (uint32_t)(a - s->nodes);
     for (size_t i = 0; i < a->count; i++) {

@@ -528,6 +528,18 @@ WORD_LIST(is_known_value, "true", "false", "null", "True", "False", "TRUE", "FAL
 WORD_LIST(is_unit, "B", "b", "KB", "kB", "Kb", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB",
           "bytes", "ms", "us", "ns", "sec", "secs", "min", "mins", "hr", "hrs")
 
+/* Do words of the lists begin with this letter? */
+static bool may_be_listed(uint8_t c)
+{
+    static const bool table[256] = {
+        ['t'] = true, ['f'] = true, ['n'] = true, ['T'] = true, ['F'] = true,
+        ['N'] = true, ['r'] = true, ['a'] = true, ['B'] = true, ['b'] = true,
+        ['K'] = true, ['k'] = true, ['M'] = true, ['G'] = true, ['P'] = true,
+        ['m'] = true, ['u'] = true, ['s'] = true, ['h'] = true,
+    };
+    return table[c];
+}
+
 /* What one byte says about its token: the low bits are or-ed, the high ones must hold for every
  * byte. */
 enum {
@@ -590,7 +602,7 @@ static uint32_t flags_of_plain(const uint8_t *p, size_t len, word_facts facts)
     if (len == 1 && !(facts.all & ALL_LETTERS)) return TOKEN_PUNCT;
     if (facts.all & ALL_LETTERS) {
         flags |= TOKEN_ALPHA;
-        if (len <= 5) {
+        if (len <= 5 && may_be_listed(p[0])) {
             uint64_t word = packed(p, len);
             if (is_known_value(word)) flags |= TOKEN_BOOL;
             if (is_unit(word)) flags |= TOKEN_UNIT;

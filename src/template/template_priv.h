@@ -222,6 +222,13 @@ void template_soft_key(const item *line, size_t count, soft_key *out);
 /** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each
  * key position. */
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count);
+
+/** That of a key whose tokens all stand where they stand in the shape: most keys. */
+static inline uint64_t template_alignment_unmoved(size_t shape_count)
+{
+    return lm_hash_u64(shape_count + 1) | 1;
+}
+
 /** In place: a run of variables with only blanks, commas and colons between becomes one. from may
  * be NULL. */
 size_t template_collapse(item *items, uint16_t *from, size_t count);

@@ -38,10 +38,32 @@ lm_err settle_find_words(settle *s, node *n)
 
 /* ---- nodes that become equal fall together ---- */
 
+/* Most keys are their shape's tokens: those share one list. */
+lm_err settle_need_from(settle *s, node *n)
+{
+    if (n->from || !n->alignment) return LM_OK;
+    const lm_miner *m = s->miner;
+    const group_row *g = &m->groups[n - s->nodes];
+    const shape_row *row = &m->shapes[g->shape];
+    item items[MESSAGE_TOKENS_MAX];
+    soft_key key;
+    if (g->key_first == NO_INDEX || g->alignment == template_alignment_unmoved(row->count)) {
+        n->from = s->unmoved;
+        return LM_OK;
+    }
+    for (size_t i = 0; i < row->count; i++)
+        items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
+    template_soft_key(items, row->count, &key);
+    n->from = lm_arena_copy(&s->arena, key.from, g->key_count * sizeof *n->from);
+    return n->from ? LM_OK : lm_mem_err();
+}
+
 /* Agreement in shape positions to agreement in key positions. */
 static lm_err flatten(settle *s, node *n)
 {
-    if (!n->from) return LM_OK;
+    if (!n->alignment) return LM_OK;
+    lm_err err = settle_need_from(s, n);
+    if (err) return err;
     uint32_t *agree = lm_arena_alloc(&s->arena, n->count * sizeof *agree, _Alignof(uint32_t));
     if (!agree) return lm_mem_err();
     for (size_t i = 0; i < n->count; i++)
@@ -89,6 +111,8 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
         items[i] = template_item_of(s->miner, tokens[i]);
         from[i] = (uint16_t)i;
     }
+    lm_err err = settle_need_from(s, n);
+    if (err) return err;
     size_t count = template_collapse(items, from, n->count);
     uint32_t *copy = lm_arena_alloc(&s->arena, count * sizeof *copy, _Alignof(uint32_t));
     uint16_t *map = lm_arena_alloc(&s->arena, count * sizeof *map, _Alignof(uint16_t));
@@ -98,7 +122,7 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
         map[i] = from[i] == UINT16_MAX ? UINT16_MAX : n->from ? n->from[from[i]] : from[i];
     }
     if (!n->from && count != n->count) { /* agree follows the key */
-        lm_err err = settle_own_agree(s, n);
+        err = settle_own_agree(s, n);
         if (err) return err;
         for (size_t i = 0; i < count; i++)
             n->agree[i] = map[i] == UINT16_MAX ? TOKEN_ID_WILD : n->agree[map[i]];
@@ -150,33 +174,15 @@ uint32_t settle_root(const settle *s, uint32_t i)
     return i;
 }
 
-/* Shape positions of a group's key. Most keys are their shape's tokens: those share one list. */
-static lm_err map_of_group(settle *s, const group_row *g, const uint16_t *identity,
-                           const uint16_t **out)
-{
-    const lm_miner *m = s->miner;
-    const shape_row *row = &m->shapes[g->shape];
-    item items[MESSAGE_TOKENS_MAX];
-    soft_key key;
-    if (g->key_first == NO_INDEX) {
-        *out = identity;
-        return LM_OK;
-    }
-    for (size_t i = 0; i < row->count; i++)
-        items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
-    template_soft_key(items, row->count, &key);
-    *out = lm_arena_copy(&s->arena, key.from, g->key_count * sizeof **out);
-    return *out ? LM_OK : lm_mem_err();
-}
-
 static lm_err nodes_of_groups(settle *s)
 {
     const lm_miner *m = s->miner;
-    uint16_t *identity =
-        lm_arena_alloc(&s->arena, MESSAGE_TOKENS_MAX * sizeof *identity, _Alignof(uint16_t));
-    if (!identity) return lm_mem_err();
+    uint16_t *unmoved =
+        lm_arena_alloc(&s->arena, MESSAGE_TOKENS_MAX * sizeof *unmoved, _Alignof(uint16_t));
+    if (!unmoved) return lm_mem_err();
     for (size_t i = 0; i < MESSAGE_TOKENS_MAX; i++)
-        identity[i] = (uint16_t)i;
+        unmoved[i] = (uint16_t)i;
+    s->unmoved = unmoved;
     for (uint32_t i = 0; i < s->node_count; i++) {
         const group_row *g = &m->groups[i];
         node *n = &s->nodes[i];
@@ -188,8 +194,7 @@ static lm_err nodes_of_groups(settle *s)
                     .agree_count = g->agree_count,
                     .alignment = g->alignment,
                     .template_id = NO_INDEX};
-        lm_err err = g->alignment ? map_of_group(s, g, identity, &n->from) : LM_OK;
-        if (!err) err = settle_find_words(s, n);
+        lm_err err = settle_find_words(s, n);
         if (err) return err;
     }
     return LM_OK;

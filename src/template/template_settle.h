@@ -10,7 +10,8 @@ typedef struct node {
     uint64_t alignment;     /* 0: agree is in key positions */
     const uint32_t *tokens; /* the key */
     const uint16_t *words;  /* positions of its words */
-    const uint16_t *from; /* shape position of each key position; NULL: agree is in key positions */
+    const uint16_t *from;   /* shape position of each key position; with an alignment see
+                               settle_need_from, without one agree is in key positions */
     uint32_t
         *agree; /* the token all shapes have there, else the wild one; the group's until is_own */
     uint16_t count, word_count, agree_count;
@@ -40,6 +41,7 @@ typedef struct settle {
     lm_arena arena;
     node *nodes; /* one per group */
     size_t node_count;
+    const uint16_t *unmoved; /* from of keys that are their shape's tokens */
     role_table roles;
 } settle;
 
@@ -55,6 +57,8 @@ static inline uint8_t settle_byte(const settle *s, uint32_t token_id)
 }
 
 LM_USE lm_err settle_own_agree(settle *s, node *n);
+/** Fill in n->from where agree is in shape positions: few nodes need it. */
+LM_USE lm_err settle_need_from(settle *s, node *n);
 uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count);
 uint32_t settle_root(const settle *s, uint32_t index);
 /** Give the node other tokens, of the same count; runs of variables collapse. */

@@ -40,18 +40,27 @@ static uint64_t frame_of(const settle *s, const node *n)
     return frame;
 }
 
+/* The bits that more than half of the words have. 64 counters at once: plane k holds bit k of each.
+ */
 static uint64_t simhash_of(const settle *s, const node *n)
 {
-    int votes[64] = {0};
-    uint64_t bits = 0;
+    enum { PLANES = 7 };
+
+    uint64_t planes[PLANES] = {0}, above = 0, equal = ~0ull;
     for (size_t w = 0; w < n->word_count; w++) {
-        uint64_t h = template_slot_hash(s->miner->hashes[n->tokens[n->words[w]]], w);
-        for (int b = 0; b < 64; b++)
-            votes[b] += (h >> b & 1) ? 1 : -1;
+        uint64_t carry = template_slot_hash(s->miner->hashes[n->tokens[n->words[w]]], w);
+        for (int k = 0; k < PLANES && carry; k++) {
+            uint64_t both = planes[k] & carry;
+            planes[k] ^= carry;
+            carry = both;
+        }
     }
-    for (int b = 0; b < 64; b++)
-        bits |= (uint64_t)(votes[b] > 0) << b;
-    return bits;
+    for (int k = PLANES - 1; k >= 0; k--) { /* compare each counter with half the words */
+        uint64_t half = (n->word_count / 2u >> k & 1) ? ~0ull : 0;
+        above |= equal & planes[k] & ~half;
+        equal &= ~(planes[k] ^ half);
+    }
+    return above;
 }
 
 static int by_frame(const void *x, const void *y)

@@ -175,6 +175,28 @@ static uint8_t *copy_run(const uint8_t *src, size_t len, const uint8_t *src_end,
     return dst + len;
 }
 
+/* The word around a digit. */
+typedef struct word_span {
+    size_t start, stop;
+    bool is_number; /* digits only */
+} word_span;
+
+static word_span span_at(const uint64_t *digits, const uint64_t *words, size_t digit, size_t done,
+                         size_t len)
+{
+    size_t block = digit / 64, bit = digit % 64;
+    uint64_t before = ~words[block] & ((1ull << bit) - 1), behind = ~words[block] >> bit;
+    if (before && behind) { /* both ends in these 64 bytes: nearly always */
+        size_t start = block * 64 + 64 - (size_t)__builtin_clzll(before);
+        size_t run = (size_t)__builtin_ctzll(behind);
+        size_t stop = digit + run < len ? digit + run : len;
+        bool is_number = start == digit && (~(digits[block] >> bit) & ((1ull << run) - 1)) == 0;
+        return (word_span){start > done ? start : done, stop, is_number};
+    }
+    size_t start = word_start(words, digit, done), stop = next_clear(words, digit, len);
+    return (word_span){start, stop, start == digit && next_clear(digits, digit, stop) == stop};
+}
+
 size_t template_skeleton(lm_str src, uint8_t *dst)
 {
     enum { WORDS = (MESSAGE_BYTES_MAX + 63) / 64 };
@@ -194,15 +216,13 @@ size_t template_skeleton(lm_str src, uint8_t *dst)
         }
         while (left) {
             size_t digit = block * 64 + (size_t)__builtin_ctzll(left);
-            size_t start = word_start(words, digit, done);
-            size_t stop = next_clear(words, digit, src.len);
-            out = copy_run(src.ptr + done, start - done, end, out);
-            if (start == digit && next_clear(digits, digit, stop) == stop) {
+            word_span word = span_at(digits, words, digit, done, src.len);
+            out = copy_run(src.ptr + done, word.start - done, end, out);
+            if (word.is_number)
                 *out++ = MARK_NUMBER;
-            } else {
-                out = cut_word(src.ptr + start, stop - start, out);
-            }
-            done = stop;
+            else
+                out = cut_word(src.ptr + word.start, word.stop - word.start, out);
+            done = word.stop;
             if (done >= block * 64 + 64) break;
             left &= ~0ull << (done % 64);
         }

@@ -61,9 +61,11 @@ typedef struct pair { /* a word and the word before its slot */
 
 typedef struct slots {
     settle *s;
-    hole *table; /* of one word number */
-    size_t mask;
-    uint32_t *where;  /* by node: its place in the table */
+    uint32_t *nodes; /* that may change, those with the most words first */
+    size_t node_count;
+    hole *table;      /* of one word number; as large as all nodes need */
+    size_t mask;      /* of the part in use */
+    uint32_t *where;  /* by place in nodes: the place in the table */
     uint64_t *shared; /* bit by place: two nodes and more */
     bucket *kept;     /* buckets of two and more, of all word numbers */
     size_t kept_count, kept_cap;
@@ -126,41 +128,65 @@ static ptrdiff_t before_slot(const settle *s, const node *n, size_t p)
     return before;
 }
 
-static bool is_candidate(const node *n, size_t i, size_t word)
+/* The nodes of this round by number of words, most first: those that have a certain word are the
+ * front of the list. */
+static void list_nodes(slots *t)
 {
-    return n->parent == i && word < n->word_count && n->word_count >= 2;
+    const settle *s = t->s;
+    size_t starts[SLOT_WORDS_MAX + 2] = {0};
+    for (size_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        if (n->parent == i) starts[SLOT_WORDS_MAX - n->word_count + 1]++;
+    }
+    for (size_t w = 0; w <= SLOT_WORDS_MAX; w++)
+        starts[w + 1] += starts[w];
+    for (size_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        if (n->parent == i) t->nodes[starts[SLOT_WORDS_MAX - n->word_count]++] = (uint32_t)i;
+    }
+    t->node_count = starts[SLOT_WORDS_MAX - 2]; /* of two words and more */
+}
+
+/* How many nodes have this word: how far the front of the list goes. */
+static size_t front_with(const slots *t, size_t count, size_t word)
+{
+    while (count && t->s->nodes[t->nodes[count - 1]].word_count <= word)
+        count--;
+    return count;
 }
 
 /* Nodes ahead of the one at hand whose place in the table is asked for early. */
 enum { AHEAD = 16 };
 
-/* All nodes to their places; true when two have met. */
-static bool fill_table(slots *t, size_t word)
+/* The first count nodes to their places; true when two have met. */
+static bool fill_table(slots *t, size_t count, size_t word)
 {
     const settle *s = t->s;
     uint64_t keys[AHEAD];
     bool is_any = false;
-    memset(t->table, 0, (t->mask + 1) * sizeof *t->table);
-    memset(t->shared, 0, (t->mask + 1) / 8);
-    for (size_t begin = 0; begin < s->node_count; begin += AHEAD) {
-        size_t end = begin + AHEAD < s->node_count ? begin + AHEAD : s->node_count;
+    size_t places = 64;
+    while (places < count * 2)
+        places *= 2;
+    t->mask = places - 1;
+    memset(t->table, 0, places * sizeof *t->table);
+    memset(t->shared, 0, places / 8);
+    for (size_t begin = 0; begin < count; begin += AHEAD) {
+        size_t end = begin + AHEAD < count ? begin + AHEAD : count;
         for (size_t i = begin; i < end; i++) {
-            const node *n = &s->nodes[i];
-            if (!is_candidate(n, i, word)) continue;
+            const node *n = &s->nodes[t->nodes[i]];
             keys[i - begin] = hole_key(s, n, n->words[word]);
             __builtin_prefetch(&t->table[(size_t)lm_hash_u64(keys[i - begin]) & t->mask]);
         }
         for (size_t i = begin; i < end; i++) {
-            const node *n = &s->nodes[i];
+            const node *n = &s->nodes[t->nodes[i]];
             t->where[i] = NO_INDEX;
-            if (!is_candidate(n, i, word)) continue;
             uint64_t key = keys[i - begin];
             size_t at = (size_t)lm_hash_u64(key) & t->mask;
             while (t->table[at].first && t->table[at].key != key)
                 at = (at + 1) & t->mask;
             hole *h = &t->table[at];
             if (h->first == 0) {
-                *h = (hole){key, (uint32_t)i + 1, 0};
+                *h = (hole){key, t->nodes[i] + 1, 0};
             } else if (is_equal_but(&s->nodes[h->first - 1], n, n->words[word])) {
                 t->shared[at / 64] |= 1ull << (at % 64);
                 is_any = true;
@@ -174,12 +200,12 @@ static bool fill_table(slots *t, size_t word)
 }
 
 /* Places with two nodes and more become buckets to be judged. */
-static lm_err keep_buckets(slots *t, size_t word)
+static lm_err keep_buckets(slots *t, size_t count, size_t word)
 {
     settle *s = t->s;
     lm_mem *mem = s->miner->mem;
-    for (size_t i = 0; i < s->node_count; i++) {
-        uint32_t at = t->where[i];
+    for (size_t k = 0; k < count; k++) {
+        uint32_t at = t->where[k], i = t->nodes[k];
         if (at == NO_INDEX || !(t->shared[at / 64] >> (at % 64) & 1)) continue;
         const node *n = &s->nodes[i];
         hole *h = &t->table[at];
@@ -194,7 +220,7 @@ static lm_err keep_buckets(slots *t, size_t word)
         if (err) return err;
         if (h->bucket == 0) {
             t->kept[t->kept_count++] = (bucket){.stem = stem,
-                                                .first = (uint32_t)i,
+                                                .first = i,
                                                 .all = flags,
                                                 .any = flags,
                                                 .position = (uint16_t)p,
@@ -208,7 +234,7 @@ static lm_err keep_buckets(slots *t, size_t word)
         b->stem = b->stem == stem ? stem : 0;
         b->is_inflected &= ending_of(s, n->tokens[p]) == ending_of(s, s->nodes[b->first].tokens[p]);
         b->has_low |= has_low_number(s, n->tokens[p]);
-        t->members[t->member_count++] = (member){(uint32_t)i, h->bucket - 1, (uint16_t)word};
+        t->members[t->member_count++] = (member){i, h->bucket - 1, (uint16_t)word};
     }
     return LM_OK;
 }
@@ -366,20 +392,23 @@ static lm_err widen_marked(settle *s)
     return settle_unite(s);
 }
 
-static lm_err one_round(slots *t, bool *out_changed)
+static lm_err find_buckets(slots *t)
+{
+    t->kept_count = t->member_count = 0;
+    list_nodes(t);
+    size_t count = t->node_count;
+    for (size_t word = 0; (count = front_with(t, count, word)) > 1; word++) {
+        if (!fill_table(t, count, word)) continue;
+        lm_err err = keep_buckets(t, count, word);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err judge_buckets(slots *t, bool *out_changed)
 {
     settle *s = t->s;
     bool is_changed = false;
-    size_t word_count = 0;
-    t->kept_count = t->member_count = 0;
-    for (size_t i = 0; i < s->node_count; i++)
-        if (s->nodes[i].parent == i && s->nodes[i].word_count > word_count)
-            word_count = s->nodes[i].word_count;
-    for (size_t word = 0; word < word_count; word++) {
-        if (!fill_table(t, word)) continue;
-        lm_err err = keep_buckets(t, word);
-        if (err) return err;
-    }
     lm_err err = pairs_reserve(t, t->member_count);
     if (err) return err;
     if (t->is_travel_round) count_travellers(t);
@@ -402,19 +431,22 @@ lm_err settle_slots(settle *s)
     size_t place_count = 64;
     while (place_count < s->node_count * 2)
         place_count *= 2;
-    slots t = {.s = s, .mask = place_count - 1};
+    slots t = {.s = s};
     t.table = lm_mem_alloc(mem, place_count * sizeof *t.table);
     t.shared = lm_mem_alloc(mem, place_count / 8);
     t.where = lm_mem_alloc(mem, s->node_count * sizeof *t.where);
-    if (!t.table || !t.shared || !t.where) err = lm_mem_err();
+    t.nodes = lm_mem_alloc(mem, s->node_count * sizeof *t.nodes);
+    if (!t.table || !t.shared || !t.where || !t.nodes) err = lm_mem_err();
     for (int round = 0; round < ROUNDS_MAX && !err; round++) {
-        err = one_round(&t, &is_changed);
+        if (is_changed) err = find_buckets(&t); /* else they are what they were */
+        if (!err) err = judge_buckets(&t, &is_changed);
         if (!is_changed && t.is_travel_round) break;
         t.is_travel_round = !is_changed;
     }
     lm_mem_release(mem, t.table, place_count * sizeof *t.table);
     lm_mem_release(mem, t.shared, place_count / 8);
     lm_mem_release(mem, t.where, s->node_count * sizeof *t.where);
+    lm_mem_release(mem, t.nodes, s->node_count * sizeof *t.nodes);
     lm_mem_release(mem, t.kept, t.kept_cap * sizeof *t.kept);
     lm_mem_release(mem, t.pairs, t.pair_slots * sizeof *t.pairs);
     lm_mem_release(mem, t.members, t.member_cap * sizeof *t.members);

@@ -136,16 +136,15 @@ static bool is_quantity(const item *s, size_t count)
            (s[2].flags & TOKEN_UNIT);
 }
 
+/* Told by where the positions kept do not follow one another. */
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count)
 {
-    size_t i = 0;
-    while (i < count && from[i] == i)
-        i++;
-    if (i == count && count == shape_count)
-        return lm_hash_u64(count + 1) | 1; /* nothing moved: most shapes */
-    uint64_t alignment = shape_count;
-    for (i = 0; i < count; i++)
-        alignment += template_slot_hash(from[i], i);
+    uint64_t alignment = template_alignment_unmoved(shape_count) + count - shape_count;
+    uint16_t next = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (from[i] != next) alignment += template_slot_hash(from[i], i);
+        next = (uint16_t)(from[i] + 1);
+    }
     return alignment ? alignment : 1;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "template/template_settle.h"
 
+enum { MARKS_END = MARK_UNIT + 1 };
+
 static bool is_mark(uint8_t c)
 {
     return c >= MARK_NUMBER && c <= MARK_UNIT;
@@ -40,6 +42,11 @@ static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
 {
     const lm_miner *m = s->miner;
     bool has_pairs = settle_has_pairs(s, n);
+    size_t bytes = 0;
+    for (size_t i = 0; i < n->agree_count; i++)
+        bytes += m->tokens[n->agree[i]].len + 1u;
+    lm_err err = lm_buf_reserve(out, bytes);
+    if (err) return err;
     for (size_t i = 0; i < n->agree_count; i++) {
         const token *t = &m->tokens[n->agree[i]];
         bool is_quantity = n->agree[i] == TOKEN_ID_UNIT && i >= 2 &&
@@ -49,8 +56,6 @@ static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
             continue;
         }
         if (settle_is_variable(s, n, i, has_pairs)) t = &m->tokens[TOKEN_ID_WILD];
-        lm_err err = lm_buf_reserve(out, t->len);
-        if (err) return err;
         memcpy(out->ptr + out->len, m->token_bytes.ptr + t->offset, t->len);
         out->len += t->len;
     }
@@ -74,12 +79,32 @@ static lm_err expand(const uint8_t *p, size_t len, lm_buf *out)
     return LM_OK;
 }
 
+/* The next byte below MARKS_END from i on, or len. */
+static size_t next_mark(const uint8_t *p, size_t i, size_t len)
+{
+    const uint64_t low = 0x0101010101010101u, high = low << 7;
+    for (; i + 8 <= len; i += 8) {
+        uint64_t v = lm_le64(p + i);
+        uint64_t hit = (v - low * MARKS_END) & ~v & high;
+        if (hit) return i + (size_t)__builtin_ctzll(hit) / 8;
+    }
+    while (i < len && p[i] >= MARKS_END)
+        i++;
+    return i;
+}
+
 static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
 {
     lm_err err = lm_buf_reserve(scratch, len + 1);
     if (err) return err;
     size_t begin = scratch->len;
     for (size_t i = 0; i < len;) {
+        size_t plain = next_mark(p, i, len); /* what stands before the part with the mark stays */
+        while (plain > i && plain < len && !is_joint(p[plain - 1]))
+            plain--;
+        memcpy(scratch->ptr + scratch->len, p + i, plain - i);
+        scratch->len += plain - i;
+        i = plain;
         size_t start = i;
         bool has_mark = false, has_slash = false;
         while (i < len && !is_joint(p[i])) {

@@ -369,6 +369,41 @@ static void signatures_tell_formats_not_values(void **state)
     world_close(&w);
 }
 
+/* Of a long head only parts are read, but what is new in a part brings its block. */
+static void a_long_head_is_read_in_part(void **state)
+{
+    (void)state;
+
+    enum { HEAD = 3000, CHANGE = 1800 };
+
+    static char text[HEAD][96];
+    static lm_str lines[HEAD];
+    lm_schema *whole;
+    world w;
+    world_open(&w);
+    for (unsigned i = 0; i < HEAD; i++) {
+        int n = i < CHANGE
+                    ? snprintf(text[i], sizeof text[i],
+                               "2024-01-02 03:04:%02u,%03u INFO [x-%u] org.a.B: done %u", i % 60,
+                               i % 1000, i % 7, i)
+                    : snprintf(text[i], sizeof text[i],
+                               "{\"ts\":1712%06u,\"level\":\"warn\",\"n%u\":%u}", i, i % 3, i);
+        lines[i] = (lm_str){(const uint8_t *)text[i], (size_t)n};
+    }
+    assert_int_equal(lm_schema_new(w.mem, &whole), LM_OK);
+    assert_int_equal(lm_schema_learn(whole, lines, HEAD), LM_OK);
+    assert_int_equal(lm_schema_learn_head(w.schema, lines, HEAD), LM_OK);
+    assert_true(lm_schema_line_count(w.schema) < HEAD * 2 / 3);
+    assert_int_equal(lm_schema_format_count(w.schema), lm_schema_format_count(whole));
+    for (size_t i = 0; i < lm_schema_format_count(whole); i++) {
+        lm_schema_format a = lm_schema_format_at(whole, i), b = lm_schema_format_at(w.schema, i);
+        assert_true(lm_str_equal(a.pattern, b.pattern));
+        assert_int_equal(a.field_count, b.field_count);
+    }
+    lm_schema_free(whole);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +416,7 @@ int main(void)
         cmocka_unit_test(what_is_nested_is_taken_apart),
         cmocka_unit_test(rows_have_named_cells),
         cmocka_unit_test(signatures_tell_formats_not_values),
+        cmocka_unit_test(a_long_head_is_read_in_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,9 +62,11 @@ typedef struct lm_reader {
     bool failed;
 } lm_reader;
 
+/** ptr may be NULL if len is 0. */
 static inline lm_reader lm_reader_of(const void *ptr, size_t len)
 {
-    return (lm_reader){(const uint8_t *)ptr, (const uint8_t *)ptr + len, false};
+    const uint8_t *begin = ptr ? ptr : (const uint8_t *)"";
+    return (lm_reader){begin, begin + len, false};
 }
 
 static inline size_t lm_reader_left(const lm_reader *r)

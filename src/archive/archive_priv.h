@@ -42,6 +42,43 @@ enum {
 #define LM_SCALE_MAX 15
 #define LM_WIDE_MAX  64
 
+/** Are these eight bytes of text digits and small letters up to f? */
+static inline bool lm_hex_is_lower8(uint64_t bytes)
+{
+    static const uint64_t high = 0x8080808080808080u, one = 0x0101010101010101u;
+    uint64_t digit = bytes ^ 0x30 * one, letter = bytes ^ 0x60 * one; /* 0..9; 1..6 */
+    uint64_t no_digit = digit + 0x76 * one;
+    uint64_t no_letter = (letter + 0x79 * one) | ~((letter | high) - one);
+    return ((bytes | (no_digit & no_letter)) & high) == 0;
+}
+
+/** Their value, first byte highest. */
+static inline uint32_t lm_hex_value8(uint64_t bytes)
+{
+    static const uint64_t one = 0x0101010101010101u;
+    uint64_t v = (bytes & 0x0f * one) + 9 * (bytes >> 6 & one); /* a nibble a byte */
+    v = __builtin_bswap64(v);
+    v = (v | v >> 4) & 0x00ff00ff00ff00ffu;
+    v = (v | v >> 8) & 0x0000ffff0000ffffu;
+    return (uint32_t)(v | v >> 16);
+}
+
+static inline uint64_t lm_text8(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/** Is all of it digits and small letters up to f? */
+static inline bool lm_hex_is_lower(const uint8_t *p, size_t len)
+{
+    if (len < 8) return false; /* not asked for */
+    for (size_t i = 0; i + 8 < len; i += 8)
+        if (!lm_hex_is_lower8(lm_text8(p + i))) return false;
+    return lm_hex_is_lower8(lm_text8(p + len - 8));
+}
+
 /** Classify the text of a token; wide values go to wide. Never LM_VC_TIME. */
 typedef struct lm_token_value {
     uint32_t vclass;

@@ -37,6 +37,7 @@ typedef struct quote_kind {
 /** All letters a-f, or all A-F? (digits are free) */
 static bool is_hex_word(const uint8_t *p, size_t len)
 {
+    if (lm_hex_is_lower(p, len)) return true;
     bool lower = true, upper = true;
     for (size_t i = 0; i < len; i++) {
         uint8_t c = p[i];

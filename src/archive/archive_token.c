@@ -192,8 +192,31 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
     return true;
 }
 
+/** Small letters and digits, as nearly all are. */
+static void take_lower_hex(const uint8_t *p, size_t len, lm_token_value *out)
+{
+    if (len <= 16) {
+        uint64_t low = lm_hex_value8(lm_text8(p + len - 8));
+        uint64_t front = len > 8 ? lm_hex_value8(lm_text8(p)) >> (4 * (16 - len)) : 0;
+        out->vclass = LM_VC_HEX_LOWER + (uint32_t)len;
+        out->number = (int64_t)(front << 32 | low);
+        return;
+    }
+    out->vclass = LM_VC_HEX_WIDE + (uint32_t)len / 2;
+    out->number = 0;
+    for (size_t i = 0; i < len; i += 8) { /* the last eight may overlap */
+        size_t at = i + 8 <= len ? i : len - 8;
+        uint32_t value = __builtin_bswap32(lm_hex_value8(lm_text8(p + at)));
+        memcpy(out->wide + at / 2, &value, sizeof value);
+    }
+}
+
 static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
 {
+    if (len <= 2 * LM_WIDE_MAX && (len <= 16 || len % 2 == 0) && lm_hex_is_lower(p, len)) {
+        take_lower_hex(p, len, out);
+        return true;
+    }
     if (len > 16) {
         if (len % 2 || len > 2 * LM_WIDE_MAX ||
             (hex_bytes(p, len / 2, out->wide) & (UPPER | NOT_HEX)))

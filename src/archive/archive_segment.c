@@ -81,8 +81,8 @@ static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
     return LM_OK;
 }
 
-/** Could plain compression win over the columns made? Asked at the cheapest level, since the dear ones
- * take many times as long and gain at most a quarter. */
+/** Could plain compression win over the columns made? Asked at the cheapest level, since the dear
+ * ones take many times as long and gain at most a quarter. */
 static lm_err try_raw(lm_seg_work *work)
 {
     lm_level level = work->level;

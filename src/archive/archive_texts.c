@@ -12,7 +12,7 @@ enum { FORM_PLAIN = 0, FORM_STEPS = 1 };
 enum { INSERT_NOTHING = 0, INSERT_WILD = 1, INSERT_TEXT = 2 };
 
 enum {
-    TOKENS_MAX = 2048,   /* of a skeleton; what is behind them is not referred to */
+    TOKENS_MAX = 512,    /* of a skeleton; what is behind them is not referred to */
     STEPS_ALL_NEW = 255, /* instead of a number of steps: the whole text is put in */
     COPY_REST = 255,
     SKIP_LOOK = 80, /* tokens looked ahead in the skeleton; below 256 */

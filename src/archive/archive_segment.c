@@ -23,6 +23,8 @@ enum {
     RAW_DEAR_SAVES = 4,    /* the dear level may save a quarter */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
+    /* and above this one: whole pieces come back, which columns take apart; trying takes no time */
+    RAW_TRY_ABOVE = 300,
 };
 
 static bool is_binary(const uint8_t *text, size_t len)
@@ -379,7 +381,8 @@ lm_err lm_seg_encode(lm_seg_work *work)
     }
     if (err) return err;
     size_t ratio = work->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
-    if ((work->blocks.len + work->directory.len) * ratio > work->text_len ||
+    size_t columns = work->blocks.len + work->directory.len;
+    if (columns * ratio > work->text_len || columns * RAW_TRY_ABOVE < work->text_len ||
         work->text_len <= RAW_TRY_UNDER)
         err = make_raw(work, true);
     return err;

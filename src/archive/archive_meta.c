@@ -4,6 +4,14 @@
 
 enum { TIMES_NONE = 0, TIMES_SOME = 1 };
 
+enum {
+    LEVEL_SHIFT = 4, /* of the byte that tells kind and level */
+    LEVEL_BITS = 2,  /* beside the stream */
+    LEVEL_MASK = 3,
+    PACKING_BITS = 3, /* beside the mode */
+    PACKING_MASK = 7
+};
+
 /** An array of count items for numbers that a foreign file claims: never more than its bytes could
  * hold. */
 static void *array_of(lm_arena *arena, lm_reader *r, uint64_t count, size_t item_bytes,
@@ -52,8 +60,8 @@ static lm_err put_file(lm_buf *out, const lm_archive_file *file)
 {
     lm_err err = put_str(out, file->name);
     if (!err) err = lm_buf_varint(out, lm_zigzag(file->mtime_ns));
-    if (!err) err = lm_buf_varint(out, file->mode);
-    if (!err) err = lm_buf_u8(out, (uint8_t)file->packing);
+    if (!err)
+        err = lm_buf_varint(out, (uint64_t)file->mode << PACKING_BITS | (unsigned)file->packing);
     return err;
 }
 
@@ -61,8 +69,9 @@ static void get_file(lm_reader *r, lm_archive_file *file)
 {
     file->name = get_str(r, LM_PATH_BYTES_MAX);
     file->mtime_ns = lm_unzigzag(lm_reader_varint(r));
-    file->mode = (uint32_t)lm_reader_varint_max(r, 07777);
-    file->packing = (lm_packing)lm_reader_u8(r);
+    uint64_t mode = lm_reader_varint_max(r, (07777u << PACKING_BITS) + PACKING_MASK);
+    file->mode = (uint32_t)(mode >> PACKING_BITS);
+    file->packing = (lm_packing)(mode & PACKING_MASK);
     if (file->packing > LM_PACKING_BZIP2) r->failed = true;
 }
 
@@ -70,8 +79,7 @@ static void get_file(lm_reader *r, lm_archive_file *file)
 
 static lm_err put_head(const lm_segment_head *head, lm_buf *out)
 {
-    lm_err err = lm_buf_u8(out, head->kind);
-    if (!err) err = lm_buf_u8(out, head->level);
+    lm_err err = lm_buf_u8(out, (uint8_t)(head->kind | head->level << LEVEL_SHIFT));
     if (!err) err = lm_buf_varint(out, head->stream);
     if (!err) err = lm_buf_varint(out, head->raw_bytes);
     if (!err) err = lm_buf_varint(out, head->rows);
@@ -146,7 +154,9 @@ lm_err lm_head_read_cut(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segme
                           (unsigned long long)offset);
     }
     lm_reader r = lm_reader_of(bytes.ptr + LM_SEGMENT_HEAD_BYTES, (size_t)len);
-    lm_segment_head head = {.kind = lm_reader_u8(&r), .level = lm_reader_u8(&r)};
+    uint8_t what = lm_reader_u8(&r);
+    lm_segment_head head = {.kind = what & ((1u << LEVEL_SHIFT) - 1),
+                            .level = (uint8_t)(what >> LEVEL_SHIFT)};
     head.stream = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
     head.raw_bytes = lm_reader_varint_max(&r, UINT32_MAX);
     head.rows = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
@@ -196,8 +206,9 @@ static lm_err put_segments(const lm_archive_meta *meta, lm_buf *out)
         if (!err) err = lm_buf_varint(out, segment->raw_bytes);
         if (!err) err = lm_buf_varint(out, segment->rows);
         if (!err) err = put_times(out, segment->time_min, segment->time_max);
-        if (!err) err = lm_buf_varint(out, segment->stream);
-        if (!err) err = lm_buf_u8(out, (uint8_t)segment->level);
+        if (!err)
+            err = lm_buf_varint(out,
+                                (uint64_t)segment->stream << LEVEL_BITS | (unsigned)segment->level);
     }
     return err;
 }
@@ -215,8 +226,9 @@ static void get_segments(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
         segment->raw_bytes = lm_reader_varint(r);
         segment->rows = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
         get_times(r, &segment->time_min, &segment->time_max);
-        segment->stream = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
-        segment->level = (lm_level)lm_reader_u8(r);
+        uint64_t stream = lm_reader_varint_max(r, (uint64_t)UINT32_MAX << LEVEL_BITS);
+        segment->stream = (uint32_t)(stream >> LEVEL_BITS);
+        segment->level = (lm_level)(stream & LEVEL_MASK);
         if (segment->stream >= meta->stream_count) r->failed = true;
         offset += segment->bytes;
     }
@@ -259,6 +271,7 @@ lm_err lm_meta_texts_read(lm_str bytes, lm_archive_meta *meta)
 static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
 {
     lm_err err = lm_buf_varint(out, meta->template_count);
+    if (err || meta->template_count <= 1) return err;
     uint64_t merged = 0, last = 0;
     for (size_t i = 0; i < meta->template_count; i++)
         merged += meta->templates[i].forward != i;
@@ -293,6 +306,10 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
                                                    .first_ns = INT64_MAX,
                                                    .last_ns = INT64_MIN};
     }
+    if (meta->template_count <= 1) { /* nothing but the catch-all */
+        meta->mined = array_of(arena, r, 0, sizeof *meta->mined, _Alignof(uint32_t));
+        return;
+    }
     uint64_t merged = lm_reader_varint_max(r, meta->template_count), at = 0;
     for (uint64_t i = 0; !r->failed && i < merged; i++) {
         at += lm_reader_varint_max(r, meta->template_count);
@@ -316,20 +333,65 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
     }
 }
 
+/** Lines and bytes that the segments hold beyond those of the first files. */
+static void left_for_last(const lm_archive_meta *meta, uint64_t *lines, uint64_t *bytes)
+{
+    *lines = *bytes = 0;
+    for (size_t i = 0; i < meta->segment_count; i++) {
+        *lines += meta->segments[i].rows;
+        *bytes += meta->segments[i].raw_bytes;
+    }
+    for (size_t i = 0; i + 1 < meta->file_count; i++) {
+        *lines -= meta->files[i].lines;
+        *bytes -= meta->files[i].bytes + meta->files[i].no_final_newline;
+    }
+}
+
+/** Name and so on of all files; lines and bytes, of the last one less than is left for it. */
+static lm_err put_files(const lm_archive_meta *meta, lm_buf *out)
+{
+    uint64_t lines_left, bytes_left;
+    left_for_last(meta, &lines_left, &bytes_left);
+    lm_err err = lm_buf_varint(out, meta->file_count);
+    for (size_t i = 0; !err && i < meta->file_count; i++) {
+        const lm_archive_file *file = &meta->files[i];
+        bool is_last = i + 1 == meta->file_count;
+        uint64_t lines = is_last ? lm_zigzag((int64_t)(lines_left - file->lines)) : file->lines;
+        uint64_t bytes = is_last ? lm_zigzag((int64_t)(bytes_left - file->bytes)) : file->bytes;
+        err = put_file(out, file);
+        if (!err) err = lm_buf_varint(out, bytes);
+        if (!err) err = lm_buf_varint(out, lines);
+        if (!err) err = lm_buf_u8(out, file->no_final_newline);
+    }
+    return err;
+}
+
+static void get_files(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
+{
+    meta->file_count = (size_t)lm_reader_varint_max(r, LM_FILE_COUNT_MAX);
+    meta->files =
+        array_of(arena, r, meta->file_count, sizeof *meta->files, _Alignof(lm_archive_file));
+    for (size_t i = 0; meta->files && !r->failed && i < meta->file_count; i++) {
+        get_file(r, &meta->files[i]);
+        meta->files[i].bytes = lm_reader_varint(r);
+        meta->files[i].lines = lm_reader_varint(r);
+        meta->files[i].no_final_newline = lm_reader_u8(r) != 0;
+    }
+    if (!meta->files || r->failed || !meta->file_count) return;
+    uint64_t lines_left, bytes_left;
+    left_for_last(meta, &lines_left, &bytes_left);
+    lm_archive_file *last = &meta->files[meta->file_count - 1];
+    last->lines = lines_left - (uint64_t)lm_unzigzag(last->lines);
+    last->bytes = bytes_left - (uint64_t)lm_unzigzag(last->bytes);
+}
+
 lm_err lm_meta_write(const lm_archive_meta *meta, lm_buf *out)
 {
     lm_err err = lm_buf_varint(out, meta->stream_count);
     for (size_t i = 0; !err && i < meta->stream_count; i++)
         err = put_str(out, meta->stream_schemas[i]);
-    if (!err) err = lm_buf_varint(out, meta->file_count);
-    for (size_t i = 0; !err && i < meta->file_count; i++) {
-        const lm_archive_file *file = &meta->files[i];
-        err = put_file(out, file);
-        if (!err) err = lm_buf_varint(out, file->bytes);
-        if (!err) err = lm_buf_varint(out, file->lines);
-        if (!err) err = lm_buf_u8(out, file->no_final_newline);
-    }
     if (!err) err = put_segments(meta, out);
+    if (!err) err = put_files(meta, out);
     if (!err) err = put_templates(meta, out);
     return err;
 }
@@ -343,16 +405,8 @@ lm_err lm_meta_read(lm_str bytes, lm_arena *arena, lm_archive_meta *out)
         array_of(arena, &r, meta.stream_count, sizeof *meta.stream_schemas, _Alignof(lm_str));
     for (size_t i = 0; meta.stream_schemas && !r.failed && i < meta.stream_count; i++)
         meta.stream_schemas[i] = get_str(&r, SIZE_MAX >> 1);
-    meta.file_count = (size_t)lm_reader_varint_max(&r, LM_FILE_COUNT_MAX);
-    meta.files =
-        array_of(arena, &r, meta.file_count, sizeof *meta.files, _Alignof(lm_archive_file));
-    for (size_t i = 0; meta.files && !r.failed && i < meta.file_count; i++) {
-        get_file(&r, &meta.files[i]);
-        meta.files[i].bytes = lm_reader_varint(&r);
-        meta.files[i].lines = lm_reader_varint(&r);
-        meta.files[i].no_final_newline = lm_reader_u8(&r) != 0;
-    }
     if (!r.failed) get_segments(&r, arena, &meta);
+    if (!r.failed) get_files(&r, arena, &meta);
     if (!r.failed) get_templates(&r, arena, &meta);
     if (!r.failed &&
         (!meta.stream_schemas || !meta.files || !meta.segments || !meta.templates || !meta.mined))

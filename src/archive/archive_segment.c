@@ -20,8 +20,11 @@ enum {
         4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
     FAST_FROM = 400 << 10, /* what is shorter takes some 15 ms at level default: nothing is won by
                               level fast */
+    RAW_DEAR_SAVES = 4,    /* the dear level may save a quarter */
     RAW_TRY_BELOW_FAST = 5,
     RAW_TRY_BELOW = 12,
+    /* and above this one: whole pieces come back, which columns take apart; trying takes no time */
+    RAW_TRY_ABOVE = 300,
 };
 
 static bool is_binary(const uint8_t *text, size_t len)
@@ -38,10 +41,8 @@ static bool is_binary(const uint8_t *text, size_t len)
 
 /** In the directory: rows that end in it and stored length of each block but the last, for which
  * both follow; a checksum of each. */
-static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory)
+static lm_err encode_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_buf *directory)
 {
-    lm_level level = work->level;
-    if (level == LM_LEVEL_DEFAULT && work->text_len > RAW_DEAR_UNDER) level = LM_LEVEL_FAST;
     lm_buf checks;
     lm_buf_init(&checks, work->mem);
     lm_err err = LM_OK;
@@ -60,15 +61,35 @@ static lm_err encode_raw(lm_seg_work *work, lm_buf *blocks, lm_buf *directory)
     return err;
 }
 
+/** As plain text, if that is smaller than columns. */
+static lm_err try_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_buf *directory,
+                      bool *is_smaller)
+{
+    size_t columns = work->blocks.len + work->directory.len;
+    bool is_dear = level != LM_LEVEL_FAST;
+    *is_smaller = false;
+    lm_err err = encode_raw(work, LM_LEVEL_FAST, blocks, directory);
+    size_t now = blocks->len + directory->len;
+    if (err || now - (is_dear ? now / RAW_DEAR_SAVES : 0) >= columns) return err;
+    if (is_dear) {
+        blocks->len = directory->len = 0;
+        err = encode_raw(work, level, blocks, directory);
+    }
+    *is_smaller = blocks->len + directory->len < columns;
+    return err;
+}
+
 static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
 {
+    lm_level level = work->level;
+    if (level == LM_LEVEL_DEFAULT && work->text_len > RAW_DEAR_UNDER) level = LM_LEVEL_FAST;
     lm_buf blocks, directory;
     lm_buf_init(&blocks, work->mem);
     lm_buf_init(&directory, work->mem);
-    lm_err err = encode_raw(work, &blocks, &directory);
-    bool is_kept =
-        is_only_if_smaller && blocks.len + directory.len >= work->blocks.len + work->directory.len;
-    if (err || is_kept) {
+    bool is_taken = true;
+    lm_err err = is_only_if_smaller ? try_raw(work, level, &blocks, &directory, &is_taken)
+                                    : encode_raw(work, level, &blocks, &directory);
+    if (err || !is_taken) {
         lm_buf_fini(&blocks);
         lm_buf_fini(&directory);
         return err;
@@ -460,7 +481,8 @@ lm_err lm_seg_encode(lm_seg_work *work)
     }
     if (err) return err;
     size_t ratio = work->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
-    if ((work->blocks.len + work->directory.len) * ratio > work->text_len ||
+    size_t columns = work->blocks.len + work->directory.len;
+    if (columns * ratio > work->text_len || columns * RAW_TRY_ABOVE < work->text_len ||
         work->text_len <= RAW_TRY_UNDER)
         err = try_raw(work);
     return err;

@@ -12,12 +12,13 @@ enum { FORM_PLAIN = 0, FORM_STEPS = 1 };
 enum { INSERT_NOTHING = 0, INSERT_WILD = 1, INSERT_TEXT = 2 };
 
 enum {
-    TOKENS_MAX = 2048,   /* of a skeleton; what is behind them is not referred to */
+    TOKENS_MAX = 512,    /* of a skeleton; what is behind them is not referred to */
     STEPS_ALL_NEW = 255, /* instead of a number of steps: the whole text is put in */
     COPY_REST = 255,
     SKIP_LOOK = 80, /* tokens looked ahead in the skeleton; below 256 */
     INSERT_LOOK = 16,
-    GOOD_RUN = 24 /* tokens that agree: nothing better is looked for */
+    GOOD_RUN = 24, /* tokens that agree: nothing better is looked for */
+    FAIR_RUN = 6   /* nothing is put in to find better */
 };
 
 /** A word, a single other character, or a variable (len 0). */
@@ -55,7 +56,9 @@ static bool cut(lm_str text, bool is_skeleton, tokens *out)
         while (is_word(p[0]) && len < left && is_word(p[len]))
             len++;
         t->len = (uint32_t)len;
-        t->hash = (uint32_t)lm_hash64(p, len) | 1;
+        t->hash = 1;
+        for (size_t i = 0; i < len; i++)
+            t->hash = (t->hash ^ p[i]) * 0x01000193u + 1;
     }
     return true;
 }
@@ -115,8 +118,9 @@ static void look(const writer *w, size_t r, size_t t, size_t *skip, size_t *inse
             *skip = dr;
             *insert = dt;
             *copy = n;
-            if (n >= GOOD_RUN) return;
+            if (n >= GOOD_RUN || t + dt + n == w->to.count) return;
         }
+        if (*copy >= FAIR_RUN) return;
     }
 }
 

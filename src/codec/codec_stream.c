@@ -190,11 +190,17 @@ static lm_err encode_bytes(lm_mem *mem, lm_str src, lm_level level, bool is_text
     codec_enc enc;
     codec_enc_init(&enc, mem, level);
     enc.is_text = is_text;
-    enc.zstd_level = level == LM_LEVEL_FAST                        ? 3
-                     : level == LM_LEVEL_MAX                       ? 19
-                     : is_text && src.len <= CODEC_TEXT_DEAR_UNDER ? 19
-                     : src.len < 1u << 18                          ? 15
-                                                                   : 12;
+    if (level == LM_LEVEL_FAST) { /* a block knows nothing of the text before it, which costs more
+                                     than a level gives: text is not to be larger than zstd -3 makes
+                                     the whole of it */
+        enc.zstd_level = is_text ? 4 : 3;
+    } else if (level == LM_LEVEL_MAX) {
+        enc.zstd_level = 19;
+    } else if (is_text && src.len <= CODEC_TEXT_DEAR_UNDER) {
+        enc.zstd_level = 19;
+    } else {
+        enc.zstd_level = src.len < 1u << 18 ? 15 : 12;
+    }
     lm_err err = codec_stream_put(&enc, src.ptr, src.len, out);
     codec_enc_fini(&enc);
     return err;

@@ -190,6 +190,11 @@ typedef struct lm_values lm_values;
 
 typedef struct lm_segment lm_segment;
 
+/** Which groups of three characters the segment's lines have; false: not known. Cheap: nothing is
+ * opened. The archive keeps out's bytes. */
+bool lm_archive_segment_grams(const lm_archive *archive, size_t index, lm_str *out);
+/** May a line hold text, letters in any case? false is certain. */
+bool lm_archive_grams_admit(lm_str grams, lm_str text);
 /** Opens segment index; everything decoded lives until lm_segment_close. LM_E_CORRUPT names the
  * place. */
 LM_USE lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out);

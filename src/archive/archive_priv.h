@@ -341,6 +341,14 @@ typedef struct lm_segment_head {
     uint64_t head_bytes; /* of the head itself, with its LM_SEGMENT_HEAD_BYTES */
 } lm_segment_head;
 
+/* ---- archive_grams.c ---- */
+
+/** Append the set of a segment's grams, its length in front (varint; 0: none, it would not pay).
+ * stored_bytes: of the segment. */
+LM_USE lm_err lm_grams_write(lm_mem *mem, lm_str text, size_t stored_bytes, lm_buf *out);
+/** May a line of the segment hold text, in any case of letters? false is certain. */
+bool lm_grams_admit(lm_str grams, lm_str text);
+
 typedef struct lm_head_span {
     lm_span span;
     lm_archive_file file; /* LM_SPAN_NEW_FILE: name, time, mode, packing */

@@ -439,6 +439,25 @@ static void count_span_rows(lm_seg_work *work)
     LM_ASSERT(at == work->text_len);
 }
 
+/** The directory begins with the segment's grams; level fast has no time for them. */
+static lm_err grams_before_directory(lm_seg_work *work)
+{
+    bool has_grams = work->level != LM_LEVEL_FAST;
+    size_t stored = has_grams ? work->blocks.len + work->directory.len : 0;
+    lm_str text = {work->text, has_grams ? work->text_len : 0};
+    lm_buf whole;
+    lm_buf_init(&whole, work->mem);
+    lm_err err = lm_grams_write(work->mem, text, stored, &whole);
+    if (!err) err = lm_buf_append(&whole, work->directory.ptr, work->directory.len);
+    if (!err) {
+        lm_buf swap = work->directory;
+        work->directory = whole;
+        whole = swap;
+    }
+    lm_buf_fini(&whole);
+    return err;
+}
+
 static lm_err make_columns(lm_seg_work *work)
 {
     lm_err err = lm_parsed_make(work->mem, work->text, work->text_len, &work->parsed);
@@ -456,6 +475,7 @@ static lm_err make_columns(lm_seg_work *work)
                                 &work->blocks, &work->directory, NULL);
         lm_seg_columns_fini(&columns);
     }
+    if (!err) err = grams_before_directory(work);
     lm_buf_fini(&marks);
     return err;
 }

@@ -244,15 +244,31 @@ static lm_err read_shapes(lm_segment *segment)
     return make_pieces(segment);
 }
 
+/** The grams in front of a segment's directory; the rest is the codec's. False: damaged. */
+static bool grams_take(lm_str directory, lm_str *out_grams, lm_str *out_rest)
+{
+    lm_reader r = lm_reader_of(directory.ptr, directory.len);
+    size_t len = (size_t)lm_reader_varint_max(&r, directory.len);
+    *out_grams = lm_reader_bytes(&r, len);
+    *out_rest = (lm_str){r.ptr, lm_reader_left(&r)};
+    return !r.failed;
+}
+
+static bool directory_is_sound(lm_str directory, const lm_segment_head *head)
+{
+    return (uint32_t)lm_hash64(directory.ptr, directory.len) == head->directory_check;
+}
+
 static lm_err open_columns(lm_segment *segment)
 {
-    if ((uint32_t)lm_hash64(segment->directory_bytes.ptr, segment->directory_bytes.len) !=
-        segment->head.directory_check) {
+    lm_str grams, directory;
+    if (!directory_is_sound(segment->directory_bytes, &segment->head) ||
+        !grams_take(segment->directory_bytes, &grams, &directory)) {
         return corrupt(segment, "its directory is damaged");
     }
     uint64_t base = (uint64_t)(segment->blocks_bytes.ptr - segment->archive->map.ptr);
-    lm_err err = lm_columns_open(segment->mem, segment->directory_bytes, segment->blocks_bytes,
-                                 base, &segment->columns);
+    lm_err err =
+        lm_columns_open(segment->mem, directory, segment->blocks_bytes, base, &segment->columns);
     if (err) return lm_fail_in(err, "'%s': segment %zu: ", segment->archive->path, segment->index);
     if (lm_columns_count(segment->columns) < LM_SEG_FIXED_COUNT)
         return corrupt(segment, "columns are missing");
@@ -304,6 +320,28 @@ out:
     }
     *out = segment;
     return LM_OK;
+}
+
+bool lm_archive_segment_grams(const lm_archive *archive, size_t index, lm_str *out)
+{
+    LM_ASSERT(index < archive->meta.segment_count);
+    const lm_archive_segment *info = &archive->meta.segments[index];
+    lm_str bytes = {archive->map.ptr + info->offset, (size_t)info->bytes}, rest;
+    lm_segment_head head;
+    lm_arena arena;
+    lm_arena_init(&arena, archive->mem);
+    bool is_sound = lm_head_read(bytes, info->offset, &arena, &head) == LM_OK &&
+                    head.kind == LM_SEGMENT_COLUMNS;
+    lm_arena_fini(&arena); /* its spans; the rest of the head is numbers */
+    if (!is_sound) return false;
+    lm_str directory = {bytes.ptr + head.head_bytes + head.templates_bytes,
+                        (size_t)head.directory_bytes};
+    return directory_is_sound(directory, &head) && grams_take(directory, out, &rest);
+}
+
+bool lm_archive_grams_admit(lm_str grams, lm_str text)
+{
+    return lm_grams_admit(grams, text);
 }
 
 void lm_segment_close(lm_segment *segment)

@@ -114,8 +114,10 @@ bool cli_out_is_terminal(void);
 int cli_out_errno(void);
 /** false when standard output cannot be written any more: stop. */
 bool cli_put(lm_text text);
-/** A text and a line end. */
+/** A text and a line end; gathered, so cli_rows_flush is due before stdout is used otherwise than
+ * here. */
 bool cli_put_row(lm_text text);
+bool cli_rows_flush(void);
 bool cli_put_z(const char *text);
 void cli_putf(const char *fmt, ...) CLI_PRINTF(1, 2);
 /** Start and end a colour; "" when there are none. */

@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OUT_BYTES (256u * 1024u)
+#define OUT_BYTES  (256u * 1024u)
+#define ROWS_BYTES (64u * 1024u)
 
 static bool has_color;
 static bool is_terminal;
@@ -37,20 +38,41 @@ bool cli_out_is_terminal(void)
     return is_terminal;
 }
 
-bool cli_put(lm_text text)
+/* Rows are many and short: they are gathered here, and go out before anything else does. */
+static char rows[ROWS_BYTES];
+static size_t rows_len;
+
+static bool put_out(const char *ptr, size_t len)
 {
-    if (text.len == 0) return true; /* an empty text may be NULL */
-    if (fwrite_unlocked(text.ptr, 1, text.len, stdout) == text.len) return true;
+    if (fwrite_unlocked(ptr, 1, len, stdout) == len) return true;
     if (!first_errno) first_errno = errno;
     return false;
 }
 
+bool cli_rows_flush(void)
+{
+    size_t len = rows_len;
+    rows_len = 0;
+    return len == 0 || put_out(rows, len);
+}
+
+bool cli_put(lm_text text)
+{
+    if (rows_len && !cli_rows_flush()) return false;
+    if (text.len == 0) return true; /* an empty text may be NULL */
+    return put_out(text.ptr, text.len);
+}
+
 bool cli_put_row(lm_text text)
 {
-    bool is_out = !text.len || fwrite_unlocked(text.ptr, 1, text.len, stdout) == text.len;
-    if (is_out && putc_unlocked('\n', stdout) != EOF) return true;
-    if (!first_errno) first_errno = errno;
-    return false;
+    if (text.len >= sizeof rows - rows_len) {
+        if (!cli_rows_flush()) return false;
+        if (text.len >= sizeof rows) return cli_put(text) && put_out("\n", 1);
+    }
+    if (text.len) memcpy(rows + rows_len, text.ptr, text.len);
+    rows_len += text.len;
+    rows[rows_len++] = '\n';
+    return !is_terminal || cli_rows_flush();
 }
 
 int cli_out_errno(void)
@@ -67,6 +89,7 @@ void cli_putf(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
+    (void)cli_rows_flush(); /* a failure is kept */
     if (vprintf(fmt, args) < 0 && !first_errno) first_errno = errno;
     va_end(args);
 }

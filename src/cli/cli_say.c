@@ -14,6 +14,7 @@ static volatile int is_interrupted; /* the signal that came; 0: none */
 
 static void put_words(char *text, const char *hint)
 {
+    (void)cli_rows_flush();
     (void)fflush(stdout); /* data that came before the words is shown before them; failures are seen
                              by cli_finish */
     cli_progress_clear();
@@ -103,6 +104,7 @@ int cli_fail(const lm_context *context, lm_err err, const char *query)
 
 int cli_finish(int code)
 {
+    (void)cli_rows_flush(); /* a failure is kept */
     int first = cli_out_errno();
     if (fflush(stdout) != 0 && !first) first = errno;
     if (!first && ferror(stdout)) first = EIO; /* inside printf, where the reason is lost */

@@ -301,10 +301,10 @@ static lm_err get_dict(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count
     size_t distinct = (size_t)lm_reader_varint_max(in, count);
     if (in->failed || distinct == 0) return codec_damaged("a dictionary has an impossible size");
     uint32_t *ids = NULL;
-    int64_t *values = lm_mem_calloc(dec->mem, distinct, sizeof *values);
+    int64_t *values = lm_mem_alloc(dec->mem, distinct * sizeof *values);
     lm_err err = LM_OK;
     if (!values) return lm_mem_err();
-    ids = lm_mem_calloc(dec->mem, count, sizeof *ids);
+    ids = lm_mem_alloc(dec->mem, count * sizeof *ids);
     if (!ids) {
         err = lm_mem_err();
         goto out;
@@ -323,9 +323,9 @@ static lm_err get_runs(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count
 {
     size_t runs = (size_t)lm_reader_varint_max(in, count), at = 0;
     if (in->failed || runs == 0) return codec_damaged("a number of runs is impossible");
-    int64_t *each = lm_mem_calloc(dec->mem, runs, sizeof *each);
+    int64_t *each = lm_mem_alloc(dec->mem, runs * sizeof *each);
     if (!each) return lm_mem_err();
-    uint64_t *lengths = lm_mem_calloc(dec->mem, runs, sizeof *lengths);
+    uint64_t *lengths = lm_mem_alloc(dec->mem, runs * sizeof *lengths);
     lm_err err = lengths ? LM_OK : lm_mem_err();
     if (!err) err = codec_ints_get(dec, in, each, runs, depth + 1);
     if (!err) err = codec_words_get(dec, in, lengths, runs);

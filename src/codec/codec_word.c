@@ -187,11 +187,10 @@ static lm_err get_planes(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t co
     uint8_t *plane = lm_mem_alloc(dec->mem, count);
     if (!plane) return lm_mem_err();
     lm_err err = LM_OK;
-    memset(dst, 0, count * sizeof *dst);
     for (unsigned p = 0; p < planes && !err; p++) {
         err = codec_stream_get(dec, in, plane, count);
         for (size_t i = 0; i < count && !err; i++)
-            dst[i] |= (uint64_t)plane[i] << (8 * p);
+            dst[i] = (p ? dst[i] : 0) | (uint64_t)plane[i] << (8 * p);
     }
     lm_mem_release(dec->mem, plane, count);
     return err;

@@ -150,11 +150,50 @@ static lm_err job_render_ahead(job *j)
     return LM_OK;
 }
 
+/* Does no line fit, by the groups of characters that the segment has? Says nothing of fields: their
+ * text may be written otherwise in the line. */
+static bool grams_rule_out(const lm_node *node, lm_str grams)
+{
+    switch (node->kind) {
+    case LM_NODE_TEXT:
+        return !lm_archive_grams_admit(grams, node->text.text);
+    case LM_NODE_REGEX:
+        for (uint32_t i = 0; i < node->demand.count; i++) {
+            bool possible = false;
+            for (uint32_t k = 0; k < node->demand.clauses[i].count && !possible; k++)
+                possible = lm_archive_grams_admit(grams, node->demand.clauses[i].any[k].text);
+            if (!possible) return true;
+        }
+        return false;
+    case LM_NODE_AND:
+        for (const lm_node *child = node->first; child; child = child->next) {
+            if (grams_rule_out(child, grams)) return true;
+        }
+        return false;
+    case LM_NODE_OR:
+        for (const lm_node *child = node->first; child; child = child->next) {
+            if (!grams_rule_out(child, grams)) return false;
+        }
+        return node->first != NULL;
+    case LM_NODE_ALL:
+    case LM_NODE_NOT:
+    case LM_NODE_IP:
+    case LM_NODE_FIELD:
+    case LM_NODE_FILE:
+        return false;
+    }
+    return false;
+}
+
 static lm_err job_run(void *ctx, size_t slot)
 {
     search *s = ctx;
     job *j = &s->jobs[slot];
+    lm_str grams;
     if (!times_overlap(s->options, lm_archive_segment_at(s->archive, j->index))) return LM_OK;
+    if (lm_archive_segment_grams(s->archive, j->index, &grams) &&
+        grams_rule_out(s->query->root, grams))
+        return LM_OK;
     j->is_open = true;
     j->err = lm_exec_init(&j->exec, s->query, s->options, s->archive, j->index);
     if (!j->err) j->is_needed = !lm_exec_is_hopeless(&j->exec);

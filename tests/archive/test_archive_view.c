@@ -1,6 +1,7 @@
 /* What search is told of a segment agrees with the text of its rows: pieces and values give the
  * text, stamps hold for every value, filters never deny what is there, times and records fit,
  * templates count every row, places are right. */
+#include "archive/archive_put.h"
 #include "archive_test.h"
 
 #include <fcntl.h>
@@ -489,6 +490,91 @@ static void test_several_files_in_small_segments(void **state)
         text_free(&inputs[i]);
 }
 
+/* A filter never denies what is there, in whatever case; what has a group of characters that is
+ * nowhere is denied mostly. */
+static void test_grams(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("grams");
+    lm_mem *mem = NULL;
+    lm_buf made;
+    lm_str grams;
+    text input = {NULL, 0, 0};
+    assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
+    lm_buf_init(&made, mem);
+    put_log(&input, &rng, LOG_KINDS, 2000);
+    put(&input, "last \xc3\xa4\t\x7f {~}\n");
+    lm_str all = {(const uint8_t *)input.ptr, input.len};
+    assert_int_equal(lm_grams_write(mem, all, 1 << 20, &made), LM_OK);
+    lm_reader r = lm_reader_of(made.ptr, made.len);
+    size_t len = (size_t)lm_reader_varint(&r);
+    grams = lm_reader_bytes(&r, len);
+    assert_true(len > 0 && !r.failed && lm_reader_left(&r) == 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint8_t part[24];
+        size_t begin = below(&rng, (unsigned)input.len), n = 0;
+        while (n < sizeof part && begin + n < input.len && input.ptr[begin + n] != '\n') {
+            uint8_t c = (uint8_t)input.ptr[begin + n];
+            bool is_letter = (c | 32) >= 'a' && (c | 32) <= 'z';
+            part[n++] = is_letter && below(&rng, 2) ? c ^ 32 : c;
+        }
+        assert_true(lm_grams_admit(grams, (lm_str){part, n}));
+    }
+    assert_false(lm_grams_admit(grams, LM_STR("zqx_zqx_zqx_zqx_zqx")));
+    assert_true(lm_grams_admit(grams, LM_STR("zq")));
+    assert_true(lm_grams_admit((lm_str){NULL, 0}, LM_STR("anything")));
+    made.len = 0;
+    assert_int_equal(lm_grams_write(mem, all, 1000, &made), LM_OK);
+    assert_true(made.len == 1 && made.ptr[0] == 0); /* it does not pay */
+    lm_buf_fini(&made);
+    text_free(&input);
+    lm_mem_free(mem);
+}
+
+static int64_t any_number(lm_test_rng *rng)
+{
+    uint64_t bits = lm_test_random(rng) >> below(rng, 64);
+    return below(rng, 8) ? (int64_t)(bits >> 1) : (int64_t)bits;
+}
+
+/* The renderer's printers give what lm_value_print gives. */
+static void test_values_are_put_as_printed(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("puts");
+    uint8_t want[LM_VALUE_TEXT_MAX], got[LM_VALUE_TEXT_MAX], wide[LM_WIDE_MAX];
+    for (unsigned i = 0; i < 200000; i++) {
+        int64_t n = i < 4 ? (int64_t[]){0, -1, INT64_MAX, INT64_MIN}[i] : any_number(&rng);
+        unsigned scale = 1 + below(&rng, LM_SCALE_MAX), width = 1 + below(&rng, 16);
+        unsigned bytes = 9 + below(&rng, LM_WIDE_MAX - 8), which = below(&rng, 7);
+        uint64_t unit = 1;
+        for (unsigned k = 0; k < scale; k++)
+            unit *= 10;
+        for (unsigned k = 0; k < bytes; k++)
+            wide[k] = (uint8_t)below(&rng, 256);
+        uint32_t vclass = which == 0   ? LM_VC_INT
+                          : which == 1 ? LM_VC_IP4
+                          : which == 2 ? LM_VC_ZINT + 2 + below(&rng, 17)
+                          : which == 3 ? LM_VC_DEC + scale
+                          : which == 4 ? LM_VC_DECT + scale
+                          : which == 5
+                              ? (below(&rng, 2) ? LM_VC_HEX_LOWER : LM_VC_HEX_UPPER) + width
+                              : LM_VC_HEX_WIDE + bytes;
+        size_t len = lm_value_print(vclass, n, wide, want);
+        uint8_t *end = which == 0   ? lm_put_int(got, n)
+                       : which == 1 ? lm_put_ip4(got, (uint32_t)n)
+                       : which == 2 ? lm_put_padded(got, (uint64_t)n, vclass - LM_VC_ZINT)
+                       : which == 3 ? lm_put_decimal(got, n, scale, unit)
+                       : which == 4 ? lm_put_decimal_trimmed(got, n, scale, unit)
+                       : which == 5
+                           ? lm_put_hex(got, (uint64_t)n, width,
+                                        vclass > LM_VC_HEX_UPPER ? LM_HEX_UPPER : LM_HEX_LOWER)
+                           : lm_put_hex_bytes(got, wide, bytes);
+        assert_int_equal(end - got, len);
+        assert_memory_equal(got, want, len);
+    }
+}
+
 static void test_costs_name_every_byte(void **state)
 {
     (void)state;
@@ -523,6 +609,8 @@ int main(void)
         cmocka_unit_test(test_quoted_times),
         cmocka_unit_test(test_times_of_a_few_lines),
         cmocka_unit_test(test_several_files_in_small_segments),
+        cmocka_unit_test(test_grams),
+        cmocka_unit_test(test_values_are_put_as_printed),
         cmocka_unit_test(test_costs_name_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,98 @@
+/* Which three neighbouring characters a segment's lines have: a text with others is in none of
+ * them, and the segment need not be opened. Characters count by kind: letters without case, one for
+ * all digits, each sign by itself; so a log has some thousand of them, however long it is.
+ *
+ * A set is a bitmap of as many bytes as pay: two bits for each member, if that is a small share of
+ * the segment, and less down to where it would let nearly everything through. */
+#include "archive/archive_priv.h"
+
+enum {
+    GRAM_BITS = 18,     /* three codes of six bits */
+    GRAM_SHARE = 256,   /* of the stored bytes at most one in so many */
+    GRAM_BITS_EACH = 2, /* wanted */
+    GRAM_BYTES_MIN = 32
+};
+
+enum { CODE_DIGIT = 26, CODE_SIGNS = 27, CODE_CONTROL = 61, CODE_HIGH = 62, CODE_END = 63 };
+
+typedef struct gram_codes {
+    uint8_t of[256];
+} gram_codes;
+
+static void codes_make(gram_codes *codes)
+{
+    uint8_t sign = CODE_SIGNS;
+    for (unsigned c = 0; c < 256; c++) {
+        unsigned folded = c | 32;
+        bool is_letter = folded >= 'a' && folded <= 'z' && c < 128;
+        codes->of[c] = (uint8_t)(is_letter              ? folded - 'a'
+                                 : c >= '0' && c <= '9' ? (unsigned)CODE_DIGIT
+                                 : c == '\n'            ? (unsigned)CODE_END
+                                 : c >= 128             ? (unsigned)CODE_HIGH
+                                 : c < ' ' || c == 127  ? (unsigned)CODE_CONTROL
+                                                        : sign++);
+    }
+}
+
+static size_t gram_bit(uint32_t gram, size_t bytes)
+{
+    return (size_t)((uint64_t)(gram * 0x9e3779b1u) * (bytes * 8) >> 32);
+}
+
+/** Marks the grams of text, and counts those without a line end. */
+static size_t grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
+{
+    uint32_t before = CODE_END, last = CODE_END;
+    for (size_t i = 0; i < text.len; i++) {
+        uint32_t now = codes->of[text.ptr[i]];
+        seen[before << 12 | last << 6 | now] = 1;
+        before = last;
+        last = now;
+    }
+    size_t count = 0;
+    for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
+        if (gram >> 12 == CODE_END || (gram >> 6 & 63) == CODE_END || (gram & 63) == CODE_END)
+            seen[gram] = 0;
+        count += seen[gram];
+    }
+    return count;
+}
+
+lm_err lm_grams_write(lm_mem *mem, lm_str text, size_t stored_bytes, lm_buf *out)
+{
+    gram_codes codes;
+    uint8_t *seen = lm_mem_calloc(mem, 1u << GRAM_BITS, 1);
+    if (!seen) return lm_mem_err();
+    codes_make(&codes);
+    size_t count = grams_mark(&codes, text, seen), bytes = count * GRAM_BITS_EACH / 8 + 1;
+    if (bytes > stored_bytes / GRAM_SHARE) bytes = stored_bytes / GRAM_SHARE;
+    if (bytes < GRAM_BYTES_MIN || bytes * 8 < count / 2) bytes = 0;
+    lm_err err = lm_buf_varint(out, bytes);
+    if (!err) err = lm_buf_reserve(out, bytes);
+    if (!err && bytes) {
+        uint8_t *bits = out->ptr + out->len;
+        memset(bits, 0, bytes);
+        for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
+            if (!seen[gram]) continue;
+            size_t bit = gram_bit(gram, bytes);
+            bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+        }
+        out->len += bytes;
+    }
+    lm_mem_release(mem, seen, 1u << GRAM_BITS);
+    return err;
+}
+
+bool lm_grams_admit(lm_str grams, lm_str text)
+{
+    gram_codes codes;
+    if (grams.len == 0 || text.len < 3) return true;
+    codes_make(&codes);
+    uint32_t gram = (uint32_t)codes.of[text.ptr[0]] << 6 | codes.of[text.ptr[1]];
+    for (size_t i = 2; i < text.len; i++) {
+        gram = (gram << 6 | codes.of[text.ptr[i]]) & ((1u << GRAM_BITS) - 1);
+        size_t bit = gram_bit(gram, grams.len);
+        if (!(grams.ptr[bit >> 3] >> (bit & 7) & 1)) return false;
+    }
+    return true;
+}

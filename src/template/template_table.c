@@ -205,31 +205,32 @@ static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_inde
 }
 
 /* What a run of tokens that a key has as one variable looks like, as one token: each word a
- * variable, a number and its unit one; nothing at all is a token without bytes. */
+ * variable, but a unit stays, and with a number a unit that varies is one; nothing at all is a
+ * token without bytes. */
 static lm_err run_token(lm_miner *m, const uint32_t *tokens, size_t count, uint32_t *out)
 {
     enum { RUN_BYTES_MAX = 64 };
 
     uint8_t bytes[RUN_BYTES_MAX];
     size_t n = 0;
+    *out = TOKEN_ID_WILD;
     for (size_t i = 0; i < count; i++) {
-        token_kind kind = m->kinds[tokens[i]];
-        bool is_word = template_is_word(kind.flags);
-        if (is_word && (kind.flags & TOKEN_UNIT) && n >= 2 && bytes[n - 1] == ' ' &&
+        const token *t = &m->tokens[tokens[i]];
+        uint32_t flags = m->kinds[tokens[i]].flags;
+        bool is_kept = !template_is_word(flags) || (flags & TOKEN_UNIT);
+        if (tokens[i] == TOKEN_ID_UNIT && n >= 2 && bytes[n - 1] == ' ' &&
             bytes[n - 2] == MARK_WILD) {
             n--;
-            continue;
-        }
-        if (n == sizeof bytes || (!is_word && !kind.byte)) {
-            *out = TOKEN_ID_WILD;
+        } else if (n + (is_kept ? t->len : 1) > sizeof bytes) {
             return LM_OK;
+        } else if (is_kept) {
+            memcpy(bytes + n, m->token_bytes.ptr + t->offset, t->len);
+            n += t->len;
+        } else {
+            bytes[n++] = MARK_WILD;
         }
-        bytes[n++] = is_word ? MARK_WILD : kind.byte;
     }
-    if (n == 1 && bytes[0] == MARK_WILD) {
-        *out = TOKEN_ID_WILD;
-        return LM_OK;
-    }
+    if (n == 1 && bytes[0] == MARK_WILD) return LM_OK;
     return template_token_intern(m, bytes, n, n ? TOKEN_PART : TOKEN_PUNCT, out);
 }
 

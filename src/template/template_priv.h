@@ -254,6 +254,10 @@ size_t template_table_bytes(const lm_miner *miner);
 const uint32_t *template_group_key(const lm_miner *miner, const group_row *g);
 const uint32_t *template_group_agree(const lm_miner *miner, const group_row *g);
 item template_item_of(const lm_miner *miner, uint32_t token_id);
+/** Agreement in shape positions (count of them: agree_count) to key positions (from, count). A run
+ * that the key has as one variable becomes one token that tells its form. */
+LM_USE lm_err template_project(lm_miner *miner, const uint32_t *agree, size_t agree_count,
+                               const uint16_t *from, size_t count, uint32_t *out);
 
 /* ---- template_rules.c ---- */
 /** Apply the miner's rules to what settle found. */

@@ -66,8 +66,8 @@ static lm_err flatten(settle *s, node *n)
     if (err) return err;
     uint32_t *agree = lm_arena_alloc(&s->arena, n->count * sizeof *agree, _Alignof(uint32_t));
     if (!agree) return lm_mem_err();
-    for (size_t i = 0; i < n->count; i++)
-        agree[i] = n->from[i] == UINT16_MAX ? TOKEN_ID_WILD : n->agree[n->from[i]];
+    err = template_project(s->miner, n->agree, n->agree_count, n->from, n->count, agree);
+    if (err) return err;
     n->agree = agree;
     n->is_own = true;
     n->agree_count = n->count;

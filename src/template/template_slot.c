@@ -353,8 +353,9 @@ static bool is_enclosed(const settle *s, const node *n, size_t p)
         return settle_byte(s, n->tokens[p + 1]) == settle_byte(s, n->tokens[p - 1]);
     case '[':
         return settle_byte(s, n->tokens[p + 1]) == ']';
-    case '(':
-        return settle_byte(s, n->tokens[p + 1]) == ')';
+    case '(': /* behind a word; alone it is a remark */
+        return settle_byte(s, n->tokens[p + 1]) == ')' && p >= 2 &&
+               n->tokens[p - 2] != TOKEN_ID_BLANK;
     default:
         return false;
     }

@@ -204,13 +204,55 @@ static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_inde
     return LM_OK;
 }
 
-/* From shape positions to key positions: what was put in or collapsed is a variable. */
-static void project(const uint32_t *agree, const soft_key *key, uint32_t *out)
+/* What a run of tokens that a key has as one variable looks like, as one token: each word a
+ * variable, but a unit stays, and with a number a unit that varies is one; nothing at all is a
+ * token without bytes. */
+static lm_err run_token(lm_miner *m, const uint32_t *tokens, size_t count, uint32_t *out)
 {
-    for (size_t i = 0; i < key->count; i++) {
-        bool is_kept = key->from[i] != UINT16_MAX;
-        out[i] = is_kept ? agree[key->from[i]] : TOKEN_ID_WILD;
+    enum { RUN_BYTES_MAX = 64 };
+
+    uint8_t bytes[RUN_BYTES_MAX];
+    size_t n = 0;
+    *out = TOKEN_ID_WILD;
+    for (size_t i = 0; i < count; i++) {
+        const token *t = &m->tokens[tokens[i]];
+        uint32_t flags = m->kinds[tokens[i]].flags;
+        bool is_kept = !template_is_word(flags) || (flags & TOKEN_UNIT);
+        if (tokens[i] == TOKEN_ID_UNIT && n >= 2 && bytes[n - 1] == ' ' &&
+            bytes[n - 2] == MARK_WILD) {
+            n--;
+        } else if (n + (is_kept ? t->len : 1) > sizeof bytes) {
+            return LM_OK;
+        } else if (is_kept) {
+            memcpy(bytes + n, m->token_bytes.ptr + t->offset, t->len);
+            n += t->len;
+        } else {
+            bytes[n++] = MARK_WILD;
+        }
     }
+    if (n == 1 && bytes[0] == MARK_WILD) return LM_OK;
+    return template_token_intern(m, bytes, n, n ? TOKEN_PART : TOKEN_PUNCT, out);
+}
+
+lm_err template_project(lm_miner *m, const uint32_t *agree, size_t agree_count,
+                        const uint16_t *from, size_t count, uint32_t *out)
+{
+    size_t begin = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (from[i] != UINT16_MAX) {
+            out[i] = agree[from[i]];
+            begin = from[i] + 1u;
+            continue;
+        }
+        size_t next = i + 1;
+        while (next < count && from[next] == UINT16_MAX)
+            next++;
+        size_t end = next < count ? from[next] : agree_count;
+        lm_err err = run_token(m, agree + begin, end > begin ? end - begin : 0, &out[i]);
+        if (err) return err;
+        begin = end;
+    }
+    return LM_OK;
 }
 
 static void join_tokens(const lm_miner *m, uint32_t *into, const uint32_t *other, size_t count)
@@ -239,7 +281,8 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
         return LM_OK;
     }
     uint32_t mine[MESSAGE_TOKENS_MAX * 2];
-    project(tokens, key, mine);
+    err = template_project(m, tokens, s->count, key->from, key->count, mine);
+    if (err) return err;
     if (g->alignment != 0) {
         item items[MESSAGE_TOKENS_MAX];
         soft_key old;
@@ -248,7 +291,9 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
             items[i] = template_item_of(m, m->shape_tokens[o->first + i]);
         template_soft_key(items, o->count, &old);
         uint32_t projected[MESSAGE_TOKENS_MAX * 2];
-        project(template_group_agree(m, g), &old, projected);
+        err = template_project(m, template_group_agree(m, g), g->agree_count, old.from, old.count,
+                               projected);
+        if (err) return err;
         g->agree_first = (uint32_t)m->group_token_count;
         memcpy(m->group_tokens + g->agree_first, projected, key->count * sizeof *projected);
         m->group_token_count += key->count;

@@ -102,26 +102,6 @@ static lm_err make_raw(lm_seg_work *work, bool is_only_if_smaller)
     return LM_OK;
 }
 
-/** Could plain compression win over the columns made? Asked at the cheapest level, since the dear
- * ones take many times as long and gain at most a quarter. */
-static lm_err try_raw(lm_seg_work *work)
-{
-    lm_level level = work->level;
-    size_t columns = work->blocks.len + work->directory.len;
-    if (level == LM_LEVEL_FAST) return make_raw(work, true);
-    lm_buf blocks, directory;
-    lm_buf_init(&blocks, work->mem);
-    lm_buf_init(&directory, work->mem);
-    work->level = LM_LEVEL_FAST;
-    lm_err err = encode_raw(work, &blocks, &directory);
-    work->level = level;
-    size_t cheap = blocks.len + directory.len;
-    lm_buf_fini(&blocks);
-    lm_buf_fini(&directory);
-    if (err || cheap - cheap / 4 >= columns) return err;
-    return make_raw(work, true);
-}
-
 /* ---- marks: where a shape's time and level are ---- */
 
 typedef struct shape_mark {
@@ -504,7 +484,7 @@ lm_err lm_seg_encode(lm_seg_work *work)
     size_t columns = work->blocks.len + work->directory.len;
     if (columns * ratio > work->text_len || columns * RAW_TRY_ABOVE < work->text_len ||
         work->text_len <= RAW_TRY_UNDER)
-        err = try_raw(work);
+        err = make_raw(work, true);
     return err;
 }
 

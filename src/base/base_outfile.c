@@ -1,6 +1,7 @@
 /**
- * Files that appear whole or not at all: written beside the final name, fsynced, renamed, the
- * folder fsynced.
+ * Files that appear whole or not at all: written without a name where the system can do that (so
+ * that a killed program leaves nothing), else under a hidden one beside the final name; fsynced,
+ * named, the folder fsynced.
  *
  * A target that exists and is not a regular file (a pipe, /dev/null) cannot be replaced by a rename
  * and must not be: it is written to directly. A symbolic link keeps pointing where it points; what
@@ -27,11 +28,12 @@ struct lm_outfile {
     uint32_t magic;
     lm_mem *mem;
     int fd;
-    bool is_direct;  /* written in place, nothing to rename */
-    bool is_pending; /* the temporary file exists and must be renamed or removed */
-    uint64_t offset; /* bytes taken from the caller */
-    size_t used;     /* bytes in buffer that wait for the system */
-    char *path;      /* final name, links resolved; allocated, path_bytes */
+    bool is_direct;   /* written in place, nothing to rename */
+    bool is_nameless; /* the file has no name yet */
+    bool is_pending;  /* the temporary file exists and must be renamed or removed */
+    uint64_t offset;  /* bytes taken from the caller */
+    size_t used;      /* bytes in buffer that wait for the system */
+    char *path;       /* final name, links resolved; allocated, path_bytes */
     size_t path_bytes;
     char *temp; /* temporary name; allocated, temp_bytes */
     size_t temp_bytes;
@@ -63,27 +65,78 @@ static size_t folder_len(const char *path)
     return slash ? (size_t)(slash + 1 - path) : 0;
 }
 
-/* The hidden name beside the final one: ".NAME.PID-NUMBER.tmp". O_EXCL makes sure that it is ours
- * alone. */
-static lm_err open_temp(lm_outfile *file, mode_t mode)
+static void folder_of(const char *path, char out[LM_PATH_BYTES_MAX + 2])
+{
+    size_t len = folder_len(path);
+    if (len == 0) {
+        memcpy(out, ".", 2);
+    } else {
+        memcpy(out, path, len);
+        out[len] = '\0';
+    }
+}
+
+/* The hidden name beside the final one: ".NAME.PID-NUMBER.tmp". */
+static void make_temp_name(lm_outfile *file, uint64_t number)
 {
     size_t folder = folder_len(file->path);
     const char *name = file->path + folder;
+    /* A name as long as the system allows has no room for more: 200 of its bytes are enough to
+     * tell by. */
+    snprintf(file->temp, file->temp_bytes, "%.*s.%.200s.%d-%08x.tmp", (int)folder, file->path, name,
+             (int)getpid(), (unsigned)lm_hash_u64(number));
+}
+
+/* The way from a descriptor to a name leads through /proc, which some containers lack. */
+static void fd_path(int fd, char out[40])
+{
+    snprintf(out, 40, "/proc/self/fd/%d", fd);
+}
+
+static bool open_nameless(lm_outfile *file)
+{
+#ifdef O_TMPFILE
+    char folder[LM_PATH_BYTES_MAX + 2], link[40];
+    folder_of(file->path, folder);
+    file->fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    if (file->fd < 0) return false;
+    fd_path(file->fd, link);
+    if (access(link, F_OK) == 0) return file->is_nameless = true;
+    close(file->fd);
+    file->fd = -1;
+#endif
+    return false;
+}
+
+static lm_err open_temp(lm_outfile *file, mode_t mode)
+{
     uint64_t number = lm_clock_ns();
-    for (int attempt = 0; attempt < NAME_TRIES; attempt++, number += 0x9e3779b9u) {
-        /* A name as long as the system allows has no room for more: 200 of its bytes are enough to
-         * tell by. */
-        snprintf(file->temp, file->temp_bytes, "%.*s.%.200s.%d-%08x.tmp", (int)folder, file->path,
-                 name, (int)getpid(), (unsigned)lm_hash_u64(number));
+    for (int attempt = 0; !open_nameless(file) && attempt < NAME_TRIES; attempt++) {
+        make_temp_name(file, number += 0x9e3779b9u); /* O_EXCL makes sure that it is ours alone */
         file->fd = open(file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file->fd >= 0) {
-            file->is_pending = true;
-            if (mode)
-                (void)fchmod(file->fd,
-                             mode); /* the replaced file's; if refused, the default is safe */
-            return LM_OK;
-        }
-        if (errno != EEXIST) break;
+        file->is_pending = file->fd >= 0;
+        if (file->is_pending || errno != EEXIST) break;
+    }
+    if (file->fd < 0) return lm_fail_errno("cannot create '%s'", file->path);
+    if (mode)
+        (void)fchmod(file->fd, mode); /* the replaced file's; if refused, the default is safe */
+    return LM_OK;
+}
+
+/* The final name if it is free, else a hidden one, to be renamed over what has it. */
+static lm_err give_name(lm_outfile *file)
+{
+    char link[40];
+    uint64_t number = lm_clock_ns();
+    fd_path(file->fd, link);
+    if (linkat(AT_FDCWD, link, AT_FDCWD, file->path, AT_SYMLINK_FOLLOW) == 0) {
+        file->is_nameless = false;
+        return LM_OK;
+    }
+    for (int attempt = 0; errno == EEXIST && attempt < NAME_TRIES; attempt++) {
+        make_temp_name(file, number += 0x9e3779b9u);
+        file->is_pending = linkat(AT_FDCWD, link, AT_FDCWD, file->temp, AT_SYMLINK_FOLLOW) == 0;
+        if (file->is_pending) return LM_OK;
     }
     return lm_fail_errno("cannot create '%s'", file->path);
 }
@@ -167,13 +220,7 @@ uint64_t lm_outfile_offset(const lm_outfile *file)
 static lm_err sync_folder(const char *path)
 {
     char folder[LM_PATH_BYTES_MAX + 2];
-    size_t len = folder_len(path);
-    if (len == 0) {
-        memcpy(folder, ".", 2);
-    } else {
-        memcpy(folder, path, len);
-        folder[len] = '\0';
-    }
+    folder_of(path, folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return LM_OK; /* a folder that may be written but not read: nothing more can be done */
@@ -191,11 +238,13 @@ lm_err lm_outfile_commit(lm_outfile *file)
     if (err) return err;
     if (fsync(file->fd) != 0 && !file->is_direct)
         return lm_fail_errno("cannot sync '%s'", file->path);
+    if (file->is_nameless) err = give_name(file);
+    if (err) return err;
     int fd = file->fd;
     file->fd = -1;
     if (close(fd) != 0) return lm_fail_errno("cannot close '%s'", file->path);
     if (file->is_direct) return LM_OK;
-    if (rename(file->temp, file->path) != 0) {
+    if (file->is_pending && rename(file->temp, file->path) != 0) {
         return lm_fail_errno("cannot rename '%s' to '%s'", file->temp, file->path);
     }
     file->is_pending = false;

@@ -13,7 +13,7 @@
 
 #include "codec/codec_priv.h"
 
-enum { ANS_LOG = 11, ANS_ONE = 1 << ANS_LOG, ANS_CONTEXTS_MAX = 16, ANS_KEYS_MAX = 1024 };
+enum { ANS_LOG = 11, ANS_ONE = 1 << ANS_LOG, ANS_CONTEXTS_MAX = 16, ANS_KEYS_MAX = 512 };
 
 /** Fewer symbols than this are not worth the odds in front. */
 enum { ANS_COUNT_MIN = 4096 };
@@ -83,6 +83,8 @@ static inline unsigned codec_token_bits(unsigned token, unsigned direct, uint64_
 
 LM_USE lm_err codec_static_put_words(lm_mem *mem, const uint64_t *words, size_t count, lm_buf *out);
 LM_USE lm_err codec_static_get_words(lm_mem *mem, lm_str in, uint64_t *words, size_t count);
+LM_USE lm_err codec_static_put_bytes(lm_mem *mem, const uint8_t *bytes, size_t count, lm_buf *out);
+LM_USE lm_err codec_static_get_bytes(lm_mem *mem, lm_str in, uint8_t *bytes, size_t count);
 /** Only for alphabets up to CODEC_STATIC_IDS_MAX. */
 LM_USE lm_err codec_static_put_ids(lm_mem *mem, const uint32_t *ids, size_t count,
                                    uint32_t alphabet, lm_buf *out);

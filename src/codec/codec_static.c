@@ -1,12 +1,14 @@
-/* Words and ids by static models (codec_ans_priv.h).
+/* Words, ids and bytes by static models (codec_ans_priv.h).
  *
- *   words    tokens (small words as they are, others by their leading bits) in the context of the
- * token before and the size of the one before that; the bits below the leading ones as they are ids
- * small alphabets: the id in the context of the one or two before. Others, ranked guesses: the ids
- * that followed the last three ids, the last two, the last one; the symbol says which guess is
- * right, its key how sure the first guess has been and which others agree with it. Ids that are
- * neither guessed nor the next new one are words behind.
- */
+ * Words: tokens (small words as they are, others by their leading bits) in the context of the token
+ * before and the size of the one before that; the bits below the leading ones as they are.
+ *
+ * Ids: of small alphabets, the id in the context of the one or two before. Others, ranked guesses:
+ * the ids that followed the last two ids and the last one; the symbol says which guess is right,
+ * its key how sure the first guess has been and which others agree with it. Ids that are neither
+ * guessed nor the next new one are words behind.
+ *
+ * Bytes: in the context of their place in the string. */
 #include "codec/codec_ans_priv.h"
 
 /* ---- words ---- */
@@ -250,16 +252,18 @@ enum {
     TABLE_LOG_FEW = 14,
     TABLE_LOG_MAX = 16,
     TABLE_IDS_FEW = 8192,
-    RANK_NEW = 4,
-    RANK_FAR = 5
+    RANK_NEW = 3,
+    RANK_FAR = 4
 };
+
+enum { GUESS_KEYS = 8 * 4 * 2 * 8 };
 
 /** Guesses: id << 4 | how sure (0: none, 1..15). */
 typedef struct guesses {
     lm_mem *mem;
-    uint32_t *three, *two, *one; /* one: pairs */
-    unsigned log, shift;         /* of the tables' sizes; 32 - log */
-    uint32_t mask, p1, p2, p3, next_new, history;
+    uint32_t *two, *one; /* one: pairs */
+    unsigned log, shift; /* of the tables' sizes; 32 - log */
+    uint32_t mask, p1, p2, next_new, history;
 } guesses;
 
 static lm_err guesses_init(guesses *g, lm_mem *mem, size_t count, uint32_t alphabet)
@@ -270,16 +274,15 @@ static lm_err guesses_init(guesses *g, lm_mem *mem, size_t count, uint32_t alpha
         g->log++;
     g->shift = 32 - g->log;
     g->mask = (1u << g->log) - 1;
-    g->three = lm_mem_calloc(mem, (size_t)4 << g->log, sizeof *g->three);
-    if (!g->three) return lm_mem_err();
-    g->two = g->three + ((size_t)1 << g->log);
+    g->two = lm_mem_calloc(mem, (size_t)3 << g->log, sizeof *g->two);
+    if (!g->two) return lm_mem_err();
     g->one = g->two + ((size_t)1 << g->log);
     return LM_OK;
 }
 
 static void guesses_fini(guesses *g)
 {
-    lm_mem_release(g->mem, g->three, ((size_t)4 << g->log) * sizeof *g->three);
+    lm_mem_release(g->mem, g->two, ((size_t)3 << g->log) * sizeof *g->two);
 }
 
 /** A slot after id: surer if it was right (or not set), half as sure if it was wrong, else it takes
@@ -290,38 +293,33 @@ static inline uint32_t learned(uint32_t slot, uint32_t id)
     return slot >> 4 == id ? slot + (sure < 15) : wrong;
 }
 
-/** The slots for one id, and the ids they guess: three, two, the pair of one. */
+/** The slots for one id: two, the pair of one. */
 typedef struct guess_row {
-    uint32_t *three, *two, *pair;
-    uint32_t slot[4];
+    uint32_t *two, *pair;
+    uint32_t slot[3];
 } guess_row;
 
 static inline __attribute__((always_inline)) unsigned guess_look(const guesses *g, guess_row *r)
 {
     static const uint8_t level[16] = {0, 1, 2, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6, 6, 6, 7};
-    uint32_t h2 = g->p1 * 0x9e3779b1u + g->p2 * 0x85ebca6bu, h3 = h2 + g->p3 * 0xc2b2ae35u;
-    r->three = &g->three[h3 >> g->shift];
-    r->two = &g->two[h2 >> g->shift];
+    r->two = &g->two[(g->p1 * 0x9e3779b1u + g->p2 * 0x85ebca6bu) >> g->shift];
     r->pair = &g->one[2 * (g->p1 & g->mask)];
-    uint32_t a = *r->three, b = *r->two, c = r->pair[0], d = r->pair[1];
+    uint32_t a = *r->two, b = r->pair[0], c = r->pair[1];
     r->slot[0] = a;
     r->slot[1] = b;
     r->slot[2] = c;
-    r->slot[3] = d;
-    uint32_t first = a ? a : b ? b : c;
+    uint32_t first = a ? a : b;
     /* slots of one id differ in their low bits only; one that is not set is 0 */
-    unsigned agree = (unsigned)((b ^ first) < 16 && b) | (unsigned)((c ^ first) < 16 && c) << 1 |
-                     (unsigned)((d ^ first) < 16 && d) << 2;
-    return ((level[first & 15] * 8u + agree) * 2 + !a) * 8 + g->history;
+    unsigned agree = (unsigned)((b ^ first) < 16 && b) | (unsigned)((c ^ first) < 16 && c) << 1;
+    return ((level[first & 15] * 4u + agree) * 2 + !a) * 8 + g->history;
 }
 
 static inline __attribute__((always_inline)) void guess_learn(guesses *g, const guess_row *r,
                                                               uint32_t id, unsigned symbol)
 {
-    static const uint8_t kind_of[8] = {0, 1, 1, 1, 2, 3};
-    *r->three = learned(r->slot[0], id);
-    *r->two = learned(r->slot[1], id);
-    uint32_t a = r->slot[2], b = r->slot[3];
+    static const uint8_t kind_of[8] = {0, 1, 1, 2, 3};
+    *r->two = learned(r->slot[0], id);
+    uint32_t a = r->slot[1], b = r->slot[2];
     bool is_a = a >> 4 == id || !a, is_b = b >> 4 == id && b;
     uint32_t a_less = a - (!is_b && (a & 15) > 1), b_now = learned(b, id);
     bool is_up = is_b && (b_now & 15) >= (a & 15);
@@ -329,7 +327,6 @@ static inline __attribute__((always_inline)) void guess_learn(guesses *g, const 
     r->pair[1] = is_a ? b : is_up ? a_less : b_now;
     g->history = kind_of[symbol] | (g->history & 3 ? 4 : 0);
     g->next_new = id >= g->next_new ? id + 1 : g->next_new;
-    g->p3 = g->p2;
     g->p2 = g->p1;
     g->p1 = id;
 }
@@ -354,14 +351,14 @@ static lm_err put_guesses(lm_mem *mem, const uint32_t *ids, size_t count, uint32
         uint32_t id = ids[i];
         keys[i] = (uint16_t)guess_look(&g, &row);
         unsigned rank = 0;
-        while (rank < 4 && (!row.slot[rank] || row.slot[rank] >> 4 != id))
+        while (rank < RANK_NEW && (!row.slot[rank] || row.slot[rank] >> 4 != id))
             rank++;
-        if (rank == 4 && id != g.next_new) rank = RANK_FAR;
+        if (rank == RANK_NEW && id != g.next_new) rank = RANK_FAR;
         symbols[i] = (uint8_t)rank;
         if (rank == RANK_FAR) far[far_count++] = id;
         guess_learn(&g, &row, id, rank);
     }
-    if (!err) err = codec_ans_put(mem, keys, symbols, count, ANS_KEYS_MAX, out);
+    if (!err) err = codec_ans_put(mem, keys, symbols, count, GUESS_KEYS, out);
     if (!err) err = lm_buf_varint(out, far_count);
     bool is_static = far_count >= ANS_COUNT_MIN;
     if (!err && far_count) err = lm_buf_u8(out, is_static);
@@ -389,8 +386,8 @@ static void guesses_read(codec_ans *ans, guesses *state, const uint64_t *far, si
         unsigned key = guess_look(&g, &row);
         unsigned symbol = codec_ans_next(slots, ans->of[key], &now, &in, last) & 7;
         swap = now, now = next, next = swap;
-        uint32_t choice[8] = {row.slot[0] >> 4, row.slot[1] >> 4, row.slot[2] >> 4,
-                              row.slot[3] >> 4, g.next_new,       (uint32_t)*far};
+        uint32_t choice[8] = {row.slot[0] >> 4, row.slot[1] >> 4, row.slot[2] >> 4, g.next_new,
+                              (uint32_t)*far};
         far += symbol == RANK_FAR && far < far_end;
         uint32_t id = choice[symbol] & (CODEC_STATIC_IDS_MAX - 1); /* changes damaged bytes only */
         ids[i] = id;
@@ -403,7 +400,7 @@ static lm_err get_guesses(lm_mem *mem, lm_reader *in, uint32_t *ids, size_t coun
 {
     guesses g = {0};
     codec_ans ans;
-    lm_err err = codec_ans_open(&ans, mem, in, ANS_KEYS_MAX);
+    lm_err err = codec_ans_open(&ans, mem, in, GUESS_KEYS);
     if (err) return err;
     size_t far_count = (size_t)lm_reader_varint_max(in, count);
     unsigned is_static = far_count ? lm_reader_u8(in) : 0;
@@ -461,4 +458,41 @@ lm_err codec_static_get_ids(lm_mem *mem, lm_str data, uint32_t *ids, size_t coun
                                   : get_guesses(mem, &in, ids, count, alphabet);
     if (!err && lm_reader_left(&in)) err = codec_damaged("a column of ids has bytes left over");
     return err;
+}
+
+/* ---- bytes ---- */
+
+enum { PLACES = 32 };
+
+lm_err codec_static_put_bytes(lm_mem *mem, const uint8_t *bytes, size_t count, lm_buf *out)
+{
+    uint16_t *keys = lm_mem_alloc(mem, count * sizeof *keys);
+    if (!keys) return lm_mem_err();
+    unsigned place = 0;
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = (uint16_t)place;
+        place = bytes[i] == '\n' ? 0 : place + (place < PLACES - 1);
+    }
+    lm_err err = codec_ans_put(mem, keys, bytes, count, PLACES, out);
+    lm_mem_release(mem, keys, count * sizeof *keys);
+    return err;
+}
+
+lm_err codec_static_get_bytes(lm_mem *mem, lm_str data, uint8_t *bytes, size_t count)
+{
+    lm_reader in = lm_reader_of(data.ptr, data.len);
+    codec_ans ans;
+    lm_err err = codec_ans_open(&ans, mem, &in, PLACES);
+    if (err) return err;
+    const uint8_t *at = ans.in;
+    uint32_t now = ans.state[0], next = ans.state[1], swap;
+    unsigned place = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned byte = codec_ans_next(ans.slots, ans.of[place], &now, &at, ans.last);
+        swap = now, now = next, next = swap;
+        bytes[i] = (uint8_t)byte;
+        place = byte == '\n' ? 0 : place + (place < PLACES - 1);
+    }
+    codec_ans_close(&ans);
+    return lm_reader_left(&in) ? codec_damaged("a stream has bytes left over") : LM_OK;
 }

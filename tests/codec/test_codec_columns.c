@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "codec/codec.h"
+#include "codec/codec_ans_priv.h"
 
 #define SEED 20261123u
 
@@ -659,6 +660,61 @@ static void byte_runs_come_back(void **state)
 }
 
 /* With an argument: only the tests whose names match it. */
+/* ---- static models ---- */
+
+/* What was written comes back; other bytes give an error or other values, nothing worse. */
+static void static_models_come_back(void **state)
+{
+    (void)state;
+    rng r = {SEED + 77};
+    lm_mem *mem = new_mem(0);
+    static const size_t sizes[] = {1, 2, 3, 100, 5000, 70000};
+    for (unsigned round = 0; round < 60; round++) {
+        size_t n = sizes[round % 6];
+        uint32_t alphabet = round % 3 == 0   ? 1 + (uint32_t)rng_below(&r, 30)
+                            : round % 3 == 1 ? 1 + (uint32_t)rng_below(&r, 256)
+                                             : 1 + (uint32_t)rng_below(&r, 1u << 20);
+        uint64_t *words = malloc(n * 8), *words_back = malloc(n * 8);
+        uint32_t *ids = malloc(n * 4), *ids_back = malloc(n * 4);
+        uint8_t *bytes = malloc(n), *bytes_back = malloc(n);
+        uint32_t next = 0;
+        for (size_t i = 0; i < n; i++) {
+            words[i] = round % 4 == 0 ? rng_next(&r) >> rng_below(&r, 64) : rng_next(&r) >> 50;
+            bool is_new = next < alphabet && rng_below(&r, 8) == 0;
+            ids[i] = is_new                  ? next++
+                     : i && rng_below(&r, 3) ? ids[i - 1 - rng_below(&r, i < 9 ? i : 9)]
+                                             : (uint32_t)rng_below(&r, alphabet);
+            bytes[i] = rng_below(&r, 9) ? (uint8_t)('a' + rng_below(&r, 26)) : '\n';
+        }
+        lm_buf out;
+        lm_buf_init(&out, mem);
+        assert_int_equal(codec_static_put_words(mem, words, n, &out), LM_OK);
+        assert_int_equal(codec_static_get_words(mem, str_of(&out), words_back, n), LM_OK);
+        assert_memory_equal(words, words_back, n * 8);
+        for (unsigned k = 0; k < 20; k++) {
+            out.ptr[rng_below(&r, out.len)] ^= (uint8_t)(1u << rng_below(&r, 8));
+            (void)!codec_static_get_words(mem, str_of(&out), words_back, n);
+        }
+        out.len = 0;
+        assert_int_equal(codec_static_put_ids(mem, ids, n, alphabet, &out), LM_OK);
+        assert_int_equal(codec_static_get_ids(mem, str_of(&out), ids_back, n, alphabet), LM_OK);
+        assert_memory_equal(ids, ids_back, n * 4);
+        for (unsigned k = 0; k < 20; k++) {
+            out.ptr[rng_below(&r, out.len)] ^= (uint8_t)(1u << rng_below(&r, 8));
+            (void)!codec_static_get_ids(mem, str_of(&out), ids_back, n, alphabet);
+        }
+        out.len = 0;
+        assert_int_equal(codec_static_put_bytes(mem, bytes, n, &out), LM_OK);
+        assert_int_equal(codec_static_get_bytes(mem, str_of(&out), bytes_back, n), LM_OK);
+        assert_memory_equal(bytes, bytes_back, n);
+        out.len = rng_below(&r, out.len);
+        (void)!codec_static_get_bytes(mem, str_of(&out), bytes_back, n);
+        lm_buf_fini(&out);
+        free(words), free(words_back), free(ids), free(ids_back), free(bytes), free(bytes_back);
+    }
+    lm_mem_free(mem);
+}
+
 int main(int argc, char **argv)
 {
     printf("seed %u\n", SEED);
@@ -674,6 +730,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_bomb_meets_the_limit),
+        cmocka_unit_test(static_models_come_back),
         cmocka_unit_test(byte_runs_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ enum {
     /* below this ratio plain compression is tried as well and the smaller one kept */
     RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be
                                 more than they save */
+    RAW_SAMPLE = 1 << 20,    /* of a longer text, tried first */
     RAW_DEAR_UNDER =
         4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
     FAST_FROM = 400 << 10, /* what is shorter takes some 15 ms at level default: nothing is won by
@@ -61,14 +62,30 @@ static lm_err encode_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_b
     return err;
 }
 
+/** Would plain compression of a long text, by its begin, stay far above the columns? */
+static lm_err is_far_from_raw(lm_seg_work *work, size_t columns, bool *out)
+{
+    *out = false;
+    if (work->text_len < 4 * RAW_SAMPLE) return LM_OK;
+    lm_buf sample;
+    lm_buf_init(&sample, work->mem);
+    lm_err err =
+        lm_text_encode(work->mem, (lm_str){work->text, RAW_SAMPLE}, LM_LEVEL_FAST, &sample);
+    *out = sample.len / 3 * 2 * (work->text_len / RAW_SAMPLE) > columns;
+    lm_buf_fini(&sample);
+    return err;
+}
+
 /** As plain text, if that is smaller than columns. */
 static lm_err try_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_buf *directory,
                       bool *is_smaller)
 {
     size_t columns = work->blocks.len + work->directory.len;
-    bool is_dear = level != LM_LEVEL_FAST;
+    bool is_dear = level != LM_LEVEL_FAST, is_far;
     *is_smaller = false;
-    lm_err err = encode_raw(work, LM_LEVEL_FAST, blocks, directory);
+    lm_err err = is_far_from_raw(work, columns, &is_far);
+    if (err || is_far) return err;
+    err = encode_raw(work, LM_LEVEL_FAST, blocks, directory);
     size_t now = blocks->len + directory->len;
     if (err || now - (is_dear ? now / RAW_DEAR_SAVES : 0) >= columns) return err;
     if (is_dear) {

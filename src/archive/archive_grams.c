@@ -42,12 +42,10 @@ static size_t gram_bit(uint32_t gram, size_t bytes)
 /** Marks the grams of text, and counts those without a line end. */
 static size_t grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
 {
-    uint32_t before = CODE_END, last = CODE_END;
+    uint32_t last = CODE_END << 6 | CODE_END;
     for (size_t i = 0; i < text.len; i++) {
-        uint32_t now = codes->of[text.ptr[i]];
-        seen[before << 12 | last << 6 | now] = 1;
-        before = last;
-        last = now;
+        last = (last << 6 | codes->of[text.ptr[i]]) & ((1u << GRAM_BITS) - 1);
+        seen[last] = 1;
     }
     size_t count = 0;
     for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {

@@ -300,9 +300,14 @@ static inline uint8_t *render_row(const lm_render_op *op, uint8_t *at)
         if (op->kind == LM_PUT_END) return at;
         uint32_t i = (*op->cursor)++;
         const int64_t *numbers = op->from;
+        __builtin_prefetch(numbers + i + 32);
         switch (op->kind) {
         case LM_PUT_INDEX: {
-            const lm_str *text = &op->texts[((const uint32_t *)op->from)[i]];
+            const uint32_t *index =
+                (const uint32_t *)op->from + i; /* LM_COLUMN_SLACK lets it look ahead */
+            const lm_str *text = &op->texts[index[0]];
+            __builtin_prefetch(&op->texts[index[8]]);
+            __builtin_prefetch(op->texts[index[4]].ptr);
             at = lm_put_text(at, text->ptr, text->len);
             break;
         }

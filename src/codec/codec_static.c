@@ -36,7 +36,7 @@ static void word_keys_init(word_keys *k, unsigned direct, unsigned tokens)
     while ((tokens - 1) >> shift >= ROW_KEYS)
         shift++;
     for (unsigned t = 0; t < 256; t++) {
-        k->row[t] = t < tokens ? (uint16_t)((t >> shift) * SIZES) : 0;
+        k->row[t] = (uint16_t)(t < tokens ? (t >> shift) * SIZES : 0);
         k->size[t] = (uint8_t)token_size(t, direct);
     }
 }
@@ -249,7 +249,7 @@ static lm_err get_small(lm_mem *mem, lm_reader *in, uint32_t *ids, size_t count,
 
 enum {
     TABLE_LOG_MIN = 12,
-    TABLE_LOG_FEW = 14,
+    TABLE_LOG_FEW = 13,
     TABLE_LOG_MAX = 16,
     TABLE_IDS_FEW = 8192,
     RANK_NEW = 3,

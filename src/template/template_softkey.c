@@ -52,6 +52,14 @@ static bool is_tight_value(const item *s, size_t i)
            (i == 2 || (s[i - 3].flags & TOKEN_BLANK));
 }
 
+/* The end of value:word, without blanks: one value. */
+static bool is_value_tail(const item *s, size_t i, size_t count)
+{
+    if (i < 2 || !is_byte(&s[i - 1], ':') || !template_is_word(s[i - 2].flags)) return false;
+    if (!(s[i - 2].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DOT))) return false;
+    return i + 1 == count || (s[i + 1].flags & TOKEN_BLANK);
+}
+
 /* name.name:# may be a host and its port, or a file and its line: a value, even as the first word
  */
 static bool is_place(const item *s, size_t i, size_t count)
@@ -74,6 +82,7 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count, bool h
     if (has_equals && is_behind_equals(s, i, count)) return true;
     if (has_pairs && is_tight_value(s, i)) return true;
     if (i == first) return is_place(s, i, count);
+    if (is_value_tail(s, i, count)) return true;
     if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
     return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;
 }

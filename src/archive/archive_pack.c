@@ -660,7 +660,8 @@ static lm_err store_texts(packer *pk, lm_archive_meta *meta)
                           .skeletons = {pk->first_shapes.ptr, pk->first_shapes.len}};
     uint32_t *of_shape = lm_mem_calloc(pk->mem, pk->first_ids.len, sizeof *of_shape);
     lm_err err = of_shape ? lm_meta_texts_write(meta, &plain) : lm_mem_err();
-    lm_reader r = lm_reader_of(pk->first_ids.ptr, pk->first_ids.len);
+    lm_reader r = pk->first_ids.len ? lm_reader_of(pk->first_ids.ptr, pk->first_ids.len)
+                                    : lm_reader_of("", 0); /* no segment has columns */
     for (uint64_t next = 0; !err && lm_reader_left(&r);) {
         uint64_t id = next + (uint64_t)lm_unzigzag(lm_reader_varint(&r));
         if (id >= next) next = id + 1;

@@ -303,6 +303,98 @@ static void bytes_and_wide_come_back(void **state)
     lm_mem_free(mem);
 }
 
+static size_t stored_bytes(lm_mem *mem, const lm_column *columns, size_t count, lm_level level)
+{
+    packed p;
+    pack_init(&p, mem);
+    assert_int_equal(
+        lm_columns_encode(mem, NULL, columns, count, level, &p.blocks, &p.directory, NULL), LM_OK);
+    size_t bytes = p.blocks.len + p.directory.len;
+    pack_fini(&p);
+    return bytes;
+}
+
+/* The same ids in several columns, of two widths: each is stored once. */
+static void wide_values_are_shared(void **state)
+{
+    (void)state;
+
+    enum { DISTINCT = 300, COUNT = 4000, COLUMNS = 4 };
+
+    rng r = {SEED + 7};
+    lm_mem *mem = new_mem(0);
+    uint8_t *ids = make_bytes(&r, 0, DISTINCT * 32);
+    for (size_t i = 0; i < DISTINCT * 32; i++)
+        ids[i] = (uint8_t)rng_below(&r, 256);
+    lm_column columns[COLUMNS];
+    uint8_t *values[COLUMNS];
+    for (size_t c = 0; c < COLUMNS; c++) {
+        uint32_t width = c == 2 ? 32 : 16;
+        values[c] = malloc((size_t)COUNT * width);
+        for (size_t i = 0; i < COUNT; i++) {
+            size_t id = i < DISTINCT ? i : rng_below(&r, DISTINCT);
+            memcpy(values[c] + i * width, ids + id * 32, width);
+        }
+        columns[c] =
+            (lm_column){.type = LM_COLUMN_WIDE, .count = COUNT, .width = width, .bytes = values[c]};
+    }
+    for (lm_level level = LM_LEVEL_FAST; level <= LM_LEVEL_MAX; level++) {
+        round_trip(mem, columns, COLUMNS, level);
+        size_t plain = DISTINCT * (16 + 32), which = (size_t)COUNT * COLUMNS * 5 / 4;
+        assert_true(stored_bytes(mem, columns, COLUMNS, level) < plain + which + 500);
+    }
+    for (size_t c = 0; c < COLUMNS; c++)
+        free(values[c]);
+    free(ids);
+    lm_mem_free(mem);
+}
+
+/* Texts that say what the shapes say are stored by them; without the first frame they are lost. */
+static void texts_build_on_shapes(void **state)
+{
+    (void)state;
+
+    enum { LINES = 6000, LINE = 60, TEXTS = 3000 };
+
+    rng r = {SEED + 8};
+    lm_mem *mem = new_mem(0);
+    uint8_t *shapes = malloc(LINES * LINE), *texts = malloc(TEXTS * LINE);
+    for (size_t i = 0; i < (size_t)LINES * LINE; i++)
+        shapes[i] = i % LINE == LINE - 1 ? '\n' : (uint8_t)('a' + rng_below(&r, 26));
+    for (size_t i = 0; i < TEXTS; i++)
+        memcpy(texts + i * LINE, shapes + rng_below(&r, LINES) * LINE, LINE);
+    lm_column columns[] = {
+        {.type = LM_COLUMN_BYTES,
+         .role = LM_ROLE_SHAPE_TEXT,
+         .count = LINES * LINE,
+         .bytes = shapes},
+        {.type = LM_COLUMN_BYTES, .role = LM_ROLE_TEXT, .count = TEXTS * LINE, .bytes = texts}};
+    for (lm_level level = LM_LEVEL_FAST; level <= LM_LEVEL_MAX; level++)
+        round_trip(mem, columns, 2, level);
+    size_t shapes_alone = stored_bytes(mem, columns, 1, LM_LEVEL_DEFAULT);
+    assert_true(stored_bytes(mem, columns, 2, LM_LEVEL_DEFAULT) < shapes_alone + TEXTS * LINE / 8);
+
+    packed p;
+    pack_init(&p, mem);
+    assert_int_equal(
+        lm_columns_encode(mem, NULL, columns, 2, LM_LEVEL_DEFAULT, &p.blocks, &p.directory, NULL),
+        LM_OK);
+    p.blocks.ptr[100] ^= 1; /* in the shapes */
+    lm_columns *c = NULL;
+    lm_column got;
+    lm_arena arena;
+    lm_arena_init(&arena, mem);
+    assert_int_equal(lm_columns_open(mem, str_of(&p.directory), str_of(&p.blocks), 0, &c), LM_OK);
+    assert_int_equal(lm_columns_decode(c, 0, &arena, &got), LM_E_CORRUPT);
+    assert_int_equal(lm_columns_decode(c, 1, &arena, &got), LM_E_CORRUPT);
+    lm_columns_free(c);
+    lm_arena_fini(&arena);
+    pack_fini(&p);
+    free(shapes);
+    free(texts);
+    lm_mem_free(mem);
+}
+
 /** A segment of columns of all kinds; free_columns releases the arrays. */
 static lm_column *make_columns(rng *r, size_t count, size_t values_max, size_t *out_count)
 {
@@ -723,6 +815,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(ints_come_back),
         cmocka_unit_test(ids_come_back),
         cmocka_unit_test(bytes_and_wide_come_back),
+        cmocka_unit_test(wide_values_are_shared),
+        cmocka_unit_test(texts_build_on_shapes),
         cmocka_unit_test(many_columns_come_back),
         cmocka_unit_test(a_million_values_come_back),
         cmocka_unit_test(threads_do_not_change_bytes),

@@ -343,7 +343,14 @@ size_t settle_words_needed(size_t constants)
     return less < WORDS_NEEDED - WORDS_NEEDED_LEAST ? WORDS_NEEDED - less : WORDS_NEEDED_LEAST;
 }
 
-/* Alone between quotes or brackets? */
+/* Alone between round brackets? */
+static bool is_remark(const settle *s, const node *n, size_t p)
+{
+    return p > 0 && p + 1 < n->count && settle_byte(s, n->tokens[p - 1]) == '(' &&
+           settle_byte(s, n->tokens[p + 1]) == ')';
+}
+
+/* Alone between quotes or square brackets, or between round ones behind a word? */
 static bool is_enclosed(const settle *s, const node *n, size_t p)
 {
     if (p == 0 || p + 1 >= n->count) return false;
@@ -353,9 +360,8 @@ static bool is_enclosed(const settle *s, const node *n, size_t p)
         return settle_byte(s, n->tokens[p + 1]) == settle_byte(s, n->tokens[p - 1]);
     case '[':
         return settle_byte(s, n->tokens[p + 1]) == ']';
-    case '(': /* behind a word; alone it is a remark */
-        return settle_byte(s, n->tokens[p + 1]) == ')' && p >= 2 &&
-               n->tokens[p - 2] != TOKEN_ID_BLANK;
+    case '(':
+        return is_remark(s, n, p) && p >= 2 && n->tokens[p - 2] != TOKEN_ID_BLANK;
     default:
         return false;
     }
@@ -374,7 +380,7 @@ static bool is_variable_slot(const settle *s, const bucket *b)
     if (is_enclosed(s, n, p)) return b->count >= WORDS_NEEDED_LEAST;
     if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
     if (is_first) return b->count >= needed + FIRST_EXTRA;
-    if (b->is_inflected) return b->count >= WORDS_NEEDED_INFLECTED;
+    if (b->is_inflected && !is_remark(s, n, p)) return b->count >= WORDS_NEEDED_INFLECTED;
     return b->travellers >= TRAVELLERS_NEEDED || b->count >= needed;
 }
 

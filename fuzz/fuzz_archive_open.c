@@ -229,6 +229,7 @@ static void take_segment(parts *p, const lm_archive *archive, size_t index)
         take(p, &of[PART_DIRECTORY], at, (size_t)head.directory_bytes);
     } else {
         lm_reader r = lm_reader_of(at, (size_t)head.directory_bytes);
+        (void)lm_reader_bytes(&r, (size_t)lm_reader_varint(&r)); /* grams: bits, right or wrong */
         size_t plain_len = (size_t)lm_reader_varint(&r);
         unpack_into(p, &of[PART_DIRECTORY], (lm_str){r.ptr, lm_reader_left(&r)}, plain_len);
     }
@@ -364,6 +365,7 @@ static void put_segment(parts *p, size_t index, lm_buf *out)
                   LM_OK);
     } else {
         repair_blocks(&of[PART_DIRECTORY], &of[PART_BLOCKS]);
+        put_varint_back(&directory, 0); /* no grams */
         put_varint_back(&directory, of[PART_DIRECTORY].len);
         LM_ASSERT(lm_bytes_encode(mem, (lm_str){of[PART_DIRECTORY].ptr, of[PART_DIRECTORY].len},
                                   LM_LEVEL_FAST, &directory) == LM_OK);

@@ -15,6 +15,8 @@
 struct ZSTD_CCtx_s;
 struct ZSTD_DCtx_s;
 
+enum { CODEC_LITE_KNOWN = 16 };
+
 /** What an encoder works with; one per task. The arena is scratch: whoever takes from it resets it
  * to a mark. */
 typedef struct codec_enc {
@@ -24,8 +26,14 @@ typedef struct codec_enc {
     int zstd_level;           /* for the stream at hand */
     size_t values_a_byte;     /* CODEC_LITE_..._A_BYTE */
     bool is_trial;            /* sizes are compared on a sample: spend little */
-    bool is_text;             /* the words that logs have in common may be in it */
-    lm_str prefix;            /* text that streams may build on; the reader has it too */
+
+    struct { /* what a light model makes of bytes: asked again at each zstd level */
+        uint64_t key;
+        size_t bytes;
+    } lite_known[CODEC_LITE_KNOWN];
+
+    bool is_text;  /* the words that logs have in common may be in it */
+    lm_str prefix; /* text that streams may build on; the reader has it too */
 } codec_enc;
 
 /** What a decoder works with; one per call. */

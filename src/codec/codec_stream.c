@@ -76,6 +76,12 @@ typedef struct best_form {
 static lm_err try_model(codec_enc *enc, const uint8_t *src, size_t len, uint8_t method,
                         best_form *best)
 {
+    size_t slower = method == METHOD_LITE ? len / enc->values_a_byte : 0;
+    size_t now = best->method == METHOD_RAW ? len - 2 : best->data.len;
+    uint64_t key = lm_hash64_seed(src, len, method);
+    size_t known = (size_t)key % CODEC_LITE_KNOWN;
+    if (enc->lite_known[known].key == key && enc->lite_known[known].bytes + slower >= now)
+        return LM_OK;
     lm_buf data;
     lm_buf_init(&data, enc->mem);
     lm_err err =
@@ -85,8 +91,10 @@ static lm_err try_model(codec_enc *enc, const uint8_t *src, size_t len, uint8_t 
                   ? codec_lite_put_bytes(enc->mem, src, len, &data)
                   : codec_model_put(enc->mem, CODEC_MODEL_BYTES, src, len, 0, &data);
     }
-    size_t slower = method == METHOD_LITE ? len / enc->values_a_byte : 0;
-    size_t now = best->method == METHOD_RAW ? len - 2 : best->data.len;
+    if (!err) {
+        enc->lite_known[known].key = key;
+        enc->lite_known[known].bytes = data.len;
+    }
     if (!err && data.len + slower < now) {
         lm_buf swap = best->data;
         *best = (best_form){method, data};

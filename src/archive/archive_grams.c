@@ -58,6 +58,7 @@ static size_t grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
 
 lm_err lm_grams_write(lm_mem *mem, lm_str text, size_t stored_bytes, lm_buf *out)
 {
+    if (stored_bytes / GRAM_SHARE < GRAM_BYTES_MIN) return lm_buf_varint(out, 0);
     gram_codes codes;
     uint8_t *seen = lm_mem_calloc(mem, 1u << GRAM_BITS, 1);
     if (!seen) return lm_mem_err();

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The tables of docs/benchmarks.md from what the benches wrote.
 
-  bench_report.py FOLDER      sizes.json, speed.json and search.jsonl as `make bench` leaves them in build/bench; what is
-                              missing is left out
+  bench_report.py FOLDER      sizes.json, speed.json and search.jsonl as `make bench` leaves them in build/bench;
+                              what is missing is left out
 
 Prints Markdown to standard output. Nothing is measured here.
 """

@@ -332,7 +332,8 @@ lm_err lm_row_add(lm_schema *schema, lm_str name, lm_str header, uint8_t delimit
     size_t before = schema->field_count;
     for (size_t i = 0; !err && i < count; i++) {
         lm_str column = names[i];
-        bool joins = delimiter == ' ' && i + 1 < count && lm_str_equal(names[i], LM_STR("date")) &&
+        bool joins = delimiter == ' ' && format.joined == NO_INDEX && i + 1 < count &&
+                     lm_str_equal(names[i], LM_STR("date")) &&
                      lm_str_equal(names[i + 1], LM_STR("time"));
         if (joins) {
             column = LM_STR("timestamp");

@@ -16,7 +16,10 @@ enum {
     /* below this ratio plain compression is tried as well and the smaller one kept */
     RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be
                                 more than they save */
-    RAW_SAMPLE = 1 << 20,    /* of a longer text, tried first */
+    RAW_SAMPLE_SHARE = 6,    /* one part in so many of a text is tried first */
+    RAW_SAMPLE_BELOW = 48,
+    RAW_SAMPLE_MIN = 1 << 16,
+    RAW_SAMPLE_MAX = 1 << 20,
     RAW_DEAR_UNDER =
         4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
     FAST_FROM = 400 << 10, /* what is shorter takes some 15 ms at level default: nothing is won by
@@ -62,16 +65,19 @@ static lm_err encode_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_b
     return err;
 }
 
-/** Would plain compression of a long text, by its begin, stay far above the columns? */
+/** Would plain compression, by a sample of the text's begin, stay far above the columns? The longer
+ * the text, the more comes back in it: half of what the sample says is believed. */
 static lm_err is_far_from_raw(lm_seg_work *work, size_t columns, bool *out)
 {
+    size_t len = work->text_len / RAW_SAMPLE_SHARE;
     *out = false;
-    if (work->text_len < 4 * RAW_SAMPLE) return LM_OK;
+    bool repeats = columns * RAW_SAMPLE_BELOW < work->text_len; /* a sample would tell nothing */
+    if (len < RAW_SAMPLE_MIN || repeats) return LM_OK;
+    if (len > RAW_SAMPLE_MAX) len = RAW_SAMPLE_MAX;
     lm_buf sample;
     lm_buf_init(&sample, work->mem);
-    lm_err err =
-        lm_text_encode(work->mem, (lm_str){work->text, RAW_SAMPLE}, LM_LEVEL_FAST, &sample);
-    *out = sample.len / 3 * 2 * (work->text_len / RAW_SAMPLE) > columns;
+    lm_err err = lm_text_encode(work->mem, (lm_str){work->text, len}, LM_LEVEL_FAST, &sample);
+    *out = sample.len / 2 * (work->text_len / len) > columns;
     lm_buf_fini(&sample);
     return err;
 }

@@ -166,7 +166,7 @@ static lm_err view_of_logs(lm_context *context, const char *const *paths, size_t
     char temporary[LM_PATH_BYTES_MAX];
     lm_err err = lm_temp_make(temporary, sizeof temporary);
     if (err) return err;
-    err = api_pack_paths(context, paths, count, &job, temporary, &result);
+    err = api_pack_paths(context, paths, count, &job, temporary, true, &result);
     if (!err) err = view_of_archive(context, temporary, 0, false, out);
     (void)unlink(temporary); /* the open archive keeps its bytes */
     return err;

@@ -90,7 +90,8 @@ static lm_err list_spool(lm_context *context, lm_file_list *list, bool *spooled)
 }
 
 lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count,
-                      const lm_pack_job *job, const char *out_path, lm_pack_result *out)
+                      const lm_pack_job *job, const char *out_path, bool is_for_view,
+                      lm_pack_result *out)
 {
     lm_file_list list = {0};
     pack_watch watch = {.context = context};
@@ -115,6 +116,7 @@ lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t coun
         .level = job->level == LM_PACK_DEFAULT ? LM_LEVEL_DEFAULT : (lm_level)job->level,
         .segment_bytes = (size_t)job->segment_bytes,
         .raw_input = job->keep_packed,
+        .keep_columns = is_for_view,
         .start_pattern = api_str(job->start_pattern),
         .schema_yaml = api_str(job->schema_yaml),
         .template_yaml = api_str(job->template_yaml),
@@ -167,7 +169,8 @@ lm_err lm_pack(lm_context *context, const lm_pack_job *job, lm_pack_result *out)
     lm_pack_result result = {0};
     lm_err err = job_check(job);
     if (!err)
-        err = api_pack_paths(context, job->inputs, job->input_count, job, job->output, &result);
+        err = api_pack_paths(context, job->inputs, job->input_count, job, job->output, false,
+                             &result);
     if (err) return context_end(context, err);
     if (out) *out = result;
     return LM_OK;

@@ -72,7 +72,8 @@ LM_USE lm_err api_spool(lm_context *context, const char *path, const char *copy)
 /** Pack to a path without asking whether it exists; shared by lm_pack and by views of plain logs.
  */
 LM_USE lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t count,
-                             const lm_pack_job *job, const char *out_path, lm_pack_result *out);
+                             const lm_pack_job *job, const char *out_path, bool is_for_view,
+                             lm_pack_result *out);
 void api_view_sum(lm_view *view);
 /** Segment of the view, opened at most once in a row; owned by the view. */
 LM_USE lm_err api_view_segment(lm_view *view, size_t index, lm_segment **out);

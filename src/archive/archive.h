@@ -37,6 +37,8 @@ typedef struct lm_pack_options {
     lm_level level;       /* 0: default */
     size_t segment_bytes; /* raw bytes a segment; 0: what the level says */
     bool raw_input;       /* do not unpack .gz etc. */
+    bool keep_columns; /* plain text only where columns cannot hold the lines: for an archive that
+                          is made to look into, its templates matter and its bytes do not */
     lm_str start_pattern; /* multi-line rule; empty: recognised */
     lm_str schema_yaml;   /* given formats; empty: inferred */
     lm_str template_yaml; /* template rules; empty: none */

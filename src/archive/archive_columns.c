@@ -10,23 +10,6 @@
  */
 #include "archive/archive_priv.h"
 
-static const int64_t POW10[LM_SCALE_MAX + 1] = {1,
-                                                10,
-                                                100,
-                                                1000,
-                                                10000,
-                                                100000,
-                                                1000000,
-                                                10000000,
-                                                100000000,
-                                                1000000000,
-                                                10000000000,
-                                                100000000000,
-                                                1000000000000,
-                                                10000000000000,
-                                                100000000000000,
-                                                1000000000000000};
-
 enum { CLASSES_MAX = 64, FILTER_TEXT_MIN = 32768, FILTER_LOG2_MIN = 10, FILTER_LOG2_MAX = 17 };
 
 static unsigned digit_count(int64_t v)
@@ -133,8 +116,8 @@ static bool decimal_scale(const lm_role *role, bool with_ints, unsigned *out)
         uint32_t c = class_at(role, i);
         bool is_decimal = lm_vclass_key(c) == LM_KEY_DEC;
         if (!is_decimal && !(with_ints && c == LM_VC_INT)) continue;
-        int64_t limit =
-            INT64_C(999999999999999999) / POW10[scale - (is_decimal ? (unsigned)c - LM_VC_DEC : 0)];
+        int64_t limit = INT64_C(999999999999999999) /
+                        (int64_t)lm_power10[scale - (is_decimal ? (unsigned)c - LM_VC_DEC : 0)];
         if (role->numbers[i] > limit || role->numbers[i] < -limit) return false;
     }
     *out = scale;
@@ -146,9 +129,9 @@ static void scale_decimals(lm_role *role, bool with_ints, unsigned scale)
     for (uint32_t i = 0; i < role->count; i++) {
         uint32_t c = class_at(role, i);
         if (lm_vclass_key(c) == LM_KEY_DEC) {
-            role->numbers[i] *= POW10[scale - ((unsigned)c - LM_VC_DEC)];
+            role->numbers[i] *= (int64_t)lm_power10[scale - ((unsigned)c - LM_VC_DEC)];
         } else if (with_ints && c == LM_VC_INT) {
-            role->numbers[i] *= POW10[scale];
+            role->numbers[i] *= (int64_t)lm_power10[scale];
         }
     }
 }

@@ -125,8 +125,6 @@ static inline int64_t parse_digits(const uint8_t *p, size_t len)
     return (int64_t)(eight_digits(p, len - 8) * 100000000u + eight_digits(p + len - 8, 8));
 }
 
-static const uint32_t POWERS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
-
 static lm_err add_classified(parser *ps, lm_role *role, const variable *var)
 {
     uint32_t len = var->end - var->begin;
@@ -160,7 +158,7 @@ static inline lm_err role_add(parser *ps, lm_role *role, const variable *var)
         const uint8_t *point = memchr(p, '.', len);
         uint32_t whole = (uint32_t)(point - p), scale = len - whole - 1;
         int64_t number =
-            (int64_t)(eight_digits(p, whole) * POWERS[scale] + eight_digits(point + 1, scale));
+            (int64_t)(eight_digits(p, whole) * lm_power10[scale] + eight_digits(point + 1, scale));
         return role_push(mem, role, LM_VC_DEC + scale, number);
     }
     return add_classified(ps, role, var);

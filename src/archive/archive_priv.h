@@ -42,6 +42,9 @@ enum {
 #define LM_SCALE_MAX 15
 #define LM_WIDE_MAX  64
 
+/** Powers of ten. */
+extern const uint64_t lm_power10[20];
+
 /** Are these eight bytes of text digits and small letters up to f? */
 static inline bool lm_hex_is_lower8(uint64_t bytes)
 {

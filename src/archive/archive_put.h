@@ -42,28 +42,8 @@ static inline uint8_t *lm_put_uint(uint8_t *at, uint64_t u)
             at = lm_put_pair(at, high);
         return lm_put_pair(at, u % 100);
     }
-    static const uint64_t power10[20] = {0,
-                                         10,
-                                         100,
-                                         1000,
-                                         10000,
-                                         100000,
-                                         1000000,
-                                         10000000,
-                                         100000000,
-                                         1000000000,
-                                         10000000000,
-                                         100000000000,
-                                         1000000000000,
-                                         10000000000000,
-                                         100000000000000,
-                                         1000000000000000,
-                                         10000000000000000,
-                                         100000000000000000,
-                                         1000000000000000000,
-                                         UINT64_C(10000000000000000000)};
     unsigned guess = (64u - (unsigned)__builtin_clzll(u)) * 1233 >> 12; /* log10, or one more */
-    unsigned digits = guess + (u >= power10[guess]);
+    unsigned digits = guess + (u >= lm_power10[guess]);
     return lm_put_padded(at, u, digits);
 }
 

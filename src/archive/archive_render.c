@@ -264,28 +264,12 @@ static lm_err seek_row(lm_segment *segment, uint32_t row)
 
 static uint8_t *put_mixed(const lm_values *values, uint32_t i, uint8_t *at)
 {
-    static const uint64_t units[LM_SCALE_MAX + 1] = {1,
-                                                     10,
-                                                     100,
-                                                     1000,
-                                                     10000,
-                                                     100000,
-                                                     1000000,
-                                                     10000000,
-                                                     100000000,
-                                                     1000000000,
-                                                     10000000000,
-                                                     100000000000,
-                                                     1000000000000,
-                                                     10000000000000,
-                                                     100000000000000,
-                                                     1000000000000000};
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (vclass == LM_VC_INT) return lm_put_int(at, values->numbers[i]);
     if (vclass == LM_VC_IP4) return lm_put_ip4(at, (uint32_t)values->numbers[i]);
     if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX)
         return lm_put_decimal(at, values->numbers[i], vclass - LM_VC_DEC,
-                              units[vclass - LM_VC_DEC]);
+                              lm_power10[vclass - LM_VC_DEC]);
     if (vclass > LM_VC_HEX_LOWER && vclass <= LM_VC_HEX_LOWER + 16)
         return lm_put_hex(at, (uint64_t)values->numbers[i], vclass - LM_VC_HEX_LOWER, LM_HEX_LOWER);
     lm_str text = lm_values_text(values, i, at); /* printed there, or a text of a dictionary */

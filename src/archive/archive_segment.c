@@ -22,7 +22,7 @@ enum {
     RAW_SAMPLE_MAX = 1 << 20,
     RAW_DEAR_UNDER =
         4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
-    FAST_FROM = 400 << 10, /* what is shorter takes some 15 ms at level default: nothing is won by
+    FAST_FROM = 400 << 10, /* what is shorter takes some 30 ms at level default: nothing is won by
                               level fast */
     RAW_DEAR_SAVES = 4,    /* the dear level may save a quarter */
     RAW_TRY_BELOW_FAST = 5,
@@ -505,9 +505,9 @@ lm_err lm_seg_encode(lm_seg_work *work)
     if (err) return err;
     size_t ratio = work->level == LM_LEVEL_FAST ? RAW_TRY_BELOW_FAST : RAW_TRY_BELOW;
     size_t columns = work->blocks.len + work->directory.len;
-    if (columns * ratio > work->text_len || columns * RAW_TRY_ABOVE < work->text_len ||
-        work->text_len <= RAW_TRY_UNDER)
-        err = make_raw(work, true);
+    bool may_win = columns * ratio > work->text_len || columns * RAW_TRY_ABOVE < work->text_len ||
+                   work->text_len <= RAW_TRY_UNDER;
+    if (may_win && !work->options->keep_columns) err = make_raw(work, true);
     return err;
 }
 

@@ -1,25 +1,28 @@
 /** Tokens: text of a variable -> class and number, and back. */
-#include "archive/archive_priv.h"
+#include "archive/archive_put.h"
 
-static const int64_t POW10[19] = {1,
-                                  10,
-                                  100,
-                                  1000,
-                                  10000,
-                                  100000,
-                                  1000000,
-                                  10000000,
-                                  100000000,
-                                  1000000000,
-                                  10000000000,
-                                  100000000000,
-                                  1000000000000,
-                                  10000000000000,
-                                  100000000000000,
-                                  1000000000000000,
-                                  10000000000000000,
-                                  100000000000000000,
-                                  1000000000000000000};
+const uint64_t lm_power10[20] = {
+    UINT64_C(1),
+    UINT64_C(10),
+    UINT64_C(100),
+    UINT64_C(1000),
+    UINT64_C(10000),
+    UINT64_C(100000),
+    UINT64_C(1000000),
+    UINT64_C(10000000),
+    UINT64_C(100000000),
+    UINT64_C(1000000000),
+    UINT64_C(10000000000),
+    UINT64_C(100000000000),
+    UINT64_C(1000000000000),
+    UINT64_C(10000000000000),
+    UINT64_C(100000000000000),
+    UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000),
+    UINT64_C(100000000000000000),
+    UINT64_C(1000000000000000000),
+    UINT64_C(10000000000000000000),
+};
 
 static inline bool is_digit(uint8_t c)
 {
@@ -92,89 +95,39 @@ static bool classify_decimal(const uint8_t *p, size_t len, size_t point, lm_toke
     for (size_t i = point + 1; i < len; i++) {
         if (!is_digit(p[i])) return false;
     }
-    int64_t v = digits_value(whole, whole_len) * POW10[scale] + digits_value(p + point + 1, scale);
+    int64_t v = digits_value(whole, whole_len) * (int64_t)lm_power10[scale] +
+                digits_value(p + point + 1, scale);
     if (is_negative && v == 0) return false; /* -0.0 has no number of its own */
     out->vclass = (uint32_t)(LM_VC_DEC + scale);
     out->number = is_negative ? -v : v;
     return true;
 }
 
-/** Value of a hex digit in the low half; LOWER, UPPER or NOT_HEX above. */
-enum { LOWER = 0x10, UPPER = 0x20, NOT_HEX = 0x80 };
+/** Value of a hex digit in the low half, what it is above; 0: no hex digit. */
+enum { LOWER = 0x10, UPPER = 0x20, VALID = 0x80 };
 
-#define HEX_ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-static const uint8_t HEX[256] = {HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 0,
-                                 1,
-                                 2,
-                                 3,
-                                 4,
-                                 5,
-                                 6,
-                                 7,
-                                 8,
-                                 9,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 UPPER | 10,
-                                 UPPER | 11,
-                                 UPPER | 12,
-                                 UPPER | 13,
-                                 UPPER | 14,
-                                 UPPER | 15,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 HEX_ROW(NOT_HEX),
-                                 NOT_HEX,
-                                 LOWER | 10,
-                                 LOWER | 11,
-                                 LOWER | 12,
-                                 LOWER | 13,
-                                 LOWER | 14,
-                                 LOWER | 15,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 NOT_HEX,
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX),
-                                 HEX_ROW(NOT_HEX)};
+static const uint8_t HEX[256] = {
+    ['0'] = VALID | 0,          ['1'] = VALID | 1,          ['2'] = VALID | 2,
+    ['3'] = VALID | 3,          ['4'] = VALID | 4,          ['5'] = VALID | 5,
+    ['6'] = VALID | 6,          ['7'] = VALID | 7,          ['8'] = VALID | 8,
+    ['9'] = VALID | 9,          ['a'] = VALID | LOWER | 10, ['A'] = VALID | UPPER | 10,
+    ['b'] = VALID | LOWER | 11, ['B'] = VALID | UPPER | 11, ['c'] = VALID | LOWER | 12,
+    ['C'] = VALID | UPPER | 12, ['d'] = VALID | LOWER | 13, ['D'] = VALID | UPPER | 13,
+    ['e'] = VALID | LOWER | 14, ['E'] = VALID | UPPER | 14, ['f'] = VALID | LOWER | 15,
+    ['F'] = VALID | UPPER | 15,
+};
 
-/** bytes * 2 digits to bytes; gives the classes seen, so that the caller can refuse. */
-static unsigned hex_bytes(const uint8_t *p, size_t bytes, uint8_t *dst)
+/** bytes * 2 digits to bytes; false if one is no digit or small hex letter. */
+static bool lower_hex_bytes(const uint8_t *p, size_t bytes, uint8_t *dst)
 {
-    unsigned seen = 0;
+    unsigned all = VALID, seen = 0;
     for (size_t i = 0; i < bytes; i++) {
         unsigned high = HEX[p[2 * i]], low = HEX[p[2 * i + 1]];
+        all &= high & low;
         seen |= high | low;
         dst[i] = (uint8_t)((high & 15) << 4 | (low & 15));
     }
-    return seen & 0xF0;
+    return all && !(seen & UPPER);
 }
 
 static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
@@ -184,7 +137,7 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
     static const uint8_t bytes[5] = {4, 2, 2, 2, 6};
     uint8_t *dst = out->wide;
     for (int i = 0; i < 5; i++) {
-        if (hex_bytes(p + at[i], bytes[i], dst) & (UPPER | NOT_HEX)) return false;
+        if (!lower_hex_bytes(p + at[i], bytes[i], dst)) return false;
         dst += bytes[i];
     }
     out->vclass = LM_VC_UUID;
@@ -217,22 +170,16 @@ static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
         take_lower_hex(p, len, out);
         return true;
     }
-    if (len > 16) {
-        if (len % 2 || len > 2 * LM_WIDE_MAX ||
-            (hex_bytes(p, len / 2, out->wide) & (UPPER | NOT_HEX)))
-            return false;
-        out->vclass = LM_VC_HEX_WIDE + (uint32_t)len / 2;
-        out->number = 0;
-        return true;
-    }
+    if (len > 16) return false; /* small letters were taken above, others stay text */
     uint64_t v = 0;
-    unsigned seen = 0;
+    unsigned all = VALID, seen = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned digit = HEX[p[i]];
+        all &= digit;
         seen |= digit;
         v = v << 4 | (digit & 15);
     }
-    if ((seen & NOT_HEX) || (seen & (LOWER | UPPER)) == (LOWER | UPPER)) return false;
+    if (!all || (seen & (LOWER | UPPER)) == (LOWER | UPPER)) return false;
     out->vclass = (uint32_t)(seen & UPPER ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) + (uint32_t)len;
     out->number = (int64_t)v;
     return true;
@@ -273,157 +220,45 @@ void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
 
 /* ---- printing ---- */
 
-static const char PAIRS[201] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-    "8081828384858687888990919293949596979899";
-
-static inline unsigned digit_count(uint64_t v)
-{
-    static const uint64_t bound[20] = {0,
-                                       10,
-                                       100,
-                                       1000,
-                                       10000,
-                                       100000,
-                                       1000000,
-                                       10000000,
-                                       100000000,
-                                       1000000000,
-                                       10000000000,
-                                       100000000000,
-                                       1000000000000,
-                                       10000000000000,
-                                       100000000000000,
-                                       1000000000000000,
-                                       10000000000000000,
-                                       100000000000000000,
-                                       1000000000000000000,
-                                       10000000000000000000u};
-    unsigned guess =
-        ((64 - (unsigned)__builtin_clzll(v | 1)) * 1233) >> 12; /* floor(log10), or one less */
-    return guess + (v >= bound[guess] || guess == 0 ? 1u : 0u);
-}
-
-/** Exactly width digits, zeros in front; width <= 20 and large enough, or the high digits are lost.
- */
-static void print_padded(uint64_t v, unsigned width, uint8_t *dst)
-{
-    unsigned at = width;
-    while (at >= 2) {
-        uint64_t q = v / 100;
-        memcpy(dst + at - 2, PAIRS + 2 * (v - q * 100), 2);
-        v = q;
-        at -= 2;
-    }
-    if (at) dst[0] = (uint8_t)('0' + v % 10);
-}
-
-static size_t print_uint(uint64_t v, uint8_t *dst)
-{
-    if (v < 10) {
-        dst[0] = (uint8_t)('0' + v);
-        return 1;
-    }
-    unsigned n = digit_count(v);
-    print_padded(v, n, dst);
-    return n;
-}
-
-static size_t print_int(int64_t v, uint8_t *dst)
-{
-    if (v >= 0) return print_uint((uint64_t)v, dst);
-    dst[0] = '-';
-    return 1 + print_uint(~(uint64_t)v + 1, dst + 1);
-}
-
-static size_t print_decimal(int64_t v, unsigned scale, bool is_trimmed, uint8_t *dst)
-{
-    uint8_t *at = dst;
-    uint64_t u = (uint64_t)v;
-    if (v < 0) {
-        *at++ = '-';
-        u = ~u + 1;
-    }
-    uint64_t unit = (uint64_t)POW10[scale];
-    uint64_t whole = u / unit;
-    at += print_uint(whole, at);
-    uint64_t fraction = u - whole * unit;
-    if (is_trimmed && fraction == 0) return (size_t)(at - dst);
-    *at++ = '.';
-    print_padded(fraction, scale, at);
-    at += scale;
-    if (is_trimmed) {
-        while (at[-1] == '0')
-            at--;
-    }
-    return (size_t)(at - dst);
-}
-
-static size_t print_hex(uint64_t v, unsigned width, char base, uint8_t *dst)
-{
-    for (unsigned i = width; i-- > 0; v >>= 4) {
-        uint8_t d = v & 15;
-        dst[i] = (uint8_t)(d < 10 ? '0' + d : base + d - 10);
-    }
-    return width;
-}
-
-static uint8_t *print_hex_bytes(const uint8_t *src, size_t bytes, uint8_t *dst)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < bytes; i++) {
-        *dst++ = (uint8_t)digits[src[i] >> 4];
-        *dst++ = (uint8_t)digits[src[i] & 15];
-    }
-    return dst;
-}
-
-static size_t print_uuid(const uint8_t *wide, uint8_t *dst)
+static uint8_t *put_uuid(uint8_t *at, const uint8_t *wide)
 {
     static const uint8_t bytes[5] = {4, 2, 2, 2, 6};
-    uint8_t *at = dst;
     for (int i = 0; i < 5; i++) {
         if (i) *at++ = '-';
-        at = print_hex_bytes(wide, bytes[i], at);
+        at = lm_put_hex_bytes(at, wide, bytes[i]);
         wide += bytes[i];
     }
-    return (size_t)(at - dst);
+    return at;
 }
 
-static size_t print_ip4(uint32_t address, uint8_t *dst)
+static uint8_t *put_value(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *at)
 {
-    uint8_t *at = dst;
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        at += print_uint((address >> shift) & 255, at);
-        if (shift) *at++ = '.';
-    }
-    return (size_t)(at - dst);
+    uint64_t u = (uint64_t)number;
+    if (vclass == LM_VC_INT) return lm_put_int(at, number);
+    if (vclass == LM_VC_IP4) return lm_put_ip4(at, (uint32_t)number);
+    if (vclass > LM_VC_ZINT && vclass <= LM_VC_ZINT + 18)
+        return lm_put_padded(at, u, vclass - LM_VC_ZINT);
+    if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX)
+        return lm_put_decimal(at, number, vclass - LM_VC_DEC, lm_power10[vclass - LM_VC_DEC]);
+    if (vclass > LM_VC_DECT && vclass <= LM_VC_DECT + LM_SCALE_MAX)
+        return lm_put_decimal_trimmed(at, number, vclass - LM_VC_DECT,
+                                      lm_power10[vclass - LM_VC_DECT]);
+    if (vclass > LM_VC_HEX_LOWER && vclass <= LM_VC_HEX_LOWER + 16)
+        return lm_put_hex(at, u, vclass - LM_VC_HEX_LOWER, LM_HEX_LOWER);
+    if (vclass > LM_VC_HEX_UPPER && vclass <= LM_VC_HEX_UPPER + 16)
+        return lm_put_hex(at, u, vclass - LM_VC_HEX_UPPER, LM_HEX_UPPER);
+    unsigned nibbles = (67 - (unsigned)__builtin_clzll(u | 1)) / 4;
+    if (vclass == LM_VC_HEXV_LOWER) return lm_put_hex(at, u, nibbles, LM_HEX_LOWER);
+    if (vclass == LM_VC_HEXV_UPPER) return lm_put_hex(at, u, nibbles, LM_HEX_UPPER);
+    if (vclass == LM_VC_UUID) return put_uuid(at, wide);
+    LM_ASSERT(lm_vclass_width(vclass));
+    return lm_put_hex_bytes(at, wide, lm_vclass_width(vclass));
 }
 
 size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst)
 {
     if (vclass >= LM_VC_TIME) return lm_time_print((uint16_t)(vclass - LM_VC_TIME), number, dst);
-    if (vclass == LM_VC_INT) return print_int(number, dst);
-    if (vclass == LM_VC_IP4) return print_ip4((uint32_t)number, dst);
-    if (vclass > LM_VC_ZINT && vclass <= LM_VC_ZINT + 18) {
-        print_padded((uint64_t)number, (unsigned)vclass - LM_VC_ZINT, dst);
-        return (size_t)(vclass - LM_VC_ZINT);
-    }
-    if (vclass > LM_VC_DEC && vclass <= LM_VC_DEC + LM_SCALE_MAX)
-        return print_decimal(number, (unsigned)(vclass - LM_VC_DEC), false, dst);
-    if (vclass > LM_VC_DECT && vclass <= LM_VC_DECT + LM_SCALE_MAX)
-        return print_decimal(number, (unsigned)(vclass - LM_VC_DECT), true, dst);
-    if (vclass > LM_VC_HEX_LOWER && vclass <= LM_VC_HEX_LOWER + 16)
-        return print_hex((uint64_t)number, (unsigned)(vclass - LM_VC_HEX_LOWER), 'a', dst);
-    if (vclass > LM_VC_HEX_UPPER && vclass <= LM_VC_HEX_UPPER + 16)
-        return print_hex((uint64_t)number, (unsigned)(vclass - LM_VC_HEX_UPPER), 'A', dst);
-    unsigned nibbles = (67 - (unsigned)__builtin_clzll((uint64_t)number | 1)) / 4;
-    if (vclass == LM_VC_HEXV_LOWER) return print_hex((uint64_t)number, nibbles, 'a', dst);
-    if (vclass == LM_VC_HEXV_UPPER) return print_hex((uint64_t)number, nibbles, 'A', dst);
-    if (vclass == LM_VC_UUID) return print_uuid(wide, dst);
-    LM_ASSERT(lm_vclass_width(vclass));
-    return (size_t)(print_hex_bytes(wide, lm_vclass_width(vclass), dst) - dst);
+    return (size_t)(put_value(vclass, number, wide, dst) - dst);
 }
 
 bool lm_vclass_is_valid(uint64_t vclass)
@@ -460,8 +295,6 @@ uint32_t lm_vclass_key(uint32_t vclass)
     return LM_KEY_INT;
 }
 
-#define CHARS_ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-
 enum {
     D = LM_CHARS_DIGIT,
     HL = LM_CHARS_HEX_LOWER,
@@ -473,112 +306,13 @@ enum {
     O = LM_CHARS_OTHER
 };
 
-static const uint8_t CHARS[256] = {CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   S,
-                                   P,
-                                   O,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   D,
-                                   S,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   HU,
-                                   HU,
-                                   HU,
-                                   HU,
-                                   HU,
-                                   HU,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   U,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   HL,
-                                   HL,
-                                   HL,
-                                   HL,
-                                   HL,
-                                   HL,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   L,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   O,
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O),
-                                   CHARS_ROW(O)};
+static const uint8_t CHARS[256] =
+    {
+        [0 ... ','] = O,   ['-'] = S,         ['.'] = P,          ['/'] = O,
+        ['0' ... '9'] = D, [':'] = S,         [';' ... '@'] = O,  ['A' ... 'F'] = HU,
+        ['G' ... 'Z'] = U, ['[' ... '`'] = O, ['a' ... 'f'] = HL, ['g' ... 'z'] = L,
+        ['{' ... 255] = O,
+};
 
 uint8_t lm_chars_of(uint8_t c)
 {

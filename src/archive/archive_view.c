@@ -506,23 +506,6 @@ static lm_err decode_uniform(lm_segment *segment, const lm_role_view *role, lm_v
     return LM_OK;
 }
 
-static const int64_t POW10[LM_SCALE_MAX + 1] = {1,
-                                                10,
-                                                100,
-                                                1000,
-                                                10000,
-                                                100000,
-                                                1000000,
-                                                10000000,
-                                                100000000,
-                                                1000000000,
-                                                10000000000,
-                                                100000000000,
-                                                1000000000000,
-                                                10000000000000,
-                                                100000000000000,
-                                                1000000000000000};
-
 /** Columns of a mixed role, one a key, woven into one array of numbers by the class of each value.
  */
 static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm_values *values)
@@ -570,7 +553,7 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
                 int scale = (int)vclass - LM_VC_DEC;
                 if (scale > format->scale || scale < 0)
                     return corrupt(segment, "a column's scale is damaged");
-                v /= POW10[format->scale - scale];
+                v /= (int64_t)lm_power10[format->scale - scale];
             }
             numbers[i] = v;
             at++;

@@ -101,6 +101,9 @@ static int list_view(void *ctx, const cli_view *at)
                  LM_TREND_BUCKETS, "trend", "first seen (UTC)", "last seen (UTC)", "id", "template",
                  cli_color("off"));
     }
+    uint64_t told = 0;
+    for (size_t i = 0; i < count; i++)
+        told += items[i].count;
     for (size_t i = 0; i < shown && !ferror(stdout); i++) {
         const lm_view_template *item = &items[cli_flag(args, "rare") ? count - 1 - i : i];
         if (is_json)
@@ -110,6 +113,12 @@ static int list_view(void *ctx, const cli_view *at)
     }
     if (!is_json && !cli_flag(args, "quiet") && shown < count) {
         cli_say("%s of %s templates shown", cli_count(shown, shown_text), cli_count(count, text));
+    }
+    if (!err && !cli_flag(args, "quiet") && told < lines) {
+        cli_say("%s of %s lines are kept as plain text, which has no templates: 'templates' on the "
+                "files "
+                "themselves tells them",
+                cli_count(lines - told, shown_text), cli_count(lines, text));
     }
     return err ? cli_exit_of(err) : EXIT_DONE;
 }

@@ -28,3 +28,7 @@ logmill diff app.log app.log; echo "= $?"
 printf 'user 17 came\nuser 99 came\nall is well\nuser 3 came\n' >messages
 logmill templates --messages --assign messages
 logmill templates --messages --convergence messages | head -3
+# A log too small to be worth columns has templates all the same; its archive says that it has none.
+logmill templates --no-example messages | grep -c -e '  user <\*> came$' -e '  all is well$'
+logmill pack -q messages -o messages.lm
+logmill templates --no-example messages.lm | wc -l

@@ -59,7 +59,7 @@ static lm_err unpack_zlib(lm_str body, const char *name, int window_bits,
     const uint8_t *in = body.ptr, *end = body.ptr + body.len;
     do {
         size_t left = (size_t)(end - in);
-        size_t room;
+        size_t room = 0;
         err = make_room(out, body.len, options, &room);
         if (err) goto out;
         stream.next_in = (Bytef *)(uintptr_t)in;
@@ -119,7 +119,7 @@ static lm_err unpack_zstd(lm_str body, const lm_wire_options *options, lm_buf *o
                                  WINDOW_LOG_MAX); /* a constant in range */
     ZSTD_inBuffer in = {body.ptr, body.len, 0};
     for (;;) {
-        size_t room;
+        size_t room = 0;
         err = make_room(out, body.len, options, &room);
         if (err) goto out;
         ZSTD_outBuffer to = {out->ptr, out->len + room, out->len};

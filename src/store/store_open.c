@@ -139,6 +139,12 @@ typedef struct loading {
     id_list absent;
 } loading;
 
+/** New logs get numbers that no segment came from: numbers tell which log a segment is of. */
+static void note_generation(lm_store *store, uint64_t generation)
+{
+    if (generation >= store->next_generation) store->next_generation = generation + 1;
+}
+
 static lm_err load_part(void *ctx, const store_part *part)
 {
     loading *l = ctx;
@@ -146,6 +152,7 @@ static lm_err load_part(void *ctx, const store_part *part)
                              sizeof *l->known.ids);
     if (err) return err;
     l->known.ids[l->known.count++] = part->id;
+    note_generation(l->store, part->generation);
     if (has_id(l->files, part->id)) return store_parts_insert(l->store, part);
     char text[200];
     (void)snprintf(text, sizeof text, "segment %016llx is in the catalog, but its files are gone",
@@ -208,6 +215,7 @@ static lm_err adopt(lm_store *store, uint64_t id, const id_list *logs, id_list *
     }
     store_part part = part_of_view(view);
     store_part_stream *streams = view->streams;
+    note_generation(store, view->generation);
     if (!err) err = store_publish(store, &part, &streams, 1, NULL, 0, NULL);
     store_view_close(view);
     return err;
@@ -262,7 +270,7 @@ static lm_err load_logs(lm_store *store, const id_list *logs)
 {
     uint64_t sealed = 0;
     lm_err err = store_catalog_sealed(store->catalog, &sealed);
-    store->next_generation = sealed + 1;
+    if (!err) note_generation(store, sealed);
     store_generation **end = &store->generations;
     for (size_t i = 0; i < logs->count && !err; i++) {
         char path[STORE_PATH_MAX];
@@ -280,7 +288,7 @@ static lm_err load_logs(lm_store *store, const id_list *logs)
         end = &r.generation->next;
         store->generation_count++;
         store->active = r.generation;
-        store->next_generation = logs->ids[i] + 1;
+        note_generation(store, logs->ids[i]);
         err =
             store_log_replay(store->mem, store->folder, logs->ids[i], replay_frame, replay_bad, &r);
         if (!err && !r.generation->frame_count) (void)unlink(path);
@@ -335,6 +343,7 @@ lm_err lm_store_open(lm_mem *mem, const lm_store_options *options, lm_store **ou
     store->lock_fd = -1;
     store->log.fd = -1;
     store->disk_free = UINT64_MAX;
+    store->next_generation = 1;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

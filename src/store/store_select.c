@@ -608,7 +608,7 @@ static lm_err ask_all(asker *a, snapshot *s)
 {
     lm_err err = LM_OK;
     bool backwards = a->what->backwards;
-    if (backwards) qsort(s->parts, s->part_count, sizeof(store_part *), compare_newest);
+    if (backwards && s->part_count) qsort(s->parts, s->part_count, sizeof(store_part *), compare_newest);
     for (size_t i = 0; backwards && i < s->head_count && !err && !a->stopped; i++)
         err = ask_head(a, &s->heads[s->head_count - 1 - i]);
     for (size_t i = 0; i < s->part_count && !err && !a->stopped; i++) {

@@ -42,6 +42,11 @@ typedef struct lm_pack_options {
     lm_str start_pattern; /* multi-line rule; empty: recognised */
     lm_str schema_yaml;   /* given formats; empty: inferred */
     lm_str template_yaml; /* template rules; empty: none */
+    /** May be NULL. Inputs come from here instead of from files: opens path, which is a name only;
+     * called once or twice for each. */
+    lm_err (*open)(void *ctx, const char *path, lm_source **out);
+    void *open_ctx;
+    int64_t mtime_ns; /* of inputs that are no files */
     void (*progress)(
         void *ctx,
         const lm_pack_progress *now); /* may be NULL; called per segment from the packing thread */

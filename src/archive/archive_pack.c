@@ -221,6 +221,13 @@ static lm_err read_head(lm_source *source, uint8_t *dst, size_t cap, size_t *out
     return LM_OK;
 }
 
+static lm_err open_input(packer *pk, const char *path, lm_source **out)
+{
+    const lm_pack_options *options = pk->options;
+    return options->open ? options->open(options->open_ctx, path, out)
+                         : lm_source_open(pk->mem, path, options->raw_input, out);
+}
+
 /** Look at one input: its stream, name and times. A file that cannot be opened is told and left
  * out. */
 static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
@@ -228,7 +235,7 @@ static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
     bool is_stdin = strcmp(path, "-") == 0;
     if (is_stdin && pk->stdin_source) return LM_OK; /* standard input counts once */
     lm_source *source = NULL;
-    lm_err err = lm_source_open(pk->mem, path, pk->options->raw_input, &source);
+    lm_err err = open_input(pk, path, &source);
     if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
     if (err) {
         tell_bad(pk, path);
@@ -248,7 +255,9 @@ static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
         err = LM_OK;
     }
     /* a damaged file's good bytes come again, and its trouble is told, when it is read in full */
-    if (!is_stdin) {
+    if (pk->options->open) {
+        info.mtime_ns = pk->options->mtime_ns;
+    } else if (!is_stdin) {
         err = lm_file_info_get(path, &info);
         if (err) {
             tell_bad(pk, path);
@@ -590,7 +599,7 @@ static lm_err pack_file(packer *pk, uint32_t file)
                          (lm_str){pk->stdin_head.ptr, pk->stdin_head.len});
     }
     lm_source *source = NULL;
-    lm_err err = lm_source_open(pk->mem, path, pk->options->raw_input, &source);
+    lm_err err = open_input(pk, path, &source);
     if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
     if (err) {
         tell_bad(pk, path);
@@ -611,7 +620,7 @@ static lm_err stream_joiners(packer *pk, uint32_t stream, const char *first_path
     lm_err err = LM_OK;
     if (strcmp(first_path, "-") == 0) {
         text = (lm_str){pk->stdin_head.ptr, pk->stdin_head.len};
-    } else if (lm_source_open(pk->mem, first_path, pk->options->raw_input, &source) == LM_OK) {
+    } else if (open_input(pk, first_path, &source) == LM_OK) {
         err = lm_buf_reserve(&head, HEAD_BYTES);
         if (!err)
             (void)read_head(source, head.ptr, HEAD_BYTES, &head.len,

@@ -31,6 +31,10 @@ typedef enum lm_packing {
 typedef struct lm_source lm_source;
 /** path "-" is standard input. Detects packing by the first bytes (raw: as is, no detection). */
 LM_USE lm_err lm_source_open(lm_mem *mem, const char *path, bool raw, lm_source **out);
+/** A source that is no file: read gives up to cap bytes at a time, *out_len 0 at the end; they pass
+ * as they are. */
+typedef lm_err (*lm_source_fn)(void *ctx, uint8_t *dst, size_t cap, size_t *out_len);
+LM_USE lm_err lm_source_of(lm_mem *mem, lm_source_fn read, void *ctx, lm_source **out);
 void lm_source_close(lm_source *source);
 lm_packing lm_source_packing(const lm_source *source);
 /** Fill dst with up to cap unpacked bytes; *out_len 0 means the end. LM_E_IO, LM_E_CORRUPT (path,

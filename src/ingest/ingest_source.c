@@ -17,7 +17,9 @@ struct lm_source {
     uint64_t input_offset; /* in the file, of input[0] */
     bool is_last;          /* the file's end is in input */
     bool at_boundary;      /* the file may end where the decoder stands */
-    lm_err_info failure;   /* told once the good bytes before it are handed out; LM_OK: none */
+    lm_source_fn read;     /* instead of a file */
+    void *read_ctx;
+    lm_err_info failure; /* told once the good bytes before it are handed out; LM_OK: none */
 };
 
 static lm_err refill(lm_source *s)
@@ -78,13 +80,22 @@ out:
     return err;
 }
 
+lm_err lm_source_of(lm_mem *mem, lm_source_fn read, void *ctx, lm_source **out)
+{
+    lm_source *s = lm_mem_calloc(mem, 1, sizeof *s);
+    if (!s) return lm_mem_err();
+    *s = (lm_source){.magic = SOURCE_MAGIC, .mem = mem, .read = read, .read_ctx = ctx};
+    *out = s;
+    return LM_OK;
+}
+
 void lm_source_close(lm_source *s)
 {
     if (!s) return;
     LM_ASSERT(s->magic == SOURCE_MAGIC);
     if (s->state) s->unpacker->close(s->state);
     lm_infile_close(s->file);
-    lm_mem_release(s->mem, s->input, INPUT_BYTES);
+    if (s->input) lm_mem_release(s->mem, s->input, INPUT_BYTES);
     s->magic = 0;
     lm_mem_release(s->mem, s, sizeof *s);
 }
@@ -162,6 +173,7 @@ static lm_err read_packed(lm_source *s, uint8_t *dst, size_t cap, size_t *out_le
 lm_err lm_source_read(lm_source *s, uint8_t *dst, size_t cap, size_t *out_len)
 {
     LM_ASSERT(s->magic == SOURCE_MAGIC);
+    if (s->read) return s->read(s->read_ctx, dst, cap, out_len);
     if (s->failure.code) return lm_err_restore(&s->failure);
     size_t len = 0;
     lm_err err = s->unpacker ? read_packed(s, dst, cap, &len) : read_plain(s, dst, cap, &len);

@@ -61,6 +61,15 @@ typedef struct lm_search_options {
 
     lm_str group_field;      /* LM_GROUP_FIELD */
     int64_t group_bucket_ns; /* LM_GROUP_TIME */
+    /** May be NULL. Is any row of a segment wanted? Asked before it is opened. */
+    bool (*wants)(void *ctx, size_t segment);
+    /** May be NULL. Told the rows of a segment before they are judged: clears the bits (r % 64 of
+     * word r / 64) of those that are not wanted. Called by workers, for each segment once. */
+    void (*choose)(void *ctx, size_t segment, uint64_t *bits, uint32_t row_count);
+    /** May be NULL. Instead of told: the rows of each segment that match, as bits; no text is made.
+     * On the calling thread, in order; false stops the search. */
+    bool (*rows)(void *ctx, size_t segment, const uint64_t *bits, uint32_t row_count);
+    void *rows_ctx; /* of wants, choose and rows */
     volatile const int *cancel;
 } lm_search_options;
 

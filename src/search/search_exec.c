@@ -111,6 +111,7 @@ static lm_err leaf_init(lm_exec *exec, const lm_node *node, lm_leaf *leaf)
 
 static lm_err leaves_init(lm_exec *exec, const lm_node *node)
 {
+    if (node->is_nowhere) return LM_OK;
     for (const lm_node *child = node->first; child; child = child->next) {
         lm_err err = leaves_init(exec, child);
         if (err) return err;
@@ -155,6 +156,7 @@ static lm_verdict demand_verdict(lm_exec *exec, lm_leaf *leaf, const lm_demand *
 
 static lm_verdict node_verdict(lm_exec *exec, const lm_node *node, const lm_shape *shape)
 {
+    if (node->is_nowhere) return LM_NEVER;
     switch (node->kind) {
     case LM_NODE_ALL:
         return LM_ALWAYS;
@@ -347,7 +349,7 @@ lm_err lm_exec_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, ui
                     uint64_t *maybe)
 {
     lm_err err = lm_exec_cancelled(exec);
-    if (err || set_is_empty(exec, care)) return err;
+    if (err || node->is_nowhere || set_is_empty(exec, care)) return err;
     switch (node->kind) {
     case LM_NODE_ALL:
         memcpy(yes, care, exec->word_count * 8);

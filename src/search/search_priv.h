@@ -128,10 +128,11 @@ typedef struct lm_node {
     struct lm_node *first, *next; /* children; next brother */
     lm_literal text;              /* TEXT; value of FIELD and FILE */
     lm_finder finder;             /* TEXT */
-    lm_str name;                  /* FIELD */
-    lm_regex *regex;     /* REGEX, and FIELD with LM_VALUE_REGEX; owned by the query's list */
-    lm_demand demand;    /* what regex demands of the line */
-    lm_number number;    /* value */
+    bool is_nowhere;  /* TEXT: it holds a newline, so no line has it; text of several lines may */
+    lm_str name;      /* FIELD */
+    lm_regex *regex;  /* REGEX, and FIELD with LM_VALUE_REGEX; owned by the query's list */
+    lm_demand demand; /* what regex demands of the line */
+    lm_number number; /* value */
     lm_number bare_unit; /* unit of a field's number without one, for LM_VALUE_DURATION */
     int64_t time_ns;     /* value */
     lm_ip_range ip;      /* IP; value */

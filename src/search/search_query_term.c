@@ -66,12 +66,9 @@ static lm_err regex_make(query_parser *p, lm_str pattern, bool whole, lm_regex *
 
 lm_err query_text_node(query_parser *p, lm_literal literal, lm_node **out)
 {
-    bool is_nowhere = literal.text.len &&
-                      memchr(literal.text.ptr, '\n', literal.text.len); /* no line has a '\n' */
-    lm_err err =
-        query_node_new(p, literal.text.len && !is_nowhere ? LM_NODE_TEXT : LM_NODE_ALL, out);
+    lm_err err = query_node_new(p, literal.text.len ? LM_NODE_TEXT : LM_NODE_ALL, out);
     if (err) return err;
-    if (is_nowhere) return query_node_negate(p, out);
+    (*out)->is_nowhere = literal.text.len && memchr(literal.text.ptr, '\n', literal.text.len);
     (*out)->text = literal;
     (*out)->finder = lm_finder_make(literal);
     return LM_OK;

@@ -87,6 +87,7 @@ static lm_err care_make(lm_exec *exec, uint64_t *care)
                     times[row] < options->time_max;
         care[row / 64] |= (uint64_t)cares << row % 64;
     }
+    if (options->choose) options->choose(options->rows_ctx, exec->index, care, exec->row_count);
     return LM_OK;
 }
 
@@ -191,6 +192,7 @@ static lm_err job_run(void *ctx, size_t slot)
     job *j = &s->jobs[slot];
     lm_str grams;
     if (!times_overlap(s->options, lm_archive_segment_at(s->archive, j->index))) return LM_OK;
+    if (s->options->wants && !s->options->wants(s->options->rows_ctx, j->index)) return LM_OK;
     if (lm_archive_segment_grams(s->archive, j->index, &grams) &&
         grams_rule_out(s->query->root, grams))
         return LM_OK;
@@ -291,6 +293,9 @@ static lm_err job_count(search *s, job *j)
     for (size_t w = 0; w < j->exec.word_count; w++)
         s->report->matches += (uint64_t)__builtin_popcountll(j->yes[w]);
     if (s->groups) return lm_groups_add(s->groups, &j->exec, j->yes);
+    if (s->options->rows &&
+        !s->options->rows(s->options->rows_ctx, j->index, j->yes, j->exec.row_count))
+        s->stopped = true;
     if (s->options->limit && s->report->matches >= s->options->limit) {
         s->report->matches = s->options->limit;
         s->stopped = true;
@@ -352,7 +357,8 @@ static lm_err search_run(search *s, lm_pool *pool, lm_arena *arena)
     const char *lost = lm_archive_lost(s->archive);
     s->damaged = lost != NULL;
     if (lost && s->bad) s->bad(s->bad_ctx, lost);
-    s->tells = !s->options->count_only && s->options->group_by == LM_GROUP_NONE;
+    s->tells =
+        !s->options->count_only && !s->options->rows && s->options->group_by == LM_GROUP_NONE;
     s->renders_ahead = width > 1;
     for (size_t i = 0; i < count; i++)
         s->report->rows_total += lm_archive_segment_at(s->archive, i)->rows;

@@ -1,0 +1,188 @@
+/* The write-ahead log: a file a generation, frames one behind the other, synced before anybody is
+ * told. What cannot be written leaves the file as it was. */
+#include "store/store_priv.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { IOV_COUNT = 256 };
+
+void store_log_path(const char *folder, uint64_t generation, char *dst)
+{
+    (void)snprintf(dst, STORE_PATH_MAX, "%s/log/%016llx.log", folder,
+                   (unsigned long long)generation);
+}
+
+static lm_err sync_folder(const char *folder)
+{
+    char path[STORE_PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/log", folder);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return lm_fail_errno("cannot open '%s'", path);
+    lm_err err = fsync(fd) == 0 ? LM_OK : lm_fail_errno("cannot sync '%s'", path);
+    close(fd);
+    return err;
+}
+
+static void make_head(uint64_t generation, uint8_t *head)
+{
+    memcpy(head, STORE_LOG_MAGIC, 8);
+    memcpy(head + 8, &generation, 8);
+    uint64_t check = lm_hash64(head, 16);
+    memcpy(head + 16, &check, 8);
+}
+
+lm_err store_log_begin(const char *folder, uint64_t generation, store_log *out)
+{
+    store_log log = {.generation = generation, .offset = STORE_LOG_HEAD};
+    uint8_t head[STORE_LOG_HEAD];
+    store_log_path(folder, generation, log.path);
+    make_head(generation, head);
+    log.fd = open(log.path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (log.fd < 0) return lm_fail_errno("cannot make '%s'", log.path);
+    lm_err err = LM_OK;
+    if (pwrite(log.fd, head, sizeof head, 0) != (ssize_t)sizeof head || fsync(log.fd) != 0)
+        err = lm_fail_errno("cannot write '%s'", log.path);
+    if (!err) err = sync_folder(folder);
+    if (err) {
+        close(log.fd);
+        unlink(log.path);
+        return err;
+    }
+    *out = log;
+    return LM_OK;
+}
+
+static lm_err write_all(store_log *log, struct iovec *iov, int count, uint64_t offset)
+{
+    while (count) {
+        ssize_t n = pwritev(log->fd, iov, count, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            if (n == 0) errno = ENOSPC;
+            return lm_fail_errno("cannot write '%s'", log->path);
+        }
+        offset += (uint64_t)n;
+        while (count && (size_t)n >= iov->iov_len) {
+            n -= (ssize_t)iov->iov_len;
+            iov++;
+            count--;
+        }
+        if (count) {
+            iov->iov_base = (uint8_t *)iov->iov_base + n;
+            iov->iov_len -= (size_t)n;
+        }
+    }
+    return LM_OK;
+}
+
+lm_err store_log_write(store_log *log, const store_frame *first, size_t count, uint64_t *out_syncs)
+{
+    uint64_t offset = log->offset;
+    lm_err err = LM_OK;
+    const store_frame *frame = first;
+    while (count && !err) {
+        struct iovec iov[IOV_COUNT];
+        int used = 0;
+        uint64_t bytes = 0;
+        for (; count && used < IOV_COUNT; count--, frame = frame->next, used++) {
+            iov[used] = (struct iovec){frame->bytes, frame->len};
+            bytes += frame->len;
+        }
+        err = write_all(log, iov, used, offset);
+        offset += bytes;
+    }
+    if (!err && fdatasync(log->fd) != 0) err = lm_fail_errno("cannot sync '%s'", log->path);
+    (*out_syncs)++;
+    if (err) {
+        /* Whole frames of the failed batch must not come back after a restart: nobody was told that
+         * they are kept. If even this fails, they may, which loses nothing. */
+        lm_err_info info;
+        lm_err_save(&info);
+        if (ftruncate(log->fd, (off_t)log->offset) == 0) (void)fdatasync(log->fd);
+        return lm_err_restore(&info);
+    }
+    log->offset = offset;
+    return LM_OK;
+}
+
+void store_log_close(store_log *log)
+{
+    if (log->fd >= 0) close(log->fd);
+    log->fd = -1;
+}
+
+/* ---- replay ---- */
+
+static void save_lost(const char *folder, uint64_t generation, size_t offset, lm_str bytes,
+                      void (*bad)(void *ctx, const char *text), void *ctx)
+{
+    char path[STORE_PATH_MAX], text[STORE_PATH_MAX + 200];
+    (void)snprintf(path, sizeof path, "%s/lost/%016llx.log.%zu", folder,
+                   (unsigned long long)generation, offset);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    ssize_t n = fd >= 0 ? write(fd, bytes.ptr, bytes.len) : -1;
+    if (fd >= 0) close(fd);
+    (void)snprintf(
+        text, sizeof text,
+        "the log of generation %llu is damaged at byte %zu: %zu bytes were set aside%s%s",
+        (unsigned long long)generation, offset, bytes.len,
+        n == (ssize_t)bytes.len ? " as " : ", which failed: ",
+        n == (ssize_t)bytes.len ? path : strerror(errno));
+    bad(ctx, text);
+}
+
+/** Where the next whole frame begins at or after at; the end if none does. */
+static size_t find_frame(lm_mem *mem, lm_str all, size_t at)
+{
+    uint32_t magic = STORE_FRAME_MAGIC;
+    lm_str needle = {(const uint8_t *)&magic, 4};
+    while (at < all.len) {
+        lm_str rest = {all.ptr + at, all.len - at};
+        size_t found = lm_str_find(rest, needle);
+        if (found == SIZE_MAX) return all.len;
+        store_frame *frame = NULL;
+        size_t len = 0;
+        lm_str here = {rest.ptr + found, rest.len - found};
+        if (store_frame_parse(mem, here, &frame, &len) == LM_OK) {
+            store_frame_free(mem, frame);
+            return at + found;
+        }
+        at += found + 1;
+    }
+    return all.len;
+}
+
+lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
+                        lm_err (*told)(void *ctx, store_frame *frame),
+                        void (*bad)(void *ctx, const char *text), void *ctx)
+{
+    char path[STORE_PATH_MAX];
+    lm_map map = {0};
+    uint8_t head[STORE_LOG_HEAD];
+    store_log_path(folder, generation, path);
+    make_head(generation, head);
+    lm_err err = lm_map_open(path, &map); /* nobody writes to it: the lock of the folder is ours */
+    if (err) return err;
+    lm_str all = {map.ptr, map.len};
+    size_t at = STORE_LOG_HEAD;
+    if (all.len < STORE_LOG_HEAD || memcmp(all.ptr, head, STORE_LOG_HEAD) != 0) at = 0;
+    while (at < all.len && !err) {
+        store_frame *frame = NULL;
+        size_t len = 0;
+        err = store_frame_parse(mem, (lm_str){all.ptr + at, all.len - at}, &frame, &len);
+        if (!err) {
+            err = told(ctx, frame);
+            at += len;
+        } else if (err == LM_E_CORRUPT) {
+            err = LM_OK;
+            size_t next = find_frame(mem, all, at + 1);
+            save_lost(folder, generation, at, (lm_str){all.ptr + at, next - at}, bad, ctx);
+            at = next;
+        }
+    }
+    lm_map_close(&map);
+    return err;
+}

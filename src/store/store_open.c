@@ -351,6 +351,7 @@ lm_err lm_store_open(lm_mem *mem, const lm_store_options *options, lm_store **ou
     pthread_mutex_init(&store->catalog_lock, NULL);
     pthread_mutex_init(&store->cache_lock, NULL);
     pthread_mutex_init(&store->watch_lock, NULL);
+    pthread_mutex_init(&store->texts_lock, NULL);
     pthread_cond_init(&store->queue_moved, NULL);
     pthread_cond_init(&store->keeper_moved, &monotonic);
     pthread_cond_init(&store->sealed, NULL);
@@ -409,6 +410,7 @@ void lm_store_close(lm_store *store)
     pthread_mutex_destroy(&store->catalog_lock);
     pthread_mutex_destroy(&store->cache_lock);
     pthread_mutex_destroy(&store->watch_lock);
+    pthread_mutex_destroy(&store->texts_lock);
     pthread_cond_destroy(&store->queue_moved);
     pthread_cond_destroy(&store->keeper_moved);
     pthread_cond_destroy(&store->sealed);

@@ -330,6 +330,7 @@ struct lm_store {
     lm_store_counters counters;
     lm_err seal_failed; /* of the last try to seal; LM_OK: none */
 
+    pthread_mutex_t texts_lock; /* unpacking of template texts */
     pthread_mutex_t cache_lock;
     store_view *cache[STORE_OPEN_SEGMENTS_MAX];
     uint64_t cache_clock;
@@ -381,6 +382,13 @@ LM_USE lm_err store_publish(lm_store *store, const store_part *parts,
 lm_err store_select(void *self, const lm_select *what,
                     bool (*told)(void *ctx, const lm_stream *stream, const lm_record *record),
                     void *told_ctx);
+/** Each segment with the bits of the records that are selected by stream and time; records of the
+ * head are told. what has no filters. */
+LM_USE lm_err store_visit(lm_store *store, const lm_select *what,
+                          lm_err (*visit)(void *ctx, store_view *view, const uint64_t *wanted),
+                          void *visit_ctx,
+                          bool (*told)(void *ctx, const lm_stream *stream, const lm_record *record),
+                          void *told_ctx);
 lm_err store_streams(void *self, const lm_select *what,
                      bool (*told)(void *ctx, const lm_stream *stream, uint64_t records,
                                   uint64_t bytes),

@@ -21,6 +21,9 @@ typedef struct asker {
     bool has_filters;
     bool (*told)(void *ctx, const lm_stream *stream, const lm_record *record);
     void *told_ctx;
+    lm_err (*visit)(void *ctx, store_view *view, const uint64_t *wanted); /* instead of told, for
+                                                                             segments */
+    void *visit_ctx;
     bool stopped;
 } asker;
 
@@ -427,6 +430,7 @@ static lm_err ask_view(pass *p)
     memset(p->wanted, 0, p->words * 8);
     memset(p->found, 0, p->words * 8);
     if (!want_records(p)) return LM_OK;
+    if (a->visit) return a->visit(a->visit_ctx, view, p->wanted);
     for (uint32_t i = 0; i < view->stream_count; i++)
         p->by_first[i] = i;
     qsort_r(p->by_first, view->stream_count, sizeof *p->by_first, compare_first, view);
@@ -608,7 +612,8 @@ static lm_err ask_all(asker *a, snapshot *s)
 {
     lm_err err = LM_OK;
     bool backwards = a->what->backwards;
-    if (backwards && s->part_count) qsort(s->parts, s->part_count, sizeof(store_part *), compare_newest);
+    if (backwards && s->part_count)
+        qsort(s->parts, s->part_count, sizeof(store_part *), compare_newest);
     for (size_t i = 0; backwards && i < s->head_count && !err && !a->stopped; i++)
         err = ask_head(a, &s->heads[s->head_count - 1 - i]);
     for (size_t i = 0; i < s->part_count && !err && !a->stopped; i++) {
@@ -623,27 +628,48 @@ static lm_err ask_all(asker *a, snapshot *s)
     return err;
 }
 
+static lm_err run_asker(asker *a)
+{
+    lm_store *store = a->store;
+    snapshot s = {0};
+    lm_err err = store_matchers_new(store->mem, a->what, &a->matchers);
+    if (!err) err = store_filters_query(store->mem, a->what, &a->query);
+    if (!err) {
+        err = snapshot_take(store, a->what, &s);
+        if (!err) err = ask_all(a, &s);
+        snapshot_drop(store, &s);
+    }
+    store_matchers_free(a->matchers);
+    lm_query_free(a->query);
+    return err;
+}
+
 lm_err store_select(void *self, const lm_select *what,
                     bool (*told)(void *ctx, const lm_stream *stream, const lm_record *record),
                     void *told_ctx)
 {
-    lm_store *store = self;
-    asker a = {.store = store,
+    asker a = {.store = self,
                .what = what,
                .has_filters = what->filter_count > 0,
                .told = told,
                .told_ctx = told_ctx};
-    snapshot s = {0};
-    lm_err err = store_matchers_new(store->mem, what, &a.matchers);
-    if (!err) err = store_filters_query(store->mem, what, &a.query);
-    if (!err) {
-        err = snapshot_take(store, what, &s);
-        if (!err) err = ask_all(&a, &s);
-        snapshot_drop(store, &s);
-    }
-    store_matchers_free(a.matchers);
-    lm_query_free(a.query);
-    return err;
+    return run_asker(&a);
+}
+
+lm_err store_visit(lm_store *store, const lm_select *what,
+                   lm_err (*visit)(void *ctx, store_view *view, const uint64_t *wanted),
+                   void *visit_ctx,
+                   bool (*told)(void *ctx, const lm_stream *stream, const lm_record *record),
+                   void *told_ctx)
+{
+    asker a = {.store = store,
+               .what = what,
+               .visit = visit,
+               .visit_ctx = visit_ctx,
+               .told = told,
+               .told_ctx = told_ctx};
+    LM_ASSERT(!what->filter_count); /* segments are visited by stream and time alone */
+    return run_asker(&a);
 }
 
 /* ---- streams ---- */

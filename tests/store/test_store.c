@@ -192,10 +192,11 @@ static bool told(void *ctx, const lm_stream *stream, const lm_record *record)
     }
     lm_store_counters c;
     lm_store_counters_get(q->w->store, &c);
-    fail_msg("of %zu records, %llu of them in %llu segments, one was told that is not in the model, "
-             "or was told twice: %lld '%.*s'",
-             q->w->count, (unsigned long long)c.segment_records, (unsigned long long)c.segments,
-             (long long)record->time_ns, (int)record->line.len, (const char *)record->line.ptr);
+    fail_msg(
+        "of %zu records, %llu of them in %llu segments, one was told that is not in the model, "
+        "or was told twice: %lld '%.*s'",
+        q->w->count, (unsigned long long)c.segment_records, (unsigned long long)c.segments,
+        (long long)record->time_ns, (int)record->line.len, (const char *)record->line.ptr);
     return false;
 }
 
@@ -231,8 +232,8 @@ static void ask(question *q)
     lm_store_face face = lm_store_face_of(w->store);
     assert_int_equal(face.select(face.self, &what, told, q), LM_OK);
     if (q->told != expected)
-        print_message("tenant %d app %d level %s%d |= '%s' |~ '%s' from %lld to %lld%s\n", q->tenant,
-                      q->app, q->level_not ? "not " : "", q->level, q->has ? q->has : "",
+        print_message("tenant %d app %d level %s%d |= '%s' |~ '%s' from %lld to %lld%s\n",
+                      q->tenant, q->app, q->level_not ? "not " : "", q->level, q->has ? q->has : "",
                       q->fits ? q->fits : "", (long long)q->time_min, (long long)q->time_max,
                       q->skip_line ? ", no text" : "");
     assert_int_equal(q->told, expected);
@@ -635,6 +636,57 @@ static void streams_are_listed(void **ctx)
     end(&w);
 }
 
+/** The same templates and counts from the head and from a segment. */
+static void templates_are_counted(void **ctx)
+{
+    world w;
+    (void)ctx;
+    begin(&w);
+    open_store(&w, 0);
+    lm_record_batch batch;
+    lm_record_batch_init(&batch, w.mem);
+    const char *const texts[] = {"app", "x", NULL};
+    uint32_t stream = stream_of_labels(&batch, texts);
+    static char lines[400][80];
+    for (int i = 0; i < 400; i++) {
+        int len = i % 4 ? snprintf(lines[i], sizeof lines[i], "connection %d from 10.0.0.%d closed",
+                                   i * 7, i % 250)
+                        : snprintf(lines[i], sizeof lines[i], "disk sd%c is nearly full: %d%%",
+                                   'a' + i % 3, i % 100);
+        assert_int_equal(lm_record_batch_add(&batch, stream, 1000000000 * (int64_t)i,
+                                             (lm_str){(uint8_t *)lines[i], (size_t)len},
+                                             (lm_labels){NULL, 0}),
+                         LM_OK);
+    }
+    assert_int_equal(put_wait(w.store, "red", &batch, NULL, 0), LM_OK);
+    for (int round = 0; round < 2; round++) {
+        lm_arena arena;
+        lm_store_template *found = NULL;
+        size_t count = 0, buckets = 0;
+        lm_arena_init(&arena, w.mem);
+        lm_select what = {
+            .tenant = LM_STR("red"), .time_min = 0, .time_max = INT64_C(400000000000)};
+        assert_int_equal(lm_store_templates(w.store, &what, INT64_C(100000000000), &arena, &found,
+                                            &count, &buckets),
+                         LM_OK);
+        assert_int_equal(buckets, 4);
+        assert_true(count >= 2);
+        assert_int_equal(found[0].count, 300);
+        assert_true(lm_str_equal(found[0].text, LM_STR("connection <*> from <*> closed")));
+        uint64_t sum = 0;
+        for (size_t i = 0; i < count; i++)
+            sum += found[i].count;
+        assert_int_equal(sum, 400);
+        for (size_t i = 0; i < 4; i++)
+            assert_int_equal(found[0].buckets[i], 75);
+        assert_int_equal(found[0].first_ns, 1000000000);
+        lm_arena_fini(&arena);
+        assert_int_equal(lm_store_flush(w.store), LM_OK);
+    }
+    lm_record_batch_fini(&batch);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,7 +694,7 @@ int main(void)
         cmocka_unit_test(one_at_a_time),       cmocka_unit_test(checkpoints_are_kept),
         cmocka_unit_test(log_damage),          cmocka_unit_test(segment_damage),
         cmocka_unit_test(disk_full),           cmocka_unit_test(old_segments_go),
-        cmocka_unit_test(streams_are_listed),
+        cmocka_unit_test(streams_are_listed),  cmocka_unit_test(templates_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

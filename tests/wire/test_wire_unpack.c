@@ -179,7 +179,7 @@ static void test_damage(void **state)
             memcpy(copy, packed.ptr, i);
             assert_int_equal(
                 lm_wire_unpack((lm_str){copy, i}, name_of(encodings[e]), &t.options, &t.text),
-                e == 4 && i == 0 ? LM_OK : LM_E_USAGE);
+                LM_E_USAGE);
             free(copy);
         }
         for (size_t i = 0; i < packed.len; i++) {

@@ -246,6 +246,7 @@ static bool take_structured_data(cursor *c, message *m)
     do {
         if (!take_byte(&at, '[')) return false;
         lm_str id = take_sd_name(&at);
+        size_t before = m->metadata_count;
         if (id.len == 0) goto not_it;
         while (at.p < at.end && *at.p == ' ') {
             lm_str value;
@@ -257,7 +258,7 @@ static bool take_structured_data(cursor *c, message *m)
             if (!name.ptr) goto not_it;
             add_metadata(m, name, value);
         }
-        if (!take_byte(&at, ']')) goto not_it;
+        if (!take_byte(&at, ']') || m->metadata_count == before) goto not_it;
     } while (at.p < at.end && *at.p == '[');
     if (at.p < at.end && *at.p != ' ') goto not_it;
     *c = at;

@@ -133,7 +133,7 @@ static lm_err volume_get(volumes *work, lm_labels labels, volume **out)
 
 static lm_err volume_add(volumes *work, lm_labels labels, int64_t time_ns, uint64_t bytes)
 {
-    volume *item;
+    volume *item = NULL;
     lm_err err = volume_get(work, labels, &item);
     if (err) return err;
     item->bytes += bytes;

@@ -19,9 +19,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NS_PER_S         1000000000ull
-#define HEAD_SECONDS_MAX 100u /* between two requests of a connection, the second's head included  \
-                               */
+#define NS_PER_S 1000000000ull
+#define HEAD_SECONDS_MAX                                                                           \
+    100u /* between two requests of a connection, the second's head included                       \
+          */
 #define BODY_SECONDS_FREE   30u /* a body may always take this long, */
 #define BODY_RATE_MIN       1024u
 #define ANSWER_SECONDS_FREE 60u    /* and an answer this long; */

@@ -28,10 +28,24 @@ enum {
     ROUTE_WORK = 1u << 4,    /* runs on a query worker */
     ROUTE_PUSH = 1u << 5,    /* has a body of records; answers itself */
     ROUTE_ELASTIC = 1u << 6, /* answers as Elasticsearch does: its header, its content types */
-    ROUTE_LIVE = 1u << 7     /* answers with a stream of its own */
+    ROUTE_LIVE = 1u << 7,    /* answers with a stream of its own */
+    ROUTE_TAKE = ROUTE_WRITE | ROUTE_PUSH,
+    ROUTE_BULK = ROUTE_WRITE | ROUTE_PUSH | ROUTE_ELASTIC,
+    ROUTE_QUERY = ROUTE_READ | ROUTE_WORK,
+    ROUTE_PROBE = ROUTE_WRITE | ROUTE_ELASTIC
 };
 
-enum { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_HEAD = 8, METHOD_DELETE = 16 };
+enum {
+    METHOD_GET = 1u << 0,
+    METHOD_POST = 1u << 1,
+    METHOD_PUT = 1u << 2,
+    METHOD_HEAD = 1u << 3,
+    METHOD_DELETE = 1u << 4,
+    METHOD_ASK = METHOD_GET | METHOD_POST,
+    METHOD_LOOK = METHOD_GET | METHOD_HEAD,
+    METHOD_SEND = METHOD_POST | METHOD_PUT,
+    METHOD_KEEP = METHOD_GET | METHOD_HEAD | METHOD_PUT | METHOD_POST
+};
 
 typedef void (*server_handler)(server_request *request);
 

@@ -88,15 +88,10 @@ static void refuse(server_request *request, unsigned status, lm_err err, const c
     server_answer_text(request, status, "%s", text);
 }
 
-static bool is_memory_limit(void)
-{
-    return strstr(lm_err_text(), "memory") != NULL;
-}
-
 /** A failure of unpacking or decoding: whose fault was it? */
 static void refuse_body(server_request *request, lm_err err, unsigned limit_status)
 {
-    if (err == LM_E_NOMEM || (err == LM_E_LIMIT && is_memory_limit()))
+    if (err == LM_E_NOMEM || (err == LM_E_LIMIT && lm_mem_refused()))
         refuse(request, MHD_HTTP_TOO_MANY_REQUESTS, LM_E_LIMIT, "1");
     else if (err == LM_E_LIMIT)
         refuse(request, limit_status, err, NULL);

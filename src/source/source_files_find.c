@@ -18,10 +18,11 @@
 #define SCAN_EVERY     (10 * LM_SECOND)
 #define SCAN_UNWATCHED LM_SECOND
 #define SCAN_PAUSE                                                                                 \
-    (20 * LM_NS)             /* between scans that inotify asks for, and ten times what one takes */
-#define QUIET      LM_SECOND /* a packed file that did not change for so long is whole */
-#define COPY_QUIET (3 * LM_SECOND)
-#define GONE_AFTER (10 * LM_SECOND) /* a deleted file that did not grow is let go */
+    (20 * LM_NS) /* between scans that inotify asks for, and ten times what one takes */
+#define QUIET         LM_SECOND /* a packed file that did not change for so long is whole */
+#define DAMAGED_QUIET (10 * LM_SECOND)
+#define COPY_QUIET    (3 * LM_SECOND)
+#define GONE_AFTER    (10 * LM_SECOND) /* a deleted file that did not grow is let go */
 #define WATCH_EVENTS                                                                               \
     (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_DELETE_SELF)
 
@@ -222,6 +223,12 @@ static void classify(lm_files *files, lm_tail *tail, const struct stat *info, co
 bool lm_files_judge(lm_files *files, lm_tail *tail, const uint8_t *bytes, size_t len)
 {
     tail->is_judged = true;
+    if (lm_unpacked_is(bytes, len)) { /* met when it was still empty */
+        tail->kind = LM_TAIL_PACKED;
+        tail->head = (lm_head){0};
+        tail->size = 0;
+        return true;
+    }
     lm_tail *base = find_base(files, tail->path);
     if (!base || base == tail) return false;
     const lm_position *former = lm_tails_remembered(&files->tails, bytes, len);
@@ -573,7 +580,9 @@ static void glance(lm_files *files, lm_tail *tail, uint64_t *lag)
     if (tail->kind == LM_TAIL_PACKED) {
         int64_t changed_ns =
             (int64_t)info.st_ctim.tv_sec * 1000000000 + (int64_t)info.st_ctim.tv_nsec;
-        bool is_quiet = lm_clock_wall_ns() - changed_ns > (int64_t)QUIET && size == tail->size;
+        int64_t quiet_ns = tail->is_damaged ? (int64_t)DAMAGED_QUIET : (int64_t)QUIET;
+        bool is_quiet = lm_clock_wall_ns() - changed_ns > quiet_ns && size == tail->size;
+        if (size != tail->size) tail->is_damaged = false;
         tail->size = size;
         if (is_quiet) lm_tails_mark(&files->tails, tail);
         return;

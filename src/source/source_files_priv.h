@@ -20,7 +20,7 @@ enum { BATCH_FILES_MAX = 1024 };
 /** A part of a file in a batch. */
 typedef struct lm_cargo_item {
     lm_tail *tail;
-    lm_span span;
+    lm_flown part;
 } lm_cargo_item;
 
 typedef struct lm_cargo {

@@ -91,8 +91,8 @@ static lm_err add_checkpoint(lm_files *files, lm_str key, lm_str value)
     return LM_OK;
 }
 
-/** Where the tail stands goes with the batch; the span is what goes back if it fails. */
-static lm_err add_position(lm_files *files, lm_tail *tail, lm_span span)
+/** Where the tail stands goes with the batch; begin..end is what is sent again if it fails. */
+static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint64_t end)
 {
     char key[64];
     size_t key_len = lm_files_key(tail->device, tail->inode, key);
@@ -113,7 +113,9 @@ static lm_err add_position(lm_files *files, lm_tail *tail, lm_span span)
                              (lm_str){value.ptr, value.len});
     lm_buf_fini(&value);
     if (err) return err;
-    cargo->items[cargo->count++] = (lm_cargo_item){tail, span};
+    cargo->items[cargo->count++] = (lm_cargo_item){tail, {begin, end, tail->offset}};
+    tail->flying++; /* from now on: a batch that waits for the sink goes before what failed goes
+                       back */
     return LM_OK;
 }
 
@@ -172,7 +174,6 @@ static lm_err start_over(lm_files *files, lm_tail *tail)
     lm_err err = lm_tails_remember(&files->tails, &position);
     if (err) return err;
     bool has_copy = lm_files_find_copy(files, tail);
-    lm_span span = {0, 0};
     if (!has_copy && tail->carry.len && tail->lines) {
         size_t used;
         uint8_t *text = lm_arena_copy(&files->batch.arena, tail->carry.ptr, tail->carry.len);
@@ -184,7 +185,8 @@ static lm_err start_over(lm_files *files, lm_tail *tail)
     tail->head = (lm_head){0};
     tail->is_flushed = false;
     lm_files_unhold(files, tail);
-    return err ? err : add_position(files, tail, span);
+    tail->landed = (lm_flown){0};
+    return err ? err : add_position(files, tail, 0, 0);
 }
 
 /** Is it still the file that was read, grown at its end? Looks at its first bytes. */
@@ -255,8 +257,8 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
     bool is_same = tail->size >= tail->offset;
     size_t got = 0;
     uint8_t *text = files->text.ptr + files->text.len;
-    uint64_t end = tail->gap.end > tail->offset ? tail->gap.end : tail->size;
-    bool is_gap = tail->gap.end > tail->offset;
+    bool is_gap = tail->gap_end > tail->offset;
+    uint64_t end = is_gap ? tail->gap_end : tail->size;
     if (is_same) {
         bool is_partial = !tail->is_flushed && !is_gap && tail->scanned > tail->offset + SPACE_MIN;
         if (is_partial && !has_line_end(files, tail)) return LM_OK;
@@ -289,7 +291,7 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
     if (err) return err;
     bool is_whole = got == files->text.cap && files->text.len == 0;
     lm_lines_end how = LM_LINES_HOLD;
-    if (is_gap && tail->offset + got == tail->gap.end) how = LM_LINES_ALL;
+    if (is_gap && tail->offset + got == tail->gap_end) how = LM_LINES_ALL;
     if (tail->is_flushed && is_at_end) how = tail->is_rotated ? LM_LINES_ALL : LM_LINES_WHOLE;
     if (is_whole && files->text.cap >= LM_SOURCE_BUFFER_MAX && !is_at_end) {
         /* the longest record there may be: what has no end by now is cut */
@@ -298,13 +300,12 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
     }
     if (!err && used == 0) err = cut(files, tail, (lm_str){text, got}, how, &used);
     if (err && used == 0) return err; /* what was cut is sent, the rest read again */
-    lm_span span = {tail->offset, tail->offset + used};
-    tail->offset += used;
+    uint64_t begin = tail->offset, stop = begin + used;
+    tail->offset = stop;
     files->text.len += used;
-    if (is_gap && tail->offset >= tail->gap.end) {
+    if (is_gap && tail->offset >= tail->gap_end) {
         tail->offset = tail->gap_next;
-        tail->gap = (lm_span){0};
-        tail->gap_next = 0;
+        tail->gap_end = tail->gap_next = 0;
         *out = READ_MORE;
     }
     if (used == 0 && !is_at_end) { /* a record that is longer than the buffer */
@@ -316,7 +317,7 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
         tail->scanned = tail->offset;
         *out = READ_MORE;
     } else {
-        tail->scanned = span.end + (got - used);
+        tail->scanned = stop + (got - used);
         tail->is_flushed = false;
         if (got > used) hold_rest(files, tail, (lm_str){text + used, got - used});
         if (got == used) tail->carry.len = 0;
@@ -324,7 +325,7 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
     }
     if (used == 0) return LM_OK;
     LM_ASSERT(files->batch.record_count > had);
-    return add_position(files, tail, span);
+    return add_position(files, tail, begin, stop);
 }
 
 /* ---- packed files ---------------------------------------------------------------------------- */
@@ -368,8 +369,9 @@ static lm_err read_unpacked(lm_tail *tail, uint8_t *dst, size_t cap, size_t *out
     while (len < cap) {
         size_t got;
         lm_err err = lm_unpacked_read(tail->unpacked, dst + len, cap - len, &got);
-        if (err) return err;
-        if (got == 0) {
+        bool is_cut_short = err == LM_E_CORRUPT && tail->is_damaged;
+        if (err && !is_cut_short) return err;
+        if (is_cut_short || got == 0) {
             *out_end = true;
             break;
         }
@@ -388,6 +390,10 @@ static lm_err measure(lm_files *files, lm_tail *tail, verdict *out)
     lm_err err = read_unpacked(tail, room, cap, &len, &is_end);
     if (err) return err;
     if (tail->unpacked_at == 0) {
+        uint8_t raw[LM_HEAD_MAX];
+        ssize_t got = pread(tail->fd, raw, sizeof raw, 0);
+        if (got < 0) return lm_fail_errno("cannot read '%s'", tail->path);
+        tail->head = lm_head_of(raw, (size_t)got);
         tail->unpacked_hold = lm_mem_alloc(files->mem, LM_HEAD_MAX);
         if (!tail->unpacked_hold) return lm_mem_err();
         tail->unpacked_hold_cap = LM_HEAD_MAX;
@@ -403,7 +409,7 @@ static lm_err measure(lm_files *files, lm_tail *tail, verdict *out)
     end_packed(files, tail);
     if (tail->kind != LM_TAIL_DONE) return LM_OK;
     *out = READ_DONE;
-    return add_position(files, tail, (lm_span){tail->offset, tail->offset});
+    return add_position(files, tail, tail->offset, tail->offset);
 }
 
 /** Second time: its records, from where they are wanted. */
@@ -443,8 +449,8 @@ static lm_err read_records(lm_files *files, lm_tail *tail, verdict *out)
         if (!err && used == 0 && is_cut) err = cut(files, tail, rest, LM_LINES_ALL, &used);
         if (err) return err;
     }
-    lm_span span = {begin + skipped, begin + skipped + used};
-    tail->unpacked_from = span.end > tail->unpacked_from ? span.end : tail->unpacked_from;
+    uint64_t from = begin + skipped, stop = from + used;
+    if (stop > tail->unpacked_from) tail->unpacked_from = stop;
     rest.ptr += used;
     rest.len -= used;
     if (tail->unpacked_hold_cap < rest.len) {
@@ -463,7 +469,7 @@ static lm_err read_records(lm_files *files, lm_tail *tail, verdict *out)
         end_packed(files, tail);
         *out = READ_DONE;
     }
-    return used || is_end ? add_position(files, tail, span) : LM_OK;
+    return used || is_end ? add_position(files, tail, from, stop) : LM_OK;
 }
 
 static lm_err read_packed(lm_files *files, lm_tail *tail, verdict *out)
@@ -494,7 +500,7 @@ static verdict read_tail(lm_files *files, lm_tail *tail)
         tail->after = NULL;
     }
     if (tail->kind == LM_TAIL_DONE) {
-        lm_err err = add_position(files, tail, (lm_span){tail->offset, tail->offset});
+        lm_err err = add_position(files, tail, tail->offset, tail->offset);
         if (err) lm_source_note_err(&files->source, "file_unreadable");
         return READ_DONE;
     }
@@ -600,6 +606,68 @@ static void build(lm_files *files, bool *out_more)
     if (err) lm_source_note_err(&files->source, "no_memory");
 }
 
+/* ---- landing --------------------------------------------------------------------------------- */
+
+/** All that flew of it is back and the part in failed was not kept: it is sent again, then what
+ * follows whatever was kept behind it. */
+static void go_back(lm_files *files, lm_tail *tail)
+{
+    lm_flown failed = tail->failed;
+    tail->is_failed = false;
+    if (tail->kind == LM_TAIL_DONE || tail->kind == LM_TAIL_PACKED) { /* unpacked anew */
+        end_packed(files, tail);
+        if (tail->is_measured) tail->kind = LM_TAIL_PACKED;
+        tail->unpacked_from = tail->offset = failed.begin;
+        return;
+    }
+    bool has_later = tail->landed.begin >= failed.end;
+    uint64_t next = has_later ? tail->landed.next : failed.next;
+    tail->gap_end = next > failed.end ? failed.end : 0;
+    tail->gap_next = next > failed.end ? next : 0;
+    tail->offset = tail->scanned = failed.begin;
+}
+
+static void land_item(lm_files *files, const lm_cargo_item *item, bool is_good)
+{
+    lm_tail *tail = item->tail;
+    LM_ASSERT(tail->flying > 0);
+    tail->flying--;
+    bool is_empty = item->part.begin == item->part.end;
+    if (is_good && !is_empty) tail->landed = item->part;
+    if (!is_good && !is_empty) {
+        if (!tail->is_failed || item->part.begin < tail->failed.begin) tail->failed = item->part;
+        tail->is_failed = true;
+    }
+    if (tail->is_failed && tail->flying == 0) go_back(files, tail);
+    if (!is_good) lm_tails_mark(&files->tails, tail);
+}
+
+void lm_files_reap(lm_files *files)
+{
+    lm_err err;
+    int slot;
+    while ((slot = lm_flights_landed(files->source.flights, &err)) >= 0) {
+        lm_cargo *cargo = &files->flying[slot];
+        if (err) {
+            atomic_fetch_add_explicit(&files->source.errors, 1, memory_order_relaxed);
+            lm_source_note(&files->source, 4, "batch_failed", "%s: %s; sent again",
+                           files->source.name, lm_err_help(err));
+            uint64_t next = files->backoff_ns ? files->backoff_ns * 2 : RETRY_FIRST;
+            files->backoff_ns = next < RETRY_MAX ? next : RETRY_MAX;
+            files->retry_ns = files->now_ns + files->backoff_ns;
+            files->tails.is_read_changed = true; /* may have been with it */
+        } else {
+            files->backoff_ns = 0;
+        }
+        for (size_t i = 0; i < cargo->count; i++)
+            land_item(files, &cargo->items[i], err == LM_OK);
+        cargo->count = 0;
+    }
+}
+
+/* ---- a turn ------------------------------------------------------------------------------------
+ */
+
 /** The batch is with the sink, or refused for good. */
 static void sent(lm_files *files, int slot)
 {
@@ -608,8 +676,9 @@ static void sent(lm_files *files, int slot)
         lm_cargo old = files->flying[slot];
         files->flying[slot] = files->building;
         files->building = old;
-        for (size_t i = 0; i < files->flying[slot].count; i++)
-            files->flying[slot].items[i].tail->flying++;
+    } else {
+        for (size_t i = 0; i < files->building.count; i++)
+            land_item(files, &files->building.items[i], true); /* passed over */
     }
     files->building.count = 0;
 }
@@ -640,57 +709,4 @@ bool lm_files_turn(lm_files *files)
     if (files->text.len < PACE_BYTES) files->pace_ns = files->now_ns + PACE;
     sent(files, slot);
     return has_more;
-}
-
-/* ---- landing --------------------------------------------------------------------------------- */
-
-static void land_item(lm_files *files, const lm_cargo_item *item, bool is_good)
-{
-    lm_tail *tail = item->tail;
-    LM_ASSERT(tail->flying > 0);
-    tail->flying--;
-    bool is_empty = item->span.begin == item->span.end;
-    if (is_good && !is_empty) tail->landed = item->span;
-    if (!is_good) {
-        if (!tail->is_failed || item->span.begin < tail->rewind) tail->rewind = item->span.begin;
-        if (!tail->is_failed || is_empty) tail->gap.end = 0;
-        tail->is_failed = true;
-    }
-    if (!tail->is_failed || tail->flying) return;
-    tail->is_failed = false;
-    if (tail->kind == LM_TAIL_DONE || tail->kind == LM_TAIL_PACKED) { /* unpacked anew from there */
-        end_packed(files, tail);
-        bool was_read = tail->is_measured;
-        tail->kind = was_read ? LM_TAIL_PACKED : tail->kind;
-        tail->unpacked_from = tail->offset = tail->rewind;
-    } else if (tail->rewind < tail->offset) {
-        bool has_later = tail->landed.begin > tail->rewind;
-        tail->gap = has_later ? (lm_span){tail->rewind, tail->landed.begin} : (lm_span){0};
-        tail->gap_next = has_later ? tail->landed.end : 0;
-        tail->offset = tail->scanned = tail->rewind;
-    }
-    lm_tails_mark(&files->tails, tail);
-}
-
-void lm_files_reap(lm_files *files)
-{
-    lm_err err;
-    int slot;
-    while ((slot = lm_flights_landed(files->source.flights, &err)) >= 0) {
-        lm_cargo *cargo = &files->flying[slot];
-        if (err) {
-            atomic_fetch_add_explicit(&files->source.errors, 1, memory_order_relaxed);
-            lm_source_note(&files->source, 4, "batch_failed", "%s: %s; sent again",
-                           files->source.name, lm_err_help(err));
-            uint64_t next = files->backoff_ns ? files->backoff_ns * 2 : RETRY_FIRST;
-            files->backoff_ns = next < RETRY_MAX ? next : RETRY_MAX;
-            files->retry_ns = files->now_ns + files->backoff_ns;
-            files->tails.is_read_changed = true; /* may have been with it */
-        } else {
-            files->backoff_ns = 0;
-        }
-        for (size_t i = 0; i < cargo->count; i++)
-            land_item(files, &cargo->items[i], err == LM_OK);
-        cargo->count = 0;
-    }
 }

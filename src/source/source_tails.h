@@ -27,9 +27,10 @@
 typedef enum lm_tail_kind { LM_TAIL_LIVE, LM_TAIL_COPY, LM_TAIL_PACKED, LM_TAIL_DONE } lm_tail_kind;
 
 /** A part of a file that was handed over. */
-typedef struct lm_span {
-    uint64_t begin, end;
-} lm_span;
+typedef struct lm_flown {
+    uint64_t begin, end,
+        next; /* next: where reading went on, end unless a part behind it was kept */
+} lm_flown;
 
 typedef struct lm_tail {
     struct lm_tail *next_by_id, *next_by_path, *next_dirty;
@@ -61,14 +62,15 @@ typedef struct lm_tail {
     lm_buf carry;    /* what is held, if it is not much: for when the file is emptied */
     /* batches */
     uint8_t flying;
-    bool is_failed;  /* one of them came back */
-    uint64_t rewind; /* to here, when the others are back too */
-    lm_span landed;  /* the last one that did not come back */
-    lm_span gap;     /* while this is sent again: then on at its end */
-    uint64_t gap_next;
+    bool is_failed;    /* one of them came back */
+    lm_flown failed;   /* the first that did */
+    lm_flown landed;   /* the last that did not */
+    uint64_t gap_end;  /* while a failed part is sent again: up to here, */
+    uint64_t gap_next; /* then from here on */
     /* packed */
     lm_unpacked *unpacked;
     bool is_measured;
+    bool is_damaged; /* ends in the middle, or worse; waits whether it changes */
     uint64_t unpacked_at, unpacked_len;
     uint64_t unpacked_from; /* where records begin that are wanted */
     lm_head unpacked_head;

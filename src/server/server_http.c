@@ -31,6 +31,7 @@
 #define POOL_BYTES          131072u     /* of a connection: head and read buffer */
 #define DISCARD_MAX         (64u << 20) /* of a body that is too large and of no known length */
 #define DECODE_HERE_MAX     (1u << 20)  /* larger bodies are decoded by a worker */
+#define REFUSED_BODY_MAX    65536u
 #define LISTEN_BACKLOG      1024
 #define TLS_PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define PEM_BYTES_MAX       (1u << 20)
@@ -363,10 +364,19 @@ static void check_password(server_request *request)
     server_request_done(request);
 }
 
+/** A refusal waits for a small body to be read: the connection then serves the next request, and a
+ * client that sends first and reads later sees why. */
+static bool may_wait(const server_request *request)
+{
+    const char *length = server_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (server_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING)) return false;
+    return !length || strtoull(length, NULL, 10) <= REFUSED_BODY_MAX;
+}
+
 static enum MHD_Result enter_body(server_request *request)
 {
     if (!request->status) check_length(request);
-    if (request->status) return queue_answer(request);
+    if (request->status && !may_wait(request)) return queue_answer(request);
     atomic_store(&request->phase, PHASE_BODY);
     atomic_store(&request->conn->cut_at_ns, request->begin_ns + BODY_SECONDS_FREE * NS_PER_S);
     return MHD_YES;
@@ -381,8 +391,7 @@ static enum MHD_Result begin(server_request *request)
         server_answer_text(request, MHD_HTTP_FORBIDDEN, "a client certificate is needed");
     if (!request->status && server->is_stopping)
         server_answer_text(request, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is stopping");
-    if (request->status) return queue_answer(request);
-    if (server_auth_check(request) == AUTH_SLOW) {
+    if (!request->status && server_auth_check(request) == AUTH_SLOW) {
         request->is_checking = true;
         fall_asleep(request);
         lm_err err = server_work_add(&server->chores, request, check_password);
@@ -398,8 +407,9 @@ static enum MHD_Result begin(server_request *request)
 static enum MHD_Result take_body(server_request *request, const char *bytes, size_t *io_len)
 {
     size_t len = *io_len;
-    uint64_t max = body_max(request);
     *io_len = 0;
+    if (request->status) return MHD_YES; /* refused already */
+    uint64_t max = body_max(request);
     request->body_seen += len;
     uint64_t seconds = BODY_SECONDS_FREE + request->body_seen / BODY_RATE_MIN;
     atomic_store(&request->conn->cut_at_ns, request->begin_ns + seconds * NS_PER_S);
@@ -429,6 +439,7 @@ static lm_err read_form(server_request *request)
 static enum MHD_Result run(server_request *request)
 {
     lm_server *server = request->server;
+    if (request->status) return queue_answer(request); /* refused before its body */
     atomic_fetch_add_explicit(&server->counters.body_bytes, request->body_seen,
                               memory_order_relaxed);
     if (request->body_seen > body_max(request)) {

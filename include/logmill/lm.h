@@ -3,7 +3,7 @@
  *
  * This header: versions, errors, the context that everything hangs on, and packing.
  * lm_view.h reads archives (and plain logs), lm_search.h asks them questions, lm_mine.h finds
- * templates. <logmill/logmill.h> includes all four.
+ * templates, lm_daemon.h runs the daemon. <logmill/logmill.h> includes all of them.
  *
  * Rules that hold everywhere
  *   - A call that can fail returns lm_err: 0 is success, failures are negative (LM_ERR_...). On

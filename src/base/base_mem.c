@@ -86,15 +86,21 @@ lm_err lm_mem_err(void)
     return last_mem_err;
 }
 
+#define REFUSED "memory limit reached"
+
+bool lm_mem_refused(void)
+{
+    return strncmp(lm_err_text(), REFUSED, sizeof REFUSED - 1) == 0;
+}
+
 static bool charge(lm_mem *mem, size_t bytes)
 {
     size_t before = atomic_fetch_add_explicit(&mem->used, bytes, memory_order_relaxed);
     size_t after = before + bytes;
     if (__builtin_expect(after > mem->limit || after < before, 0)) {
         atomic_fetch_sub_explicit(&mem->used, bytes, memory_order_relaxed);
-        last_mem_err =
-            lm_fail(LM_E_LIMIT, "memory limit reached: %zu of %zu bytes used, %zu more wanted",
-                    before, mem->limit, bytes);
+        last_mem_err = lm_fail(LM_E_LIMIT, REFUSED ": %zu of %zu bytes used, %zu more wanted",
+                               before, mem->limit, bytes);
         return false;
     }
     size_t peak = atomic_load_explicit(&mem->peak, memory_order_relaxed);

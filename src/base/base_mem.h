@@ -37,6 +37,9 @@ LM_USE void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_
 void lm_mem_release(lm_mem *mem, void *ptr, size_t bytes); /* NULL is fine */
 /** The code to return after one of the above gave NULL: LM_E_NOMEM or LM_E_LIMIT, as recorded. */
 lm_err lm_mem_err(void);
+/** Was this thread's last failure an account at its limit? LM_E_LIMIT alone does not say whether
+ * the data or the memory were too much: the one is the sender's fault, the other passes. */
+bool lm_mem_refused(void);
 
 /** Pieces of any size, freed together. Under ASan, freed memory is poisoned and pieces have red
  * zones. */

@@ -179,6 +179,8 @@ int cli_head(const cli_args *args);
 int cli_tail(const cli_args *args);
 int cli_diff(const cli_args *args);
 int cli_ls(const cli_args *args);
+int cli_run(const cli_args *args);
+int cli_config(const cli_args *args);
 int cli_version(const cli_args *args);
 int cli_help(const cli_args *args);
 int cli_completion_command(const cli_args *args);

@@ -12,11 +12,23 @@ static const struct {
     const char *name;
     cli_command_fn run;
 } commands[] = {
-    {"pack", cli_pack},           {"unpack", cli_unpack}, {"search", cli_search},
-    {"templates", cli_templates}, {"schema", cli_schema}, {"stats", cli_stats},
-    {"verify", cli_verify},       {"cat", cli_cat},       {"head", cli_head},
-    {"tail", cli_tail},           {"diff", cli_diff},     {"ls", cli_ls},
-    {"version", cli_version},     {"help", cli_help},     {"completion", cli_completion_command},
+    {"pack", cli_pack},
+    {"unpack", cli_unpack},
+    {"search", cli_search},
+    {"templates", cli_templates},
+    {"schema", cli_schema},
+    {"stats", cli_stats},
+    {"verify", cli_verify},
+    {"cat", cli_cat},
+    {"head", cli_head},
+    {"tail", cli_tail},
+    {"diff", cli_diff},
+    {"ls", cli_ls},
+    {"run", cli_run},
+    {"config", cli_config},
+    {"version", cli_version},
+    {"help", cli_help},
+    {"completion", cli_completion_command},
 };
 
 static cli_command_fn command_run(const char *name)

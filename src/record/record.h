@@ -76,6 +76,10 @@ LM_USE lm_err lm_record_batch_stream(lm_record_batch *batch, lm_labels labels, u
 LM_USE lm_err lm_record_batch_add(lm_record_batch *batch, uint32_t stream, int64_t time_ns,
                                   lm_str line, lm_labels metadata);
 
+/** Forget the records and streams that came after the batch had so many; their texts stay until
+ * reset. For readers that find late that a request is wrong. */
+void lm_record_batch_cut(lm_record_batch *batch, size_t stream_count, size_t record_count);
+
 /** Where a source stands, kept with the records it stands behind: both are durable or neither. */
 typedef struct lm_checkpoint {
     lm_str key;   /* names the source: "file/<device>:<inode>", "journal"; empty: none */

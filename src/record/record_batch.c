@@ -108,3 +108,23 @@ lm_err lm_record_batch_add(lm_record_batch *batch, uint32_t stream, int64_t time
     }
     return LM_OK;
 }
+
+void lm_record_batch_cut(lm_record_batch *batch, size_t stream_count, size_t record_count)
+{
+    LM_ASSERT(stream_count <= batch->stream_count && record_count <= batch->record_count);
+    for (size_t i = record_count; i < batch->record_count; i++) {
+        const lm_record *record = &batch->records[i];
+        batch->bytes -= record->line.len;
+        for (uint32_t k = 0; k < record->metadata.count; k++) {
+            const lm_label *label = &record->metadata.items[k];
+            batch->bytes -= label->name.len + label->value.len;
+        }
+    }
+    batch->record_count = record_count;
+    if (stream_count == batch->stream_count) return;
+    batch->stream_count = stream_count;
+    memset(batch->table, 0, batch->table_len * sizeof *batch->table);
+    for (size_t i = 0; i < stream_count; i++) {
+        *find_slot(batch, batch->streams[i].hash, batch->streams[i].key) = (uint32_t)i + 1;
+    }
+}

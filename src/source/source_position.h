@@ -1,0 +1,44 @@
+/** Inside of source: where a file stands, as text for a checkpoint (docs/format/positions.md). */
+#ifndef SOURCE_POSITION_H
+#define SOURCE_POSITION_H
+
+#include "base/base.h"
+
+#define LM_HEAD_MAX 1024
+
+/** What a file begins with, as far as it had grown: tells whether it is still the same one. */
+typedef struct lm_head {
+    uint32_t len; /* at most LM_HEAD_MAX */
+    uint64_t hash;
+} lm_head;
+
+static inline lm_head lm_head_of(const uint8_t *bytes, size_t len)
+{
+    if (len > LM_HEAD_MAX) len = LM_HEAD_MAX;
+    return (lm_head){(uint32_t)len, lm_hash64(bytes, len)};
+}
+
+/** Do bytes, the first len of a file, begin as head tells? */
+static inline bool lm_head_fits(lm_head head, const uint8_t *bytes, size_t len)
+{
+    return head.len == 0 || (len >= head.len && lm_hash64(bytes, head.len) == head.hash);
+}
+
+typedef struct lm_position {
+    uint64_t offset; /* of the first byte not yet sent; of the unpacked text for packed files */
+    lm_head head;
+    bool is_done; /* nothing more is wanted of it */
+    lm_str path;  /* the name its records bear */
+} lm_position;
+
+LM_USE lm_err lm_position_print(const lm_position *position, lm_buf *out);
+/** path is a slice of text. LM_E_CORRUPT. */
+LM_USE lm_err lm_position_parse(lm_str text, lm_position *out);
+
+/** Files that are gone: what was read of them. One key holds them all. */
+LM_USE lm_err lm_positions_print(const lm_position *positions, size_t count, lm_buf *out);
+/** At most cap are taken; paths are slices of text. LM_E_CORRUPT. */
+LM_USE lm_err lm_positions_parse(lm_str text, lm_position *positions, size_t cap,
+                                 size_t *out_count);
+
+#endif

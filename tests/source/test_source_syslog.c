@@ -84,7 +84,7 @@ static void takes_datagrams_and_both_framings(void **state)
     int udp = dial(&w, SOCK_DGRAM), lines = dial(&w, SOCK_STREAM), counted = dial(&w, SOCK_STREAM);
     say(udp, "<34>1 2026-11-23T10:00:00.003Z web1 su - ID47 - by datagram");
     say(lines, "<13>Nov 23 10:00:00 web2 cron[12]: by line\n<13>Nov 23 10:00:00 web2 cron: half");
-    say(counted, "46 <34>1 2026-11-23T10:00:00Z web3 app - - - by c");
+    say(counted, "50 <34>1 2026-11-23T10:00:00Z web3 app - - - by c");
     assert_int_equal(sink_wait(w.sink, 2), 2);
     say(counted, "o");
     sink_sleep(50);

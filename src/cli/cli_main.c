@@ -79,11 +79,18 @@ static int run(int argc, char **argv)
 
 /** Memory that was given back is asked for again with the next segment: glibc keeps it, or a
  * quarter of the time goes into the kernel clearing pages. */
-static void keep_memory(void)
+static void keep_memory(bool is_daemon)
 {
 #ifdef __GLIBC__
     enum { MMAP_ABOVE = 32 << 20, TRIM_ABOVE = 256 << 20, GROW_BY = 2 << 20 };
 
+    enum { DAEMON_ARENAS = 2, DAEMON_MMAP_ABOVE = 1 << 20 };
+
+    if (is_daemon) { /* runs for months: what a burst needed goes back */
+        (void)mallopt(M_ARENA_MAX, DAEMON_ARENAS);
+        (void)mallopt(M_MMAP_THRESHOLD, DAEMON_MMAP_ABOVE);
+        return;
+    }
     (void)mallopt(M_MMAP_THRESHOLD, MMAP_ABOVE);
     (void)mallopt(M_TRIM_THRESHOLD, TRIM_ABOVE);
     (void)mallopt(M_TOP_PAD, GROW_BY);
@@ -92,7 +99,7 @@ static void keep_memory(void)
 
 int main(int argc, char **argv)
 {
-    keep_memory();
+    keep_memory(argc > 1 && strcmp(argv[1], "run") == 0);
     int code = cli_finish(run(argc, argv));
     cli_progress_clear();
     cli_end_if_cancelled();

@@ -260,7 +260,7 @@ lm_err store_catalog_add(store_catalog *catalog, const store_part *part,
     if (!err) {
         sqlite3_bind_int64(stmt, 1, (int64_t)part->id);
         bind_text(stmt, 2, lm_str_of(part->tenant));
-        sqlite3_bind_int(stmt, 3, part->level);
+        sqlite3_bind_int(stmt, 3, (int)part->level);
         sqlite3_bind_int64(stmt, 4, part->time_min);
         sqlite3_bind_int64(stmt, 5, part->time_max);
         sqlite3_bind_int64(stmt, 6, (int64_t)part->records);

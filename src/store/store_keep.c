@@ -5,7 +5,12 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-enum { SECOND_NS = 1000000000, RETRY_NS = 1000000000, MERGE_PARTS_MAX = 64 };
+enum {
+    SECOND_NS = 1000000000,
+    RETRY_NS = 1000000000,
+    MILL_QUIET_NS = 2000000000,
+    MERGE_PARTS_MAX = 64
+};
 
 /* ---- the list of segments ---- */
 
@@ -250,7 +255,10 @@ lm_err store_mill(lm_store *store, bool *out_did)
     uint64_t ids[MERGE_PARTS_MAX];
     size_t count = 0;
     *out_did = false;
-    if (!store->options.mill_cpu_percent || lm_clock_ns() < store->rest_until_ns) return LM_OK;
+    uint64_t now_ns = lm_clock_ns();
+    if (!store->options.mill_cpu_percent || now_ns < store->rest_until_ns) return LM_OK;
+    /* Never in the way of what comes in: while segments follow one another quickly, it waits. */
+    if (store->sealed_ns && now_ns - store->sealed_ns < MILL_QUIET_NS) return LM_OK;
     pthread_mutex_lock(&store->lock);
     bool is_worth_it = choose_parts(store, tenant, ids, &count);
     pthread_mutex_unlock(&store->lock);
@@ -358,6 +366,7 @@ static void wait_some(lm_store *store, uint64_t ns)
 static void try_seal(lm_store *store, store_generation *generation)
 {
     lm_err err = store_seal(store, generation);
+    store->sealed_ns = lm_clock_ns();
     if (err) store_note(store, 3, "seal_failed", "%s", lm_err_text());
     pthread_mutex_lock(&store->lock);
     store->seal_failed = err;

@@ -21,6 +21,7 @@ enum {
     PART_VERSION = 1,
     FILES_MAX = 256, /* streams with a file of their own; the others share the last one */
     NAME_BYTES_MAX = 512,
+    PACK_BYTES = 8 << 20, /* text of one of the archive's segments: bounds memory */
 };
 
 void store_part_path(const char *folder, uint64_t id, const char *suffix, char *dst)
@@ -324,7 +325,8 @@ static lm_err pack(writer *w, const char *suffix, size_t file_count, uint64_t *o
 {
     char path[STORE_PATH_MAX];
     store_part_path(w->folder, w->plan->id, suffix, path);
-    lm_pack_options options = {.level = w->plan->level, .open = open_file, .open_ctx = w};
+    lm_pack_options options = {
+        .level = w->plan->level, .segment_bytes = PACK_BYTES, .open = open_file, .open_ctx = w};
     lm_pack_report report;
     lm_err err =
         lm_archive_pack(w->mem, NULL, w->paths, file_count, &options, path, NULL, NULL, &report);

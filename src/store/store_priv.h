@@ -19,15 +19,15 @@
 #include <stdio.h>
 
 enum {
-    STORE_HEAD_BYTES = 16 << 20,
-    STORE_WAITING_MAX = 32 << 20, /* bytes of frames that are not yet on disk */
+    STORE_HEAD_BYTES = 8 << 20,
+    STORE_WAITING_MAX = 16 << 20, /* bytes of frames that are not yet on disk */
     STORE_GENERATIONS_MAX = 3,    /* unsealed ones, the active one among them */
     STORE_GENERATION_STREAMS_MAX = 1 << 17,
     STORE_FRAME_BYTES_MAX = 256 << 20, /* a frame larger than this is not one */
     STORE_OPEN_SEGMENTS_MAX = 16,
     STORE_TENANT_BYTES_MAX = 150,
     STORE_PATH_MAX = 4096,
-    STORE_MERGE_BYTES = 24 << 20,   /* raw text of a merged segment, at most */
+    STORE_MERGE_BYTES = 16 << 20,   /* raw text of a merged segment, at most */
     STORE_OWN_FILE_BYTES = 1 << 20, /* text of a stream that is worth a schema of its own */
 };
 
@@ -326,6 +326,7 @@ struct lm_store {
     bool stops;
     uint64_t flushes_wanted, flushes_done;
     uint64_t disk_free;     /* as of the keeper's last look */
+    uint64_t sealed_ns;     /* when the keeper sealed last */
     uint64_t rest_until_ns; /* the mill's, to stay within its CPU budget */
     lm_store_counters counters;
     lm_err seal_failed; /* of the last try to seal; LM_OK: none */

@@ -1,0 +1,117 @@
+/** TLS by GnuTLS. */
+#include "source/source_tls.h"
+
+#include <errno.h>
+#include <gnutls/gnutls.h>
+
+struct lm_tls {
+    lm_mem *mem;
+    gnutls_certificate_credentials_t credentials;
+    gnutls_priority_t priorities;
+    bool asks; /* clients for their certificate */
+};
+
+struct lm_tls_session {
+    lm_mem *mem;
+    gnutls_session_t session;
+};
+
+lm_err lm_tls_new(lm_mem *mem, const lm_tls_files *files, lm_tls **out)
+{
+    lm_tls *tls = lm_mem_calloc(mem, 1, sizeof *tls);
+    if (!tls) return lm_mem_err();
+    tls->mem = mem;
+    lm_err err = LM_OK;
+    int rc = gnutls_certificate_allocate_credentials(&tls->credentials);
+    if (rc >= 0) rc = gnutls_priority_init(&tls->priorities, NULL, NULL);
+    if (rc < 0) {
+        err = lm_fail(LM_E_NOMEM, "TLS cannot be set up: %s", gnutls_strerror(rc));
+        goto out;
+    }
+    rc = gnutls_certificate_set_x509_key_file(tls->credentials, files->certificate, files->key,
+                                              GNUTLS_X509_FMT_PEM);
+    if (rc < 0) {
+        err = lm_fail(LM_E_USAGE, "certificate '%s' with key '%s': %s", files->certificate,
+                      files->key, gnutls_strerror(rc));
+        goto out;
+    }
+    if (files->client_ca) {
+        tls->asks = true;
+        rc = gnutls_certificate_set_x509_trust_file(tls->credentials, files->client_ca,
+                                                    GNUTLS_X509_FMT_PEM);
+        if (rc <= 0) {
+            err = lm_fail(LM_E_USAGE, "'%s' holds no certificate of a client authority: %s",
+                          files->client_ca, gnutls_strerror(rc));
+            goto out;
+        }
+    }
+    *out = tls;
+    tls = NULL;
+out:
+    lm_tls_free(tls);
+    return err;
+}
+
+void lm_tls_free(lm_tls *tls)
+{
+    if (!tls) return;
+    if (tls->priorities) gnutls_priority_deinit(tls->priorities);
+    if (tls->credentials) gnutls_certificate_free_credentials(tls->credentials);
+    lm_mem_release(tls->mem, tls, sizeof *tls);
+}
+
+lm_err lm_tls_session_new(lm_tls *tls, int fd, lm_tls_session **out)
+{
+    lm_tls_session *made = lm_mem_calloc(tls->mem, 1, sizeof *made);
+    if (!made) return lm_mem_err();
+    made->mem = tls->mem;
+    int rc = gnutls_init(&made->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+    if (rc >= 0) rc = gnutls_priority_set(made->session, tls->priorities);
+    if (rc >= 0)
+        rc = gnutls_credentials_set(made->session, GNUTLS_CRD_CERTIFICATE, tls->credentials);
+    if (rc < 0) {
+        lm_tls_session_free(made);
+        return lm_fail(LM_E_NOMEM, "a TLS session cannot be set up: %s", gnutls_strerror(rc));
+    }
+    gnutls_certificate_server_set_request(made->session,
+                                          tls->asks ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
+    if (tls->asks) gnutls_session_set_verify_cert(made->session, NULL, 0);
+    gnutls_transport_set_int(made->session, fd);
+    *out = made;
+    return LM_OK;
+}
+
+void lm_tls_session_free(lm_tls_session *session)
+{
+    if (!session) return;
+    if (session->session) gnutls_deinit(session->session);
+    lm_mem_release(session->mem, session, sizeof *session);
+}
+
+lm_tls_step lm_tls_handshake(lm_tls_session *session)
+{
+    int rc = gnutls_handshake(session->session);
+    if (rc == GNUTLS_E_SUCCESS) return LM_TLS_DONE;
+    if (!gnutls_error_is_fatal(rc))
+        return gnutls_record_get_direction(session->session) ? LM_TLS_WANTS_WRITE
+                                                             : LM_TLS_WANTS_READ;
+    (void)lm_fail(LM_E_IO, "TLS handshake: %s", gnutls_strerror(rc)); /* kept for the caller */
+    return LM_TLS_FAILED;
+}
+
+ssize_t lm_tls_read(lm_tls_session *session, void *dst, size_t cap)
+{
+    ssize_t got = gnutls_record_recv(session->session, dst, cap);
+    if (got >= 0) return got;
+    if (got == GNUTLS_E_PREMATURE_TERMINATION) return 0;
+    errno = EAGAIN;
+    if (!gnutls_error_is_fatal((int)got)) return -1;
+    (void)lm_fail(LM_E_IO, "TLS: %s", gnutls_strerror((int)got)); /* kept for the caller */
+    errno = EPROTO;
+    return -1;
+}
+
+size_t lm_tls_pending(const lm_tls_session *session)
+{
+    return gnutls_record_check_pending(session->session);
+}

@@ -1,0 +1,34 @@
+/** Inside of source: TLS of the server's side by GnuTLS, for sockets that do not block. */
+#ifndef SOURCE_TLS_H
+#define SOURCE_TLS_H
+
+#include "source/source.h"
+
+#include <sys/types.h>
+
+/** Certificate, key and what is asked of clients. */
+typedef struct lm_tls lm_tls;
+/** LM_E_USAGE: a file that is missing or wrong; LM_E_NOMEM. */
+LM_USE lm_err lm_tls_new(lm_mem *mem, const lm_tls_files *files, lm_tls **out);
+void lm_tls_free(lm_tls *tls); /* NULL is fine */
+
+/** One connection; the descriptor is borrowed. */
+typedef struct lm_tls_session lm_tls_session;
+LM_USE lm_err lm_tls_session_new(lm_tls *tls, int fd, lm_tls_session **out);
+void lm_tls_session_free(lm_tls_session *session); /* NULL is fine */
+
+typedef enum lm_tls_step {
+    LM_TLS_DONE,
+    LM_TLS_WANTS_READ,
+    LM_TLS_WANTS_WRITE,
+    LM_TLS_FAILED
+} lm_tls_step;
+
+/** Goes on with the handshake; after LM_TLS_FAILED lm_err_text tells why. */
+lm_tls_step lm_tls_handshake(lm_tls_session *session);
+/** As read(2): 0 is the end; -1 with errno EAGAIN, or EPROTO and lm_err_text. */
+ssize_t lm_tls_read(lm_tls_session *session, void *dst, size_t cap);
+/** Bytes that were received and not yet read: no event will tell of them. */
+size_t lm_tls_pending(const lm_tls_session *session);
+
+#endif

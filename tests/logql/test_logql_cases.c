@@ -217,7 +217,7 @@ static void run_file(const char *path)
     assert_int_equal(lm_buf_u8(&file, 0), LM_OK);
     memory_store_init(&store, mem);
     bool has_query = false, in_data = false;
-    for (char *line = (char *)file.ptr, *next; line && *line; line = next) {
+    for (char *line = (char *)file.ptr, *next; line; line = next) {
         next = strchr(line, '\n');
         if (next) *next++ = 0;
         bool is_data = line[0] == '>';

@@ -51,6 +51,21 @@ static void put_number(lm_buf *out, double v)
     }
 }
 
+/** With \N and \e for what would end the line or colour it. */
+static void put_line(lm_buf *out, lm_str line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == '\n') {
+            put(out, "\\N");
+        } else if (line.ptr[i] == 0x1b) {
+            put(out, "\\e");
+        } else {
+            assert_int_equal(lm_buf_u8(out, line.ptr[i]), LM_OK);
+        }
+    }
+    put(out, "\n");
+}
+
 static void print_answer(const lm_logql_result *result, lm_buf *out)
 {
     for (size_t i = 0; i < result->series_count; i++) {
@@ -67,8 +82,8 @@ static void print_answer(const lm_logql_result *result, lm_buf *out)
                 assert_int_equal(lm_labels_print(series->labels, out), LM_OK);
             }
             if (result->kind == LM_LOGQL_STREAMS) {
-                put(out, " @%.9gs %.*s\n", (double)series->entries[k].time_ns / 1e9,
-                    (int)series->entries[k].line.len, (const char *)series->entries[k].line.ptr);
+                put(out, " @%.9gs ", (double)series->entries[k].time_ns / 1e9);
+                put_line(out, series->entries[k].line);
                 continue;
             }
             if (result->kind == LM_LOGQL_MATRIX)

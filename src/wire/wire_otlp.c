@@ -280,7 +280,9 @@ lm_err lm_otlp_record_add(lm_otlp *o, const lm_otlp_record *r)
     lm_err err = o->stream_err ? lm_fail(o->stream_err, "%s", o->stream_reason) : LM_OK;
     if (!err) err = put_fields(o, r);
     if (!err) err = text_of(o, &r->body, &line);
-    if (!err) err = lm_labels_make(o->metadata, o->metadata_count, &o->batch->arena, &metadata);
+    if (!err)
+        err = lm_wire_metadata(&o->order, o->metadata, o->metadata_count, &o->batch->arena,
+                               &metadata);
     if (!err) err = lm_record_batch_add(o->batch, o->stream, time_ns, line, metadata);
     if (!lm_wire_is_own_fault(err)) return err;
     lm_wire_reject(&o->report, 1);

@@ -54,6 +54,7 @@ typedef struct lm_otlp {
     uint32_t stream;
     lm_err stream_err; /* the resource's labels are refused, and so are its records */
     char stream_reason[240];
+    lm_wire_order order;
     lm_otlp_name names[LM_OTLP_NAMES];
     lm_label labels[LM_LABEL_COUNT_MAX];
     lm_label metadata[LM_LABEL_COUNT_MAX]; /* of the resource, then the scope, then the record */

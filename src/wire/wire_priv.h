@@ -97,6 +97,7 @@ typedef struct lm_wire_times {
     lm_time_clock clock;
     uint16_t layout;
     bool has_layout;
+    int64_t unit_ns, zone_ns; /* of the layout */
 } lm_wire_times;
 
 /** The whole text is a timestamp of any layout with a date, or a number. */

@@ -175,7 +175,7 @@ class TestPush(ServerCase):
         self.assertEqual(self.daemon.lines('{case="packed"}'), ["x", "x"])
 
     def test_wrong_bodies_are_told(self):
-        for body, type_ in ((b"{", "application/json"), (b'{"streams":[{"stream":{"a":1}}]}', "application/json"),
+        for body, type_ in ((b"{", "application/json"), (b'{"streams":[{"stream":{"a":"b"},"values":[["soon","x"]]}]}', "application/json"),
                             (b"\xff\xff\xff", "application/x-protobuf")):
             response, text = self.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": type_})
             self.assertEqual(response.status, 400, body)

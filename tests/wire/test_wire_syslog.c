@@ -170,6 +170,15 @@ static void test_too_much_data(void **state)
     assert_int_equal(t.batch.record_count, 1);
     assert_true(lm_str_equal(t.batch.records[0].line, (lm_str){text.ptr, text.len}));
     assert_int_equal(t.batch.records[0].metadata.count, 0);
+    /* a host longer than a label may be */
+    text.len = 0;
+    assert_int_equal(lm_buf_append(&text, "<13>1 - ", 8), LM_OK);
+    for (int i = 0; i <= LM_LABEL_VALUE_BYTES_MAX; i++)
+        assert_int_equal(lm_buf_u8(&text, 'h'), LM_OK);
+    assert_int_equal(lm_buf_append(&text, " a - - - m", 10), LM_OK);
+    wire_read(&t, read_one, (lm_str){text.ptr, text.len});
+    assert_true(lm_str_equal(t.batch.records[0].line, (lm_str){text.ptr, text.len}));
+    assert_int_equal(t.batch.streams[0].labels.count, 2);
     lm_buf_fini(&text);
     wire_fini(&t);
 }

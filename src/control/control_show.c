@@ -27,20 +27,44 @@ static void put(printer *p, const char *fmt, ...)
     if (!p->err) p->err = lm_buf_append(p->out, text, (size_t)len);
 }
 
+/** Signs that YAML takes for line ends, marks or nothing at all, as UTF-8; 0: c begins none. */
+static unsigned special_sign(const unsigned char *c, size_t *out_bytes)
+{
+    if (c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0xA0) {
+        *out_bytes = 2;
+        return c[1];
+    }
+    if (c[0] == 0xE2 && c[1] == 0x80 && (c[2] == 0xA8 || c[2] == 0xA9)) {
+        *out_bytes = 3;
+        return 0x2000u | (c[2] & 0x3Fu);
+    }
+    if (c[0] == 0xEF && ((c[1] == 0xBB && c[2] == 0xBF) || (c[1] == 0xBF && c[2] >= 0xBE))) {
+        *out_bytes = 3;
+        return 0xF000u | (c[1] & 0x3Fu) << 6 | (c[2] & 0x3Fu);
+    }
+    return 0;
+}
+
 /** In double quotes; what YAML or expansion would change is escaped. */
 static void put_text(printer *p, const char *text)
 {
     put(p, "\"");
     for (const char *c = text; *c; c++) {
         unsigned char byte = (unsigned char)*c;
-        if (*c == '"' || *c == '\\')
+        size_t bytes = 0;
+        unsigned special = special_sign((const unsigned char *)c, &bytes);
+        if (special) {
+            put(p, "\\u%04x", special);
+            c += bytes - 1;
+        } else if (*c == '"' || *c == '\\') {
             put(p, "\\%c", *c);
-        else if (strncmp(c, "${", 2) == 0)
+        } else if (strncmp(c, "${", 2) == 0) {
             put(p, "$$");
-        else if (byte < 0x20 || byte == 0x7f)
+        } else if (byte < 0x20 || byte == 0x7f) {
             put(p, "\\x%02x", byte);
-        else
+        } else {
             put(p, "%c", *c);
+        }
     }
     put(p, "\"");
 }

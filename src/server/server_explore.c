@@ -580,8 +580,9 @@ static lm_err field_add(fields *work, const lm_label *label, uint32_t parser)
 }
 
 /** The fields of one line: what `| json` or `| logfmt` makes of it, and its structured metadata. */
-static lm_err fields_of(fields *work, const lm_logql_series *series, const lm_logql_entry *entry)
+static lm_err fields_of(fields *work, const lm_logql_entry *entry)
 {
+    static const lm_label label = {{(const uint8_t *)"detected", 8}, {(const uint8_t *)"x", 1}};
     lm_err err = LM_OK;
     for (uint32_t i = 0; i < entry->metadata.count && !err; i++)
         err = field_add(work, &entry->metadata.items[i], 0);
@@ -593,7 +594,7 @@ static lm_err fields_of(fields *work, const lm_logql_series *series, const lm_lo
         blank++;
     bool is_json = blank < entry->line.len && entry->line.ptr[blank] == '{';
     bool passes = false;
-    lm_stream stream = {.labels = series->labels};
+    lm_stream stream = {.labels = {&label, 1}}; /* what the parsers' own selector asks for */
     lm_record record = {.time_ns = entry->time_ns, .line = entry->line};
     lm_labels labels;
     lm_logql_entry parsed;
@@ -630,7 +631,7 @@ static lm_err detect_fields(server_request *request, fields *work, uint32_t *out
                              &result);
     for (size_t i = 0; i < result.series_count && !err; i++) {
         for (size_t k = 0; k < result.series[i].count && !err; k++)
-            err = fields_of(work, &result.series[i], &result.series[i].entries[k]);
+            err = fields_of(work, &result.series[i].entries[k]);
     }
     lm_logql_free(work->json);
     lm_logql_free(work->logfmt);

@@ -23,6 +23,7 @@
 #define DAMAGED_QUIET (10 * LM_SECOND)
 #define COPY_QUIET    (3 * LM_SECOND)
 #define GONE_AFTER    (10 * LM_SECOND) /* a deleted file that did not grow is let go */
+#define LOOK_BACK     64
 #define WATCH_EVENTS                                                                               \
     (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MODIFY | IN_DELETE_SELF)
 
@@ -179,6 +180,8 @@ static void start_live(lm_files *files, lm_tail *tail, uint64_t offset, lm_head 
     tail->kind = LM_TAIL_LIVE;
     tail->offset = tail->scanned = offset;
     tail->head = head;
+    tail->is_judged = tail->is_judged || offset > 0;
+    tail->is_unsaved = true;
     tail->grown_ns = files->now_ns;
     lm_tails_mark(&files->tails, tail);
 }
@@ -292,6 +295,8 @@ static lm_tail *meet(lm_files *files, const char *path, const struct stat *info,
     if (is_still) {
         tail->size = (uint64_t)info->st_size;
         tail->mtime_ns = mtime_of(info);
+        tail->before_device = position.before_device;
+        tail->before_inode = position.before_inode;
         if (position.is_done || is_packed) {
             tail->kind = position.is_done ? LM_TAIL_DONE : LM_TAIL_PACKED;
             tail->head = position.head;
@@ -319,6 +324,23 @@ out:
     return tail;
 }
 
+/** Does the packed file's text begin like this? */
+static bool is_packed_form(lm_files *files, lm_tail *packed, lm_head head)
+{
+    uint8_t bytes[LM_HEAD_MAX];
+    lm_unpacked *unpacked = NULL;
+    size_t len = 0, got = 1;
+    if (lm_tails_open(&files->tails, packed)) return false;
+    if (lm_unpacked_open(files->mem, packed->fd, &unpacked)) return false;
+    while (len < sizeof bytes && got > 0) {
+        got = 0;
+        if (lm_unpacked_read(unpacked, bytes + len, sizeof bytes - len, &got)) break;
+        len += got;
+    }
+    lm_unpacked_close(unpacked);
+    return head.len > 0 && lm_head_fits(head, bytes, len);
+}
+
 bool lm_files_find_copy(lm_files *files, lm_tail *tail)
 {
     char folder[LM_PATH_BYTES_MAX], path[LM_PATH_BYTES_MAX];
@@ -344,11 +366,14 @@ bool lm_files_find_copy(lm_files *files, lm_tail *tail)
         lm_tail *copy = lm_tails_by_id(&files->tails, (uint64_t)info.st_dev, (uint64_t)info.st_ino);
         if (lm_unpacked_is(bytes, len)) {
             if (!copy) copy = meet(files, path, &info, false); /* measured, then compared */
+            bool is_new = copy && copy->kind == LM_TAIL_PACKED;
+            is_found = is_new && is_packed_form(files, copy, tail->head);
             continue;
         }
         if (!lm_head_fits(tail->head, bytes, len) || (uint64_t)info.st_size < tail->offset)
             continue;
-        if (copy && copy->kind != LM_TAIL_COPY) continue; /* has been read by itself */
+        bool is_unread = copy && copy->kind == LM_TAIL_LIVE && !copy->is_judged && !copy->offset;
+        if (copy && copy->kind != LM_TAIL_COPY && !is_unread) continue; /* was read by itself */
         lm_position position;
         lm_buf text;
         lm_buf_init(&text, files->mem);
@@ -442,23 +467,84 @@ static void rotate(lm_files *files, lm_tail *tail)
 {
     if (tail->is_rotated) return;
     tail->is_rotated = true;
+    tail->is_flushed = false; /* its writer may be in the middle of a line */
+    lm_files_unhold(files, tail);
     tail->grown_ns = files->now_ns;
     if (tail->kind == LM_TAIL_LIVE) lm_tails_mark(&files->tails, tail);
 }
 
+static void forget_key(lm_files *files, const char *key, size_t len)
+{
+    uint8_t head[2] = {(uint8_t)len, (uint8_t)(len >> 8)};
+    lm_err err = lm_buf_append(&files->forgotten, head, sizeof head);
+    if (!err) err = lm_buf_append(&files->forgotten, key, len);
+    if (err) lm_source_note_err(&files->source, "no_memory");
+}
+
+/** It is gone, and so is its position. */
 static void forget(lm_files *files, lm_tail *tail)
 {
     char key[64];
     size_t len = lm_files_key(tail->device, tail->inode, key);
     lm_position position = {
         .offset = tail->offset, .head = tail->head, .path = lm_str_of(tail->name)};
-    lm_err err = LM_OK;
-    if (tail->kind == LM_TAIL_LIVE) err = lm_tails_remember(&files->tails, &position);
-    if (!err) err = lm_buf_u8(&files->forgotten, (uint8_t)len);
-    if (!err) err = lm_buf_append(&files->forgotten, key, len);
-    if (err) lm_source_note_err(&files->source, "no_memory");
+    if (tail->kind == LM_TAIL_LIVE && lm_tails_remember(&files->tails, &position))
+        lm_source_note_err(&files->source, "no_memory");
+    forget_key(files, key, len);
+    if (!lm_tails_by_path(&files->tails, tail->path, strlen(tail->path))) {
+        char at[LM_PATH_BYTES_MAX + 16];
+        int at_len = snprintf(at, sizeof at, "file/at/%s", tail->path);
+        forget_key(files, at, (size_t)at_len);
+    }
     lm_files_unhold(files, tail);
     lm_tails_drop(&files->tails, tail);
+}
+
+/** Files that had this name before, back to one that is known to be gone: those that are not to be
+ * found any more are remembered, so that their packed forms are not read from the beginning. */
+static void look_back(lm_files *files, uint64_t device, uint64_t inode)
+{
+    lm_buf text;
+    lm_buf_init(&text, files->mem);
+    for (int steps = 0; inode && steps < LOOK_BACK; steps++) {
+        struct stat info = {.st_dev = (dev_t)device, .st_ino = (ino_t)inode};
+        lm_position position;
+        char key[64];
+        lm_tail *tail = lm_tails_by_id(&files->tails, device, inode);
+        if (tail) {
+            device = tail->before_device;
+            inode = tail->before_inode;
+            continue;
+        }
+        if (load_position(files, &info, &text, &position)) break;
+        if (!position.is_done && lm_tails_remember(&files->tails, &position))
+            lm_source_note_err(&files->source, "no_memory");
+        forget_key(files, key, lm_files_key(device, inode, key));
+        device = position.before_device;
+        inode = position.before_inode;
+    }
+    lm_buf_fini(&text);
+}
+
+/** At the start: which file had the name of this one when the sink was told last? */
+static void look_back_at(lm_files *files, lm_tail *tail)
+{
+    char at[LM_PATH_BYTES_MAX + 16];
+    int len = snprintf(at, sizeof at, "file/at/%s", tail->path);
+    uint64_t device = 0, inode = 0;
+    const lm_sink *sink = &files->source.host.sink;
+    lm_buf text;
+    lm_buf_init(&text, files->mem);
+    lm_err err = sink->checkpoint(sink->self, (lm_str){(const uint8_t *)at, (size_t)len}, &text);
+    bool is_known = !err && lm_file_id_parse((lm_str){text.ptr, text.len}, &device, &inode);
+    lm_buf_fini(&text);
+    if (!is_known) return;
+    bool is_other = device != tail->device || inode != tail->inode;
+    if (is_other && !tail->before_inode) {
+        tail->before_device = device;
+        tail->before_inode = inode;
+    }
+    look_back(files, device, inode);
 }
 
 static void on_folder(void *ctx, const char *path)
@@ -498,8 +584,12 @@ static void on_file(void *ctx, const char *path)
         }
         tail->is_gone = false;
     }
-    if (tail && former && former != tail && former->kind == LM_TAIL_LIVE && !tail->after)
+    if (tail && former && former != tail && former->kind == LM_TAIL_LIVE && !tail->after) {
         tail->after = former;
+        tail->before_device = former->device;
+        tail->before_inode = former->inode;
+        tail->is_unsaved = true;
+    }
 }
 
 /** Files whose names do not fit but of which a part was read: they were renamed while nobody
@@ -551,6 +641,10 @@ void lm_files_scan(lm_files *files)
     for (size_t i = 0; files->is_first_scan && i < files->watch_cap; i++) {
         if (files->watches[i].path && !files->watches[i].is_file)
             meet_renamed(files, files->watches[i].path);
+    }
+    for (size_t i = 0; files->is_first_scan && i < files->tails.count; i++) {
+        lm_tail *tail = files->tails.all[i];
+        if (tail->kind == LM_TAIL_LIVE && !tail->is_rotated) look_back_at(files, tail);
     }
     for (size_t i = files->tails.count; i-- > 0;) {
         if (files->tails.all[i]->seen != files->scan) look_after(files, files->tails.all[i]);

@@ -53,7 +53,7 @@ typedef struct lm_files {
     bool is_unwatched;  /* something cannot be watched: looked for more often */
     bool is_scan_wanted;
     uint64_t scan_after_ns, next_scan_ns, next_poll_ns;
-    lm_buf forgotten; /* keys of checkpoints, each behind its length in a byte */
+    lm_buf forgotten; /* keys of checkpoints, each behind its length in two bytes */
     /* reading */
     lm_record_batch batch;
     lm_buf text; /* what the batch's records point into */

@@ -104,6 +104,8 @@ static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint6
     lm_position position = {.offset = offset,
                             .head = tail->head,
                             .is_done = tail->kind == LM_TAIL_DONE,
+                            .before_device = tail->before_device,
+                            .before_inode = tail->before_inode,
                             .path = lm_str_of(tail->name)};
     lm_buf value;
     lm_buf_init(&value, files->mem);
@@ -113,6 +115,14 @@ static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint6
                              (lm_str){value.ptr, value.len});
     lm_buf_fini(&value);
     if (err) return err;
+    if (tail->is_unsaved && !tail->is_rotated) { /* which file has this name */
+        char at[LM_PATH_BYTES_MAX + 16];
+        int at_len = snprintf(at, sizeof at, "file/at/%s", tail->path);
+        lm_str id = {(const uint8_t *)key + 5, key_len - 5}; /* behind "file/" */
+        err = add_checkpoint(files, (lm_str){(const uint8_t *)at, (size_t)at_len}, id);
+        if (err) return err;
+    }
+    tail->is_unsaved = false;
     cargo->items[cargo->count++] = (lm_cargo_item){tail, {begin, end, tail->offset}};
     tail->flying++; /* from now on: a batch that waits for the sink goes before what failed goes
                        back */
@@ -281,7 +291,7 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
     if (got == 0) {
         if (tail->is_rotated && tail->offset == tail->size) tail->is_drained = true;
         tail->is_flushed = false;
-        return LM_OK;
+        return tail->is_unsaved ? add_position(files, tail, tail->offset, tail->offset) : LM_OK;
     }
     if (tail->offset == 0 && !tail->is_judged && lm_files_judge(files, tail, text, got)) {
         if (tail->kind == LM_TAIL_LIVE) *out = READ_MORE;
@@ -292,7 +302,9 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
     bool is_whole = got == files->text.cap && files->text.len == 0;
     lm_lines_end how = LM_LINES_HOLD;
     if (is_gap && tail->offset + got == tail->gap_end) how = LM_LINES_ALL;
-    if (tail->is_flushed && is_at_end) how = tail->is_rotated ? LM_LINES_ALL : LM_LINES_WHOLE;
+    bool is_quiet = tail->offset + got == tail->scanned; /* nothing came since it was held */
+    if (tail->is_flushed && is_at_end && is_quiet)
+        how = tail->is_rotated ? LM_LINES_ALL : LM_LINES_WHOLE;
     if (is_whole && files->text.cap >= LM_SOURCE_BUFFER_MAX && !is_at_end) {
         /* the longest record there may be: what has no end by now is cut */
         err = cut(files, tail, (lm_str){text, got}, LM_LINES_HOLD, &used);
@@ -529,10 +541,10 @@ static lm_err add_forgotten(lm_files *files)
 {
     size_t at = 0;
     lm_err err = LM_OK;
-    while (!err && at < files->forgotten.len && files->checkpoint_count < BATCH_FILES_MAX - 1) {
-        size_t len = files->forgotten.ptr[at];
-        err = add_checkpoint(files, (lm_str){files->forgotten.ptr + at + 1, len}, LM_STR(""));
-        if (!err) at += 1 + len;
+    while (!err && at < files->forgotten.len && files->checkpoint_count < BATCH_FILES_MAX) {
+        size_t len = lm_le16(files->forgotten.ptr + at);
+        err = add_checkpoint(files, (lm_str){files->forgotten.ptr + at + 2, len}, LM_STR(""));
+        if (!err) at += 2 + len;
     }
     if (at == 0) return err;
     memmove(files->forgotten.ptr, files->forgotten.ptr + at, files->forgotten.len - at);
@@ -571,7 +583,7 @@ static void build(lm_files *files, bool *out_more)
     files->building.count = 0;
     *out_more = false;
     lm_tail *blocked = NULL, *first = NULL;
-    while (files->building.count < BATCH_FILES_MAX / 2) {
+    while (files->checkpoint_count < BATCH_FILES_MAX - 4) {
         if (files->text.cap - files->text.len < SPACE_MIN) break;
         if (files->batch.bytes >= LM_BATCH_BYTES) break;
         if (files->tails.dirty == first && first) break;
@@ -639,7 +651,10 @@ static void land_item(lm_files *files, const lm_cargo_item *item, bool is_good)
         tail->is_failed = true;
     }
     if (tail->is_failed && tail->flying == 0) go_back(files, tail);
-    if (!is_good) lm_tails_mark(&files->tails, tail);
+    if (!is_good) {
+        tail->is_unsaved = true;
+        lm_tails_mark(&files->tails, tail);
+    }
 }
 
 void lm_files_reap(lm_files *files)

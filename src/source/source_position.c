@@ -1,4 +1,5 @@
-/** Positions as text: "1 offset=4711 head=1024:0123456789abcdef state=live path=/var/log/app.log".
+/** Positions as text: "1 offset=4711 head=1024:0123456789abcdef state=live before=2049:1311
+ * path=/var/log/app.log".
  */
 #include "source/source_position.h"
 
@@ -7,11 +8,15 @@
 
 lm_err lm_position_print(const lm_position *position, lm_buf *out)
 {
-    char text[128];
+    char text[192], before[64] = "";
+    if (position->before_inode) {
+        (void)snprintf(before, sizeof before, " before=%" PRIu64 ":%" PRIu64,
+                       position->before_device, position->before_inode); /* fits */
+    }
     int len = snprintf(
         text, sizeof text,
-        "1 offset=%" PRIu64 " head=%" PRIu32 ":%016" PRIx64 " state=%s path=", position->offset,
-        position->head.len, position->head.hash, position->is_done ? "done" : "live");
+        "1 offset=%" PRIu64 " head=%" PRIu32 ":%016" PRIx64 " state=%s%s path=", position->offset,
+        position->head.len, position->head.hash, position->is_done ? "done" : "live", before);
     lm_err err = lm_buf_append(out, text, (size_t)len);
     return err ? err : lm_buf_append(out, position->path.ptr, position->path.len);
 }
@@ -61,6 +66,10 @@ lm_err lm_position_parse(lm_str text, lm_position *out)
     } else {
         is_good = is_good && take(&rest, LM_STR("live"));
     }
+    if (is_good && take(&rest, LM_STR(" before="))) {
+        is_good = take_number(&rest, 10, &position.before_device) && take(&rest, LM_STR(":")) &&
+                  take_number(&rest, 10, &position.before_inode);
+    }
     is_good = is_good && take(&rest, LM_STR(" path=")) && rest.len <= LM_PATH_BYTES_MAX &&
               position.offset <= INT64_MAX;
     if (!is_good) {
@@ -70,6 +79,12 @@ lm_err lm_position_parse(lm_str text, lm_position *out)
     position.path = rest;
     *out = position;
     return LM_OK;
+}
+
+bool lm_file_id_parse(lm_str text, uint64_t *out_device, uint64_t *out_inode)
+{
+    return take_number(&text, 10, out_device) && take(&text, LM_STR(":")) &&
+           take_number(&text, 10, out_inode) && text.len == 0;
 }
 
 lm_err lm_positions_print(const lm_position *positions, size_t count, lm_buf *out)

@@ -27,13 +27,17 @@ static inline bool lm_head_fits(lm_head head, const uint8_t *bytes, size_t len)
 typedef struct lm_position {
     uint64_t offset; /* of the first byte not yet sent; of the unpacked text for packed files */
     lm_head head;
-    bool is_done; /* nothing more is wanted of it */
-    lm_str path;  /* the name its records bear */
+    bool is_done;                         /* nothing more is wanted of it */
+    uint64_t before_device, before_inode; /* the file that had its name before; 0: none known */
+    lm_str path;                          /* the name its records bear */
 } lm_position;
 
 LM_USE lm_err lm_position_print(const lm_position *position, lm_buf *out);
 /** path is a slice of text. LM_E_CORRUPT. */
 LM_USE lm_err lm_position_parse(lm_str text, lm_position *out);
+
+/** "2049:1311" */
+bool lm_file_id_parse(lm_str text, uint64_t *out_device, uint64_t *out_inode);
 
 /** Files that are gone: what was read of them. One key holds them all. */
 LM_USE lm_err lm_positions_print(const lm_position *positions, size_t count, lm_buf *out);

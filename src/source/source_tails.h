@@ -36,6 +36,7 @@ typedef struct lm_tail {
     struct lm_tail *next_by_id, *next_by_path, *next_dirty;
     struct lm_tail *after; /* is read to its end first */
     uint64_t device, inode;
+    uint64_t before_device, before_inode; /* the file that had its name before; 0: none known */
     char *path;   /* where it is found; in the table of paths while it is there */
     char *name;   /* its label */
     size_t index; /* among all */
@@ -47,6 +48,7 @@ typedef struct lm_tail {
     bool is_dirty;    /* is to be looked at */
     bool is_flushed;  /* what is held is to be sent */
     bool is_held;     /* is in the list of those held */
+    bool is_unsaved;  /* its position or its name is to go with the next batch */
     bool is_judged;   /* it was looked at whether it is a copy */
     bool is_drained;  /* was read to its end once it was rotated */
     bool was_read;    /* lately: is not closed first */

@@ -37,7 +37,7 @@ typedef struct cursor {
     const uint8_t *p, *end;
 } cursor;
 
-static bool is_digit(uint8_t c)
+static inline bool is_digit(uint8_t c)
 {
     return c >= '0' && c <= '9';
 }
@@ -100,11 +100,15 @@ static int64_t offset_at(int64_t ns)
     return localtime_r(&seconds, &parts) ? (int64_t)parts.tm_gmtoff * 1000000000 : 0;
 }
 
-/** The clock on the wall shows local_ns: which time is it? */
+/** The clock on the wall shows local_ns: which time is it? What comes out near now has now's
+ * offset; a change of clocks moves it by more than that. */
 static int64_t utc_of(int64_t local_ns, int64_t now_ns)
 {
-    int64_t utc;
+    static const int64_t near_ns = INT64_C(1800) * 1000000000;
+    int64_t utc, away;
     if (__builtin_sub_overflow(local_ns, offset_at(now_ns), &utc)) return local_ns;
+    bool is_near = !__builtin_sub_overflow(utc, now_ns, &away) && away < near_ns && away > -near_ns;
+    if (is_near) return utc;
     return __builtin_sub_overflow(local_ns, offset_at(utc), &utc) ? local_ns : utc;
 }
 
@@ -404,6 +408,12 @@ static bool read_3164(cursor c, message *m)
 
 /* ---- the record ---- */
 
+/** Texts of our own tables are mostly the same bytes in memory. */
+static bool is_same(lm_str a, lm_str b)
+{
+    return a.len == b.len && (a.ptr == b.ptr || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
 /** Is it a stream that came lately? Then nothing is printed and hashed. */
 static bool find_recent(const lm_record_batch *batch, const lm_label *labels, uint32_t count,
                         uint32_t *out)
@@ -411,12 +421,11 @@ static bool find_recent(const lm_record_batch *batch, const lm_label *labels, ui
     size_t last = batch->stream_count;
     for (size_t i = last; i-- > 0 && i + RECENT_STREAMS >= last;) {
         lm_labels had = batch->streams[i].labels;
-        uint32_t k = 0;
-        while (had.count == count && k < count &&
-               lm_str_equal(had.items[k].value, labels[k].value) &&
-               lm_str_equal(had.items[k].name, labels[k].name))
-            k++;
-        if (had.count != count || k < count) continue;
+        uint32_t k = had.count == count ? count : 0;
+        while (k > 0 && is_same(had.items[k - 1].value, labels[k - 1].value) &&
+               is_same(had.items[k - 1].name, labels[k - 1].name))
+            k--;
+        if (k > 0 || had.count != count) continue;
         *out = (uint32_t)i;
         return true;
     }

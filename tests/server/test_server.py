@@ -1,0 +1,874 @@
+#!/usr/bin/env python3
+"""The daemon from outside: it is started on free ports in a scratch folder and asked what its clients ask it."""
+import base64
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+import zlib
+
+LOGMILL = os.environ.get("LOGMILL", "build/logmill")
+NS = 1_000_000_000
+WAIT_S = 60
+
+
+class Daemon:
+    """One `logmill run`; its folder outlives it, so that it can be started again."""
+
+    def __init__(self, folder, config=None, listen="127.0.0.1:0"):
+        self.folder, self.config, self.listen = folder, config, listen
+        self.start()
+
+    def start(self):
+        args = [LOGMILL, "run", "--data", str(self.folder / "data")]
+        if self.listen:
+            args += ["--listen", self.listen]
+        if self.config:
+            args += ["--config", str(self.config)]
+        self.log = open(self.folder / "log", "ab")
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.addresses = []
+        for line in self.process.stdout:
+            if line.startswith("listening"):
+                self.addresses.append(line.split()[1])
+            if line.startswith("storing"):
+                break
+        if not self.addresses:
+            raise AssertionError(f"the daemon did not start: {(self.folder / 'log').read_text()}")
+        url = urllib.parse.urlsplit(self.addresses[0])
+        self.host, self.port = url.hostname, url.port
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        code = self.process.wait(WAIT_S)
+        self.process.stdout.close()
+        self.log.close()
+        return code
+
+    def ask(self, method, path, body=None, headers=None, port=None):
+        connection = http.client.HTTPConnection(self.host, port or self.port, timeout=WAIT_S)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response, response.read()
+        finally:
+            connection.close()
+
+    def get(self, path, headers=None, **parameters):
+        if parameters:
+            path += "?" + urllib.parse.urlencode(parameters, doseq=True)
+        response, body = self.ask("GET", path, headers=headers)
+        return response.status, body
+
+    def push(self, lines, labels=None, headers=None, metadata=None):
+        now = time.time_ns()
+        values = [[str(now + i), line] + ([metadata] if metadata else []) for i, line in enumerate(lines)]
+        body = json.dumps({"streams": [{"stream": labels or {"app": "test"}, "values": values}]})
+        response, text = self.ask("POST", "/loki/api/v1/push", body,
+                                  {"Content-Type": "application/json", **(headers or {})})
+        return response.status, text
+
+    def lines(self, query, headers=None, **parameters):
+        status, body = self.get("/loki/api/v1/query_range", headers=headers, query=query, limit=5000, **parameters)
+        assert status == 200, (status, body)
+        return sorted(value[1] for stream in json.loads(body)["data"]["result"] for value in stream["values"])
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def field(number, payload):
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def snappy_block(plain):
+    """Literals alone are a valid snappy block."""
+    out = bytearray(varint(len(plain)))
+    for i in range(0, len(plain), 60):
+        piece = plain[i:i + 60]
+        out += bytes([len(piece) - 1 << 2]) + piece
+    return bytes(out)
+
+
+def push_request(labels, entries):
+    """logproto.PushRequest."""
+    stream = field(1, labels.encode())
+    for time_ns, line in entries:
+        stamp = b"\x08" + varint(time_ns // NS) + b"\x10" + varint(time_ns % NS)
+        stream += field(2, field(1, stamp) + field(2, line.encode()))
+    return field(1, stream)
+
+
+class ServerCase(unittest.TestCase):
+    config_text = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
+        config = None
+        if cls.config_text is not None:
+            config = cls.folder / "logmill.yaml"
+            config.write_text(cls.config_text)
+        cls.daemon = Daemon(cls.folder, config)
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.daemon.stop()
+        log = (cls.folder / "log").read_text()
+        shutil.rmtree(cls.folder)
+        assert code == 0, f"exit code {code}\n{log}"
+
+
+class TestPush(ServerCase):
+    def test_json(self):
+        status, body = self.daemon.push(["one", "two \u00e9 \"quoted\" \\ \t"], {"case": "json"})
+        self.assertEqual((status, body), (204, b""))
+        self.assertEqual(self.daemon.lines('{case="json"}'), ["one", "two \u00e9 \"quoted\" \\ \t"])
+
+    def test_json_with_parameters_in_the_type(self):
+        body = json.dumps({"streams": [{"stream": {"case": "charset"}, "values": [[str(time.time_ns()), "x"]]}]})
+        response, _ = self.daemon.ask("POST", "/api/prom/push", body,
+                                      {"Content-Type": "application/json; charset=utf-8"})
+        self.assertEqual(response.status, 204)
+        self.assertEqual(self.daemon.lines('{case="charset"}'), ["x"])
+
+    def test_protobuf(self):
+        now = time.time_ns()
+        plain = push_request('{case="protobuf"}', [(now, "p1"), (now + 1, "p2")])
+        for headers in ({}, {"Content-Type": "application/x-protobuf"},
+                        {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}):
+            response, body = self.daemon.ask("POST", "/loki/api/v1/push", snappy_block(plain), headers)
+            self.assertEqual((response.status, body), (204, b""))
+        response, _ = self.daemon.ask("POST", "/loki/api/v1/push", gzip.compress(snappy_block(plain)),
+                                      {"Content-Encoding": "gzip"})
+        self.assertEqual(response.status, 204)
+        self.assertEqual(self.daemon.lines('{case="protobuf"}'), ["p1"] * 4 + ["p2"] * 4)
+
+    def test_compressed_json(self):
+        body = json.dumps({"streams": [{"stream": {"case": "packed"}, "values": [[str(time.time_ns()), "x"]]}]}).encode()
+        for encoding, packed in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body))):
+            response, _ = self.daemon.ask("POST", "/loki/api/v1/push", packed,
+                                          {"Content-Type": "application/json", "Content-Encoding": encoding})
+            self.assertEqual(response.status, 204, encoding)
+        response, text = self.daemon.ask("POST", "/loki/api/v1/push", body,
+                                         {"Content-Type": "application/json", "Content-Encoding": "br"})
+        self.assertEqual(response.status, 400)
+        self.assertIn(b"br", text)
+        self.assertEqual(self.daemon.lines('{case="packed"}'), ["x", "x"])
+
+    def test_wrong_bodies_are_told(self):
+        for body, type_ in ((b"{", "application/json"), (b'{"streams":[{"stream":{"a":"b"},"values":[["soon","x"]]}]}', "application/json"),
+                            (b"\xff\xff\xff", "application/x-protobuf")):
+            response, text = self.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": type_})
+            self.assertEqual(response.status, 400, body)
+            self.assertGreater(len(text.strip()), 5)
+
+    def test_jsonline(self):
+        now = time.time_ns()
+        body = "\n".join(json.dumps({"msg": f"n{i}", "ts": now + i, "app": "a", "k": "v"}) for i in range(3)) + "\nplain\n"
+        response, text = self.daemon.ask(
+            "POST", "/logmill/v1/push/jsonline?_msg_field=msg&_time_field=ts&_stream_fields=app&label.case=jsonline", body)
+        self.assertEqual(response.status, 204, text)
+        self.assertEqual(self.daemon.lines('{case="jsonline"}'), ["n0", "n1", "n2", "plain"])
+
+    def test_jsonline_without_parameters(self):
+        response, _ = self.daemon.ask("POST", "/insert/jsonline", '{"message":"nobody said whose"}\n')
+        self.assertEqual(response.status, 204)
+        self.assertIn("nobody said whose", self.daemon.lines('{service_name="unknown_service"}'))
+
+    def test_many_at_once(self):
+        failed = []
+
+        def work(number):
+            for i in range(20):
+                status, body = self.daemon.push([f"w{number} {i} {k}" for k in range(50)], {"case": "many"})
+                if status != 204:
+                    failed.append((status, body))
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failed, [])
+        status, body = self.daemon.get("/loki/api/v1/query", query='sum(count_over_time({case="many"}[1h]))')
+        self.assertEqual(status, 200, body)
+        self.assertEqual(json.loads(body)["data"]["result"][0]["value"][1], str(8 * 20 * 50))
+
+    def test_keep_alive(self):
+        connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=WAIT_S)
+        for path, status in (("/ready", 200), ("/nowhere", 404), ("/ready", 200)):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            self.assertEqual(response.status, status)
+        sock = connection.sock
+        self.assertIsNotNone(sock)  # http.client drops it when the server closes
+        connection.close()
+
+
+class TestElastic(ServerCase):
+    def test_probes(self):
+        probes = [("GET", "/"), ("HEAD", "/"), ("GET", "/_license"), ("GET", "/_xpack"),
+                  ("GET", "/_cluster/health?timeout=30s&wait_for_nodes=%3E%3D1&wait_for_status=yellow"),
+                  ("HEAD", "/_index_template/template_logs"), ("PUT", "/_index_template/template_logs"),
+                  ("GET", "/_template/x"), ("HEAD", "/_ilm/policy/p"), ("PUT", "/_ilm/policy/p"),
+                  ("GET", "/_ingest/pipeline/p"), ("GET", "/_nodes/http"), ("GET", "/_cat/health"), ("GET", "/_logstash")]
+        for method, path in probes:
+            response, body = self.daemon.ask(method, path, b"{}" if method == "PUT" else None)
+            self.assertEqual(response.status, 200, (method, path, body))
+            self.assertEqual(response.headers["X-Elastic-Product"], "Elasticsearch")
+        _, body = self.daemon.ask("GET", "/")
+        self.assertRegex(json.loads(body)["version"]["number"], r"^\d+\.\d+\.\d+$")
+
+    def test_bulk(self):
+        kind = "application/vnd.elasticsearch+json; compatible-with=9"
+        body = '{"create":{"_index":"logs"}}\n{"message":"es one"}\n{"delete":{"_index":"logs","_id":"1"}}\n' \
+               '{"index":{"_index":"logs","_type":"_doc"}}\n{"message":"es two"}\n'
+        response, text = self.daemon.ask("PUT", "/_bulk", body, {
+            "Content-Type": "application/vnd.elasticsearch+x-ndjson; compatible-with=9", "Accept": kind})
+        self.assertEqual(response.status, 200, text)
+        self.assertEqual(response.headers["Content-Type"], kind)
+        self.assertEqual(response.headers["X-Elastic-Product"], "Elasticsearch")
+        answer = json.loads(text)
+        self.assertTrue(answer["errors"])
+        self.assertEqual([list(item)[0] for item in answer["items"]], ["create", "delete", "index"])
+        self.assertEqual(answer["items"][0]["create"]["status"], 201)
+        self.assertEqual(answer["items"][1]["delete"]["status"], 400)
+        found = self.daemon.lines('{index="logs"}')
+        self.assertEqual(len(found), 2)
+        self.assertIn("es one", found[0])
+
+    def test_bulk_of_an_index(self):
+        body = gzip.compress(b'{"create":{}}\n{"message":"named"}\n')
+        response, text = self.daemon.ask("POST", "/app-logs/_bulk", body, {
+            "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"})
+        self.assertEqual(response.status, 200, text)
+        self.assertFalse(json.loads(text)["errors"])
+        self.assertEqual(len(self.daemon.lines('{index="app-logs"}')), 1)
+
+    def test_wrong_bulk(self):
+        response, text = self.daemon.ask("POST", "/_bulk", "{", {"Content-Type": "application/x-ndjson"})
+        self.assertEqual(response.status, 400)
+        self.assertIn("reason", json.loads(text)["error"])
+
+
+class TestOtlp(ServerCase):
+    request = {"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+                                 "scopeLogs": [{"logRecords": [{"timeUnixNano": "0", "severityText": "INFO",
+                                                                "body": {"stringValue": "otlp line"}}]}]}]}
+
+    def test_json_chunked(self):
+        self.request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["timeUnixNano"] = str(time.time_ns())
+        body = json.dumps(self.request).encode()
+        connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=WAIT_S)
+        connection.request("POST", "/v1/logs", iter([body[:40], body[40:]]), {"Content-Type": "application/json"},
+                           encode_chunked=True)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        self.assertEqual(response.status, 200, text)
+        self.assertEqual(response.headers["Content-Type"], "application/json")
+        self.assertEqual(json.loads(text), {})
+        self.assertIn("otlp line", self.daemon.lines('{service_name="shop"}'))
+
+    def test_protobuf(self):
+        value = field(1, b"protobuf line")
+        record = b"\x09" + struct.pack("<Q", time.time_ns()) + field(5, value)
+        resource = field(1, field(1, field(1, b"service.name") + field(2, field(1, b"mill"))))
+        body = field(1, resource + field(2, field(2, record)))
+        for headers, packed in (({}, body), ({"Content-Encoding": "gzip"}, gzip.compress(body))):
+            response, text = self.daemon.ask("POST", "/otlp/v1/logs", packed,
+                                             {"Content-Type": "application/x-protobuf", **headers})
+            self.assertEqual((response.status, text), (200, b""))
+            self.assertEqual(response.headers["Content-Type"], "application/x-protobuf")
+        self.assertEqual(self.daemon.lines('{service_name="mill"}'), ["protobuf line"] * 2)
+
+    def test_wrong_ones_are_a_status(self):
+        response, text = self.daemon.ask("POST", "/v1/logs", "{", {"Content-Type": "application/json"})
+        self.assertEqual(response.status, 400)
+        self.assertEqual(json.loads(text)["code"], 3)
+        response, text = self.daemon.ask("POST", "/v1/logs", b"\xff", {"Content-Type": "application/x-protobuf"})
+        self.assertEqual(response.status, 400)
+        self.assertEqual(text[:2], b"\x08\x03")
+
+
+class TestQuery(ServerCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.now = time.time_ns() // NS * NS
+        for app in ("a", "b"):
+            values = [[str(cls.now - (10 - i) * NS), f"level=info n={i} app={app}"] for i in range(10)]
+            body = json.dumps({"streams": [{"stream": {"app": app, "env": "test"}, "values": values}]})
+            response, text = cls.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": "application/json"})
+            assert response.status == 204, text
+        body = json.dumps({"streams": [{"stream": {"app": "json"}, "values": [
+            [str(cls.now - NS), '{"status":200,"path":"/x","took":"5ms"}', {"trace_id": "abc"}]]}]})
+        response, text = cls.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": "application/json"})
+        assert response.status == 204, text
+
+    def data(self, path, **parameters):
+        status, body = self.daemon.get(path, **parameters)
+        self.assertEqual(status, 200, body)
+        answer = json.loads(body)
+        self.assertEqual(answer["status"], "success")
+        return answer["data"]
+
+    def test_grafana_health_check(self):
+        data = self.data("/loki/api/v1/query", query="vector(1)+vector(1)", time="4000000000", direction="backward")
+        self.assertEqual(data["resultType"], "vector")
+        self.assertEqual(data["result"], [{"metric": {}, "value": [4000000000, "2"]}])
+
+    def test_scalar(self):
+        data = self.data("/loki/api/v1/query", query="1+1", time="10")
+        self.assertEqual((data["resultType"], data["result"]), ("scalar", [10, "2"]))
+
+    def test_streams(self):
+        data = self.data("/loki/api/v1/query_range", query='{app="a"} |= "n="', limit=3)
+        self.assertEqual(data["resultType"], "streams")
+        self.assertEqual(len(data["result"]), 1)
+        self.assertEqual(data["result"][0]["stream"]["app"], "a")
+        self.assertEqual([v[1] for v in data["result"][0]["values"]],
+                         [f"level=info n={i} app=a" for i in (9, 8, 7)])
+        self.assertEqual(data["result"][0]["values"][0][0], str(self.now - NS))
+        self.assertIn("summary", data["stats"])
+
+    def test_forwards_in_a_range(self):
+        data = self.data("/loki/api/v1/query_range", query='{app="a"}', direction="forward",
+                         start=str(self.now - 8 * NS), end=str(self.now - 5 * NS))
+        self.assertEqual([v[1] for v in data["result"][0]["values"]],
+                         [f"level=info n={i} app=a" for i in (2, 3, 4)])
+
+    def test_times_in_all_forms(self):
+        start, end = (self.now - 8 * NS) // NS, (self.now - 5 * NS) // NS
+        iso = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(t)) for t in (start, end)]
+        for first, last in ((start, end), (f"{start}.0", f"{end}.000"), iso, (start * NS, end * NS)):
+            data = self.data("/loki/api/v1/query_range", query='{app="a"}', start=first, end=last)
+            self.assertEqual(len(data["result"][0]["values"]), 3, (first, last))
+
+    def test_matrix(self):
+        data = self.data("/loki/api/v1/query_range", query='sum by (app) (count_over_time({env="test"}[1m]))',
+                         start=str(self.now - 60 * NS), end=str(self.now), step="30")
+        self.assertEqual(data["resultType"], "matrix")
+        self.assertEqual({s["metric"]["app"] for s in data["result"]}, {"a", "b"})
+        stamp, value = data["result"][0]["values"][-1]
+        self.assertEqual((stamp, value), (self.now // NS, "10"))
+
+    def test_posted_form(self):
+        body = urllib.parse.urlencode({"query": '{app="a"}', "limit": "1"})
+        response, text = self.daemon.ask("POST", "/loki/api/v1/query_range", body,
+                                         {"Content-Type": "application/x-www-form-urlencoded"})
+        self.assertEqual(response.status, 200, text)
+        self.assertEqual(len(json.loads(text)["data"]["result"]), 1)
+
+    def test_categorized_labels(self):
+        status, body = self.daemon.get("/loki/api/v1/query_range", {"X-Loki-Response-Encoding-Flags": "categorize-labels"},
+                                       query='{app="json"} | json')
+        self.assertEqual(status, 200, body)
+        data = json.loads(body)["data"]
+        self.assertEqual(data["encodingFlags"], ["categorize-labels"])
+        self.assertEqual(data["result"][0]["stream"], {"app": "json"})
+        categories = data["result"][0]["values"][0][2]
+        self.assertEqual(categories["structuredMetadata"], {"trace_id": "abc"})
+        self.assertEqual(categories["parsed"]["path"], "/x")
+
+    def test_labels_values_series(self):
+        self.assertEqual(self.data("/loki/api/v1/labels"), ["app", "env"])
+        self.assertEqual(self.data("/loki/api/v1/label"), ["app", "env"])
+        self.assertEqual(self.data("/loki/api/v1/label/app/values"), ["a", "b", "json"])
+        self.assertEqual(self.data("/loki/api/v1/label/app/values", query='{env="test"}'), ["a", "b"])
+        self.assertEqual(self.data("/loki/api/v1/label/none/values"), [])
+        series = self.data("/loki/api/v1/series", **{"match[]": ['{app="a"}', '{app=~"a|b"}']})
+        self.assertEqual(sorted(s["app"] for s in series), ["a", "b"])
+
+    def test_index(self):
+        status, body = self.daemon.get("/loki/api/v1/index/stats", query='{env="test"}')
+        self.assertEqual(status, 200, body)
+        stats = json.loads(body)
+        self.assertEqual((stats["streams"], stats["entries"]), (2, 20))
+        volume = self.data("/loki/api/v1/index/volume", query='{app=~".+"}')
+        self.assertEqual(volume["resultType"], "vector")
+        self.assertEqual({v["metric"]["app"] for v in volume["result"]}, {"a", "b", "json"})
+        volume = self.data("/loki/api/v1/index/volume_range", query='{app=~".+"}', targetLabels="env", step="60")
+        self.assertEqual(volume["resultType"], "matrix")
+        total = sum(int(value) for series in volume["result"] for _, value in series["values"])
+        self.assertGreaterEqual(total, 20 * len("level=info n=0 app=a"))
+
+    def test_drilldown(self):
+        status, body = self.daemon.get("/loki/api/v1/detected_labels")
+        self.assertEqual(status, 200)
+        self.assertIn({"label": "app", "cardinality": 3}, json.loads(body)["detectedLabels"])
+        status, body = self.daemon.get("/loki/api/v1/detected_fields", query='{app="json"}')
+        self.assertEqual(status, 200, body)
+        fields = {f["label"]: f for f in json.loads(body)["fields"]}
+        self.assertEqual(fields["status"]["type"], "int")
+        self.assertEqual(fields["took"]["type"], "duration")
+        self.assertEqual(fields["path"]["parsers"], ["json"])
+        status, body = self.daemon.get("/loki/api/v1/detected_field/n/values", query='{app="a"}')
+        self.assertEqual(sorted(json.loads(body)["values"]), [str(i) for i in range(10)], body)
+
+    def test_patterns_and_templates(self):
+        patterns = self.data("/loki/api/v1/patterns", query='{app="a"}')
+        self.assertEqual(sum(count for p in patterns for _, count in p["samples"]), 10)
+        self.assertTrue(all("<*>" not in p["pattern"] for p in patterns))
+        status, body = self.daemon.get("/logmill/v1/templates", query='{app="a"}')
+        self.assertEqual(status, 200, body)
+        self.assertEqual(sum(t["count"] for t in json.loads(body)["templates"]), 10)
+
+    def test_format_query(self):
+        status, body = self.daemon.get("/loki/api/v1/format_query", query='{app="a"}|="x"')
+        self.assertEqual((status, json.loads(body)), (200, {"status": "success", "data": '{app="a"} |= "x"'}))
+        status, body = self.daemon.get("/loki/api/v1/format_query", query='{app="a"')
+        self.assertEqual(status, 400)
+        self.assertEqual(json.loads(body)["status"], "invalid-query")
+
+    def test_wrong_parameters_are_told(self):
+        cases = [
+            ("query_range", {"query": '{app="a"', }, "parse error"),
+            ("query_range", {"query": '{app="a"}', "start": "x"}, "could not parse 'start' parameter"),
+            ("query_range", {"query": '{app="a"}', "start": "10", "end": "5"}, "end timestamp must not be before"),
+            ("query_range", {"query": '{app="a"}', "limit": "0"}, "limit must be a positive value"),
+            ("query_range", {"query": '{app="a"}', "limit": "99999"}, "max entries limit per query exceeded"),
+            ("query_range", {"query": '{app="a"}', "direction": "up"}, "invalid direction 'up'"),
+            ("query_range", {"query": '{app="a"}', "step": "0"}, "zero or negative query resolution step"),
+            ("query_range", {"query": '{app="a"}', "step": "0.001"}, "exceeded maximum resolution of 11,000"),
+            ("query", {"query": '{app="a"}'}, "log queries are not supported as an instant query type"),
+        ]
+        for route, parameters, words in cases:
+            status, body = self.daemon.get(f"/loki/api/v1/{route}", **parameters)
+            self.assertEqual(status, 400, (parameters, body))
+            self.assertIn(words, body.decode())
+
+    def test_buildinfo_and_health(self):
+        status, body = self.daemon.get("/loki/api/v1/status/buildinfo")
+        self.assertEqual(status, 200)
+        self.assertIn("version", json.loads(body))
+        status, body = self.daemon.get("/logmill/v1/health")
+        self.assertEqual(json.loads(body)["status"], "ready")
+        self.assertEqual(self.daemon.get("/ready")[0], 200)
+        self.assertEqual(self.daemon.get("/-/healthy")[0], 200)
+        status, body = self.daemon.get("/logmill/v1/segments")
+        self.assertEqual((status, type(json.loads(body)["segments"])), (200, list))
+
+    def test_metrics(self):
+        status, body = self.daemon.get("/metrics")
+        self.assertEqual(status, 200)
+        samples, helped = {}, set()
+        for line in body.decode().splitlines():
+            if line.startswith("# HELP"):
+                helped.add(line.split()[2])
+            elif not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                self.assertNotIn(name, samples)
+                samples[name] = float(value)
+        self.assertEqual(samples['logmill_server_records_total{tenant="default"}'], 21)
+        self.assertEqual(samples["logmill_store_records_total"], 21)
+        self.assertGreaterEqual(samples['logmill_server_requests_total{route="loki_push",code="2xx"}'], 3)
+        self.assertIn("logmill_server_request_seconds", helped)
+
+    def test_methods_and_paths(self):
+        for method, path, status in (("GET", "/loki/api/v1/push", 405), ("DELETE", "/ready", 405),
+                                     ("GET", "/nowhere", 404), ("GET", "/loki/api/v1/label/a/b/c", 404),
+                                     ("GET", "/" + "x/" * 40, 404), ("GET", "/%zz", 404)):
+            response, _ = self.daemon.ask(method, path)
+            self.assertEqual(response.status, status, path)
+
+    def test_headers(self):
+        response, _ = self.daemon.ask("GET", "/loki/api/v1/labels")
+        self.assertEqual(response.headers["X-Content-Type-Options"], "nosniff")
+        self.assertEqual(response.headers["Cache-Control"], "no-store")
+        self.assertNotIn("Access-Control-Allow-Origin", response.headers)
+
+
+class WebSocket:
+    """As much of a client as a test needs."""
+
+    def __init__(self, daemon, path):
+        self.sock = socket.create_connection((daemon.host, daemon.port), timeout=WAIT_S)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.sock.sendall((f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+                           f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        self.rest = b""
+        while b"\r\n\r\n" not in self.rest:
+            self.rest += self.more()
+        head, self.rest = self.rest.split(b"\r\n\r\n", 1)
+        self.head = head.decode()
+        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+        assert " 101 " in self.head and accept in self.head, self.head
+
+    def more(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise EOFError
+        return data
+
+    def take(self, count):
+        while len(self.rest) < count:
+            self.rest += self.more()
+        out, self.rest = self.rest[:count], self.rest[count:]
+        return out
+
+    def frame(self):
+        first, length = self.take(2)
+        assert not length & 0x80
+        if length == 126:
+            length = struct.unpack(">H", self.take(2))[0]
+        elif length == 127:
+            length = struct.unpack(">Q", self.take(8))[0]
+        return first & 15, self.take(length)
+
+    def send(self, opcode, payload=b""):
+        mask = os.urandom(4)
+        body = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+        self.sock.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + body)
+
+    def lines(self, count):
+        found = []
+        while len(found) < count:
+            opcode, payload = self.frame()
+            if opcode == 1:
+                found += [v[1] for s in json.loads(payload)["streams"] for v in s["values"]]
+        return found
+
+    def close(self):
+        self.sock.close()
+
+
+class TestTail(ServerCase):
+    def test_websocket(self):
+        self.daemon.push(["before"], {"case": "ws"})
+        tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + urllib.parse.urlencode({"query": '{case="ws"} != "no"'}))
+        self.assertEqual(tail.lines(1), ["before"])
+        self.daemon.push(["not for it"], {"case": "other"})
+        deadline = time.monotonic() + WAIT_S
+        found = []
+        while "live" not in found and time.monotonic() < deadline:  # it watches a moment after its history
+            self.daemon.push(["no", "live"], {"case": "ws"})
+            found += tail.lines(1)
+        self.assertEqual(set(found), {"live"})
+        tail.send(9, b"ping")
+        while True:
+            opcode, payload = tail.frame()
+            if opcode == 10:
+                break
+        self.assertEqual(payload, b"ping")
+        tail.send(8, b"\x03\xe8")
+        while opcode != 8:
+            opcode, payload = tail.frame()
+        self.assertEqual(payload, b"\x03\xe8")
+        tail.close()
+
+    def test_unmasked_frames_end_it(self):
+        tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + urllib.parse.urlencode({"query": '{case="none"}'}))
+        tail.sock.sendall(b"\x81\x01x")
+        opcode, payload = tail.frame()
+        self.assertEqual((opcode, payload), (8, b"\x03\xea"))
+        tail.close()
+
+    def test_not_a_websocket(self):
+        status, _ = self.daemon.get("/loki/api/v1/tail", query='{a="b"}')
+        self.assertEqual(status, 400)
+
+    def test_events(self):
+        connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=WAIT_S)
+        self.daemon.push(["e0"], {"case": "sse"})
+        connection.request("GET", "/logmill/v1/tail?" + urllib.parse.urlencode({"query": '{case="sse"}'}))
+        response = connection.getresponse()
+        self.assertEqual(response.headers["Content-Type"], "text/event-stream")
+        line = response.readline()
+        self.assertEqual(json.loads(line.removeprefix(b"data: "))["streams"][0]["values"][0][1], "e0")
+        found = set()
+        while "e1" not in found:
+            self.daemon.push(["e1"], {"case": "sse"})
+            line = response.readline()
+            if line.startswith(b"data: "):
+                found |= {v[1] for s in json.loads(line[6:])["streams"] for v in s["values"]}
+        connection.close()
+
+
+class TestTenants(ServerCase):
+    config_text = ("limits: {rate: 100MB}\ntenants: {small: {rate: 1kB, burst: 2kB}, few: {streams: 2}}\n"
+                   "ingest: {body_size_max: 1MiB}\n")
+
+    def test_apart(self):
+        self.daemon.push(["mine"], headers={"X-Scope-OrgID": "one"})
+        self.daemon.push(["yours"], headers={"X-Scope-OrgID": "two"})
+        self.assertEqual(self.daemon.lines('{app="test"}', {"X-Scope-OrgID": "one"}), ["mine"])
+        self.assertEqual(self.daemon.lines('{app="test"}', {"X-Scope-OrgID": "two"}), ["yours"])
+        self.assertEqual(self.daemon.lines('{app="test"}', {"X-Scope-OrgID": "three"}), [])
+
+    def test_names(self):
+        for name in ("..", ".", "a/b", "a|b", "x" * 151):
+            status, _ = self.daemon.push(["x"], headers={"X-Scope-OrgID": name})
+            self.assertEqual(status, 400, name)
+
+    def test_rate(self):
+        self.assertEqual(self.daemon.push(["x" * 1500], headers={"X-Scope-OrgID": "small"})[0], 204)
+        body = json.dumps({"streams": [{"stream": {"a": "b"}, "values": [[str(time.time_ns()), "y" * 1900]]}]})
+        response, text = self.daemon.ask("POST", "/loki/api/v1/push", body,
+                                         {"Content-Type": "application/json", "X-Scope-OrgID": "small"})
+        self.assertEqual(response.status, 429)
+        self.assertGreaterEqual(int(response.headers["Retry-After"]), 1)
+        self.assertIn(b"rate limit", text)
+
+    def test_streams(self):
+        statuses = [self.daemon.push(["x"], {"stream": str(i)}, {"X-Scope-OrgID": "few"})[0] for i in range(3)]
+        self.assertEqual(statuses, [204, 204, 429])
+        self.assertEqual(self.daemon.push(["x"], {"stream": "0"}, {"X-Scope-OrgID": "few"})[0], 204)
+
+    def test_large_bodies(self):
+        for body, headers in ((b"x" * (2 << 20), {}), (iter([b"x" * (1 << 20)] * 2), {"Transfer-Encoding": "chunked"})):
+            connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=WAIT_S)
+            try:
+                connection.request("POST", "/loki/api/v1/push", body, headers, encode_chunked=bool(headers))
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it is told before all is sent
+            response = connection.getresponse()
+            self.assertEqual(response.status, 413)
+            connection.close()
+
+    def test_bombs(self):
+        bomb = gzip.compress(b'{"streams":[' + b" " * (200 << 20))
+        response, _ = self.daemon.ask("POST", "/loki/api/v1/push", bomb,
+                                      {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+        self.assertEqual(response.status, 413)
+        self.assertEqual(self.daemon.push(["after"], headers={"X-Scope-OrgID": "bomb"})[0], 204)
+
+
+def hash_of(secret, *options):
+    done = subprocess.run([LOGMILL, "config", "hash", *options], input=secret + "\n", capture_output=True, text=True,
+                          check=True)
+    return done.stdout.strip()
+
+
+class TestAuth(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
+        self.config = self.folder / "logmill.yaml"
+        self.write("secret")
+        self.daemon = Daemon(self.folder, self.config)
+
+    def write(self, password):
+        self.config.write_text(f"""
+auth:
+  enabled: true
+  users:
+    - {{name: me, password_hash: "{hash_of(password)}", scopes: [read, write, admin]}}
+  tokens:
+    - {{name: shipper, hash: "{hash_of("tok-1", "--token")}", tenant: team, scopes: [write]}}
+    - {{name: reader, hash: "{hash_of("tok-2", "--token")}", tenant: team, scopes: [read]}}
+sources: []
+""")
+
+    def tearDown(self):
+        code = self.daemon.stop()
+        shutil.rmtree(self.folder)
+        self.assertEqual(code, 0)
+
+    @staticmethod
+    def basic(name, password):
+        return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+    @staticmethod
+    def bearer(token):
+        return {"Authorization": f"Bearer {token}"}
+
+    def status(self, headers, path="/loki/api/v1/labels", method="GET"):
+        return self.daemon.ask(method, path, headers=headers)[0].status
+
+    def test_who_may(self):
+        self.assertEqual(self.status({}), 401)
+        self.assertEqual(self.status({}, "/ready"), 200)
+        self.assertEqual(self.status({}, "/metrics"), 401)
+        for _ in range(2):  # known the second time
+            self.assertEqual(self.status(self.basic("me", "secret")), 200)
+        self.assertEqual(self.status(self.basic("me", "Secret")), 401)
+        self.assertEqual(self.status(self.basic("you", "secret")), 401)
+        self.assertEqual(self.status({"Authorization": "Basic !!!"}), 401)
+        self.assertEqual(self.status({"Authorization": "Basic"}), 401)
+        self.assertEqual(self.status(self.bearer("tok-2")), 200)
+        self.assertEqual(self.status(self.bearer("tok-1")), 403)
+        self.assertEqual(self.status(self.bearer("tok-3")), 401)
+        self.assertEqual(self.status(self.bearer("tok-2"), "/-/reload", "POST"), 403)
+        self.assertEqual(self.status({**self.bearer("tok-2"), "X-Scope-OrgID": "other"}), 403)
+        response, _ = self.daemon.ask("GET", "/loki/api/v1/labels")
+        self.assertIn("Basic", response.headers["WWW-Authenticate"])
+
+    def test_tenant_of_a_token(self):
+        self.assertEqual(self.daemon.push(["hidden"], headers=self.bearer("tok-1"))[0], 204)
+        self.assertEqual(self.daemon.push(["x"], headers=self.bearer("tok-2"))[0], 403)
+        self.assertEqual(self.daemon.lines('{app="test"}', self.bearer("tok-2")), ["hidden"])
+        self.assertEqual(self.daemon.lines('{app="test"}', self.basic("me", "secret")), [])
+        self.assertEqual(self.daemon.lines('{app="test"}', {**self.basic("me", "secret"), "X-Scope-OrgID": "team"}),
+                         ["hidden"])
+
+    def test_reload(self):
+        self.write("changed")
+        response, body = self.daemon.ask("POST", "/-/reload", headers=self.basic("me", "secret"))
+        self.assertEqual((response.status, body), (200, b"reloaded\n"))
+        self.assertEqual(self.status(self.basic("me", "secret")), 401)
+        self.assertEqual(self.status(self.basic("me", "changed")), 200)
+        self.config.write_text("auth:\n  enabled: perhaps\n")
+        response, body = self.daemon.ask("POST", "/-/reload", headers=self.basic("me", "changed"))
+        self.assertEqual(response.status, 400)
+        self.assertIn(b"logmill.yaml:2:12", body)
+        self.assertEqual(self.status(self.basic("me", "changed")), 200)
+        self.daemon.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + WAIT_S
+        while (self.folder / "log").read_text().count("reload_refused") < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        log = (self.folder / "log").read_text()
+        self.assertEqual(log.count("reload_refused"), 2)
+        self.assertNotIn("argon2", log)
+        self.assertNotIn("secret", log)
+
+
+class TestLife(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def test_killed_and_started_again(self):
+        daemon = Daemon(self.folder)
+        acknowledged, stop = [], threading.Event()
+
+        def pusher(number):
+            count = 0
+            while not stop.is_set():
+                lines = [f"p{number} {count + i}" for i in range(7)]
+                try:
+                    if daemon.push(lines, {"case": "kill"})[0] == 204:
+                        acknowledged.extend(lines)
+                except (OSError, http.client.HTTPException):
+                    return
+                count += 7
+
+        threads = [threading.Thread(target=pusher, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(acknowledged) < 300:
+            time.sleep(0.01)
+        daemon.stop(signal.SIGKILL)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        daemon.start()
+        found = set()
+        for number in range(3):
+            found |= set(daemon.lines(f'{{case="kill"}} |= "p{number} "'))
+        self.assertEqual(set(acknowledged) - found, set())
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_folder_and_port_in_use(self):
+        daemon = Daemon(self.folder)
+        done = subprocess.run([LOGMILL, "run", "--listen", "127.0.0.1:0", "--data", str(self.folder / "data")],
+                              capture_output=True, text=True, timeout=WAIT_S, check=False)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertEqual(len([line for line in done.stderr.splitlines() if line.startswith("logmill: ")]), 1)
+        done = subprocess.run([LOGMILL, "run", "--listen", f"127.0.0.1:{daemon.port}", "--data", str(self.folder / "b")],
+                              capture_output=True, text=True, timeout=WAIT_S, check=False)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn("in use", done.stderr)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_wrong_starts(self):
+        config = self.folder / "wrong.yaml"
+        config.write_text("query:\n  timeout: 5\n")
+        for args, code, words in (
+                (["--config", str(config)], 2, "wrong.yaml:2:12"),
+                (["--config", str(self.folder / "none.yaml")], 4, "none.yaml"),
+                (["--listen", "nowhere"], 2, "port"),
+                (["--listen", "127.0.0.1:99999"], 2, "port")):
+            done = subprocess.run([LOGMILL, "run", "--data", str(self.folder / "data"), *args], capture_output=True,
+                                  text=True, timeout=WAIT_S, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(words, done.stderr)
+
+    def test_config_command(self):
+        config = self.folder / "c.yaml"
+        config.write_text("memory: {max: 64MiB}\n")
+        done = subprocess.run([LOGMILL, "config", "check", str(config)], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0)
+        done = subprocess.run([LOGMILL, "config", "show", str(config)], capture_output=True, text=True, check=False)
+        self.assertEqual(done.stdout, "memory:\n  max: 64MiB\n")
+        done = subprocess.run([LOGMILL, "config", "show", "--effective"], capture_output=True, text=True, check=False)
+        (self.folder / "all.yaml").write_text(done.stdout)
+        done = subprocess.run([LOGMILL, "config", "check", str(self.folder / "all.yaml")], capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_slow_clients_hold_nobody_up(self):
+        daemon = Daemon(self.folder)
+        slow = []
+        for _ in range(50):
+            sock = socket.create_connection((daemon.host, daemon.port))
+            sock.sendall(b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{")
+            slow.append(sock)
+        for _ in range(20):
+            self.assertEqual(daemon.push(["x"])[0], 204)
+        for sock in slow:
+            sock.close()
+        self.assertEqual(daemon.push(["y"])[0], 204)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_reload_of_listeners(self):
+        config = self.folder / "logmill.yaml"
+        config.write_text('listen: {http: "127.0.0.1:0", elasticsearch: "", otlp_http: ""}\nsources: []\n')
+        daemon = Daemon(self.folder, config, listen=None)
+        self.assertEqual(len(daemon.addresses), 1)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        config.write_text(f'listen: {{http: ["127.0.0.1:0", "127.0.0.1:{port}"], elasticsearch: "", otlp_http: ""}}\n'
+                          'sources: []\n')
+        response, body = daemon.ask("POST", "/-/reload")
+        self.assertEqual(response.status, 200, body)
+        self.assertEqual(daemon.ask("GET", "/ready", port=port)[0].status, 200)
+        self.assertEqual(daemon.get("/ready")[0], 200)
+        config.write_text(f'listen: {{http: "127.0.0.1:{port}", elasticsearch: "", otlp_http: ""}}\nsources: []\n')
+        self.assertEqual(daemon.ask("POST", "/-/reload")[0].status, 200)
+        self.assertEqual(daemon.ask("GET", "/ready", port=port)[0].status, 200)
+        with self.assertRaises(OSError):
+            daemon.get("/ready")
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_files_source(self):
+        log = self.folder / "app.log"
+        log.write_text("first\nsecond\n")
+        config = self.folder / "logmill.yaml"
+        config.write_text(f'sources:\n  - {{type: files, paths: ["{self.folder}/*.log"], labels: {{job: files}}}}\n')
+        daemon = Daemon(self.folder, config)
+        deadline = time.monotonic() + WAIT_S
+        found = []
+        while len(found) < 2 and time.monotonic() < deadline:
+            found = daemon.lines('{job="files"}')
+            time.sleep(0.05)
+        self.assertEqual(found, ["first", "second"])
+        self.assertEqual(daemon.stop(), 0)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-") and "/" in sys.argv[1]:
+        LOGMILL = sys.argv.pop(1)
+    unittest.main()

@@ -312,6 +312,8 @@ static lm_tail *meet(lm_files *files, const char *path, const struct stat *info,
         tail->is_rotated = only_known;
     } else {
         if (is_known) { /* emptied, or its number was given to another file, while nobody looked */
+            tail->before_device = position.before_device; /* so that look_back goes on */
+            tail->before_inode = position.before_inode;
             lm_tail former = {
                 .path = tail->path, .name = name, .offset = position.offset, .head = position.head};
             if (lm_tails_remember(&files->tails, &position))

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -742,6 +743,85 @@ sources: []
         self.assertNotIn("secret", log)
 
 
+@unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificates")
+class TestTls(unittest.TestCase):
+    def openssl(self, *args):
+        subprocess.run(["openssl", *args], cwd=self.folder, check=True, capture_output=True)
+
+    def certificate(self, name):
+        self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
+                     f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
+                     f"{name}.pem", "-days", "2", "-copy_extensions", "copy")
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
+        for ca in ("ca", "other"):
+            self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.pem",
+                         "-subj", f"/CN={ca}", "-days", "2")
+        self.certificate("server")
+        self.certificate("client")
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def ask(self, daemon, certificate=None, version=None):
+        context = ssl.create_default_context(cafile=self.folder / "ca.pem")
+        if certificate:
+            context.load_cert_chain(self.folder / f"{certificate}.pem", self.folder / f"{certificate}.key")
+        if version:
+            context.minimum_version = context.maximum_version = version
+        connection = http.client.HTTPSConnection(daemon.host, daemon.port, timeout=WAIT_S, context=context)
+        try:
+            connection.request("GET", "/loki/api/v1/labels")
+            response = connection.getresponse()
+            response.read()
+            return response
+        finally:
+            connection.close()
+
+    def daemon(self, tls):
+        config = self.folder / "logmill.yaml"
+        config.write_text(f"""
+listen:
+  http: {{address: "127.0.0.1:0", tls: {{certificate: {self.folder}/server.pem, key: {self.folder}/server.key{tls}}}}}
+  elasticsearch: ""
+  otlp_http: ""
+sources: []
+""")
+        return Daemon(self.folder, config, listen=None)
+
+    def test_tls(self):
+        daemon = self.daemon("")
+        self.assertTrue(daemon.addresses[0].startswith("https://"))
+        response = self.ask(daemon)
+        self.assertEqual(response.status, 200)
+        self.assertIn("max-age", response.headers["Strict-Transport-Security"])
+        self.assertEqual(self.ask(daemon, version=ssl.TLSVersion.TLSv1_2).status, 200)
+        with socket.create_connection((daemon.host, daemon.port), timeout=WAIT_S) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertNotIn(b"HTTP/1.1 200", plain.recv(1000))
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_client_certificates(self):
+        daemon = self.daemon(f", client_ca: {self.folder}/ca.pem")
+        self.assertEqual(self.ask(daemon).status, 403)
+        self.assertEqual(self.ask(daemon, "client").status, 200)
+        self.assertIn(self.status_of(daemon, "other"), (403, None))
+        self.assertEqual(daemon.stop(), 0)
+
+    def status_of(self, daemon, certificate):
+        try:
+            return self.ask(daemon, certificate).status
+        except (ssl.SSLError, OSError):
+            return None
+
+    def test_wrong_files(self):
+        (self.folder / "server.key").write_text("no key")
+        with self.assertRaisesRegex(AssertionError, "not usable"):
+            self.daemon("")
+
+
 class TestLife(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
@@ -817,6 +897,14 @@ class TestLife(unittest.TestCase):
         done = subprocess.run([LOGMILL, "config", "check", str(self.folder / "all.yaml")], capture_output=True, text=True,
                               check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_the_example_is_right(self):
+        source = pathlib.Path(os.environ.get("LOGMILL_SOURCE", pathlib.Path(__file__).parent.parent.parent))
+        example = source / "deploy" / "logmill.yaml"
+        subprocess.run([LOGMILL, "config", "check", str(example)], check=True, capture_output=True)
+        shown = [subprocess.run([LOGMILL, "config", "show", "--effective", *args], check=True, capture_output=True).stdout
+                 for args in ([], [str(example)])]
+        self.assertEqual(shown[0], shown[1])  # it says that it shows the defaults
 
     def test_slow_clients_hold_nobody_up(self):
         daemon = Daemon(self.folder)

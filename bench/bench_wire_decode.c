@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { RECORDS = 10000, STREAMS = 8, RUNS = 15, TEXT_MAX = 400 };
+enum { RECORDS = 10000, STREAMS = 8, RUNS = 25, TEXT_MAX = 400 };
 
 #define NOW INT64_C(1795438680123456789)
 
@@ -417,7 +417,16 @@ static lm_err run(bench *b, const struct protocol *protocol)
     return err;
 }
 
-int main(void)
+/** Without names: all. */
+static bool is_wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], name) == 0) return true;
+    }
+    return argc < 2;
+}
+
+int main(int argc, char **argv)
 {
     bench b = {0};
     lm_err err = lm_mem_new(NULL, 0, &b.mem);
@@ -430,8 +439,9 @@ int main(void)
     } else {
         err = lm_mem_err();
     }
-    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0] && !err; i++)
-        err = run(&b, &protocols[i]);
+    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0] && !err; i++) {
+        if (is_wanted(protocols[i].name, argc, argv)) err = run(&b, &protocols[i]);
+    }
     if (err) fprintf(stderr, "bench_wire_decode: %s\n", lm_err_text());
     lm_record_batch_fini(&b.batch);
     lm_mem_release(b.mem, b.samples, RECORDS * sizeof *b.samples);

@@ -63,6 +63,7 @@ typedef struct lm_record_batch {
     uint64_t bytes;  /* of lines and metadata */
     uint32_t *table; /* of streams by hash */
     size_t table_len;
+    lm_buf key; /* of the stream being looked for */
 } lm_record_batch;
 
 void lm_record_batch_init(lm_record_batch *batch, lm_mem *mem);

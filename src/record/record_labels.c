@@ -10,23 +10,26 @@ lm_str lm_labels_get(lm_labels labels, lm_str name)
     return LM_STR("");
 }
 
+/* 1: may stand in a name; 2: may begin one too. */
+static const uint8_t name_class[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 3, ['a' ... 'z'] = 3, ['_'] = 3};
+
 static bool is_name_begin(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    return name_class[c] & 2;
 }
 
 static bool is_name_part(uint8_t c)
 {
-    return is_name_begin(c) || (c >= '0' && c <= '9');
+    return name_class[c] & 1;
 }
 
 static bool is_name(lm_str s)
 {
-    if (s.len == 0 || !is_name_begin(s.ptr[0])) return false;
-    for (size_t i = 1; i < s.len; i++) {
-        if (!is_name_part(s.ptr[i])) return false;
-    }
-    return true;
+    uint8_t all = s.len ? name_class[s.ptr[0]] >> 1 : 0;
+    for (size_t i = 1; i < s.len; i++)
+        all &= name_class[s.ptr[i]];
+    return all & 1;
 }
 
 lm_str lm_label_name_clean(lm_str name, lm_arena *arena)

@@ -13,6 +13,9 @@
  *   (2) A request that fails as a whole leaves the batch as it was. Where the protocol knows of partial success the
  *       good records are in the batch and the others are counted in the report.
  *   (3) What a client sent as text is stored byte for byte as that text.
+ *   (4) A stream has at least one label: {service_name="unknown_service"} where a client sends none and the protocol
+ *       has none of its own (OTLP, ndjson).
+ *   (5) LM_E_LIMIT of which lm_mem_refused() is true is ours, and passes; any other is the request's own fault.
  */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
@@ -32,13 +35,17 @@ typedef struct lm_wire_report {
 
 /**
  * Content-Encoding undone: "" or "identity", "gzip", "deflate" (zlib or raw), "snappy" (block
- * form), "zstd". out is replaced. LM_E_UNSUPPORTED (unknown name), LM_E_USAGE (damaged), LM_E_LIMIT
- * (larger than body_bytes_max when unpacked; checked while unpacking, so a bomb costs no more).
+ * form), "zstd". out is replaced, and empty after a failure. LM_E_UNSUPPORTED (unknown name),
+ * LM_E_USAGE (damaged), LM_E_LIMIT (larger than body_bytes_max when unpacked; checked while
+ * unpacking, so a bomb costs no more).
  */
 LM_USE lm_err lm_wire_unpack(lm_str body, lm_str encoding, const lm_wire_options *options,
                              lm_buf *out);
 
-/* Loki's push API. The body must outlive the batch for protobuf (lines are slices of it). */
+/* Loki's push API. The body must outlive the batch for protobuf (lines are slices of it). A stream
+ * that Loki would refuse ({}, a label too long) costs its own records only: LM_OK with
+ * report->rejected, and after the others are stored the answer is Loki's 400 with the reason. When
+ * nothing is left the request fails (LM_E_USAGE, the same reason). */
 LM_USE lm_err lm_wire_loki_json(lm_str body, const lm_wire_options *options, lm_record_batch *batch,
                                 lm_wire_report *report);
 LM_USE lm_err lm_wire_loki_protobuf(lm_str body, const lm_wire_options *options,
@@ -56,8 +63,9 @@ LM_USE lm_err lm_wire_otlp_json(lm_str body, const lm_wire_options *options, lm_
 LM_USE lm_err lm_wire_otlp_response(const lm_wire_report *report, bool is_json, lm_buf *out);
 
 /** Elasticsearch's _bulk. index: from the path (/INDEX/_bulk), may be empty. response: the JSON
- * body with one item per action, in order. Streams: {index="..."} plus nothing; the line is the
- * document as sent; the time is @timestamp, timestamp or time where they are one. */
+ * body with one item per action, in order, is appended ("took" is 0: no clock here). Streams:
+ * {index="..."} plus nothing; the line is the document as sent, so body must outlive the batch; the
+ * time is @timestamp, timestamp or time where they are one. */
 LM_USE lm_err lm_wire_bulk(lm_str body, lm_str index, const lm_wire_options *options,
                            lm_record_batch *batch, lm_wire_report *report, lm_buf *response);
 
@@ -73,7 +81,9 @@ typedef struct lm_wire_fields {
 } lm_wire_fields;
 
 /** One object a line. A line that is no JSON object is a record as it stands. Other keys of the
- * object become structured metadata when the message is taken out of it. */
+ * object become structured metadata when the message is taken out of it (of an object `a_b`, of a
+ * list its JSON); when they are more than metadata can hold the line is the whole object. body and
+ * the texts of fields must outlive the batch. LM_E_LIMIT: more than 32 stream keys. */
 LM_USE lm_err lm_wire_ndjson(lm_str body, const lm_wire_fields *fields,
                              const lm_wire_options *options, lm_record_batch *batch,
                              lm_wire_report *report);
@@ -81,7 +91,8 @@ LM_USE lm_err lm_wire_ndjson(lm_str body, const lm_wire_fields *fields,
 /** One syslog message (RFC 5424 or RFC 3164, told apart), without framing. Labels: host, app,
  * severity, facility (names); metadata: procid, msgid, structured data as sd_ID_NAME. The line is
  * the message's text as sent (MSG); a message that is neither is kept whole as the line. RFC 3164
- * times have no year and no zone: those of now_ns, local time. */
+ * times have no year and no zone: those of now_ns, local time. Without <PRI>: user, notice. Fails
+ * only for want of memory. The message must outlive the batch. */
 LM_USE lm_err lm_wire_syslog(lm_str message, const lm_wire_options *options,
                              lm_record_batch *batch);
 

@@ -124,6 +124,7 @@ static lm_err put_refused(bulk *b, const char *type)
 
 /* ---- actions ---- */
 
+/** The first field is the action; winston-elasticsearch sends `"attempts":0` behind it. */
 static lm_err read_verb(const bulk *b, yyjson_val *root, verb *out, yyjson_val **out_fields)
 {
     if (!yyjson_is_obj(root)) return malformed(b, "START_OBJECT", token_of(root));
@@ -143,7 +144,6 @@ static lm_err read_verb(const bulk *b, yyjson_val *root, verb *out, yyjson_val *
     }
     yyjson_val *fields = yyjson_obj_iter_get_val(key);
     if (!yyjson_is_obj(fields)) return malformed(b, "START_OBJECT", token_of(fields));
-    if (yyjson_obj_iter_next(&it)) return malformed(b, "END_OBJECT", "FIELD_NAME");
     *out = (verb)i;
     *out_fields = fields;
     return LM_OK;

@@ -5,7 +5,7 @@
  * structured_metadata=3}; the messages are in wire_logproto.proto. They are walked field by field
  * where they lie: a line is a slice of the body, and nothing is allocated for a record.
  * bench_wire_decode reads the same bytes with protobuf-c (an arena as its allocator) beside it:
- * WALK_FIGURE
+ * 45 ns a record of 150 bytes here, 115 there, which copies each line and makes three messages.
  *
  * JSON:  {"streams":[{"stream":{...},"values":[["<ns>","line",{...}]]}]}, and the older
  * {"streams":[{"labels":"{...}","entries":[{"ts":"...","line":"..."}]}]}.
@@ -22,6 +22,7 @@ typedef struct push {
     lm_wire_report report;
     lm_wire_seen seen;
     lm_wire_times times;
+    lm_wire_order order;
     lm_str body;
     lm_label labels[LM_LABEL_COUNT_MAX]; /* of the stream or entry being read */
 } push;
@@ -90,7 +91,7 @@ static lm_err add(push *p, uint32_t stream, int64_t time_ns, lm_str line, size_t
     lm_labels metadata = {NULL, 0};
     lm_err err = LM_OK;
     if (metadata_count) {
-        err = lm_labels_make(p->labels, metadata_count, &p->batch->arena, &metadata);
+        err = lm_wire_metadata(&p->order, p->labels, metadata_count, &p->batch->arena, &metadata);
     }
     if (!err) err = lm_record_batch_add(p->batch, stream, time_ns, line, metadata);
     if (!lm_wire_is_own_fault(err)) return err;
@@ -125,11 +126,11 @@ static lm_err stream_of_text(push *p, lm_str text, uint32_t *out)
 {
     lm_labels labels;
     uint64_t hash = lm_hash64(text.ptr, text.len);
-    if (lm_wire_seen_find(&p->seen, hash, out)) return LM_OK;
+    if (lm_wire_seen_find(&p->seen, hash, text, out)) return LM_OK;
     lm_err err = lm_labels_parse(text, &p->batch->arena, &labels);
     if (!err && labels.count == 0) err = no_label();
     if (!err) err = lm_record_batch_stream(p->batch, labels, out);
-    if (!err) lm_wire_seen_put(&p->seen, hash, *out);
+    if (!err) lm_wire_seen_put(&p->seen, hash, text, *out);
     return err;
 }
 

@@ -25,6 +25,8 @@ typedef struct ndjson {
     lm_wire_block block;
     lm_wire_times times;
     lm_wire_seen seen;
+    lm_buf key; /* of key_of */
+    lm_wire_order order;
     lm_label labels[LM_LABEL_COUNT_MAX]; /* of a record's stream */
     lm_label metadata[LM_LABEL_COUNT_MAX];
     size_t metadata_count;
@@ -35,7 +37,7 @@ typedef struct ndjson {
 typedef struct found {
     yyjson_val *message, *time;
     int64_t time_ns;
-    yyjson_val *streams[STREAM_KEYS_MAX];
+    yyjson_val *streams[STREAM_KEYS_MAX]; /* as many as the fields name; NULL: absent */
 } found;
 
 /** `a.b`: the key itself, or b of a. */
@@ -88,7 +90,8 @@ static void find(ndjson *n, yyjson_val *root, found *f)
 {
     const lm_wire_fields *fields = n->fields;
     yyjson_val *times[TIMES] = {0};
-    *f = (found){.time_ns = n->options->now_ns};
+    f->message = f->time = NULL;
+    f->time_ns = n->options->now_ns;
     if (!fields->message.len || !fields->time.len) {
         find_usual(root, !fields->message.len, &f->message, times);
     }
@@ -117,16 +120,23 @@ static lm_str stream_text(yyjson_val *value)
     return lm_wire_json_text(value);
 }
 
-/** The request's labels and those of the object; equal values are found by their hash. */
-static lm_err stream_of(ndjson *n, const found *f, uint32_t *out)
+/** The values of the object's stream keys behind one another, each with its length: its stream's
+ * key. Nothing for a line that is no object. */
+static lm_err key_of(ndjson *n, const found *f)
+{
+    n->key.len = 0;
+    for (size_t i = 0; f && i < n->fields->stream_count; i++) {
+        lm_str text = f->streams[i] ? stream_text(f->streams[i]) : LM_STR("");
+        lm_err err = lm_buf_varint(&n->key, text.len);
+        if (!err) err = lm_buf_append(&n->key, text.ptr, text.len);
+        if (err) return err;
+    }
+    return lm_buf_reserve(&n->key, 0); /* so that there is a pointer to compare with */
+}
+
+static lm_err make_stream(ndjson *n, const found *f, uint32_t *out)
 {
     const lm_wire_fields *fields = n->fields;
-    uint64_t hash = 1; /* of the values in order, so an absent one is hashed too */
-    for (size_t i = 0; f && i < fields->stream_count; i++) {
-        lm_str text = f->streams[i] ? stream_text(f->streams[i]) : LM_STR("");
-        hash = lm_hash64_seed(text.ptr, text.len, hash);
-    }
-    if (lm_wire_seen_find(&n->seen, hash, out)) return LM_OK;
     size_t count = 0;
     lm_labels labels;
     for (; count < fields->labels.count && count < LM_LABEL_COUNT_MAX; count++)
@@ -142,9 +152,23 @@ static lm_err stream_of(ndjson *n, const found *f, uint32_t *out)
         lm_label none = LM_WIRE_NO_LABEL;
         err = lm_labels_make(&none, 1, &n->batch->arena, &labels);
     }
-    if (!err) err = lm_record_batch_stream(n->batch, labels, out);
-    if (!err) lm_wire_seen_put(&n->seen, hash, *out);
-    return err;
+    return err ? err : lm_record_batch_stream(n->batch, labels, out);
+}
+
+/** The request's labels and those of the object; equal values are found again without them. */
+static lm_err stream_of(ndjson *n, const found *f, uint32_t *out)
+{
+    lm_err err = key_of(n, f);
+    if (err) return err;
+    lm_str key = {n->key.ptr, n->key.len};
+    uint64_t hash = lm_hash64(key.ptr, key.len);
+    if (lm_wire_seen_find(&n->seen, hash, key, out)) return LM_OK;
+    err = make_stream(n, f, out);
+    if (err) return err;
+    key.ptr = lm_arena_copy(&n->batch->arena, key.ptr, key.len);
+    if (!key.ptr) return lm_mem_err();
+    lm_wire_seen_put(&n->seen, hash, key, *out);
+    return LM_OK;
 }
 
 static bool is_taken(const ndjson *n, const found *f, yyjson_val *value)
@@ -221,7 +245,7 @@ static lm_err add_object(ndjson *n, yyjson_val *root, lm_str line)
     n->is_too_much = false;
     lm_err err = flatten(n, &f, root, (lm_str){NULL, 0}, 0);
     if (err || n->is_too_much) return err ? err : add(n, &f, line, metadata);
-    err = lm_labels_make(n->metadata, n->metadata_count, &n->batch->arena, &metadata);
+    err = lm_wire_metadata(&n->order, n->metadata, n->metadata_count, &n->batch->arena, &metadata);
     return err ? err : add(n, &f, lm_wire_json_text(f.message), metadata);
 }
 
@@ -259,8 +283,10 @@ lm_err lm_wire_ndjson(lm_str body, const lm_wire_fields *fields, const lm_wire_o
     }
     lm_err err = lm_wire_block_init(&n.block, options->mem);
     if (err) return err;
+    lm_buf_init(&n.key, options->mem);
     while (!err && lm_wire_line_next(&body, &number, &line))
         err = read_line(&n, line);
+    lm_buf_fini(&n.key);
     lm_wire_block_fini(&n.block);
     return lm_wire_end(mark, err, batch, &n.report, report);
 }

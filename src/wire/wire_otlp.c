@@ -137,10 +137,20 @@ static void put_metadata(lm_otlp *o, lm_str name, lm_str value)
     o->metadata_count++; /* too many: the record is refused by this number */
 }
 
+/** ptr NULL when out of memory. */
+static lm_str clean_name(lm_otlp *o, lm_str name)
+{
+    lm_otlp_name *guess = &o->names[o->metadata_count % LM_OTLP_NAMES];
+    if (guess->sent.ptr && lm_str_equal(guess->sent, name)) return guess->clean;
+    lm_str clean = lm_label_name_clean(name, &o->batch->arena);
+    if (clean.ptr && name.len) *guess = (lm_otlp_name){name, clean};
+    return clean;
+}
+
 static lm_err attribute_named(lm_otlp *o, lm_str name, const lm_otlp_any *value)
 {
     lm_arena *arena = &o->batch->arena;
-    lm_str text = LM_STR(""), clean = lm_label_name_clean(name, arena);
+    lm_str text = LM_STR(""), clean = clean_name(o, name);
     if (!clean.ptr) return lm_mem_err();
     if (value->kind != LM_OTLP_MAP || value->count == 0) {
         lm_err err = text_of(o, value, &text);
@@ -270,7 +280,9 @@ lm_err lm_otlp_record_add(lm_otlp *o, const lm_otlp_record *r)
     lm_err err = o->stream_err ? lm_fail(o->stream_err, "%s", o->stream_reason) : LM_OK;
     if (!err) err = put_fields(o, r);
     if (!err) err = text_of(o, &r->body, &line);
-    if (!err) err = lm_labels_make(o->metadata, o->metadata_count, &o->batch->arena, &metadata);
+    if (!err)
+        err = lm_wire_metadata(&o->order, o->metadata, o->metadata_count, &o->batch->arena,
+                               &metadata);
     if (!err) err = lm_record_batch_add(o->batch, o->stream, time_ns, line, metadata);
     if (!lm_wire_is_own_fault(err)) return err;
     lm_wire_reject(&o->report, 1);

@@ -36,6 +36,14 @@ typedef struct lm_otlp_record {
     lm_otlp_any body;
 } lm_otlp_record;
 
+/** Names made clean lately, by where in a record they stood: records of one program have the same
+ * attributes in the same order. */
+#define LM_OTLP_NAMES 32
+
+typedef struct lm_otlp_name {
+    lm_str sent, clean;
+} lm_otlp_name;
+
 /** A request while it is read. Zero but for options and batch at first. */
 typedef struct lm_otlp {
     const lm_wire_options *options;
@@ -46,6 +54,8 @@ typedef struct lm_otlp {
     uint32_t stream;
     lm_err stream_err; /* the resource's labels are refused, and so are its records */
     char stream_reason[240];
+    lm_wire_order order;
+    lm_otlp_name names[LM_OTLP_NAMES];
     lm_label labels[LM_LABEL_COUNT_MAX];
     lm_label metadata[LM_LABEL_COUNT_MAX]; /* of the resource, then the scope, then the record */
     size_t label_count, resource_count, scope_count, metadata_count;

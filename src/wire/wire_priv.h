@@ -97,6 +97,7 @@ typedef struct lm_wire_times {
     lm_time_clock clock;
     uint16_t layout;
     bool has_layout;
+    int64_t unit_ns, zone_ns; /* of the layout */
 } lm_wire_times;
 
 /** The whole text is a timestamp of any layout with a date, or a number. */
@@ -116,28 +117,49 @@ bool lm_wire_int(lm_str text, int64_t *out);
 
 /* ---- streams met before in this request ---- */
 
-/** Hash of what names a stream -> the stream: each hash has one place, a miss is looked up again.
- */
+/** What names a stream -> the stream. Each hash has one place; what is not found there is looked up
+ * in the batch. Keys must live as long as the request. */
 typedef struct lm_wire_seen {
     struct {
         uint64_t hash;
-        uint32_t stream_1; /* index + 1; 0: empty */
+        lm_str key; /* ptr NULL: empty */
+        uint32_t stream;
     } places[256];
 } lm_wire_seen;
 
-static inline bool lm_wire_seen_find(const lm_wire_seen *seen, uint64_t hash, uint32_t *out)
+static inline bool lm_wire_seen_find(const lm_wire_seen *seen, uint64_t hash, lm_str key,
+                                     uint32_t *out)
 {
     size_t at = hash & 255;
-    if (seen->places[at].hash != hash || !seen->places[at].stream_1) return false;
-    *out = seen->places[at].stream_1 - 1;
+    if (seen->places[at].hash != hash || !seen->places[at].key.ptr) return false;
+    if (!lm_str_equal(seen->places[at].key, key)) return false;
+    *out = seen->places[at].stream;
     return true;
 }
 
-static inline void lm_wire_seen_put(lm_wire_seen *seen, uint64_t hash, uint32_t stream)
+static inline void lm_wire_seen_put(lm_wire_seen *seen, uint64_t hash, lm_str key, uint32_t stream)
 {
     seen->places[hash & 255].hash = hash;
-    seen->places[hash & 255].stream_1 = stream + 1;
+    seen->places[hash & 255].key = key;
+    seen->places[hash & 255].stream = stream;
 }
+
+/* ---- metadata ---- */
+
+/**
+ * lm_labels_make for records in a row: those of one program have the same names in the same order,
+ * and then it is known which goes where. All zero at first; belongs to one arena's content.
+ */
+#define LM_WIRE_ORDER_MAX 32
+
+typedef struct lm_wire_order {
+    uint32_t count;
+    lm_str names[LM_WIRE_ORDER_MAX];   /* as they came */
+    uint8_t sorted[LM_WIRE_ORDER_MAX]; /* indices of them, by name */
+} lm_wire_order;
+
+LM_USE lm_err lm_wire_metadata(lm_wire_order *order, const lm_label *items, size_t count,
+                               lm_arena *arena, lm_labels *out);
 
 /* ---- protobuf ---- */
 

@@ -13,7 +13,7 @@
 #include "wire/wire_priv.h"
 #include <time.h>
 
-enum { FACILITY_USER = 1, SEVERITY_NOTICE = 5, RECENT_STREAMS = 16, COUNT_DIGITS_MAX = 9 };
+enum { FACILITY_USER = 1, SEVERITY_NOTICE = 5, RECENT_STREAMS = 8, COUNT_DIGITS_MAX = 9 };
 
 static const char *const severities[] = {"emerg",   "alert",  "crit", "err",
                                          "warning", "notice", "info", "debug"};
@@ -37,7 +37,7 @@ typedef struct cursor {
     const uint8_t *p, *end;
 } cursor;
 
-static bool is_digit(uint8_t c)
+static inline bool is_digit(uint8_t c)
 {
     return c >= '0' && c <= '9';
 }
@@ -100,11 +100,15 @@ static int64_t offset_at(int64_t ns)
     return localtime_r(&seconds, &parts) ? (int64_t)parts.tm_gmtoff * 1000000000 : 0;
 }
 
-/** The clock on the wall shows local_ns: which time is it? */
+/** The clock on the wall shows local_ns: which time is it? What comes out near now has now's
+ * offset; a change of clocks moves it by more than that. */
 static int64_t utc_of(int64_t local_ns, int64_t now_ns)
 {
-    int64_t utc;
+    static const int64_t near_ns = INT64_C(1800) * 1000000000;
+    int64_t utc, away;
     if (__builtin_sub_overflow(local_ns, offset_at(now_ns), &utc)) return local_ns;
+    bool is_near = !__builtin_sub_overflow(utc, now_ns, &away) && away < near_ns && away > -near_ns;
+    if (is_near) return utc;
     return __builtin_sub_overflow(local_ns, offset_at(utc), &utc) ? local_ns : utc;
 }
 
@@ -246,6 +250,7 @@ static bool take_structured_data(cursor *c, message *m)
     do {
         if (!take_byte(&at, '[')) return false;
         lm_str id = take_sd_name(&at);
+        size_t before = m->metadata_count;
         if (id.len == 0) goto not_it;
         while (at.p < at.end && *at.p == ' ') {
             lm_str value;
@@ -257,7 +262,7 @@ static bool take_structured_data(cursor *c, message *m)
             if (!name.ptr) goto not_it;
             add_metadata(m, name, value);
         }
-        if (!take_byte(&at, ']')) goto not_it;
+        if (!take_byte(&at, ']') || m->metadata_count == before) goto not_it;
     } while (at.p < at.end && *at.p == '[');
     if (at.p < at.end && *at.p != ' ') goto not_it;
     *c = at;
@@ -403,6 +408,12 @@ static bool read_3164(cursor c, message *m)
 
 /* ---- the record ---- */
 
+/** Texts of our own tables are mostly the same bytes in memory. */
+static bool is_same(lm_str a, lm_str b)
+{
+    return a.len == b.len && (a.ptr == b.ptr || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
 /** Is it a stream that came lately? Then nothing is printed and hashed. */
 static bool find_recent(const lm_record_batch *batch, const lm_label *labels, uint32_t count,
                         uint32_t *out)
@@ -410,23 +421,41 @@ static bool find_recent(const lm_record_batch *batch, const lm_label *labels, ui
     size_t last = batch->stream_count;
     for (size_t i = last; i-- > 0 && i + RECENT_STREAMS >= last;) {
         lm_labels had = batch->streams[i].labels;
-        uint32_t k = 0;
-        while (had.count == count && k < count &&
-               lm_str_equal(had.items[k].value, labels[k].value) &&
-               lm_str_equal(had.items[k].name, labels[k].name))
-            k++;
-        if (had.count != count || k < count) continue;
+        uint32_t k = had.count == count ? count : 0;
+        while (k > 0 && is_same(had.items[k - 1].value, labels[k - 1].value) &&
+               is_same(had.items[k - 1].name, labels[k - 1].name))
+            k--;
+        if (k > 0 || had.count != count) continue;
         *out = (uint32_t)i;
         return true;
     }
     return false;
 }
 
+/** The stream of labels that are sorted and valid. They get a place in the arena only if it is new.
+ */
+static lm_err find_stream(lm_record_batch *batch, const lm_label *items, uint32_t count,
+                          uint32_t *out)
+{
+    size_t streams = batch->stream_count;
+    lm_labels labels;
+    if (find_recent(batch, items, count, out)) return LM_OK;
+    lm_err err = lm_record_batch_stream(batch, (lm_labels){items, count}, out);
+    if (err || batch->stream_count == streams) return err;
+    err = lm_labels_make(items, count, &batch->arena, &labels);
+    if (err) {
+        lm_record_batch_cut(batch, streams, batch->record_count);
+        return err;
+    }
+    batch->streams[*out].labels = labels;
+    return LM_OK;
+}
+
 static lm_err add(const message *m, lm_record_batch *batch)
 {
     lm_label items[4]; /* sorted by name */
     uint32_t count = 0, stream;
-    lm_labels labels, metadata = {NULL, 0};
+    lm_labels metadata = {NULL, 0};
     lm_err err = LM_OK;
     if (m->app.len) items[count++] = (lm_label){LM_STR("app"), m->app};
     items[count++] = (lm_label){LM_STR("facility"), lm_str_of(facilities[m->facility])};
@@ -436,10 +465,10 @@ static lm_err add(const message *m, lm_record_batch *batch)
         err = lm_labels_make(m->metadata, m->metadata_count, &batch->arena, &metadata);
         if (err) return err;
     }
-    if (!find_recent(batch, items, count, &stream)) {
-        err = lm_labels_make(items, count, &batch->arena, &labels);
-        if (!err) err = lm_record_batch_stream(batch, labels, &stream);
+    if (m->app.len > LM_LABEL_VALUE_BYTES_MAX || m->host.len > LM_LABEL_VALUE_BYTES_MAX) {
+        return lm_fail(LM_E_LIMIT, "a name longer than a label may be");
     }
+    err = find_stream(batch, items, count, &stream);
     return err ? err : lm_record_batch_add(batch, stream, m->time_ns, m->line, metadata);
 }
 

@@ -69,23 +69,38 @@ bool lm_wire_time_number(lm_str text, int64_t *out_ns)
     return true;
 }
 
+/** The text has the layout of the one before. A blank is put behind it: the clock wants to see
+ * where a time ends. */
+static bool read_like_last(lm_wire_times *times, lm_str text, int64_t *out_ns)
+{
+    uint8_t copy[LM_TIME_TEXT_MAX + 1];
+    lm_time time;
+    if (text.len > LM_TIME_TEXT_MAX) return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = ' ';
+    if (!lm_time_clock_read(&times->clock, times->layout, copy, text.len + 1, &time) ||
+        time.len != text.len)
+        return false;
+    if (__builtin_mul_overflow(time.ticks, times->unit_ns, out_ns) ||
+        __builtin_sub_overflow(*out_ns, times->zone_ns, out_ns)) {
+        *out_ns = lm_time_ns(time.layout, time.ticks, times->now_ns); /* as near as 64 bits can */
+    }
+    return true;
+}
+
 bool lm_wire_time_text(lm_wire_times *times, lm_str text, int64_t *out_ns)
 {
     lm_time time;
     if (text.len == 0) return false;
-    if (times->has_layout &&
-        lm_time_clock_read(&times->clock, times->layout, text.ptr, text.len, &time) &&
-        time.len == text.len) {
-        *out_ns = lm_time_ns(time.layout, time.ticks, times->now_ns);
-        return true;
-    }
+    if (times->has_layout && read_like_last(times, text, out_ns)) return true;
     if (lm_time_parse(text.ptr, text.len, &time) && time.len == text.len &&
         lm_time_layout_has_date(time.layout) && lm_time_layout_has_year(time.layout)) {
-        if (!times->has_layout || times->layout != time.layout) {
-            times->clock = (lm_time_clock){0};
-            times->layout = time.layout;
-            times->has_layout = true;
-        }
+        times->clock = (lm_time_clock){0};
+        times->layout = time.layout;
+        times->has_layout = true;
+        times->unit_ns = lm_time_layout_ns(time.layout);
+        times->zone_ns =
+            (int64_t)lm_time_layout_zone_minutes(time.layout) * 60 * INT64_C(1000000000);
         *out_ns = lm_time_ns(time.layout, time.ticks, times->now_ns);
         return true;
     }

@@ -1,4 +1,5 @@
-/** JSON read by yyjson into our memory; requests that are taken whole or not at all. */
+/** What the readers share: requests that are taken whole or not at all, metadata in order, JSON
+ * read by yyjson into our memory. */
 #include "wire/wire_priv.h"
 
 lm_wire_mark lm_wire_begin(const lm_record_batch *batch)
@@ -27,6 +28,50 @@ void lm_wire_reject(lm_wire_report *report, uint64_t count)
 bool lm_wire_is_own_fault(lm_err err)
 {
     return err == LM_E_USAGE || (err == LM_E_LIMIT && !lm_mem_refused());
+}
+
+/* ---- metadata ---- */
+
+static bool has_order(const lm_wire_order *order, const lm_label *items, size_t count)
+{
+    if (count != order->count) return false;
+    for (size_t i = 0; i < count; i++) {
+        lm_str value = items[i].value;
+        if (value.len == 0 || value.len > LM_LABEL_VALUE_BYTES_MAX) return false;
+        if (!lm_str_equal(items[i].name, order->names[i])) return false;
+    }
+    return true;
+}
+
+/** Only what nothing was left out of can be told by names alone. */
+static void remember(lm_wire_order *order, const lm_label *items, size_t count, lm_labels made)
+{
+    order->count = 0;
+    if (count > LM_WIRE_ORDER_MAX || made.count != count) return;
+    for (size_t i = 0; i < count; i++) {
+        size_t from = 0;
+        while (!lm_str_equal(items[from].name, made.items[i].name)) /* it is one of them */
+            from++;
+        order->names[i] = items[i].name;
+        order->sorted[i] = (uint8_t)from;
+    }
+    order->count = (uint32_t)count;
+}
+
+lm_err lm_wire_metadata(lm_wire_order *order, const lm_label *items, size_t count, lm_arena *arena,
+                        lm_labels *out)
+{
+    if (count == 0 || !has_order(order, items, count)) {
+        lm_err err = lm_labels_make(items, count, arena, out);
+        if (!err) remember(order, items, count, *out);
+        return err;
+    }
+    lm_label *sorted = lm_arena_alloc(arena, count * sizeof *sorted, _Alignof(lm_label));
+    if (!sorted) return lm_mem_err();
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = items[order->sorted[i]];
+    *out = (lm_labels){sorted, (uint32_t)count};
+    return LM_OK;
 }
 
 /* ---- memory ---- */

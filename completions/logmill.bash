@@ -3,7 +3,7 @@ _logmill() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'pack unpack search templates schema stats verify cat head tail diff ls version help completion --help --version' -- "$word"))
+        COMPREPLY=($(compgen -W 'pack unpack search templates schema stats verify cat head tail diff ls run config version help completion --help --version' -- "$word"))
         return
     fi
     case $command:$before in
@@ -68,6 +68,16 @@ _logmill() {
         ls:--threads|ls:-T) return ;;
         ls:--memory) return ;;
         ls:--color) COMPREPLY=($(compgen -W 'auto always never' -- "$word")); return ;;
+        run:--config|run:-c) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        run:--listen) return ;;
+        run:--data|run:-d) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        run:--log-format) COMPREPLY=($(compgen -W 'logfmt json' -- "$word")); return ;;
+        run:--threads|run:-T) return ;;
+        run:--memory) return ;;
+        run:--color) COMPREPLY=($(compgen -W 'auto always never' -- "$word")); return ;;
+        config:--threads|config:-T) return ;;
+        config:--memory) return ;;
+        config:--color) COMPREPLY=($(compgen -W 'auto always never' -- "$word")); return ;;
         version:--threads|version:-T) return ;;
         version:--memory) return ;;
         version:--color) COMPREPLY=($(compgen -W 'auto always never' -- "$word")); return ;;
@@ -92,13 +102,15 @@ _logmill() {
             tail) COMPREPLY=($(compgen -W '--lines -n --threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
             diff) COMPREPLY=($(compgen -W '--factor -x --limit -n --json --threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
             ls) COMPREPLY=($(compgen -W '--segments --json --threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
+            run) COMPREPLY=($(compgen -W '--config -c --listen --data -d --log-format --threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
+            config) COMPREPLY=($(compgen -W '--effective -e --token -t --threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
             version) COMPREPLY=($(compgen -W '--threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
             help) COMPREPLY=($(compgen -W '--man --threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
             completion) COMPREPLY=($(compgen -W '--threads -T --memory --color --quiet -q --help -h' -- "$word")) ;;
         esac; return ;;
     esac
     case $command in
-        help) COMPREPLY=($(compgen -W 'query pack unpack search templates schema stats verify cat head tail diff ls version help completion ' -- "$word")) ;;
+        help) COMPREPLY=($(compgen -W 'query pack unpack search templates schema stats verify cat head tail diff ls run config version help completion ' -- "$word")) ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$word")) ;;
         *) COMPREPLY=($(compgen -f -- "$word")) ;;
     esac

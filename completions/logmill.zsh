@@ -13,6 +13,8 @@ _logmill() {
         'tail:the last lines'
         'diff:what changed between two archives or logs\: events new, gone, more, fewer'
         'ls:list the files of an archive'
+        'run:the daemon\: take logs from shippers, answer Loki'\''s API'
+        'config:check or show the daemon'\''s configuration; hash a secret for it'
         'version:version, and what is in this build'
         'help:help on a command, or on the query language'
         'completion:completion for your shell'
@@ -158,6 +160,26 @@ _logmill() {
         ls) _arguments -s \
             '--segments[list segments instead\: place, sizes, lines, times, level]' \
             '--json[print one JSON object a line]' \
+            '(-T --threads)'{-T,--threads}'[use N threads; 0\: one per CPU (the default); results do not depend on it]:threads: ' \
+            '--memory[allocate at most SIZE (256MiB unless given)]:memory: ' \
+            '--color[colour the output; auto\: on a terminal, unless NO_COLOR is set]:color:(auto always never)' \
+            '(-q --quiet)'{-q,--quiet}'[no progress and no notes, only errors]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:file:_files' ;;
+        run) _arguments -s \
+            '(-c --config)'{-c,--config}'[configuration in YAML (docs/daemon.md)]:config:_files' \
+            '--listen[listen here instead; port 0\: any free one; no syslog unless FILE has it]:listen: ' \
+            '(-d --data)'{-d,--data}'[store here instead]:data:_files' \
+            '--log-format[form of its own log]:log-format:(logfmt json)' \
+            '(-T --threads)'{-T,--threads}'[use N threads; 0\: one per CPU (the default); results do not depend on it]:threads: ' \
+            '--memory[allocate at most SIZE (256MiB unless given)]:memory: ' \
+            '--color[colour the output; auto\: on a terminal, unless NO_COLOR is set]:color:(auto always never)' \
+            '(-q --quiet)'{-q,--quiet}'[no progress and no notes, only errors]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:file:_files' ;;
+        config) _arguments -s \
+            '(-e --effective)'{-e,--effective}'[show defaults too]' \
+            '(-t --token)'{-t,--token}'[hash a token, not a password]' \
             '(-T --threads)'{-T,--threads}'[use N threads; 0\: one per CPU (the default); results do not depend on it]:threads: ' \
             '--memory[allocate at most SIZE (256MiB unless given)]:memory: ' \
             '--color[colour the output; auto\: on a terminal, unless NO_COLOR is set]:color:(auto always never)' \

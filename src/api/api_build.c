@@ -14,6 +14,10 @@
 #    define LM_HAVE_YAML 0
 #endif
 
+#ifndef LM_HAVE_DAEMON
+#    define LM_HAVE_DAEMON 0
+#endif
+
 #define WITH(name, is_in) ((is_in) ? name ": yes" : name ": no")
 
 static const char *cpu_fact(void)
@@ -48,11 +52,13 @@ const char *lm_build_fact(size_t index)
         return WITH("reads .bz2", LM_HAVE_BZIP2);
     case 6:
         return WITH("yaml", LM_HAVE_YAML);
-#if defined(__clang__)
     case 7:
+        return WITH("daemon", LM_HAVE_DAEMON);
+#if defined(__clang__)
+    case 8:
         return "compiler: clang " __clang_version__;
 #else
-    case 7:
+    case 8:
         return "compiler: gcc " __VERSION__;
 #endif
     default:

@@ -286,6 +286,8 @@ struct lm_server {
     _Atomic bool is_stopping, is_ready;
 
     server_work queries, chores;
+    server_work
+        waiters; /* pushes that the store has no room for yet; one thread keeps their order */
     server_tenants tenants;
     struct server_tails *tails;
     struct server_auth *auth;

@@ -386,7 +386,7 @@ static void drop_slow_hands(syslog_source *s, uint64_t now)
 {
     for (size_t i = s->connection_count; s->shaking && i-- > 0;) {
         connection *c = s->connections[i];
-        if (!c->is_shaking || now - c->since_ns < HANDSHAKE_MAX) continue;
+        if (!c->is_shaking || now < c->since_ns + HANDSHAKE_MAX) continue;
         (void)lm_fail(LM_E_IO, "a TLS handshake took too long");
         lm_source_note_err(&s->source, "tls_refused");
         close_connection(s, c);

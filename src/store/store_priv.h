@@ -196,8 +196,9 @@ typedef struct store_part_plan {
 void store_part_path(const char *folder, uint64_t id, const char *suffix, char *dst);
 /** Writes the segment's files, synced, under their final names. out_streams: in arena, beside
  * plan's order of records. */
-LM_USE lm_err store_part_write(lm_mem *mem, const char *folder, const store_part_plan *plan,
-                               lm_arena *arena, store_part *out, store_part_stream **out_streams);
+LM_USE lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder,
+                               const store_part_plan *plan, lm_arena *arena, store_part *out,
+                               store_part_stream **out_streams);
 /** Removes the files; what is not there is fine. */
 void store_part_remove(const char *folder, uint64_t id);
 
@@ -338,6 +339,7 @@ struct lm_store {
     store_view *cache[STORE_OPEN_SEGMENTS_MAX];
     uint64_t cache_clock;
 
+    lm_pool *pool; /* the keeper's; NULL: one CPU */
     store_log log; /* the commit thread's */
     pthread_t commit_thread, keeper_thread;
     bool has_commit, has_keeper;

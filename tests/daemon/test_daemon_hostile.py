@@ -3,7 +3,7 @@
 refused with a reason, and afterwards the daemon has kept to its memory and holds on to nothing."""
 import gzip
 import json
-import os
+import multiprocessing
 import resource
 import socket
 import subprocess
@@ -17,6 +17,10 @@ MEMORY_KB = 256 << 10
 CONFIG = QUERY_CONFIG.replace("}", ", timeout: 5s}") + "sources: []\n"
 SECONDS = 12 + ROUNDS
 PUSH = "/loki/api/v1/push"
+
+
+class Over(Exception):
+    """The time is over."""
 
 
 class Attack:
@@ -42,6 +46,8 @@ class Attack:
 
     def ask(self, name, method, path, body=b"", headers=None, wanted=()):
         """One request as bytes; an early answer counts, also when sending fails because of it. None: no answer."""
+        if self.is_over.is_set():
+            raise Over
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n"
         for key, value in {"Content-Length": len(body), "Connection": "close", **(headers or {})}.items():
             head += f"{key}: {value}\r\n"
@@ -52,6 +58,8 @@ class Attack:
             except OSError:
                 pass
             answer = read_all(one)
+        if self.is_over.is_set():
+            raise Over
         status = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else None
         self.note(name, status)
         text = answer.partition(b"\r\n\r\n")[2]
@@ -94,6 +102,24 @@ def slow_bodies(a):
     socks = [a.socket() for _ in range(20)]
     for one in socks:
         one.sendall(b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000000\r\n\r\n{")
+    while not a.is_over.wait(1):
+        for one in socks:
+            try:
+                one.send(b" ")
+            except OSError:
+                pass
+    for one in socks:
+        one.close()
+
+
+def large_heads(a):
+    """As long as a head may be, and then a body that does not come."""
+    socks = []
+    for _ in range(600):
+        one = a.socket()
+        one.sendall(b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n"
+                    + b"".join(b"H%d: " % i + b"h" * 4000 + b"\r\n" for i in range(6)) + b"\r\n")
+        socks.append(one)
     while not a.is_over.wait(1):
         for one in socks:
             try:
@@ -303,7 +329,7 @@ def deep_json(a):
     a.is_over.wait(1)
 
 
-ATTACKS = (slow_heads, slow_bodies, never_reads, huge_bodies, endless_chunks, bombs, many_labels, many_streams, many_connections,
+ATTACKS = (slow_heads, slow_bodies, large_heads, never_reads, huge_bodies, endless_chunks, bombs, many_labels, many_streams, many_connections,
            malformed, tails_that_never_read, queries, deep_json)
 
 
@@ -311,6 +337,8 @@ def repeat(attack, a):
     while not a.is_over.is_set():
         try:
             attack(a)
+        except Over:
+            return
         except OSError as problem:  # refused, reset, timed out: what they deserve
             a.note(attack.__name__, type(problem).__name__)
             a.is_over.wait(0.2)
@@ -319,14 +347,22 @@ def repeat(attack, a):
             return
 
 
-class Good(threading.Thread):
-    """Pushes a line and asks for it, on a connection of its own each time."""
+class Good:
+    """Pushes a line and asks for it, on a connection of its own each time; a process, so that it waits for the daemon alone."""
 
-    def __init__(self, daemon, attack):
-        super().__init__()
-        self.daemon_of, self.attack = daemon, attack
+    def __init__(self, daemon):
+        self.daemon_of = daemon
         self.answers, self.later, self.longest = 0, 0, 0.0
         self.problems = []
+        self.is_over = multiprocessing.Event()
+        self.told, tell = multiprocessing.Pipe(False)
+        self.process = multiprocessing.Process(target=self.run, args=(tell,))
+        self.process.start()
+
+    def end(self):
+        self.is_over.set()
+        self.answers, self.later, self.longest, self.problems = self.told.recv()
+        self.process.join()
 
     def again(self, what):
         """429 says: later. Anything else is the answer."""
@@ -334,24 +370,28 @@ class Good(threading.Thread):
             begun = time.monotonic()
             status, body = what()
             self.longest = max(self.longest, time.monotonic() - begun)
-            if status != 429 or self.attack.is_over.is_set():
+            if status != 429 or self.is_over.is_set():
                 return status, body
             self.later += 1
             time.sleep(0.05)
 
-    def run(self):
+    def run(self, tell):
         number = 0
-        while not self.attack.is_over.is_set():
+        while not self.is_over.is_set():
             number += 1
             now = time.time_ns()
             line = f"good line {number}"
             try:
                 status, body = self.again(lambda: self.daemon_of.push({"app": "good"}, [[str(now), line]]))
+                if status == 429:
+                    break
                 if status != 204:
                     self.problems.append(f"push: {status} {body[:200]!r}")
                     continue
                 status, body = self.again(lambda: self.daemon_of.get(
                     "/loki/api/v1/query_range", query='{app="good"}', start=now, end=now + 1, limit=10))
+                if status == 429:
+                    break
                 if status != 200 or line.encode() not in body:
                     self.problems.append(f"query: {status} {body[:200]!r}")
                 else:
@@ -359,6 +399,7 @@ class Good(threading.Thread):
             except Exception as problem:  # noqa: BLE001: whatever it is, no answer came
                 self.problems.append(f"no answer: {problem!r}")
             time.sleep(0.05)
+        tell.send((self.answers, self.later, self.longest, self.problems))
 
 
 def fill(daemon, begin_ns):
@@ -379,16 +420,15 @@ def at_once(dice, folder, attacks=ATTACKS):
     fill(daemon, a.begin_ns)
     daemon.get("/ready")
     before = daemon.descriptors()
-    good = Good(daemon, a)
+    good = Good(daemon)
     load = Writer(daemon, 0, a.begin_ns)
     threads = [threading.Thread(target=repeat, args=(attack, a), daemon=True) for attack in attacks]
-    good.start()
     load.start()
     for thread in threads:
         thread.start()
     time.sleep(SECONDS)
+    good.end()
     a.is_over.set()
-    good.join()
     load.end()
     for thread in threads:
         thread.join(120)

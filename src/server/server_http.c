@@ -26,7 +26,8 @@
 #define BODY_SECONDS        30u /* a body may take this long for each */
 #define BODY_STEP_BYTES     65536u
 #define BODY_AHEAD_BYTES    (1u << 20) /* room made for a body that has not yet come */
-#define BODY_SMALL_BYTES    (1u << 18) /* larger ones give way when memory is short */
+#define BODY_SMALL_BYTES    (1u << 18) /* larger ones give way when memory is short, */
+#define BODY_TINY_BYTES     (1u << 14) /* and these when it is very short */
 #define ANSWER_SECONDS_FREE 60u        /* and an answer this long; */
 #define ANSWER_RATE_MIN     16384u     /* beyond, it must go at this many bytes a second */
 #define IDLE_SECONDS_MAX    75u
@@ -369,6 +370,13 @@ static void too_large(server_request *request)
                        body_max(request));
 }
 
+/** Are more than so many eighths of the memory in use? */
+static bool is_short(const server_request *request, unsigned eighths)
+{
+    const lm_mem *mem = request->server->data_mem;
+    return lm_mem_used(mem) > lm_mem_limit(mem) / 8 * eighths;
+}
+
 /** May the body come? Else the answer is made. */
 static void check_length(server_request *request)
 {
@@ -379,8 +387,8 @@ static void check_length(server_request *request)
         too_large(request);
         return;
     }
-    lm_err err =
-        lm_buf_reserve(&request->body, bytes < BODY_AHEAD_BYTES ? bytes : BODY_AHEAD_BYTES);
+    uint64_t ahead = is_short(request, 2) ? BODY_TINY_BYTES : BODY_AHEAD_BYTES;
+    lm_err err = lm_buf_reserve(&request->body, bytes < ahead ? bytes : ahead);
     if (err) server_answer_err(request, err);
 }
 
@@ -446,8 +454,8 @@ static enum MHD_Result take_body(server_request *request, const char *bytes, siz
         return request->body_seen > max + DISCARD_MAX ? MHD_NO : MHD_YES;
     }
     if (request->body_err) return MHD_YES;
-    const lm_mem *mem = request->server->data_mem;
-    if (request->body.len > BODY_SMALL_BYTES && lm_mem_used(mem) > lm_mem_limit(mem) / 8 * 5)
+    if ((request->body.len > BODY_SMALL_BYTES && is_short(request, 5)) ||
+        (request->body.len > BODY_TINY_BYTES && is_short(request, 7)))
         request->body_err = lm_fail(LM_E_LIMIT, "memory is short: large bodies wait");
     else
         request->body_err = lm_buf_append(&request->body, bytes, len);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What runs out outside the daemon: disk and descriptors. Who pushes is told (507), who asks is answered, and when there is room
-again, all goes on without a restart; nothing acknowledged is lost."""
+"""What runs out outside the daemon: disk and descriptors. Who pushes is told (507), who asks is answered, and when
+there is room again, all goes on without a restart; nothing acknowledged is lost."""
+
 import os
 import resource
 import shutil
@@ -30,7 +31,9 @@ def refused_and_back(folder, daemon, make_room):
     writer.compare(daemon)
     check(daemon.get("/-/healthy")[0] in (200, 503), "no word about its health")
     make_room()
-    wait_until(lambda: daemon.push({"app": "again"}, [[str(time.time_ns()), "x"]])[0] == 204, "pushes after there is room")
+    wait_until(
+        lambda: daemon.push({"app": "again"}, [[str(time.time_ns()), "x"]])[0] == 204, "pushes after there is room"
+    )
     writer = writer.again()
     before = len(writer.acknowledged)
     push_until(writer, lambda: len(writer.acknowledged) > before + 3)
@@ -54,7 +57,9 @@ def small_disk(dice, folder):
         for free_min, head in (("1B", "64KiB"), ("4MiB", "1MiB"), ("1B", "24MiB")):
             other = disk / "other"
             other.write_bytes(bytes(34 << 20))
-            config = QUERY_CONFIG + f"storage: {{disk_free_min: {free_min}}}\ningest: {{head_size: {head}}}\nsources: []\n"
+            config = (
+                QUERY_CONFIG + f"storage: {{disk_free_min: {free_min}}}\ningest: {{head_size: {head}}}\nsources: []\n"
+            )
             daemon = Daemon(folder, config, data=disk / "data")
             refused_and_back(folder, daemon, other.unlink)
             shutil.rmtree(disk / "data")
@@ -67,8 +72,11 @@ def small_disk(dice, folder):
 
 def file_size(dice, folder):
     """No file may grow beyond a megabyte: the write of a log fails half-way, and a signal comes with it."""
-    daemon = Daemon(folder, QUERY_CONFIG + "ingest: {head_size: 24MiB}\nsources: []\n",
-                    before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY)))
+    daemon = Daemon(
+        folder,
+        QUERY_CONFIG + "ingest: {head_size: 24MiB}\nsources: []\n",
+        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY)),
+    )
 
     def lift():
         subprocess.run(["prlimit", f"--pid={daemon.process.pid}", "--fsize=unlimited"], check=True)
@@ -82,8 +90,11 @@ def file_size(dice, folder):
 
 def few_descriptors(dice, folder):
     """Too few descriptors for all who connect: they wait or are refused, the others go on, and it recovers."""
-    daemon = Daemon(folder, QUERY_CONFIG + "ingest: {head_size: 64KiB}\nmill: {cpu_percent: 100}\nsources: []\n",
-                    before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    daemon = Daemon(
+        folder,
+        QUERY_CONFIG + "ingest: {head_size: 64KiB}\nmill: {cpu_percent: 100}\nsources: []\n",
+        before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+    )
     writer = Writer(daemon, 0, time.time_ns() // NS * NS - 600 * NS)
     writer.start()
     wait_until(lambda: len(writer.acknowledged) > 5, "the first pushes")

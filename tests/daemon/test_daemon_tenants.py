@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Tenants see nothing of one another, whatever they ask; their limits are their own; what is too old goes, and its disk with it."""
+"""Tenants see nothing of one another, whatever they ask; their limits are their own; what is too old goes, and its
+disk with it."""
+
 import json
 import time
 import urllib.parse
@@ -29,8 +31,14 @@ def asked(begin_ns):
     everything = {"query": '{app=~".+"}', **window}
     return (
         ("/loki/api/v1/query_range", {**everything, "limit": 5000}),
-        ("/loki/api/v1/query_range", {**window, "query": 'sum by (app, mine) (count_over_time({app=~".+"}[1m]))', "step": 60}),
-        ("/loki/api/v1/query", {"query": 'sum by (app, mine) (count_over_time({app=~".+"}[1h]))', "time": begin_ns + 600 * NS}),
+        (
+            "/loki/api/v1/query_range",
+            {**window, "query": 'sum by (app, mine) (count_over_time({app=~".+"}[1m]))', "step": 60},
+        ),
+        (
+            "/loki/api/v1/query",
+            {"query": 'sum by (app, mine) (count_over_time({app=~".+"}[1h]))', "time": begin_ns + 600 * NS},
+        ),
         ("/loki/api/v1/labels", window),
         ("/loki/api/v1/label/app/values", window),
         ("/loki/api/v1/label/mine/values", window),
@@ -56,7 +64,9 @@ def look(daemon, begin_ns, when):
             text = body.decode()
             for other in others:
                 check(f"of_{other}" not in text, f"{when}: {path} tells {tenant} of {other}: {text[:500]}")
-        stats = daemon.data_of("/loki/api/v1/index/stats", of(tenant), query='{app=~".+"}', start=begin_ns, end=begin_ns + 600 * NS)
+        stats = daemon.data_of(
+            "/loki/api/v1/index/stats", of(tenant), query='{app=~".+"}', start=begin_ns, end=begin_ns + 600 * NS
+        )
         check((stats["streams"], stats["entries"]) == (2, 2000), f"{when}: {tenant}: {stats}")
         found = daemon.values('{app=~".+"}', of(tenant), start=begin_ns, end=begin_ns + 600 * NS)
         check(len(found) == 2000, f"{when}: {tenant} finds {len(found)} of 2000")
@@ -71,8 +81,14 @@ def separation(dice, folder):
     for tenant in dice.sample(TENANTS, 3):
         for part in range(20):
             for app in ("a", "b"):
-                values = [[str(begin_ns + (part * 50 + i) * 1000), f"secret=of_{tenant} n={i} of_{tenant}_{app}", {f"meta_of_{tenant}": "x"}]
-                          for i in range(50)]
+                values = [
+                    [
+                        str(begin_ns + (part * 50 + i) * 1000),
+                        f"secret=of_{tenant} n={i} of_{tenant}_{app}",
+                        {f"meta_of_{tenant}": "x"},
+                    ]
+                    for i in range(50)
+                ]
                 status, text = daemon.push({"app": app, "mine": f"of_{tenant}"}, values, of(tenant))
                 check(status == 204, f"{status} {text!r}")
     look(daemon, begin_ns, "in heads and segments")
@@ -99,8 +115,14 @@ def limits(dice, folder):
     for part in range(20):
         values = [[str(now + part * 500 + i), f"n={i} " + "z" * 300] for i in range(500)]
         check(daemon.push({"app": "x"}, values, of("late"))[0] == 204, "push")
-    status, text = daemon.get("/loki/api/v1/query_range", of("late"), query='sum(count_over_time({app="x"} |~ "(z|q)*9$" [1h]))',
-                              start=now - 3600 * NS, end=now + NS, step="1")
+    status, text = daemon.get(
+        "/loki/api/v1/query_range",
+        of("late"),
+        query='sum(count_over_time({app="x"} |~ "(z|q)*9$" [1h]))',
+        start=now - 3600 * NS,
+        end=now + NS,
+        step="1",
+    )
     check(status in (504, 200), f"query time: {status} {text!r}")
     daemon.stop()
 
@@ -121,7 +143,10 @@ def retention(dice, folder):
 
     wait_until(lambda: count("short", old) < 3000, "retention")
     folder_bytes = sum(f.stat().st_size for f in (daemon.data / "segments").iterdir())
-    check(count("short", new) == 3000 and count("long", old) == 3000 and count("long", new) == 3000, "retention took what is young")
+    check(
+        count("short", new) == 3000 and count("long", old) == 3000 and count("long", new) == 3000,
+        "retention took what is young",
+    )
     daemon.stop()
     daemon.start()
     check(count("long", old) == 3000, "gone after a restart")
@@ -143,7 +168,10 @@ def names(dice, folder):
         check(daemon.push({"app": "n"}, [[str(time.time_ns()), f"t{n}"]], of(f"t{n}"))[0] == 204, f"tenant {n}")
     now = time.time_ns()
     for n in dice.sample(range(200), 20):
-        check([v[1] for v in daemon.values('{app="n"}', of(f"t{n}"), start=now - 600 * NS, end=now)] == [f"t{n}"], f"tenant {n}")
+        check(
+            [v[1] for v in daemon.values('{app="n"}', of(f"t{n}"), start=now - 600 * NS, end=now)] == [f"t{n}"],
+            f"tenant {n}",
+        )
     daemon.stop()
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from daemon_harness import NS, QUERY_CONFIG, Daemon, Writer, check, main, wait_until
+from daemon_harness import NS, QUERY_CONFIG, ROUNDS, Daemon, Writer, check, main, wait_until
 
 
 def push_until(writer, is_over):
@@ -54,9 +54,10 @@ def small_disk(dice, folder):
         print("      skipped: no file system can be mounted here")
         return
     try:
-        for free_min, head in (("1B", "64KiB"), ("4MiB", "1MiB"), ("1B", "24MiB")):
+        kinds = (("1B", "64KiB"), ("4MiB", "1MiB"), ("1B", "24MiB"))
+        for free_min, head in kinds if ROUNDS else [dice.choice(kinds)]:
             other = disk / "other"
-            other.write_bytes(bytes(34 << 20))
+            other.write_bytes(bytes(35 << 20))
             config = (
                 QUERY_CONFIG + f"storage: {{disk_free_min: {free_min}}}\ningest: {{head_size: {head}}}\nsources: []\n"
             )

@@ -16,7 +16,7 @@ from daemon_harness import JSON, NS, PAGE, QUERY_CONFIG, ROUNDS, Daemon, Writer,
 
 MEMORY_KB = 256 << 10
 CONFIG = QUERY_CONFIG.replace("}", ", timeout: 5s}") + "sources: []\n"
-SECONDS = 12 + ROUNDS
+SECONDS = 6 + ROUNDS
 PUSH = "/loki/api/v1/push"
 
 

@@ -15,7 +15,7 @@ WRITERS = 4
 
 
 def killed(dice, folder):
-    rounds = ROUNDS or 8
+    rounds = ROUNDS or 5
     daemon = Daemon(folder, CONFIG)
     begin_ns = time.time_ns() // NS * NS - 3600 * NS
     writers = [Writer(daemon, i, begin_ns, dice.choice((1, 20, 100, 300))) for i in range(WRITERS)]

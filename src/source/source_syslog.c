@@ -182,6 +182,8 @@ static void close_connection(syslog_source *s, connection *c)
     if (c->is_shaking) s->shaking--;
     s->carried -= c->counted;
     lm_tls_session_free(c->tls);
+    /* Closing alone would not do: a process forked meanwhile may still hold the descriptor. */
+    (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
     close(c->fd);
     lm_buf_fini(&c->carry);
     lm_mem_release(s->mem, c, sizeof *c);

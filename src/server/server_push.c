@@ -46,7 +46,7 @@ lm_err server_request_account(server_request *request)
 /** google.rpc.Status, as OTLP wants errors told. */
 static void answer_status(server_request *request, unsigned status, const char *text)
 {
-    bool is_json = request->push && request->push->is_json;
+    bool is_json = request->form_of_errors == ERRORS_OTLP_JSON;
     bool is_retryable = status == MHD_HTTP_TOO_MANY_REQUESTS || status >= 500;
     unsigned code = status == MHD_HTTP_TOO_MANY_REQUESTS ? 8 : is_retryable ? 14 : 3;
     request->answer.len = 0;
@@ -79,7 +79,7 @@ static void refuse(server_request *request, unsigned status, lm_err err, const c
     char text[sizeof((lm_err_info *)0)->text];
     (void)snprintf(text, sizeof text, "%s", lm_err_text());
     if (retry_s) server_answer_header(request, MHD_HTTP_HEADER_RETRY_AFTER, retry_s);
-    if (request->push && request->push->kind == PUSH_OTLP) {
+    if (request->form_of_errors != ERRORS_TEXT) {
         answer_status(request, status, text);
         return;
     }
@@ -105,14 +105,26 @@ static void refuse_body(server_request *request, lm_err err, unsigned limit_stat
 
 /* ---- the way in ---- */
 
+/** The store's answer to a batch that it does not take, or could not keep. */
+static void refuse_stored(server_request *request, lm_err err)
+{
+    request->header_count = 0;
+    if (err == LM_E_LIMIT || err == LM_E_NOMEM)
+        refuse(request, MHD_HTTP_TOO_MANY_REQUESTS, LM_E_LIMIT, "1");
+    else if (err == LM_E_IO)
+        refuse(request, MHD_HTTP_INSUFFICIENT_STORAGE, err, NULL);
+    else if (err == LM_E_CANCELLED) /* it is being closed */
+        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, err, "5");
+    else
+        refuse_body(request, err, MHD_HTTP_BAD_REQUEST);
+}
+
+/** On the committing thread, while the one that handed the batch over may be freeing the push: what
+ * is needed here is in the request. */
 static void push_durable(void *ctx, lm_err err)
 {
     server_request *request = ctx;
-    if (err) {
-        request->header_count = 0;
-        (void)lm_fail(err, "the records could not be stored: %s", lm_err_help(err));
-        refuse(request, MHD_HTTP_INTERNAL_SERVER_ERROR, err, NULL);
-    }
+    if (err) refuse_stored(request, err);
     server_request_done(request);
 }
 
@@ -149,13 +161,7 @@ static void refuse_put(server_request *request, lm_err err)
 {
     atomic_fetch_add_explicit(&request->account->refused[REFUSED_STORE],
                               request->push->batch.record_count, memory_order_relaxed);
-    request->header_count = 0;
-    if (err == LM_E_LIMIT || err == LM_E_NOMEM)
-        refuse(request, MHD_HTTP_TOO_MANY_REQUESTS, LM_E_LIMIT, "1");
-    else if (err == LM_E_IO)
-        refuse(request, MHD_HTTP_INSUFFICIENT_STORAGE, err, NULL);
-    else
-        refuse_body(request, err, MHD_HTTP_BAD_REQUEST);
+    refuse_stored(request, err);
 }
 
 /** Free what the push holds, and wake the connection unless push_durable will. */
@@ -254,6 +260,8 @@ static lm_err push_begin(server_request *request, push_kind kind)
     const char *type = server_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
     push->is_json = type && strncasecmp(type, "application/json", 16) == 0 &&
                     (type[16] == '\0' || type[16] == ';' || type[16] == ' ');
+    if (kind == PUSH_OTLP)
+        request->form_of_errors = push->is_json ? ERRORS_OTLP_JSON : ERRORS_OTLP_PROTOBUF;
     push->options =
         (lm_wire_options){.now_ns = lm_clock_wall_ns(),
                           .body_bytes_max = request->state->config->ingest_body_size_max,

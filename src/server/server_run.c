@@ -192,10 +192,17 @@ static lm_err start_listeners(lm_server *server, const lm_config *config)
     return LM_OK;
 }
 
+/** Of memory.max, what requests and the store may hold: a quarter is for what is not counted, as
+ * threads, connections, the catalog, and what the allocator has not given back. */
+static size_t data_bytes(const lm_config *config)
+{
+    return (size_t)(config->memory_max - config->memory_max / 4);
+}
+
 static lm_err start_all(lm_server *server, const lm_config *config)
 {
     raise_files();
-    lm_err err = lm_mem_new(NULL, (size_t)config->memory_max, &server->data_mem);
+    lm_err err = lm_mem_new(NULL, data_bytes(config), &server->data_mem);
     if (err) return err;
     server_tenants_init(&server->tenants, server->mem);
     server->routes = lm_mem_calloc(server->mem, server_route_count(), sizeof *server->routes);

@@ -261,9 +261,13 @@ static lm_err replay_frame(void *ctx, store_frame *frame)
     return LM_OK;
 }
 
-static void replay_bad(void *ctx, const char *text)
+static void replay_bad(void *ctx, bool is_damage, const char *text)
 {
-    store_note_bad(((replay *)ctx)->store, text);
+    lm_store *store = ((replay *)ctx)->store;
+    if (is_damage)
+        store_note_bad(store, text);
+    else
+        store_note(store, 4, "log_unfinished", "%s", text);
 }
 
 static lm_err load_logs(lm_store *store, const id_list *logs)

@@ -144,11 +144,13 @@ LM_USE lm_err store_log_begin(const char *folder, uint64_t generation, store_log
 LM_USE lm_err store_log_write(store_log *log, const store_frame *first, size_t count,
                               uint64_t *out_syncs);
 void store_log_close(store_log *log);
+/** What could not be read; !is_damage: only the last frame was not finished. */
+typedef void (*store_log_bad_fn)(void *ctx, bool is_damage, const char *text);
 /** Frames of a log file, told one by one (told owns them). Damaged stretches are saved below
  * lost/ and told to bad; what follows them is read. */
 LM_USE lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
-                               lm_err (*told)(void *ctx, store_frame *frame),
-                               void (*bad)(void *ctx, const char *text), void *ctx);
+                               lm_err (*told)(void *ctx, store_frame *frame), store_log_bad_fn bad,
+                               void *ctx);
 
 /* ---- segments ---- */
 

@@ -63,6 +63,7 @@ typedef struct lm_record_batch {
     uint64_t bytes;  /* of lines and metadata */
     uint32_t *table; /* of streams by hash */
     size_t table_len;
+    lm_buf key; /* of the stream being looked for */
 } lm_record_batch;
 
 void lm_record_batch_init(lm_record_batch *batch, lm_mem *mem);
@@ -139,7 +140,7 @@ typedef struct lm_select {
     uint32_t filter_count;
     int64_t time_min, time_max; /* ns, inclusive, exclusive */
     bool backwards;             /* newest parts of the store first; order within is not promised */
-    bool skip_line;             /* the line's text is not wanted: only its length, metadata, time */
+    bool skip_line; /* the line's text is not wanted, nor its length: only metadata and time */
     /** The one who asks may move these closer while told is running: what lies outside will not be
      * wanted any more (it has its newest hundred already). May be told all the same. */
     _Atomic int64_t *wanted_min, *wanted_max; /* NULL: as time_min, time_max */

@@ -5,6 +5,7 @@ void lm_record_batch_init(lm_record_batch *batch, lm_mem *mem)
 {
     memset(batch, 0, sizeof *batch);
     lm_arena_init(&batch->arena, mem);
+    lm_buf_init(&batch->key, mem);
 }
 
 void lm_record_batch_fini(lm_record_batch *batch)
@@ -13,6 +14,7 @@ void lm_record_batch_fini(lm_record_batch *batch)
     lm_mem_release(mem, batch->streams, batch->stream_cap * sizeof *batch->streams);
     lm_mem_release(mem, batch->records, batch->record_cap * sizeof *batch->records);
     lm_mem_release(mem, batch->table, batch->table_len * sizeof *batch->table);
+    lm_buf_fini(&batch->key);
     lm_arena_fini(&batch->arena);
     memset(batch, 0, sizeof *batch);
 }
@@ -57,33 +59,28 @@ static lm_err grow_table(lm_record_batch *batch)
 lm_err lm_record_batch_stream(lm_record_batch *batch, lm_labels labels, uint32_t *out)
 {
     lm_mem *mem = batch->arena.mem;
-    lm_buf key;
-    lm_buf_init(&key, mem);
-    lm_err err = lm_labels_print(labels, &key);
-    if (err) goto out;
+    lm_buf *key = &batch->key;
+    key->len = 0;
+    lm_err err = lm_labels_print(labels, key);
+    if (err) return err;
     if (batch->table_len < 2 * (batch->stream_count + 1)) {
         err = grow_table(batch);
-        if (err) goto out;
+        if (err) return err;
     }
-    lm_stream stream = {.labels = labels, .key = {key.ptr, key.len}};
-    stream.hash = lm_hash64(key.ptr, key.len);
+    lm_stream stream = {.labels = labels, .key = {key->ptr, key->len}};
+    stream.hash = lm_hash64(key->ptr, key->len);
     uint32_t *slot = find_slot(batch, stream.hash, stream.key);
     if (!*slot) {
         err = lm_vec_grow(mem, &batch->streams, &batch->stream_cap, batch->stream_count + 1,
                           sizeof *batch->streams);
-        if (err) goto out;
-        stream.key.ptr = lm_arena_copy(&batch->arena, key.ptr, key.len);
-        if (!stream.key.ptr) {
-            err = lm_mem_err();
-            goto out;
-        }
+        if (err) return err;
+        stream.key.ptr = lm_arena_copy(&batch->arena, key->ptr, key->len);
+        if (!stream.key.ptr) return lm_mem_err();
         batch->streams[batch->stream_count++] = stream;
         *slot = (uint32_t)batch->stream_count;
     }
     *out = *slot - 1;
-out:
-    lm_buf_fini(&key);
-    return err;
+    return LM_OK;
 }
 
 lm_err lm_record_batch_add(lm_record_batch *batch, uint32_t stream, int64_t time_ns, lm_str line,

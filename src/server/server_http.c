@@ -23,12 +23,14 @@
 #define HEAD_SECONDS_MAX                                                                           \
     100u /* between two requests of a connection, the second's head included                       \
           */
-#define BODY_SECONDS_FREE   30u /* a body may always take this long, */
-#define BODY_RATE_MIN       1024u
-#define ANSWER_SECONDS_FREE 60u    /* and an answer this long; */
-#define ANSWER_RATE_MIN     16384u /* beyond, it must go at this many bytes a second */
+#define BODY_SECONDS        30u /* a body may take this long for each */
+#define BODY_STEP_BYTES     65536u
+#define BODY_AHEAD_BYTES    (1u << 20) /* room made for a body that has not yet come */
+#define BODY_SMALL_BYTES    (1u << 18) /* larger ones give way when memory is short */
+#define ANSWER_SECONDS_FREE 60u        /* and an answer this long; */
+#define ANSWER_RATE_MIN     16384u     /* beyond, it must go at this many bytes a second */
 #define IDLE_SECONDS_MAX    75u
-#define POOL_BYTES          131072u     /* of a connection: head and read buffer */
+#define POOL_BYTES          65536u      /* of a connection: head and read buffer */
 #define DISCARD_MAX         (64u << 20) /* of a body that is too large and of no known length */
 #define DECODE_HERE_MAX     (1u << 20)  /* larger bodies are decoded by a worker */
 #define REFUSED_BODY_MAX    65536u
@@ -279,6 +281,13 @@ static enum MHD_Result queue_abort(server_request *request)
 
 /* ---- the way of a request ---- */
 
+static void set_quiet(server_listener *listener, server_conn *conn, uint64_t since_ns)
+{
+    (void)pthread_mutex_lock(&listener->lock);
+    conn->quiet_ns = since_ns;
+    (void)pthread_mutex_unlock(&listener->lock);
+}
+
 static uint32_t method_of(const char *name)
 {
     return strcmp(name, "GET") == 0      ? METHOD_GET
@@ -354,7 +363,8 @@ static void check_length(server_request *request)
         too_large(request);
         return;
     }
-    lm_err err = lm_buf_reserve(&request->body, bytes);
+    lm_err err =
+        lm_buf_reserve(&request->body, bytes < BODY_AHEAD_BYTES ? bytes : BODY_AHEAD_BYTES);
     if (err) server_answer_err(request, err);
 }
 
@@ -378,7 +388,7 @@ static enum MHD_Result enter_body(server_request *request)
     if (!request->status) check_length(request);
     if (request->status && !may_wait(request)) return queue_answer(request);
     atomic_store(&request->phase, PHASE_BODY);
-    atomic_store(&request->conn->cut_at_ns, request->begin_ns + BODY_SECONDS_FREE * NS_PER_S);
+    atomic_store(&request->conn->cut_at_ns, lm_clock_ns() + BODY_SECONDS * NS_PER_S);
     return MHD_YES;
 }
 
@@ -411,14 +421,20 @@ static enum MHD_Result take_body(server_request *request, const char *bytes, siz
     if (request->status) return MHD_YES; /* refused already */
     uint64_t max = body_max(request);
     request->body_seen += len;
-    uint64_t seconds = BODY_SECONDS_FREE + request->body_seen / BODY_RATE_MIN;
-    atomic_store(&request->conn->cut_at_ns, request->begin_ns + seconds * NS_PER_S);
+    if (request->body_seen - request->body_mark >= BODY_STEP_BYTES) {
+        request->body_mark = request->body_seen;
+        atomic_store(&request->conn->cut_at_ns, lm_clock_ns() + BODY_SECONDS * NS_PER_S);
+    }
     if (request->body_seen > max) {
         request->body.len = 0;
         return request->body_seen > max + DISCARD_MAX ? MHD_NO : MHD_YES;
     }
     if (request->body_err) return MHD_YES;
-    request->body_err = lm_buf_append(&request->body, bytes, len);
+    const lm_mem *mem = request->server->data_mem;
+    if (request->body.len > BODY_SMALL_BYTES && lm_mem_used(mem) > lm_mem_limit(mem) / 8 * 5)
+        request->body_err = lm_fail(LM_E_LIMIT, "memory is short: large bodies wait");
+    else
+        request->body_err = lm_buf_append(&request->body, bytes, len);
     if (request->body_err) {
         (void)snprintf(request->body_text, sizeof request->body_text, "%s", lm_err_text());
         lm_buf_fini(&request->body); /* others need it more */
@@ -477,6 +493,20 @@ static enum MHD_Result run(server_request *request)
     return queue_answer(request);
 }
 
+/** Without memory of our own: the client at least learns that it should come again. */
+static enum MHD_Result refuse_unheard(struct MHD_Connection *connection)
+{
+    static const char text[] = "memory limit reached\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (!response) return MHD_NO;
+    add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+    enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_TOO_MANY_REQUESTS, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
                               size_t *io_upload_len, void **io_request)
@@ -485,7 +515,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     (void)url;
     (void)version;
     server_request *request = *io_request;
-    if (!request) return MHD_NO; /* there was no memory for one */
+    if (!request) return refuse_unheard(connection); /* there was no memory for one */
     if (!request->connection) {
         request->connection = connection;
         request->method = method_of(method);
@@ -493,6 +523,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
         request->conn = info ? info->socket_context : NULL;
         if (!request->conn) return MHD_NO;
+        set_quiet(request->listener, request->conn, 0);
         atomic_store(&request->conn->cut_at_ns, 0);
     }
     switch ((request_phase)atomic_load(&request->phase)) {
@@ -561,8 +592,11 @@ static void request_end(void *ctx, struct MHD_Connection *connection, void **io_
         if (!(request->route->flags & ROUTE_LIVE))
             server_histogram_add(&metrics->seconds, lm_clock_ns() - request->begin_ns);
     }
-    if (request->conn)
-        atomic_store(&request->conn->cut_at_ns, lm_clock_ns() + HEAD_SECONDS_MAX * NS_PER_S);
+    if (request->conn) {
+        uint64_t now_ns = lm_clock_ns();
+        set_quiet(request->listener, request->conn, now_ns);
+        atomic_store(&request->conn->cut_at_ns, now_ns + HEAD_SECONDS_MAX * NS_PER_S);
+    }
     (void)pthread_mutex_lock(&server->lock);
     if (request->prev)
         request->prev->next = request->next;
@@ -578,6 +612,22 @@ static void request_end(void *ctx, struct MHD_Connection *connection, void **io_
 
 /* ---- connections ---- */
 
+/** Too many are open: the one that has said nothing for the longest makes room, so that nobody can
+ * keep others out by connecting and leaving it at that. The lock is held. */
+static void make_room(server_listener *listener)
+{
+    server_conn *longest = NULL;
+    if (listener->conn_count <= LM_SERVER_CONNECTIONS_MAX) return;
+    for (server_conn *conn = listener->conns; conn; conn = conn->next) {
+        if (conn->quiet_ns && conn->fd >= 0 && (!longest || conn->quiet_ns < longest->quiet_ns))
+            longest = conn;
+    }
+    if (!longest) return;
+    longest->quiet_ns = 0;
+    (void)shutdown(longest->fd, SHUT_RDWR); /* its thread sees the end and closes it */
+    atomic_fetch_add_explicit(&listener->server->counters.connections_cut, 1, memory_order_relaxed);
+}
+
 static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io_conn,
                          enum MHD_ConnectionNotificationCode code)
 {
@@ -590,11 +640,14 @@ static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io
         *io_conn = conn;
         if (!conn) return; /* its requests are refused */
         conn->fd = info ? info->connect_fd : -1;
-        atomic_store(&conn->cut_at_ns, lm_clock_ns() + HEAD_SECONDS_MAX * NS_PER_S);
+        conn->quiet_ns = lm_clock_ns();
+        atomic_store(&conn->cut_at_ns, conn->quiet_ns + HEAD_SECONDS_MAX * NS_PER_S);
         (void)pthread_mutex_lock(&listener->lock);
         conn->next = listener->conns;
         if (conn->next) conn->next->prev = conn;
         listener->conns = conn;
+        listener->conn_count++;
+        make_room(listener);
         (void)pthread_mutex_unlock(&listener->lock);
         atomic_fetch_add_explicit(&server->counters.connections, 1, memory_order_relaxed);
         return;
@@ -608,6 +661,7 @@ static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io
     else
         listener->conns = conn->next;
     if (conn->next) conn->next->prev = conn->prev;
+    listener->conn_count--;
     (void)pthread_mutex_unlock(&listener->lock);
     atomic_fetch_sub_explicit(&server->counters.connections, 1, memory_order_relaxed);
     lm_mem_release(server->mem, conn, sizeof *conn);
@@ -719,12 +773,14 @@ static lm_err start_daemon(server_listener *listener, int fd)
     };
     struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
     bool is_secure = tls->certificate[0] != '\0';
+    /* A thread at its share of the limit would stop accepting; make_room keeps below it. */
+    unsigned threads = thread_count();
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
                      MHD_USE_ERROR_LOG | (is_secure ? MHD_USE_TLS : 0);
     listener->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, handle, listener, MHD_OPTION_EXTERNAL_LOGGER, told_by_library,
-        listener->server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, thread_count(),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)LM_SERVER_CONNECTIONS_MAX,
+        listener->server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, threads,
+        MHD_OPTION_CONNECTION_LIMIT, threads * 2 * (unsigned)LM_SERVER_CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)POOL_BYTES, MHD_OPTION_URI_LOG_CALLBACK, request_new, listener,
         MHD_OPTION_NOTIFY_COMPLETED, request_end, listener, MHD_OPTION_NOTIFY_CONNECTION,

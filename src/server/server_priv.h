@@ -161,6 +161,7 @@ typedef struct server_state {
 typedef struct server_conn {
     struct server_conn *prev, *next;
     int fd;
+    uint64_t quiet_ns;          /* since when it has no request; 0: it has one; under the lock */
     bool is_verified;           /* its client's certificate was checked */
     _Atomic uint64_t cut_at_ns; /* closed then, if it is still where it is now; 0: never */
 } server_conn;
@@ -176,6 +177,7 @@ typedef struct server_listener {
     char url[300];
     pthread_mutex_t lock; /* of conns */
     server_conn *conns;
+    size_t conn_count;
 } server_listener;
 
 /**
@@ -196,6 +198,12 @@ typedef enum request_phase {
 } request_phase;
 
 #define ANSWER_HEADERS_MAX 6
+
+typedef enum server_error_form {
+    ERRORS_TEXT,
+    ERRORS_OTLP_PROTOBUF,
+    ERRORS_OTLP_JSON
+} server_error_form;
 
 struct server_request {
     lm_server *server;
@@ -220,9 +228,10 @@ struct server_request {
     server_form form; /* of the query, and of a form in the body */
     lm_buf body;
     uint64_t body_seen;
-    bool is_checking; /* in WORK for its password */
-    bool is_counted;  /* in the metrics */
-    lm_err body_err;  /* why the body was not kept */
+    uint64_t body_mark; /* body_seen when it was given its time */
+    bool is_checking;   /* in WORK for its password */
+    bool is_counted;    /* in the metrics */
+    lm_err body_err;    /* why the body was not kept */
     char body_text[200];
     /* who asks */
     lm_str tenant;
@@ -230,6 +239,7 @@ struct server_request {
     server_tenant *account; /* NULL until asked for */
     /* push */
     struct server_push *push;
+    server_error_form form_of_errors;
     /* live tail, until its connection is upgraded */
     struct server_tail *tail;
     /* answer */
@@ -286,6 +296,8 @@ struct lm_server {
     _Atomic bool is_stopping, is_ready;
 
     server_work queries, chores;
+    server_work
+        waiters; /* pushes that the store has no room for yet; one thread keeps their order */
     server_tenants tenants;
     struct server_tails *tails;
     struct server_auth *auth;

@@ -6,6 +6,10 @@
 #include "server/server_priv.h"
 
 #include <stdio.h>
+#include <time.h>
+
+#define PUT_WAIT_NS_MAX 2000000000ull
+#define PUT_AGAIN_NS    2000000
 
 typedef enum push_kind { PUSH_LOKI, PUSH_OTLP, PUSH_BULK, PUSH_LINES } push_kind;
 
@@ -17,7 +21,7 @@ struct server_push {
     lm_wire_options options;
     push_kind kind;
     bool is_json;
-    uint64_t records, bytes; /* of the batch, for the account */
+    uint64_t give_up_ns; /* while the store says "come again": until then it is asked again */
 };
 
 void server_push_fini(server_request *request)
@@ -42,7 +46,7 @@ lm_err server_request_account(server_request *request)
 /** google.rpc.Status, as OTLP wants errors told. */
 static void answer_status(server_request *request, unsigned status, const char *text)
 {
-    bool is_json = request->push && request->push->is_json;
+    bool is_json = request->form_of_errors == ERRORS_OTLP_JSON;
     bool is_retryable = status == MHD_HTTP_TOO_MANY_REQUESTS || status >= 500;
     unsigned code = status == MHD_HTTP_TOO_MANY_REQUESTS ? 8 : is_retryable ? 14 : 3;
     request->answer.len = 0;
@@ -75,7 +79,7 @@ static void refuse(server_request *request, unsigned status, lm_err err, const c
     char text[sizeof((lm_err_info *)0)->text];
     (void)snprintf(text, sizeof text, "%s", lm_err_text());
     if (retry_s) server_answer_header(request, MHD_HTTP_HEADER_RETRY_AFTER, retry_s);
-    if (request->push && request->push->kind == PUSH_OTLP) {
+    if (request->form_of_errors != ERRORS_TEXT) {
         answer_status(request, status, text);
         return;
     }
@@ -101,52 +105,86 @@ static void refuse_body(server_request *request, lm_err err, unsigned limit_stat
 
 /* ---- the way in ---- */
 
-static void push_durable(void *ctx, lm_err err)
+/** The store's answer to a batch that it does not take, or could not keep. */
+static void refuse_stored(server_request *request, lm_err err)
 {
-    server_request *request = ctx;
-    if (err) {
-        request->header_count = 0;
-        (void)lm_fail(err, "the records could not be stored: %s", lm_err_help(err));
-        refuse(request, MHD_HTTP_INTERNAL_SERVER_ERROR, err, NULL);
-    }
-    server_request_done(request);
-}
-
-/** Hand the batch over; true: push_durable will answer. */
-static bool hand_over(server_request *request)
-{
-    lm_server *server = request->server;
-    struct server_push *push = request->push;
-    const lm_config_limits *limits = lm_config_limits_of(request->state->config, request->tenant);
-    uint64_t retry_s = 1;
-    lm_err err = server_request_account(request);
-    if (!err)
-        err = server_tenant_admit(request->account, server->tenants.mem, limits, &push->batch,
-                                  lm_clock_ns(), &retry_s);
-    if (err) {
-        char *text = lm_arena_alloc(&request->arena, 24, 1);
-        if (text) (void)snprintf(text, 24, "%llu", (unsigned long long)retry_s);
-        refuse(request, MHD_HTTP_TOO_MANY_REQUESTS, LM_E_LIMIT, text ? text : "1");
-        return false;
-    }
-    uint64_t records = push->batch.record_count, bytes = push->batch.bytes;
-    err = server->sink.put(server->sink.self, request->tenant, &push->batch, NULL, 0, push_durable,
-                           request);
-    if (!err) {
-        atomic_fetch_add_explicit(&request->account->records, records, memory_order_relaxed);
-        atomic_fetch_add_explicit(&request->account->bytes, bytes, memory_order_relaxed);
-        return true;
-    }
-    atomic_fetch_add_explicit(&request->account->refused[REFUSED_STORE], records,
-                              memory_order_relaxed);
     request->header_count = 0;
     if (err == LM_E_LIMIT || err == LM_E_NOMEM)
         refuse(request, MHD_HTTP_TOO_MANY_REQUESTS, LM_E_LIMIT, "1");
     else if (err == LM_E_IO)
         refuse(request, MHD_HTTP_INSUFFICIENT_STORAGE, err, NULL);
+    else if (err == LM_E_CANCELLED) /* it is being closed */
+        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, err, "5");
     else
         refuse_body(request, err, MHD_HTTP_BAD_REQUEST);
+}
+
+/** On the committing thread, while the one that handed the batch over may be freeing the push: what
+ * is needed here is in the request. */
+static void push_durable(void *ctx, lm_err err)
+{
+    server_request *request = ctx;
+    if (err) refuse_stored(request, err);
+    server_request_done(request);
+}
+
+/** May the tenant push this? Else the answer is made. */
+static bool admit(server_request *request)
+{
+    const lm_config_limits *limits = lm_config_limits_of(request->state->config, request->tenant);
+    uint64_t retry_s = 1;
+    lm_err err = server_request_account(request);
+    if (!err)
+        err = server_tenant_admit(request->account, request->server->tenants.mem, limits,
+                                  &request->push->batch, lm_clock_ns(), &retry_s);
+    if (!err) return true;
+    char *text = lm_arena_alloc(&request->arena, 24, 1);
+    if (text) (void)snprintf(text, 24, "%llu", (unsigned long long)retry_s);
+    refuse(request, MHD_HTTP_TOO_MANY_REQUESTS, LM_E_LIMIT, text ? text : "1");
     return false;
+}
+
+static lm_err put(server_request *request)
+{
+    lm_server *server = request->server;
+    const lm_record_batch *batch = &request->push->batch;
+    uint64_t records = batch->record_count, bytes = batch->bytes;
+    lm_err err =
+        server->sink.put(server->sink.self, request->tenant, batch, NULL, 0, push_durable, request);
+    if (err) return err;
+    atomic_fetch_add_explicit(&request->account->records, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&request->account->bytes, bytes, memory_order_relaxed);
+    return LM_OK;
+}
+
+static void refuse_put(server_request *request, lm_err err)
+{
+    atomic_fetch_add_explicit(&request->account->refused[REFUSED_STORE],
+                              request->push->batch.record_count, memory_order_relaxed);
+    refuse_stored(request, err);
+}
+
+/** Free what the push holds, and wake the connection unless push_durable will. */
+static void end_push(server_request *request, bool is_handed)
+{
+    server_push_fini(request); /* the store has copied what it needs: others may have the memory */
+    lm_buf_fini(&request->body);
+    if (!is_handed) server_request_done(request);
+}
+
+/**
+ * The store had no room: it is asked again for a while, in the order the pushes came. So a client
+ * that sends faster than the disk takes it is slowed down; only one that nothing helps is refused.
+ */
+static void put_again(server_request *request)
+{
+    lm_err err = LM_OK;
+    server_request_ref(request); /* the answer may be on its way before put returns */
+    while ((err = put(request)) == LM_E_LIMIT && lm_clock_ns() < request->push->give_up_ns)
+        (void)nanosleep(&(struct timespec){.tv_nsec = PUT_AGAIN_NS}, NULL);
+    if (err) refuse_put(request, err);
+    end_push(request, !err);
+    server_request_unref(request);
 }
 
 /** The answer for a batch that is taken; false: nothing of it could be. */
@@ -186,11 +224,19 @@ static void finish(server_request *request, lm_buf *bulk)
                               memory_order_relaxed);
     lm_err err = answer_taken(request, bulk);
     if (err) refuse_body(request, err, MHD_HTTP_TOO_MANY_REQUESTS);
+    if (err || !push->batch.record_count || !admit(request)) {
+        end_push(request, false);
+        return;
+    }
     server_request_ref(request); /* the answer may be on its way before put returns */
-    bool is_handed = !err && push->batch.record_count && hand_over(request);
-    server_push_fini(request); /* the store has copied what it needs: others may have the memory */
-    lm_buf_fini(&request->body);
-    if (!is_handed) server_request_done(request);
+    err = put(request);
+    push->give_up_ns = lm_clock_ns() + PUT_WAIT_NS_MAX;
+    if (err == LM_E_LIMIT && !server_work_add(&request->server->waiters, request, put_again)) {
+        server_request_unref(request);
+        return;
+    }
+    if (err) refuse_put(request, err);
+    end_push(request, !err);
     server_request_unref(request);
 }
 
@@ -214,6 +260,8 @@ static lm_err push_begin(server_request *request, push_kind kind)
     const char *type = server_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
     push->is_json = type && strncasecmp(type, "application/json", 16) == 0 &&
                     (type[16] == '\0' || type[16] == ';' || type[16] == ' ');
+    if (kind == PUSH_OTLP)
+        request->form_of_errors = push->is_json ? ERRORS_OTLP_JSON : ERRORS_OTLP_PROTOBUF;
     push->options =
         (lm_wire_options){.now_ns = lm_clock_wall_ns(),
                           .body_bytes_max = request->state->config->ingest_body_size_max,

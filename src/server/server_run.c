@@ -13,7 +13,8 @@
 
 #define NS_PER_S      1000000000ull
 #define TICK_NS       100000000
-#define TICKS_REAP    10u /* connections are looked at once a second */
+#define TICKS_REAP    10u  /* connections are looked at once a second */
+#define WAITERS_MAX   256u /* beyond, pushes are refused at once */
 #define CHORE_THREADS 2u
 
 void server_log(const lm_server *server, int level, const char *event, const char *fmt, ...)
@@ -173,6 +174,7 @@ static lm_err start_workers(lm_server *server, const lm_config *config)
     if (!err)
         err = server_work_start(&server->chores, server->mem, CHORE_THREADS,
                                 (size_t)LM_SERVER_CONNECTIONS_MAX);
+    if (!err) err = server_work_start(&server->waiters, server->mem, 1, WAITERS_MAX);
     return err;
 }
 
@@ -190,10 +192,17 @@ static lm_err start_listeners(lm_server *server, const lm_config *config)
     return LM_OK;
 }
 
+/** Of memory.max, what requests and the store may hold: a quarter is for what is not counted, as
+ * threads, connections, the catalog, and what the allocator has not given back. */
+static size_t data_bytes(const lm_config *config)
+{
+    return (size_t)(config->memory_max - config->memory_max / 4);
+}
+
 static lm_err start_all(lm_server *server, const lm_config *config)
 {
     raise_files();
-    lm_err err = lm_mem_new(NULL, (size_t)config->memory_max, &server->data_mem);
+    lm_err err = lm_mem_new(NULL, data_bytes(config), &server->data_mem);
     if (err) return err;
     server_tenants_init(&server->tenants, server->mem);
     server->routes = lm_mem_calloc(server->mem, server_route_count(), sizeof *server->routes);
@@ -423,6 +432,7 @@ void lm_server_free(lm_server *server)
     }
     server_work_stop(&server->queries);
     server_work_stop(&server->chores);
+    server_work_stop(&server->waiters);
     (void)server_requests_abort(server); /* what began meanwhile */
     free_listeners(server->listeners);
     free_listeners(server->retired);

@@ -24,12 +24,13 @@
 #include <unistd.h>
 
 #define NS_PER_S          1000000000ll
-#define PENDING_BYTES_MAX (4u << 20)
+#define PENDING_BYTES_MAX (1u << 20) /* for each of SERVER_TAILS_MAX, twice */
+#define PENDING_RECORD    96u        /* what a record costs beside its line */
 #define DROPPED_TOLD_MAX  16u
 #define DELAY_SECONDS_MAX 5
 #define SEND_SECONDS_MAX  10
 #define PING_SECONDS      15
-#define OUT_BYTES_MAX     (4u << 20)
+#define OUT_BYTES_MAX     (1u << 20)
 #define INPUT_BYTES       (WEBSOCKET_PAYLOAD_MAX + 14u)
 
 typedef struct dropped_entry {
@@ -201,6 +202,8 @@ static void tail_take(server_tail *tail, const lm_record_batch *batch)
     bool has_any = false;
     uint32_t known = UINT32_MAX;
     bool is_wanted = false;
+    const lm_mem *mem = tail->server->data_mem;
+    bool is_short = lm_mem_used(mem) > lm_mem_limit(mem) / 2; /* others need it more */
     (void)pthread_mutex_lock(&tail->lock);
     for (size_t i = 0; i < batch->record_count; i++) {
         const lm_record *record = &batch->records[i];
@@ -211,7 +214,10 @@ static void tail_take(server_tail *tail, const lm_record_batch *batch)
         }
         if (!is_wanted) continue;
         has_any = true;
-        if (tail->pending->records.bytes + record->line.len > PENDING_BYTES_MAX ||
+        const lm_record_batch *pending = &tail->pending->records;
+        if (is_short ||
+            pending->bytes + pending->record_count * PENDING_RECORD + record->line.len >
+                PENDING_BYTES_MAX ||
             copy_record(tail->pending, stream, record))
             drop(tail, stream, record);
     }

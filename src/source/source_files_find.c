@@ -242,10 +242,13 @@ bool lm_files_judge(lm_files *files, lm_tail *tail, const uint8_t *bytes, size_t
     }
     uint8_t theirs[LM_HEAD_MAX];
     if (len > sizeof theirs) len = sizeof theirs;
-    bool is_like = base->offset > 0 && !lm_tails_open(&files->tails, base) &&
+    if (base->offset == 0 || base->head.len == 0) return false;
+    bool is_like = !lm_tails_open(&files->tails, base) &&
                    pread(base->fd, theirs, len, 0) == (ssize_t)len &&
                    memcmp(bytes, theirs, len) == 0;
+    is_like = is_like || lm_head_fits(base->head, bytes, len); /* that one was just emptied */
     if (!is_like) return false;
+    lm_tails_mark(&files->tails, base);
     tail->kind = LM_TAIL_COPY;
     tail->grown_ns = files->now_ns;
     return true;
@@ -267,8 +270,9 @@ static lm_tail *meet(lm_files *files, const char *path, const struct stat *info,
         if (err != LM_E_CORRUPT) goto out; /* the sink cannot tell now: next time */
     }
     if (only_known && !is_known) goto out;
+    errno = 0;
     if (!read_head(path, info, bytes, &len)) {
-        if (errno != ENOENT && !only_known) {
+        if (errno && errno != ENOENT && !only_known) {
             (void)lm_fail_errno("cannot read '%s'", path);
             lm_source_note_err(&files->source, "file_unreadable");
             files->is_unwatched = true; /* tried again soon */
@@ -308,6 +312,8 @@ static lm_tail *meet(lm_files *files, const char *path, const struct stat *info,
         tail->is_rotated = only_known;
     } else {
         if (is_known) { /* emptied, or its number was given to another file, while nobody looked */
+            tail->before_device = position.before_device; /* so that look_back goes on */
+            tail->before_inode = position.before_inode;
             lm_tail former = {
                 .path = tail->path, .name = name, .offset = position.offset, .head = position.head};
             if (lm_tails_remember(&files->tails, &position))
@@ -543,6 +549,8 @@ static void look_back_at(lm_files *files, lm_tail *tail)
     if (is_other && !tail->before_inode) {
         tail->before_device = device;
         tail->before_inode = inode;
+        tail->is_unsaved = true;
+        lm_tails_mark(&files->tails, tail);
     }
     look_back(files, device, inode);
 }
@@ -574,6 +582,8 @@ static void on_file(void *ctx, const char *path)
     }
     if (!tail) {
         tail = meet(files, path, &info, false);
+        if (tail && !former && !files->is_first_scan) /* renamed a moment before */
+            former = lm_tails_by_name(&files->tails, path, tail);
     } else {
         tail->seen = files->scan;
         bool has_moved = strcmp(tail->path, path) != 0 || !tail->has_path;
@@ -581,6 +591,8 @@ static void on_file(void *ctx, const char *path)
             bool is_first = strcmp(tail->path, path) != 0;
             if (lm_tails_set_path(&files->tails, tail, path)) return;
             if (is_first) rotate(files, tail);
+            if (tail->kind == LM_TAIL_LIVE) /* may have been looked for where it was */
+                lm_tails_mark(&files->tails, tail);
         }
         tail->is_gone = false;
     }
@@ -623,6 +635,7 @@ static void look_after(lm_files *files, lm_tail *tail)
     rotate(files, tail);
     if (find_again(files, tail)) {
         tail->is_gone = false;
+        if (tail->kind == LM_TAIL_LIVE) lm_tails_mark(&files->tails, tail);
         return;
     }
     tail->is_gone = true;

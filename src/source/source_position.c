@@ -106,6 +106,10 @@ lm_err lm_positions_parse(lm_str text, lm_position *positions, size_t cap, size_
         const uint8_t *stop = memchr(text.ptr, '\n', text.len);
         if (!stop) return lm_fail(LM_E_CORRUPT, "a list of positions is cut short");
         size_t len = (size_t)(stop - text.ptr);
+        if (len == 0) { /* so that the list of none is not empty */
+            text = (lm_str){text.ptr + 1, text.len - 1};
+            continue;
+        }
         lm_err err = lm_position_parse((lm_str){text.ptr, len}, &positions[count]);
         if (err) return err;
         count++;

@@ -182,6 +182,8 @@ static void close_connection(syslog_source *s, connection *c)
     if (c->is_shaking) s->shaking--;
     s->carried -= c->counted;
     lm_tls_session_free(c->tls);
+    /* Closing alone would not do: a process forked meanwhile may still hold the descriptor. */
+    (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
     close(c->fd);
     lm_buf_fini(&c->carry);
     lm_mem_release(s->mem, c, sizeof *c);
@@ -386,7 +388,7 @@ static void drop_slow_hands(syslog_source *s, uint64_t now)
 {
     for (size_t i = s->connection_count; s->shaking && i-- > 0;) {
         connection *c = s->connections[i];
-        if (!c->is_shaking || now - c->since_ns < HANDSHAKE_MAX) continue;
+        if (!c->is_shaking || now < c->since_ns + HANDSHAKE_MAX) continue;
         (void)lm_fail(LM_E_IO, "a TLS handshake took too long");
         lm_source_note_err(&s->source, "tls_refused");
         close_connection(s, c);

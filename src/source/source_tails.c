@@ -131,6 +131,8 @@ lm_err lm_tails_add(lm_tails *tails, const struct stat *info, const char *path, 
         return lm_mem_err();
     }
     tail->index = tails->count;
+    tail->number = tails->met++;
+    tail->name_hash = lm_hash64(name, strlen(name));
     tails->all[tails->count++] = tail;
     link_id(tails, tail);
     link_path(tails, tail);
@@ -186,6 +188,18 @@ lm_tail *lm_tails_by_path(const lm_tails *tails, const char *path, size_t len)
     while (at && (strncmp(at->path, path, len) != 0 || at->path[len]))
         at = at->next_by_path;
     return at;
+}
+
+lm_tail *lm_tails_by_name(const lm_tails *tails, const char *name, const lm_tail *other)
+{
+    uint64_t hash = lm_hash64(name, strlen(name));
+    lm_tail *best = NULL;
+    for (size_t i = 0; i < tails->count; i++) {
+        lm_tail *tail = tails->all[i];
+        if (tail->name_hash != hash || tail == other || strcmp(tail->name, name) != 0) continue;
+        if (!best || tail->number > best->number) best = tail;
+    }
+    return best;
 }
 
 lm_err lm_tails_set_path(lm_tails *tails, lm_tail *tail, const char *path)

@@ -37,8 +37,10 @@ typedef struct lm_tail {
     struct lm_tail *after; /* is read to its end first */
     uint64_t device, inode;
     uint64_t before_device, before_inode; /* the file that had its name before; 0: none known */
-    char *path;   /* where it is found; in the table of paths while it is there */
-    char *name;   /* its label */
+    char *path;      /* where it is found; in the table of paths while it is there */
+    char *name;      /* its label */
+    uint64_t number; /* grows with each file that is met */
+    uint64_t name_hash;
     size_t index; /* among all */
     int fd;       /* -1: closed */
     lm_tail_kind kind;
@@ -87,7 +89,8 @@ typedef struct lm_tails {
     lm_tail **by_id, **by_path; /* chains; mask + 1 of each */
     size_t mask;
     lm_tail *dirty, *dirty_last;
-    size_t hand; /* for closing */
+    uint64_t met; /* so far */
+    size_t hand;  /* for closing */
     size_t open;
     lm_position read[LM_SOURCE_READ_MAX]; /* files that are gone; paths are owned */
     size_t read_count;
@@ -105,6 +108,8 @@ lm_tail *lm_tails_by_id(const lm_tails *tails, uint64_t device, uint64_t inode);
 lm_tail *lm_tails_by_path(const lm_tails *tails, const char *path, size_t len);
 /** NULL: none leads to it, the text stays. LM_E_NOMEM. */
 LM_USE lm_err lm_tails_set_path(lm_tails *tails, lm_tail *tail, const char *path);
+/** The youngest other file whose records bear this name; NULL: none. O(files). */
+lm_tail *lm_tails_by_name(const lm_tails *tails, const char *name, const lm_tail *other);
 void lm_tails_mark(lm_tails *tails, lm_tail *tail);
 void lm_tails_mark_first(lm_tails *tails, lm_tail *tail);
 lm_tail *lm_tails_take(lm_tails *tails); /* NULL: none is dirty */

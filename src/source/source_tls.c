@@ -90,7 +90,10 @@ void lm_tls_session_free(lm_tls_session *session)
 
 lm_tls_step lm_tls_handshake(lm_tls_session *session)
 {
-    int rc = gnutls_handshake(session->session);
+    int rc;
+    do { /* warnings do not end it */
+        rc = gnutls_handshake(session->session);
+    } while (rc < 0 && rc != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(rc));
     if (rc == GNUTLS_E_SUCCESS) return LM_TLS_DONE;
     if (!gnutls_error_is_fatal(rc))
         return gnutls_record_get_direction(session->session) ? LM_TLS_WANTS_WRITE

@@ -22,11 +22,13 @@ static lm_err start_generation(lm_store *store)
     return LM_OK;
 }
 
-/** The generation for more bytes. Lock held. LM_E_LIMIT: sealing does not keep up. */
-static lm_err make_room(lm_store *store)
+/** The generation for a frame. Lock held. LM_E_LIMIT: sealing does not keep up. */
+static lm_err make_room(lm_store *store, const store_frame *frame)
 {
     store_generation *active = store->active;
-    bool is_full = active && active->queued_bytes >= store->options.head_bytes;
+    bool is_full = active && (active->queued_bytes >= store->options.head_bytes ||
+                              (active->queued_bytes && active->stream_count + frame->stream_count >
+                                                           STORE_GENERATION_STREAMS_MAX));
     if (active && !is_full && !active->is_full) return LM_OK;
     if (store->generation_count >= STORE_GENERATIONS_MAX)
         return lm_fail(LM_E_LIMIT, store->seal_failed
@@ -45,7 +47,7 @@ static lm_err queue_frame(lm_store *store, store_frame *frame)
                        (unsigned long long)store->options.disk_free_min);
     if (store->queue_bytes + frame->len > STORE_WAITING_MAX && store->queue_bytes)
         return lm_fail(LM_E_LIMIT, "%zu bytes wait to be written", store->queue_bytes);
-    err = make_room(store);
+    err = make_room(store, frame);
     if (!err) err = store_generation_admit(store->mem, store->active, frame);
     if (err) return err;
     store->active->pending++;

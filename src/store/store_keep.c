@@ -188,7 +188,8 @@ static lm_err write_merged(merge *m, lm_str tenant, const uint64_t *ids, size_t 
                             .replace_count = count};
     store_part part;
     store_part_stream *streams = NULL;
-    lm_err err = store_part_write(store->mem, store->folder, &plan, &m->arena, &part, &streams);
+    lm_err err =
+        store_part_write(store->mem, store->pool, store->folder, &plan, &m->arena, &part, &streams);
     if (err) return err;
     err = store_publish(store, &part, &streams, 1, ids, count, NULL);
     if (err) {

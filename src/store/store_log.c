@@ -116,22 +116,34 @@ void store_log_close(store_log *log)
 
 /* ---- replay ---- */
 
-static void save_lost(const char *folder, uint64_t generation, size_t offset, lm_str bytes,
-                      void (*bad)(void *ctx, const char *text), void *ctx)
+/** A frame that the file's end cuts short: the process was killed while it wrote, and nobody was
+ * told that the frame is kept. */
+static bool is_unfinished(lm_str rest)
 {
+    uint32_t magic = STORE_FRAME_MAGIC, len = 0;
+    if (memcmp(rest.ptr, &magic, rest.len < 4 ? rest.len : 4) != 0) return false;
+    if (rest.len < STORE_FRAME_HEAD) return true;
+    memcpy(&len, rest.ptr + 4, 4);
+    return len <= STORE_FRAME_BYTES_MAX && len > rest.len - STORE_FRAME_HEAD;
+}
+
+static void save_lost(const char *folder, uint64_t generation, size_t offset, lm_str bytes,
+                      store_log_bad_fn bad, bool is_tail, void *ctx)
+{
+    bool is_cut = is_tail && is_unfinished(bytes);
     char path[STORE_PATH_MAX], text[STORE_PATH_MAX + 200];
     (void)snprintf(path, sizeof path, "%s/lost/%016llx.log.%zu", folder,
                    (unsigned long long)generation, offset);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     ssize_t n = fd >= 0 ? write(fd, bytes.ptr, bytes.len) : -1;
     if (fd >= 0) close(fd);
-    (void)snprintf(
-        text, sizeof text,
-        "the log of generation %llu is damaged at byte %zu: %zu bytes were set aside%s%s",
-        (unsigned long long)generation, offset, bytes.len,
-        n == (ssize_t)bytes.len ? " as " : ", which failed: ",
-        n == (ssize_t)bytes.len ? path : strerror(errno));
-    bad(ctx, text);
+    (void)snprintf(text, sizeof text,
+                   "the log %016llx %s at byte %zu: %zu bytes were set aside%s%s",
+                   (unsigned long long)generation,
+                   is_cut ? "ends in a batch that was not finished" : "is damaged", offset,
+                   bytes.len, n == (ssize_t)bytes.len ? " as " : ", which failed: ",
+                   n == (ssize_t)bytes.len ? path : strerror(errno));
+    bad(ctx, !is_cut, text);
 }
 
 /** Where the next whole frame begins at or after at; the end if none does. */
@@ -156,8 +168,8 @@ static size_t find_frame(lm_mem *mem, lm_str all, size_t at)
 }
 
 lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
-                        lm_err (*told)(void *ctx, store_frame *frame),
-                        void (*bad)(void *ctx, const char *text), void *ctx)
+                        lm_err (*told)(void *ctx, store_frame *frame), store_log_bad_fn bad,
+                        void *ctx)
 {
     char path[STORE_PATH_MAX];
     lm_map map = {0};
@@ -179,7 +191,8 @@ lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
         } else if (err == LM_E_CORRUPT) {
             err = LM_OK;
             size_t next = find_frame(mem, all, at + 1);
-            save_lost(folder, generation, at, (lm_str){all.ptr + at, next - at}, bad, ctx);
+            save_lost(folder, generation, at, (lm_str){all.ptr + at, next - at}, bad,
+                      next == all.len, ctx);
             at = next;
         }
     }

@@ -261,9 +261,13 @@ static lm_err replay_frame(void *ctx, store_frame *frame)
     return LM_OK;
 }
 
-static void replay_bad(void *ctx, const char *text)
+static void replay_bad(void *ctx, bool is_damage, const char *text)
 {
-    store_note_bad(((replay *)ctx)->store, text);
+    lm_store *store = ((replay *)ctx)->store;
+    if (is_damage)
+        store_note_bad(store, text);
+    else
+        store_note(store, 4, "log_unfinished", "%s", text);
 }
 
 static lm_err load_logs(lm_store *store, const id_list *logs)
@@ -360,6 +364,7 @@ lm_err lm_store_open(lm_mem *mem, const lm_store_options *options, lm_store **ou
     lm_err err = len > 0 && (size_t)len < sizeof store->folder - 64
                      ? load(store)
                      : lm_fail(LM_E_USAGE, "'%s' cannot be a folder's name", options->folder);
+    if (!err && options->threads != 1) err = lm_pool_new(mem, options->threads, &store->pool);
     if (!err) err = start_threads(store);
     if (err) {
         lm_err_info info;
@@ -383,6 +388,7 @@ void lm_store_close(lm_store *store)
     if (store->has_commit) pthread_join(store->commit_thread, NULL);
     if (store->has_keeper) pthread_join(store->keeper_thread, NULL);
     store_log_close(&store->log);
+    lm_pool_free(store->pool);
     for (size_t i = 0; i < STORE_OPEN_SEGMENTS_MAX; i++)
         store_view_close(store->cache[i]);
     while (store->generations) {

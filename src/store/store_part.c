@@ -95,6 +95,7 @@ typedef struct part_file {
 
 typedef struct writer {
     lm_mem *mem;
+    lm_pool *pool;
     const char *folder;
     const store_part_plan *plan;
     lm_arena *arena;
@@ -329,7 +330,7 @@ static lm_err pack(writer *w, const char *suffix, size_t file_count, uint64_t *o
         .level = w->plan->level, .segment_bytes = PACK_BYTES, .open = open_file, .open_ctx = w};
     lm_pack_report report;
     lm_err err =
-        lm_archive_pack(w->mem, NULL, w->paths, file_count, &options, path, NULL, NULL, &report);
+        lm_archive_pack(w->mem, w->pool, w->paths, file_count, &options, path, NULL, NULL, &report);
     if (!err) *out_bytes += report.bytes_out;
     return err;
 }
@@ -440,10 +441,10 @@ static lm_err write_rec(writer *w, uint64_t *out_bytes)
     return err;
 }
 
-lm_err store_part_write(lm_mem *mem, const char *folder, const store_part_plan *plan,
+lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder, const store_part_plan *plan,
                         lm_arena *arena, store_part *out, store_part_stream **out_streams)
 {
-    writer w = {.mem = mem, .folder = folder, .plan = plan, .arena = arena};
+    writer w = {.mem = mem, .pool = pool, .folder = folder, .plan = plan, .arena = arena};
     char path[STORE_PATH_MAX];
     uint64_t bytes = 0;
     lm_archive *archive = NULL;

@@ -144,11 +144,13 @@ LM_USE lm_err store_log_begin(const char *folder, uint64_t generation, store_log
 LM_USE lm_err store_log_write(store_log *log, const store_frame *first, size_t count,
                               uint64_t *out_syncs);
 void store_log_close(store_log *log);
+/** What could not be read; !is_damage: only the last frame was not finished. */
+typedef void (*store_log_bad_fn)(void *ctx, bool is_damage, const char *text);
 /** Frames of a log file, told one by one (told owns them). Damaged stretches are saved below
  * lost/ and told to bad; what follows them is read. */
 LM_USE lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
-                               lm_err (*told)(void *ctx, store_frame *frame),
-                               void (*bad)(void *ctx, const char *text), void *ctx);
+                               lm_err (*told)(void *ctx, store_frame *frame), store_log_bad_fn bad,
+                               void *ctx);
 
 /* ---- segments ---- */
 
@@ -194,8 +196,9 @@ typedef struct store_part_plan {
 void store_part_path(const char *folder, uint64_t id, const char *suffix, char *dst);
 /** Writes the segment's files, synced, under their final names. out_streams: in arena, beside
  * plan's order of records. */
-LM_USE lm_err store_part_write(lm_mem *mem, const char *folder, const store_part_plan *plan,
-                               lm_arena *arena, store_part *out, store_part_stream **out_streams);
+LM_USE lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder,
+                               const store_part_plan *plan, lm_arena *arena, store_part *out,
+                               store_part_stream **out_streams);
 /** Removes the files; what is not there is fine. */
 void store_part_remove(const char *folder, uint64_t id);
 
@@ -336,6 +339,7 @@ struct lm_store {
     store_view *cache[STORE_OPEN_SEGMENTS_MAX];
     uint64_t cache_clock;
 
+    lm_pool *pool; /* the keeper's; NULL: one CPU */
     store_log log; /* the commit thread's */
     pthread_t commit_thread, keeper_thread;
     bool has_commit, has_keeper;

@@ -79,7 +79,8 @@ static lm_err seal_tenant(seal *s, lm_str tenant)
     if (err || !plan.item_count) return err;
     store_part part;
     store_part_stream *streams = NULL;
-    err = store_part_write(store->mem, store->folder, &plan, &s->arena, &part, &streams);
+    err =
+        store_part_write(store->mem, store->pool, store->folder, &plan, &s->arena, &part, &streams);
     if (err) return err;
     /* One a tenant: small arrays, grown in the arena. */
     store_part *parts =

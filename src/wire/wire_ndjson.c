@@ -37,7 +37,7 @@ typedef struct ndjson {
 typedef struct found {
     yyjson_val *message, *time;
     int64_t time_ns;
-    yyjson_val *streams[STREAM_KEYS_MAX];
+    yyjson_val *streams[STREAM_KEYS_MAX]; /* as many as the fields name; NULL: absent */
 } found;
 
 /** `a.b`: the key itself, or b of a. */
@@ -90,7 +90,8 @@ static void find(ndjson *n, yyjson_val *root, found *f)
 {
     const lm_wire_fields *fields = n->fields;
     yyjson_val *times[TIMES] = {0};
-    *f = (found){.time_ns = n->options->now_ns};
+    f->message = f->time = NULL;
+    f->time_ns = n->options->now_ns;
     if (!fields->message.len || !fields->time.len) {
         find_usual(root, !fields->message.len, &f->message, times);
     }

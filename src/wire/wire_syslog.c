@@ -13,7 +13,7 @@
 #include "wire/wire_priv.h"
 #include <time.h>
 
-enum { FACILITY_USER = 1, SEVERITY_NOTICE = 5, RECENT_STREAMS = 16, COUNT_DIGITS_MAX = 9 };
+enum { FACILITY_USER = 1, SEVERITY_NOTICE = 5, RECENT_STREAMS = 8, COUNT_DIGITS_MAX = 9 };
 
 static const char *const severities[] = {"emerg",   "alert",  "crit", "err",
                                          "warning", "notice", "info", "debug"};
@@ -432,11 +432,30 @@ static bool find_recent(const lm_record_batch *batch, const lm_label *labels, ui
     return false;
 }
 
+/** The stream of labels that are sorted and valid. They get a place in the arena only if it is new.
+ */
+static lm_err find_stream(lm_record_batch *batch, const lm_label *items, uint32_t count,
+                          uint32_t *out)
+{
+    size_t streams = batch->stream_count;
+    lm_labels labels;
+    if (find_recent(batch, items, count, out)) return LM_OK;
+    lm_err err = lm_record_batch_stream(batch, (lm_labels){items, count}, out);
+    if (err || batch->stream_count == streams) return err;
+    err = lm_labels_make(items, count, &batch->arena, &labels);
+    if (err) {
+        lm_record_batch_cut(batch, streams, batch->record_count);
+        return err;
+    }
+    batch->streams[*out].labels = labels;
+    return LM_OK;
+}
+
 static lm_err add(const message *m, lm_record_batch *batch)
 {
     lm_label items[4]; /* sorted by name */
     uint32_t count = 0, stream;
-    lm_labels labels, metadata = {NULL, 0};
+    lm_labels metadata = {NULL, 0};
     lm_err err = LM_OK;
     if (m->app.len) items[count++] = (lm_label){LM_STR("app"), m->app};
     items[count++] = (lm_label){LM_STR("facility"), lm_str_of(facilities[m->facility])};
@@ -446,10 +465,10 @@ static lm_err add(const message *m, lm_record_batch *batch)
         err = lm_labels_make(m->metadata, m->metadata_count, &batch->arena, &metadata);
         if (err) return err;
     }
-    if (!find_recent(batch, items, count, &stream)) {
-        err = lm_labels_make(items, count, &batch->arena, &labels);
-        if (!err) err = lm_record_batch_stream(batch, labels, &stream);
+    if (m->app.len > LM_LABEL_VALUE_BYTES_MAX || m->host.len > LM_LABEL_VALUE_BYTES_MAX) {
+        return lm_fail(LM_E_LIMIT, "a name longer than a label may be");
     }
+    err = find_stream(batch, items, count, &stream);
     return err ? err : lm_record_batch_add(batch, stream, m->time_ns, m->line, metadata);
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The daemon from outside: it is started on free ports in a scratch folder and asked what its clients ask it."""
+
 import base64
 import gzip
 import hashlib
@@ -78,8 +79,9 @@ class Daemon:
         now = time.time_ns()
         values = [[str(now + i), line] + ([metadata] if metadata else []) for i, line in enumerate(lines)]
         body = json.dumps({"streams": [{"stream": labels or {"app": "test"}, "values": values}]})
-        response, text = self.ask("POST", "/loki/api/v1/push", body,
-                                  {"Content-Type": "application/json", **(headers or {})})
+        response, text = self.ask(
+            "POST", "/loki/api/v1/push", body, {"Content-Type": "application/json", **(headers or {})}
+        )
         return response.status, text
 
     def lines(self, query, headers=None, **parameters):
@@ -104,7 +106,7 @@ def snappy_block(plain):
     """Literals alone are a valid snappy block."""
     out = bytearray(varint(len(plain)))
     for i in range(0, len(plain), 60):
-        piece = plain[i:i + 60]
+        piece = plain[i : i + 60]
         out += bytes([len(piece) - 1 << 2]) + piece
     return bytes(out)
 
@@ -140,53 +142,71 @@ class ServerCase(unittest.TestCase):
 
 class TestPush(ServerCase):
     def test_json(self):
-        status, body = self.daemon.push(["one", "two \u00e9 \"quoted\" \\ \t"], {"case": "json"})
+        status, body = self.daemon.push(["one", 'two \u00e9 "quoted" \\ \t'], {"case": "json"})
         self.assertEqual((status, body), (204, b""))
-        self.assertEqual(self.daemon.lines('{case="json"}'), ["one", "two \u00e9 \"quoted\" \\ \t"])
+        self.assertEqual(self.daemon.lines('{case="json"}'), ["one", 'two \u00e9 "quoted" \\ \t'])
 
     def test_json_with_parameters_in_the_type(self):
         body = json.dumps({"streams": [{"stream": {"case": "charset"}, "values": [[str(time.time_ns()), "x"]]}]})
-        response, _ = self.daemon.ask("POST", "/api/prom/push", body,
-                                      {"Content-Type": "application/json; charset=utf-8"})
+        response, _ = self.daemon.ask(
+            "POST", "/api/prom/push", body, {"Content-Type": "application/json; charset=utf-8"}
+        )
         self.assertEqual(response.status, 204)
         self.assertEqual(self.daemon.lines('{case="charset"}'), ["x"])
 
     def test_protobuf(self):
         now = time.time_ns()
         plain = push_request('{case="protobuf"}', [(now, "p1"), (now + 1, "p2")])
-        for headers in ({}, {"Content-Type": "application/x-protobuf"},
-                        {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}):
+        for headers in (
+            {},
+            {"Content-Type": "application/x-protobuf"},
+            {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"},
+        ):
             response, body = self.daemon.ask("POST", "/loki/api/v1/push", snappy_block(plain), headers)
             self.assertEqual((response.status, body), (204, b""))
-        response, _ = self.daemon.ask("POST", "/loki/api/v1/push", gzip.compress(snappy_block(plain)),
-                                      {"Content-Encoding": "gzip"})
+        response, _ = self.daemon.ask(
+            "POST", "/loki/api/v1/push", gzip.compress(snappy_block(plain)), {"Content-Encoding": "gzip"}
+        )
         self.assertEqual(response.status, 204)
         self.assertEqual(self.daemon.lines('{case="protobuf"}'), ["p1"] * 4 + ["p2"] * 4)
 
     def test_compressed_json(self):
-        body = json.dumps({"streams": [{"stream": {"case": "packed"}, "values": [[str(time.time_ns()), "x"]]}]}).encode()
+        body = json.dumps(
+            {"streams": [{"stream": {"case": "packed"}, "values": [[str(time.time_ns()), "x"]]}]}
+        ).encode()
         for encoding, packed in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body))):
-            response, _ = self.daemon.ask("POST", "/loki/api/v1/push", packed,
-                                          {"Content-Type": "application/json", "Content-Encoding": encoding})
+            response, _ = self.daemon.ask(
+                "POST", "/loki/api/v1/push", packed, {"Content-Type": "application/json", "Content-Encoding": encoding}
+            )
             self.assertEqual(response.status, 204, encoding)
-        response, text = self.daemon.ask("POST", "/loki/api/v1/push", body,
-                                         {"Content-Type": "application/json", "Content-Encoding": "br"})
+        response, text = self.daemon.ask(
+            "POST", "/loki/api/v1/push", body, {"Content-Type": "application/json", "Content-Encoding": "br"}
+        )
         self.assertEqual(response.status, 400)
         self.assertIn(b"br", text)
         self.assertEqual(self.daemon.lines('{case="packed"}'), ["x", "x"])
 
     def test_wrong_bodies_are_told(self):
-        for body, type_ in ((b"{", "application/json"), (b'{"streams":[{"stream":{"a":"b"},"values":[["soon","x"]]}]}', "application/json"),
-                            (b"\xff\xff\xff", "application/x-protobuf")):
+        for body, type_ in (
+            (b"{", "application/json"),
+            (b'{"streams":[{"stream":{"a":"b"},"values":[["soon","x"]]}]}', "application/json"),
+            (b"\xff\xff\xff", "application/x-protobuf"),
+        ):
             response, text = self.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": type_})
             self.assertEqual(response.status, 400, body)
             self.assertGreater(len(text.strip()), 5)
 
     def test_jsonline(self):
         now = time.time_ns()
-        body = "\n".join(json.dumps({"msg": f"n{i}", "ts": now + i, "app": "a", "k": "v"}) for i in range(3)) + "\nplain\n"
+        body = (
+            "\n".join(json.dumps({"msg": f"n{i}", "ts": now + i, "app": "a", "k": "v"}) for i in range(3))
+            + "\nplain\n"
+        )
         response, text = self.daemon.ask(
-            "POST", "/logmill/v1/push/jsonline?_msg_field=msg&_time_field=ts&_stream_fields=app&label.case=jsonline", body)
+            "POST",
+            "/logmill/v1/push/jsonline?_msg_field=msg&_time_field=ts&_stream_fields=app&label.case=jsonline",
+            body,
+        )
         self.assertEqual(response.status, 204, text)
         self.assertEqual(self.daemon.lines('{case="jsonline"}'), ["n0", "n1", "n2", "plain"])
 
@@ -228,11 +248,22 @@ class TestPush(ServerCase):
 
 class TestElastic(ServerCase):
     def test_probes(self):
-        probes = [("GET", "/"), ("HEAD", "/"), ("GET", "/_license"), ("GET", "/_xpack"),
-                  ("GET", "/_cluster/health?timeout=30s&wait_for_nodes=%3E%3D1&wait_for_status=yellow"),
-                  ("HEAD", "/_index_template/template_logs"), ("PUT", "/_index_template/template_logs"),
-                  ("GET", "/_template/x"), ("HEAD", "/_ilm/policy/p"), ("PUT", "/_ilm/policy/p"),
-                  ("GET", "/_ingest/pipeline/p"), ("GET", "/_nodes/http"), ("GET", "/_cat/health"), ("GET", "/_logstash")]
+        probes = [
+            ("GET", "/"),
+            ("HEAD", "/"),
+            ("GET", "/_license"),
+            ("GET", "/_xpack"),
+            ("GET", "/_cluster/health?timeout=30s&wait_for_nodes=%3E%3D1&wait_for_status=yellow"),
+            ("HEAD", "/_index_template/template_logs"),
+            ("PUT", "/_index_template/template_logs"),
+            ("GET", "/_template/x"),
+            ("HEAD", "/_ilm/policy/p"),
+            ("PUT", "/_ilm/policy/p"),
+            ("GET", "/_ingest/pipeline/p"),
+            ("GET", "/_nodes/http"),
+            ("GET", "/_cat/health"),
+            ("GET", "/_logstash"),
+        ]
         for method, path in probes:
             response, body = self.daemon.ask(method, path, b"{}" if method == "PUT" else None)
             self.assertEqual(response.status, 200, (method, path, body))
@@ -242,10 +273,16 @@ class TestElastic(ServerCase):
 
     def test_bulk(self):
         kind = "application/vnd.elasticsearch+json; compatible-with=9"
-        body = '{"create":{"_index":"logs"}}\n{"message":"es one"}\n{"delete":{"_index":"logs","_id":"1"}}\n' \
-               '{"index":{"_index":"logs","_type":"_doc"}}\n{"message":"es two"}\n'
-        response, text = self.daemon.ask("PUT", "/_bulk", body, {
-            "Content-Type": "application/vnd.elasticsearch+x-ndjson; compatible-with=9", "Accept": kind})
+        body = (
+            '{"create":{"_index":"logs"}}\n{"message":"es one"}\n{"delete":{"_index":"logs","_id":"1"}}\n'
+            '{"index":{"_index":"logs","_type":"_doc"}}\n{"message":"es two"}\n'
+        )
+        response, text = self.daemon.ask(
+            "PUT",
+            "/_bulk",
+            body,
+            {"Content-Type": "application/vnd.elasticsearch+x-ndjson; compatible-with=9", "Accept": kind},
+        )
         self.assertEqual(response.status, 200, text)
         self.assertEqual(response.headers["Content-Type"], kind)
         self.assertEqual(response.headers["X-Elastic-Product"], "Elasticsearch")
@@ -260,8 +297,9 @@ class TestElastic(ServerCase):
 
     def test_bulk_of_an_index(self):
         body = gzip.compress(b'{"create":{}}\n{"message":"named"}\n')
-        response, text = self.daemon.ask("POST", "/app-logs/_bulk", body, {
-            "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"})
+        response, text = self.daemon.ask(
+            "POST", "/app-logs/_bulk", body, {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+        )
         self.assertEqual(response.status, 200, text)
         self.assertFalse(json.loads(text)["errors"])
         self.assertEqual(len(self.daemon.lines('{index="app-logs"}')), 1)
@@ -273,16 +311,28 @@ class TestElastic(ServerCase):
 
 
 class TestOtlp(ServerCase):
-    request = {"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
-                                 "scopeLogs": [{"logRecords": [{"timeUnixNano": "0", "severityText": "INFO",
-                                                                "body": {"stringValue": "otlp line"}}]}]}]}
+    request = {
+        "resourceLogs": [
+            {
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+                "scopeLogs": [
+                    {
+                        "logRecords": [
+                            {"timeUnixNano": "0", "severityText": "INFO", "body": {"stringValue": "otlp line"}}
+                        ]
+                    }
+                ],
+            }
+        ]
+    }
 
     def test_json_chunked(self):
         self.request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["timeUnixNano"] = str(time.time_ns())
         body = json.dumps(self.request).encode()
         connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=WAIT_S)
-        connection.request("POST", "/v1/logs", iter([body[:40], body[40:]]), {"Content-Type": "application/json"},
-                           encode_chunked=True)
+        connection.request(
+            "POST", "/v1/logs", iter([body[:40], body[40:]]), {"Content-Type": "application/json"}, encode_chunked=True
+        )
         response = connection.getresponse()
         text = response.read()
         connection.close()
@@ -297,8 +347,9 @@ class TestOtlp(ServerCase):
         resource = field(1, field(1, field(1, b"service.name") + field(2, field(1, b"mill"))))
         body = field(1, resource + field(2, field(2, record)))
         for headers, packed in (({}, body), ({"Content-Encoding": "gzip"}, gzip.compress(body))):
-            response, text = self.daemon.ask("POST", "/otlp/v1/logs", packed,
-                                             {"Content-Type": "application/x-protobuf", **headers})
+            response, text = self.daemon.ask(
+                "POST", "/otlp/v1/logs", packed, {"Content-Type": "application/x-protobuf", **headers}
+            )
             self.assertEqual((response.status, text), (200, b""))
             self.assertEqual(response.headers["Content-Type"], "application/x-protobuf")
         self.assertEqual(self.daemon.lines('{service_name="mill"}'), ["protobuf line"] * 2)
@@ -322,8 +373,18 @@ class TestQuery(ServerCase):
             body = json.dumps({"streams": [{"stream": {"app": app, "env": "test"}, "values": values}]})
             response, text = cls.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": "application/json"})
             assert response.status == 204, text
-        body = json.dumps({"streams": [{"stream": {"app": "json"}, "values": [
-            [str(cls.now - NS), '{"status":200,"path":"/x","took":"5ms"}', {"trace_id": "abc"}]]}]})
+        body = json.dumps(
+            {
+                "streams": [
+                    {
+                        "stream": {"app": "json"},
+                        "values": [
+                            [str(cls.now - NS), '{"status":200,"path":"/x","took":"5ms"}', {"trace_id": "abc"}]
+                        ],
+                    }
+                ]
+            }
+        )
         response, text = cls.daemon.ask("POST", "/loki/api/v1/push", body, {"Content-Type": "application/json"})
         assert response.status == 204, text
 
@@ -348,16 +409,19 @@ class TestQuery(ServerCase):
         self.assertEqual(data["resultType"], "streams")
         self.assertEqual(len(data["result"]), 1)
         self.assertEqual(data["result"][0]["stream"]["app"], "a")
-        self.assertEqual([v[1] for v in data["result"][0]["values"]],
-                         [f"level=info n={i} app=a" for i in (9, 8, 7)])
+        self.assertEqual([v[1] for v in data["result"][0]["values"]], [f"level=info n={i} app=a" for i in (9, 8, 7)])
         self.assertEqual(data["result"][0]["values"][0][0], str(self.now - NS))
         self.assertIn("summary", data["stats"])
 
     def test_forwards_in_a_range(self):
-        data = self.data("/loki/api/v1/query_range", query='{app="a"}', direction="forward",
-                         start=str(self.now - 8 * NS), end=str(self.now - 5 * NS))
-        self.assertEqual([v[1] for v in data["result"][0]["values"]],
-                         [f"level=info n={i} app=a" for i in (2, 3, 4)])
+        data = self.data(
+            "/loki/api/v1/query_range",
+            query='{app="a"}',
+            direction="forward",
+            start=str(self.now - 8 * NS),
+            end=str(self.now - 5 * NS),
+        )
+        self.assertEqual([v[1] for v in data["result"][0]["values"]], [f"level=info n={i} app=a" for i in (2, 3, 4)])
 
     def test_times_in_all_forms(self):
         start, end = (self.now - 8 * NS) // NS, (self.now - 5 * NS) // NS
@@ -367,8 +431,13 @@ class TestQuery(ServerCase):
             self.assertEqual(len(data["result"][0]["values"]), 3, (first, last))
 
     def test_matrix(self):
-        data = self.data("/loki/api/v1/query_range", query='sum by (app) (count_over_time({env="test"}[1m]))',
-                         start=str(self.now - 60 * NS), end=str(self.now), step="30")
+        data = self.data(
+            "/loki/api/v1/query_range",
+            query='sum by (app) (count_over_time({env="test"}[1m]))',
+            start=str(self.now - 60 * NS),
+            end=str(self.now),
+            step="30",
+        )
         self.assertEqual(data["resultType"], "matrix")
         self.assertEqual({s["metric"]["app"] for s in data["result"]}, {"a", "b"})
         stamp, value = data["result"][0]["values"][-1]
@@ -376,14 +445,18 @@ class TestQuery(ServerCase):
 
     def test_posted_form(self):
         body = urllib.parse.urlencode({"query": '{app="a"}', "limit": "1"})
-        response, text = self.daemon.ask("POST", "/loki/api/v1/query_range", body,
-                                         {"Content-Type": "application/x-www-form-urlencoded"})
+        response, text = self.daemon.ask(
+            "POST", "/loki/api/v1/query_range", body, {"Content-Type": "application/x-www-form-urlencoded"}
+        )
         self.assertEqual(response.status, 200, text)
         self.assertEqual(len(json.loads(text)["data"]["result"]), 1)
 
     def test_categorized_labels(self):
-        status, body = self.daemon.get("/loki/api/v1/query_range", {"X-Loki-Response-Encoding-Flags": "categorize-labels"},
-                                       query='{app="json"} | json')
+        status, body = self.daemon.get(
+            "/loki/api/v1/query_range",
+            {"X-Loki-Response-Encoding-Flags": "categorize-labels"},
+            query='{app="json"} | json',
+        )
         self.assertEqual(status, 200, body)
         data = json.loads(body)["data"]
         self.assertEqual(data["encodingFlags"], ["categorize-labels"])
@@ -444,7 +517,7 @@ class TestQuery(ServerCase):
 
     def test_wrong_parameters_are_told(self):
         cases = [
-            ("query_range", {"query": '{app="a"', }, "parse error"),
+            ("query_range", {"query": '{app="a"'}, "parse error"),
             ("query_range", {"query": '{app="a"}', "start": "x"}, "could not parse 'start' parameter"),
             ("query_range", {"query": '{app="a"}', "start": "10", "end": "5"}, "end timestamp must not be before"),
             ("query_range", {"query": '{app="a"}', "limit": "0"}, "limit must be a positive value"),
@@ -487,9 +560,14 @@ class TestQuery(ServerCase):
         self.assertIn("logmill_server_request_seconds", helped)
 
     def test_methods_and_paths(self):
-        for method, path, status in (("GET", "/loki/api/v1/push", 405), ("DELETE", "/ready", 405),
-                                     ("GET", "/nowhere", 404), ("GET", "/loki/api/v1/label/a/b/c", 404),
-                                     ("GET", "/" + "x/" * 40, 404), ("GET", "/%zz", 404)):
+        for method, path, status in (
+            ("GET", "/loki/api/v1/push", 405),
+            ("DELETE", "/ready", 405),
+            ("GET", "/nowhere", 404),
+            ("GET", "/loki/api/v1/label/a/b/c", 404),
+            ("GET", "/" + "x/" * 40, 404),
+            ("GET", "/%zz", 404),
+        ):
             response, _ = self.daemon.ask(method, path)
             self.assertEqual(response.status, status, path)
 
@@ -506,14 +584,20 @@ class WebSocket:
     def __init__(self, daemon, path):
         self.sock = socket.create_connection((daemon.host, daemon.port), timeout=WAIT_S)
         key = base64.b64encode(os.urandom(16)).decode()
-        self.sock.sendall((f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-                           f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        self.sock.sendall(
+            (
+                f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            ).encode()
+        )
         self.rest = b""
         while b"\r\n\r\n" not in self.rest:
             self.rest += self.more()
         head, self.rest = self.rest.split(b"\r\n\r\n", 1)
         self.head = head.decode()
-        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+        accept = base64.b64encode(
+            hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        ).decode()
         assert " 101 " in self.head and accept in self.head, self.head
 
     def more(self):
@@ -607,8 +691,10 @@ class TestTail(ServerCase):
 
 
 class TestTenants(ServerCase):
-    config_text = ("limits: {rate: 100MB}\ntenants: {small: {rate: 1kB, burst: 2kB}, few: {streams: 2}}\n"
-                   "ingest: {body_size_max: 1MiB}\n")
+    config_text = (
+        "limits: {rate: 100MB}\ntenants: {small: {rate: 1kB, burst: 2kB}, few: {streams: 2}}\n"
+        "ingest: {body_size_max: 1MiB}\n"
+    )
 
     def test_apart(self):
         self.daemon.push(["mine"], headers={"X-Scope-OrgID": "one"})
@@ -625,8 +711,9 @@ class TestTenants(ServerCase):
     def test_rate(self):
         self.assertEqual(self.daemon.push(["x" * 1500], headers={"X-Scope-OrgID": "small"})[0], 204)
         body = json.dumps({"streams": [{"stream": {"a": "b"}, "values": [[str(time.time_ns()), "y" * 1900]]}]})
-        response, text = self.daemon.ask("POST", "/loki/api/v1/push", body,
-                                         {"Content-Type": "application/json", "X-Scope-OrgID": "small"})
+        response, text = self.daemon.ask(
+            "POST", "/loki/api/v1/push", body, {"Content-Type": "application/json", "X-Scope-OrgID": "small"}
+        )
         self.assertEqual(response.status, 429)
         self.assertGreaterEqual(int(response.headers["Retry-After"]), 1)
         self.assertIn(b"rate limit", text)
@@ -637,7 +724,10 @@ class TestTenants(ServerCase):
         self.assertEqual(self.daemon.push(["x"], {"stream": "0"}, {"X-Scope-OrgID": "few"})[0], 204)
 
     def test_large_bodies(self):
-        for body, headers in ((b"x" * (2 << 20), {}), (iter([b"x" * (1 << 20)] * 2), {"Transfer-Encoding": "chunked"})):
+        for body, headers in (
+            (b"x" * (2 << 20), {}),
+            (iter([b"x" * (1 << 20)] * 2), {"Transfer-Encoding": "chunked"}),
+        ):
             connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=WAIT_S)
             try:
                 connection.request("POST", "/loki/api/v1/push", body, headers, encode_chunked=bool(headers))
@@ -649,15 +739,17 @@ class TestTenants(ServerCase):
 
     def test_bombs(self):
         bomb = gzip.compress(b'{"streams":[' + b" " * (200 << 20))
-        response, _ = self.daemon.ask("POST", "/loki/api/v1/push", bomb,
-                                      {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+        response, _ = self.daemon.ask(
+            "POST", "/loki/api/v1/push", bomb, {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        )
         self.assertEqual(response.status, 413)
         self.assertEqual(self.daemon.push(["after"], headers={"X-Scope-OrgID": "bomb"})[0], 204)
 
 
 def hash_of(secret, *options):
-    done = subprocess.run([LOGMILL, "config", "hash", *options], input=secret + "\n", capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run(
+        [LOGMILL, "config", "hash", *options], input=secret + "\n", capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -719,8 +811,9 @@ sources: []
         self.assertEqual(self.daemon.push(["x"], headers=self.bearer("tok-2"))[0], 403)
         self.assertEqual(self.daemon.lines('{app="test"}', self.bearer("tok-2")), ["hidden"])
         self.assertEqual(self.daemon.lines('{app="test"}', self.basic("me", "secret")), [])
-        self.assertEqual(self.daemon.lines('{app="test"}', {**self.basic("me", "secret"), "X-Scope-OrgID": "team"}),
-                         ["hidden"])
+        self.assertEqual(
+            self.daemon.lines('{app="test"}', {**self.basic("me", "secret"), "X-Scope-OrgID": "team"}), ["hidden"]
+        )
 
     def test_reload(self):
         self.write("changed")
@@ -749,16 +842,56 @@ class TestTls(unittest.TestCase):
         subprocess.run(["openssl", *args], cwd=self.folder, check=True, capture_output=True)
 
     def certificate(self, name):
-        self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
-                     f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
-        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
-                     f"{name}.pem", "-days", "2", "-copy_extensions", "copy")
+        self.openssl(
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.csr",
+            "-subj",
+            f"/CN={name}",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        )
+        self.openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-out",
+            f"{name}.pem",
+            "-days",
+            "2",
+            "-copy_extensions",
+            "copy",
+        )
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
         for ca in ("ca", "other"):
-            self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.pem",
-                         "-subj", f"/CN={ca}", "-days", "2")
+            self.openssl(
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-keyout",
+                f"{ca}.key",
+                "-out",
+                f"{ca}.pem",
+                "-subj",
+                f"/CN={ca}",
+                "-days",
+                "2",
+            )
         self.certificate("server")
         self.certificate("client")
 
@@ -862,12 +995,22 @@ class TestLife(unittest.TestCase):
 
     def test_folder_and_port_in_use(self):
         daemon = Daemon(self.folder)
-        done = subprocess.run([LOGMILL, "run", "--listen", "127.0.0.1:0", "--data", str(self.folder / "data")],
-                              capture_output=True, text=True, timeout=WAIT_S, check=False)
+        done = subprocess.run(
+            [LOGMILL, "run", "--listen", "127.0.0.1:0", "--data", str(self.folder / "data")],
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertEqual(len([line for line in done.stderr.splitlines() if line.startswith("logmill: ")]), 1)
-        done = subprocess.run([LOGMILL, "run", "--listen", f"127.0.0.1:{daemon.port}", "--data", str(self.folder / "b")],
-                              capture_output=True, text=True, timeout=WAIT_S, check=False)
+        done = subprocess.run(
+            [LOGMILL, "run", "--listen", f"127.0.0.1:{daemon.port}", "--data", str(self.folder / "b")],
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertIn("in use", done.stderr)
         self.assertEqual(daemon.stop(), 0)
@@ -876,12 +1019,18 @@ class TestLife(unittest.TestCase):
         config = self.folder / "wrong.yaml"
         config.write_text("query:\n  timeout: 5\n")
         for args, code, words in (
-                (["--config", str(config)], 2, "wrong.yaml:2:12"),
-                (["--config", str(self.folder / "none.yaml")], 4, "none.yaml"),
-                (["--listen", "nowhere"], 2, "port"),
-                (["--listen", "127.0.0.1:99999"], 2, "port")):
-            done = subprocess.run([LOGMILL, "run", "--data", str(self.folder / "data"), *args], capture_output=True,
-                                  text=True, timeout=WAIT_S, check=False)
+            (["--config", str(config)], 2, "wrong.yaml:2:12"),
+            (["--config", str(self.folder / "none.yaml")], 4, "none.yaml"),
+            (["--listen", "nowhere"], 2, "port"),
+            (["--listen", "127.0.0.1:99999"], 2, "port"),
+        ):
+            done = subprocess.run(
+                [LOGMILL, "run", "--data", str(self.folder / "data"), *args],
+                capture_output=True,
+                text=True,
+                timeout=WAIT_S,
+                check=False,
+            )
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(words, done.stderr)
 
@@ -894,16 +1043,19 @@ class TestLife(unittest.TestCase):
         self.assertEqual(done.stdout, "memory:\n  max: 64MiB\n")
         done = subprocess.run([LOGMILL, "config", "show", "--effective"], capture_output=True, text=True, check=False)
         (self.folder / "all.yaml").write_text(done.stdout)
-        done = subprocess.run([LOGMILL, "config", "check", str(self.folder / "all.yaml")], capture_output=True, text=True,
-                              check=False)
+        done = subprocess.run(
+            [LOGMILL, "config", "check", str(self.folder / "all.yaml")], capture_output=True, text=True, check=False
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_the_example_is_right(self):
         source = pathlib.Path(os.environ.get("LOGMILL_SOURCE", pathlib.Path(__file__).parent.parent.parent))
         example = source / "deploy" / "logmill.yaml"
         subprocess.run([LOGMILL, "config", "check", str(example)], check=True, capture_output=True)
-        shown = [subprocess.run([LOGMILL, "config", "show", "--effective", *args], check=True, capture_output=True).stdout
-                 for args in ([], [str(example)])]
+        shown = [
+            subprocess.run([LOGMILL, "config", "show", "--effective", *args], check=True, capture_output=True).stdout
+            for args in ([], [str(example)])
+        ]
         self.assertEqual(shown[0], shown[1])  # it says that it shows the defaults
 
     def test_slow_clients_hold_nobody_up(self):
@@ -928,8 +1080,10 @@ class TestLife(unittest.TestCase):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        config.write_text(f'listen: {{http: ["127.0.0.1:0", "127.0.0.1:{port}"], elasticsearch: "", otlp_http: ""}}\n'
-                          'sources: []\n')
+        config.write_text(
+            f'listen: {{http: ["127.0.0.1:0", "127.0.0.1:{port}"], elasticsearch: "", otlp_http: ""}}\n'
+            "sources: []\n"
+        )
         response, body = daemon.ask("POST", "/-/reload")
         self.assertEqual(response.status, 200, body)
         self.assertEqual(daemon.ask("GET", "/ready", port=port)[0].status, 200)

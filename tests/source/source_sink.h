@@ -218,6 +218,14 @@ static inline size_t sink_count(test_sink *sink)
     return count;
 }
 
+static inline size_t sink_key_count(test_sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    size_t count = sink->key_count;
+    pthread_mutex_unlock(&sink->lock);
+    return count;
+}
+
 /** Waits until so many records are there, half a minute at most; gives how many there are. */
 static inline size_t sink_wait(test_sink *sink, size_t wanted)
 {

@@ -272,7 +272,7 @@ static void begins_at_the_end_if_told(void **state)
     w.options.from_end = true;
     append_numbers(&w, "app.log", 0, 1000);
     start(&w);
-    for (int i = 0; i < 300 && w.sink->key_count < 2; i++)
+    for (int i = 0; i < 300 && sink_key_count(w.sink) < 2; i++)
         sink_sleep(10);
     append_numbers(&w, "app.log", 1000, 1500);
     append_numbers(&w, "new.log", 1500, 1600);

@@ -46,7 +46,8 @@ class Writer(threading.Thread):
             self.paused.clear()
             lines = []
             for _ in range(random.randint(1, 200)):
-                stamp = f"2026-11-23T10:{self.count // 60000 % 60:02d}:{self.count // 1000 % 60:02d}.{self.count % 1000:03d}Z"
+                minute, second, part = self.count // 60000 % 60, self.count // 1000 % 60, self.count % 1000
+                stamp = f"2026-11-23T10:{minute:02d}:{second:02d}.{part:03d}Z"
                 lines.append(f"{stamp} INFO worker[{self.count % 7}]: did number {self.count} of many\n")
                 if self.count % 50 == 0:
                     lines[-1] += f"\tat some.place(Some.java:{self.count})\n"
@@ -67,7 +68,8 @@ def rotate(folder, writer):
     config = folder / "logrotate.conf"
     ways = {"create": "nocompress\ncreate", "compress": "compress\ncreate", "copytruncate": "nocompress\ncopytruncate",
             "copytruncate-compress": "compress\ncopytruncate"}
-    postrotate = f" postrotate\n  touch {folder}/reopen; while [ -e {folder}/reopen ]; do sleep 0.01; done\n endscript\n"
+    postrotate = (f" postrotate\n  touch {folder}/reopen; while [ -e {folder}/reopen ]; do sleep 0.01; done\n"
+                  " endscript\n")
     config.write_text(f"{folder}/app.log {{\n rotate 1000\n size 1\n missingok\n nodelaycompress\n"
                       + "".join(f" {line}\n" for line in ways[METHOD].split("\n"))
                       + ("" if "copytruncate" in METHOD else postrotate) + "}\n")

@@ -96,7 +96,8 @@ static void test_clients(void **state)
          "scope_version=\"1.0\", telemetry_sdk_language=\"nodejs\", "
          "telemetry_sdk_name=\"opentelemetry\", telemetry_sdk_version=\"2.12.1\"} "
          "{\"a\":1,\"b\":[null,\"\xC3\xA9\"]}\n"},
-        {"opentelemetry_py.bin", "", read_otlp_protobuf, OTLP_PY("1795473327129559552", "NoCompression")},
+        {"opentelemetry_py.bin", "", read_otlp_protobuf,
+         OTLP_PY("1795473327129559552", "NoCompression")},
         {"opentelemetry_py.gz", "gzip", read_otlp_protobuf, OTLP_PY("1795473327138999552", "Gzip")},
         {"opentelemetry_py.zlib", "deflate", read_otlp_protobuf,
          OTLP_PY("1795473327146336000", "Deflate")},

@@ -286,6 +286,85 @@ static void test_round_trip(void **state)
     wire_fini(&t);
 }
 
+/** Metadata of records in a row, with names in old and new orders, twice and empty: always what
+ * lm_labels_make makes of it. */
+static void test_metadata(void **state)
+{
+    enum { RECORDS = 60, PAIRS = 40 };
+
+    lm_test_rng rng = lm_test_rng_make("metadata");
+    wire_test t;
+    lm_buf body;
+    (void)state;
+    wire_init(&t);
+    lm_buf_init(&body, t.mem);
+    for (int round = 0; round < 60; round++) {
+        static LmLogproto__Entry entries[RECORDS], *list[RECORDS];
+        static LmLogproto__LabelPair pairs[RECORDS][PAIRS], *lists[RECORDS][PAIRS];
+        static const char *const values[] = {"a", "bb", "", "ccc"};
+        static char names[PAIRS][4];
+        static uint8_t order[PAIRS];
+        LmLogproto__PushRequest request;
+        LmLogproto__Stream stream, *streams[] = {&stream};
+        size_t count = 0, values_used = 3;
+        lm_logproto__push_request__init(&request);
+        lm_logproto__stream__init(&stream);
+        stream.labels = bytes_of("{a=\"b\"}");
+        stream.n_entries = RECORDS;
+        stream.entries = list;
+        request.n_streams = 1;
+        request.streams = streams;
+        for (size_t i = 0; i < PAIRS; i++)
+            snprintf(names[i], sizeof names[i], "n%zu", i);
+        for (size_t i = 0; i < RECORDS; i++) {
+            lm_logproto__entry__init(&entries[i]);
+            list[i] = &entries[i];
+            if (i == 0 || lm_test_below(&rng, 8) == 0) { /* another order from here on */
+                count = lm_test_below(&rng, PAIRS + 1);
+                for (size_t k = 0; k < PAIRS; k++) { /* a permutation, made from the inside out */
+                    size_t other = lm_test_below(&rng, k + 1);
+                    order[k] = order[other];
+                    order[other] = (uint8_t)k;
+                }
+                if (lm_test_below(&rng, 4) == 0) order[0] = order[1]; /* a name twice */
+                values_used = lm_test_below(&rng, 2) ? 2 : 4;
+            }
+            for (size_t k = 0; k < count; k++) {
+                lm_logproto__label_pair__init(&pairs[i][k]);
+                pairs[i][k].name = bytes_of(names[order[k]]);
+                pairs[i][k].value = bytes_of(values[lm_test_below(&rng, values_used)]);
+                lists[i][k] = &pairs[i][k];
+            }
+            entries[i].n_structured_metadata = count;
+            entries[i].structured_metadata = lists[i];
+        }
+        body.len = 0;
+        assert_int_equal(
+            lm_buf_reserve(&body, lm_logproto__push_request__get_packed_size(&request)), LM_OK);
+        body.len = lm_logproto__push_request__pack(&request, body.ptr);
+        wire_read(&t, read_protobuf, (lm_str){body.ptr, body.len});
+        assert_int_equal(t.batch.record_count, RECORDS);
+        for (size_t i = 0; i < RECORDS; i++) {
+            lm_label items[PAIRS];
+            lm_labels want, got = t.batch.records[i].metadata;
+            for (size_t k = 0; k < entries[i].n_structured_metadata; k++) {
+                items[k].name = (lm_str){pairs[i][k].name.data, pairs[i][k].name.len};
+                items[k].value = (lm_str){pairs[i][k].value.data, pairs[i][k].value.len};
+            }
+            assert_int_equal(
+                lm_labels_make(items, entries[i].n_structured_metadata, &t.batch.arena, &want),
+                LM_OK);
+            assert_int_equal(got.count, want.count);
+            for (uint32_t k = 0; k < want.count; k++) {
+                assert_true(lm_str_equal(got.items[k].name, want.items[k].name));
+                assert_true(lm_str_equal(got.items[k].value, want.items[k].value));
+            }
+        }
+    }
+    lm_buf_fini(&body);
+    wire_fini(&t);
+}
+
 static void test_hostile(void **state)
 {
     wire_test t;
@@ -380,13 +459,10 @@ static void test_memory_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_json_refused),
-        cmocka_unit_test(test_protobuf),
-        cmocka_unit_test(test_too_much_metadata),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_each_allocation_fails),
+        cmocka_unit_test(test_json),         cmocka_unit_test(test_json_refused),
+        cmocka_unit_test(test_protobuf),     cmocka_unit_test(test_too_much_metadata),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_each_allocation_fails),
         cmocka_unit_test(test_memory_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -368,6 +368,33 @@ static void test_deep(void **state)
     wire_fini(&t);
 }
 
+/** More items than one record's values may have, in few bytes. */
+static void test_many_items(void **state)
+{
+    enum { ITEMS = 65537 };
+
+    wire_test t;
+    lm_buf text;
+    (void)state;
+    wire_init(&t);
+    lm_buf_init(&text, t.mem);
+    static const char head[] = "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":{"
+                               "\"arrayValue\":{\"values\":[{}";
+    assert_int_equal(lm_buf_append(&text, head, sizeof head - 1), LM_OK);
+    for (int i = 2; i < ITEMS; i++)
+        assert_int_equal(lm_buf_append(&text, ",{}", 3), LM_OK);
+    size_t len = text.len;
+    assert_int_equal(lm_buf_append(&text, "]}}}]}]}]}", 10), LM_OK);
+    wire_read(&t, read_json, (lm_str){text.ptr, text.len});
+    assert_int_equal(t.batch.records[0].line.len, 1 + 5 * (ITEMS - 1)); /* [null,...] */
+    text.len = len;
+    assert_int_equal(lm_buf_append(&text, ",{}]}}}]}]}]}", 13), LM_OK);
+    wire_read_fails(&t, read_json, (lm_str){text.ptr, text.len}, LM_E_USAGE,
+                    "more than 65536 items");
+    lm_buf_fini(&text);
+    wire_fini(&t);
+}
+
 static void test_wrong_shapes(void **state)
 {
     static const char *const cases[] = {
@@ -431,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_partial_success),
         cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_many_items),
         cmocka_unit_test(test_wrong_shapes),
         cmocka_unit_test(test_each_allocation_fails),
     };

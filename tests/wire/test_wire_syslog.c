@@ -170,6 +170,15 @@ static void test_too_much_data(void **state)
     assert_int_equal(t.batch.record_count, 1);
     assert_true(lm_str_equal(t.batch.records[0].line, (lm_str){text.ptr, text.len}));
     assert_int_equal(t.batch.records[0].metadata.count, 0);
+    /* a host longer than a label may be */
+    text.len = 0;
+    assert_int_equal(lm_buf_append(&text, "<13>1 - ", 8), LM_OK);
+    for (int i = 0; i <= LM_LABEL_VALUE_BYTES_MAX; i++)
+        assert_int_equal(lm_buf_u8(&text, 'h'), LM_OK);
+    assert_int_equal(lm_buf_append(&text, " a - - - m", 10), LM_OK);
+    wire_read(&t, read_one, (lm_str){text.ptr, text.len});
+    assert_true(lm_str_equal(t.batch.records[0].line, (lm_str){text.ptr, text.len}));
+    assert_int_equal(t.batch.streams[0].labels.count, 2);
     lm_buf_fini(&text);
     wire_fini(&t);
 }
@@ -192,6 +201,53 @@ static void test_local_time(void **state)
         "now {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} {} zoned\n");
     assert_int_equal(setenv("TZ", "UTC", 1), 0);
     tzset();
+    wire_fini(&t);
+}
+
+/** As recorded from logger(1) and rsyslog: datagrams, and the bytes of three connections. */
+static void test_recorded(void **state)
+{
+    static const example datagrams[] = {
+        {"<13>1 2026-11-23T22:56:19.241488+00:00 vm app - M1 [timeQuality tzKnown=\"1\" "
+         "isSynced=\"0\"][zoo@123 tiger=\"hungry\" zebra=\"a\\\"b\"] hello \"via\" logger \xc3\xa9",
+         "1795474579241488000 {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} "
+         "{msgid=\"M1\", sd_timeQuality_isSynced=\"0\", sd_timeQuality_tzKnown=\"1\", "
+         "sd_zoo_123_tiger=\"hungry\", sd_zoo_123_zebra=\"a\\\"b\"} hello \"via\" logger "
+         "\xc3\xa9\n"},
+        {"<13>2026-11-23T22:56:20.646364+00:00 vm app[24989]: hello via rsyslog",
+         "1795474580646364000 {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} "
+         "{procid=\"24989\"} hello via rsyslog\n"},
+    };
+    wire_test t;
+    char path[1024];
+    lm_buf bytes;
+    lm_str message;
+    (void)state;
+    EXPECT(datagrams);
+    wire_init(&t);
+    lm_buf_init(&bytes, t.mem);
+    assert_non_null(getenv("LOGMILL_SOURCE"));
+    snprintf(path, sizeof path, "%s/tests/wire/data/syslog_tcp.bin", getenv("LOGMILL_SOURCE"));
+    assert_int_equal(lm_file_read_all(path, 65536, &bytes), LM_OK);
+    lm_str rest = {bytes.ptr, bytes.len};
+    while (lm_wire_syslog_frame(&rest, 65536, &message) == LM_OK)
+        assert_int_equal(read_one(&t, message), LM_OK);
+    assert_int_equal(rest.len, 0);
+    assert_string_equal(
+        wire_print(&t),
+        "1795474578627058000 {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} "
+        "{sd_timeQuality_isSynced=\"0\", sd_timeQuality_tzKnown=\"1\"} hello \"via\" logger "
+        "\xc3\xa9\n"
+        "1795474578833466000 {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} "
+        "{procid=\"24926\", sd_timeQuality_isSynced=\"0\", sd_timeQuality_tzKnown=\"1\"} hello "
+        "\"via\" logger \xc3\xa9\n"
+        "1795474579000000000 {app=\"app\", facility=\"auth\", host=\"vm\", severity=\"err\"} {} "
+        "hello \"via\" logger \xc3\xa9\n"
+        "1795474580646364000 {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} "
+        "{procid=\"24989\"}  hello via rsyslog\n"
+        "1795474580000000000 {app=\"app\", facility=\"user\", host=\"vm\", severity=\"notice\"} "
+        "{procid=\"24989\"} hello via rsyslog\n");
+    lm_buf_fini(&bytes);
     wire_fini(&t);
 }
 
@@ -312,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_kept_whole),
         cmocka_unit_test(test_too_much_data),
         cmocka_unit_test(test_local_time),
+        cmocka_unit_test(test_recorded),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_frames),

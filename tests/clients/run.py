@@ -431,11 +431,11 @@ class Rotated:
                 self.sent[name][line] = now
                 self.files[name].write(line.encode() + b"\n")
 
-    def rotate(self, late):
-        """late: lines for the file that the writer has open still. Where that was packed and deleted, they would be
-        nowhere: logrotate's delaycompress is for such writers."""
+    def rotate(self, late, names=("moved", "copied")):
+        """late: lines for the files of these names that the writer has open still. The others are packed and deleted
+        then, and only who has them open too can read such lines."""
         run(["logrotate", "-f", "-s", self.state, self.conf], "logrotate")
-        self.write(late, ["moved", "copied"])
+        self.write(late, names)
         for name in self.NAMES:
             self.files[name].close()
             self.files[name] = open(self.path(name), "ab", buffering=0)
@@ -550,6 +550,12 @@ def test(group, folder):
     try:
         cases = send_all(daemon, senders, folder, tally)
         if rotated:
+            rotated.write(3)  # small files, of which the daemon has all
+            for case in rotated.cases():
+                tally.find(daemon, case, "written")
+            rotated.rotate(3, rotated.NAMES)
+            for case in rotated.cases():
+                tally.find(daemon, case, "rotated once")
             for _ in range(3):
                 rotated.write(30)
                 rotated.rotate(5)

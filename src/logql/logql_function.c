@@ -55,7 +55,7 @@ static int64_t to_int(const lm_lq_value *v)
     if (v->kind == LM_LQ_V_INT || v->kind == LM_LQ_V_BOOL || v->kind == LM_LQ_V_TIME)
         return v->number;
     if (v->kind == LM_LQ_V_TEXT && lm_lq_int(v->text, &value)) return value;
-    double real = v->kind == LM_LQ_V_FLOAT ? v->real : 0;
+    double real = to_real(v);
     return real >= -9.2e18 && real <= 9.2e18 ? (int64_t)real : 0;
 }
 

@@ -85,6 +85,23 @@ static lm_err as_parse_error(lm_err err, const char *where)
     return lm_lq_fail("%s%.300s", where, reason);
 }
 
+/** "parse error : stage '| ...' : reason", for what Loki finds wrong when it makes a stage. */
+static lm_err as_stage_error(parser *p, lm_err err, const lm_lq_stage *stage, const char *where)
+{
+    if (err != LM_E_USAGE) return err;
+    char reason[300];
+    snprintf(reason, sizeof reason, "%s", lm_err_text());
+    lm_buf text;
+    lm_buf_init(&text, p->query->mem);
+    err = lm_lq_print_stage(stage, &text);
+    if (!err) {
+        err = lm_lq_fail("stage '%.*s' : %s%s", (int)(text.len < 150 ? text.len : 150),
+                         (const char *)text.ptr, where, reason);
+    }
+    lm_buf_fini(&text);
+    return err;
+}
+
 /* ---- matchers ---- */
 
 static lm_err parse_matcher_rest(parser *p, lm_str name, lm_match_op op, unsigned flags,
@@ -131,7 +148,7 @@ static lm_err parse_selector(parser *p, lm_lq_log *log)
         lm_str name = p->now.text;
         err = next(p);
         if (err) return err;
-        if (!match_op_of(p->now.kind, &op)) return unexpected(p, "!= or = or =~ or !~");
+        if (!match_op_of(p->now.kind, &op)) return unexpected(p, "= or =~ or !~ or !=");
         err = next(p);
         if (!err) err = grow(p, &log->matchers, log->matcher_count, sizeof *log->matchers);
         if (!err)
@@ -209,20 +226,21 @@ static lm_err parse_line_text(parser *p, lm_lq_stage *stage, bool is_first)
     }
     if (p->now.kind != LM_LQ_T_STRING) return unexpected(p, text.is_ip ? "STRING" : "STRING or ip");
     text.text = p->now.text;
+    err = LM_OK;
     if (text.is_ip) {
         stage->has_ip = true;
         if (!lm_lq_ip_make(text.text, &text.ip)) {
-            return lm_lq_fail("ip: invalid pattern: \"%.*s\"",
-                              (int)(text.text.len < 100 ? text.text.len : 100),
-                              (const char *)text.text.ptr);
+            err = lm_fail(LM_E_USAGE, "ip: invalid pattern: \"%.*s\"",
+                          (int)(text.text.len < 100 ? text.text.len : 100),
+                          (const char *)text.text.ptr);
         }
     } else if (stage->op == LM_FITS || stage->op == LM_FITS_NOT) {
-        err = as_parse_error(lm_lq_own_regex(p->query, text.text, 0, &text.regex), "");
+        err = lm_lq_own_regex(p->query, text.text, 0, &text.regex);
     } else if (stage->op == LM_PATTERN || stage->op == LM_PATTERN_NOT) {
-        err = as_parse_error(lm_lq_pattern_make(text.text, true, p->arena, &text.pattern), "");
+        err = lm_lq_pattern_make(text.text, true, p->arena, &text.pattern);
     }
-    if (err) return err;
     stage->texts[stage->text_count++] = text;
+    if (err) return as_stage_error(p, err, stage, "");
     err = next(p);
     if (!err && text.is_ip) err = expect(p, LM_LQ_T_CLOSE, ")");
     return err;
@@ -563,11 +581,44 @@ static lm_err parse_text_stage(parser *p, lm_lq_stage *stage)
         err = lm_lq_template_text_make(stage->param, p->arena, &stage->pattern);
         break;
     default:
-        err = as_parse_error(lm_lq_template_parse(p->query, stage->param, "line", &stage->tmpl),
-                             "invalid line template: ");
+        err = as_stage_error(p, lm_lq_template_parse(p->query, stage->param, "line", &stage->tmpl),
+                             stage, "invalid line template: ");
         break;
     }
     return err ? err : next(p);
+}
+
+/** What is wrong with the formats of a whole stage, the templates in it being made. */
+static lm_err check_formats(parser *p, lm_lq_stage *stage)
+{
+    for (uint32_t i = 0; i < stage->count; i++) {
+        const lm_lq_format *format = &stage->formats[i];
+        int len = (int)(format->name.len < 100 ? format->name.len : 100);
+        if (lm_str_equal(format->name, LM_STR("__error__"))) {
+            return as_stage_error(p, lm_fail(LM_E_USAGE, "__error__ cannot be formatted"), stage,
+                                  "");
+        }
+        for (uint32_t k = 0; k < i; k++) {
+            if (!lm_str_equal(stage->formats[k].name, format->name)) continue;
+            return as_stage_error(p,
+                                  lm_fail(LM_E_USAGE,
+                                          "multiple label name '%.*s' not allowed in a single "
+                                          "format operation",
+                                          len, (const char *)format->name.ptr),
+                                  stage, "");
+        }
+    }
+    for (uint32_t i = 0; i < stage->count; i++) {
+        lm_lq_format *format = &stage->formats[i];
+        char where[160];
+        if (format->is_rename) continue;
+        snprintf(where, sizeof where, "invalid template for label '%.*s': ",
+                 (int)(format->name.len < 100 ? format->name.len : 100),
+                 (const char *)format->name.ptr);
+        lm_err err = lm_lq_template_parse(p->query, format->value, "label", &format->tmpl);
+        if (err) return as_stage_error(p, err, stage, where);
+    }
+    return LM_OK;
 }
 
 static lm_err parse_label_format(parser *p, lm_lq_stage *stage)
@@ -585,31 +636,12 @@ static lm_err parse_label_format(parser *p, lm_lq_stage *stage)
             return unexpected(p, "STRING or IDENTIFIER");
         format.value = p->now.text;
         format.is_rename = p->now.kind == LM_LQ_T_IDENTIFIER;
-        if (lm_str_equal(format.name, LM_STR("__error__")))
-            return lm_lq_fail("__error__ cannot be formatted");
-        for (uint32_t i = 0; i < stage->count; i++) {
-            if (lm_str_equal(stage->formats[i].name, format.name)) {
-                return lm_lq_fail("multiple label name '%.*s' not allowed in a single format "
-                                  "operation",
-                                  (int)(format.name.len < 100 ? format.name.len : 100),
-                                  (const char *)format.name.ptr);
-            }
-        }
-        if (!format.is_rename) {
-            char where[160];
-            snprintf(where, sizeof where, "invalid template for label '%.*s': ",
-                     (int)(format.name.len < 100 ? format.name.len : 100),
-                     (const char *)format.name.ptr);
-            err = as_parse_error(
-                lm_lq_template_parse(p->query, format.value, "label", &format.tmpl), where);
-        }
-        if (err) return err;
         stage->formats[stage->count++] = format;
         err = next(p);
-        if (err || p->now.kind != LM_LQ_T_COMMA) return err;
+        if (err || p->now.kind != LM_LQ_T_COMMA) break;
         err = next(p);
     }
-    return err;
+    return err ? err : check_formats(p, stage);
 }
 
 static lm_err parse_named(parser *p, lm_lq_stage *stage)

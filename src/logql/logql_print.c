@@ -254,7 +254,7 @@ static void put_binary(printer *p, const lm_lq_expr *e)
 
 static void put_expr(printer *p, const lm_lq_expr *e)
 {
-    char text[40];
+    char text[400];
     switch (e->kind) {
     case LM_LQ_E_LOG:
         put_log(p, &e->log);
@@ -280,9 +280,8 @@ static void put_expr(printer *p, const lm_lq_expr *e)
         put_float(p, e->param, false);
         break;
     case LM_LQ_E_VECTOR:
-        put(p, "vector(");
-        put_float(p, e->param, true);
-        put(p, ")");
+        snprintf(text, sizeof text, "vector(%f)", e->param);
+        put(p, text);
         break;
     case LM_LQ_E_REPLACE:
         put(p, "label_replace(");
@@ -295,6 +294,13 @@ static void put_expr(printer *p, const lm_lq_expr *e)
         put(p, ")");
         break;
     }
+}
+
+lm_err lm_lq_print_stage(const lm_lq_stage *stage, lm_buf *out)
+{
+    printer p = {out, LM_OK};
+    put_stage(&p, stage);
+    return p.err;
 }
 
 lm_err lm_logql_print(const lm_logql *query, lm_buf *out)

@@ -393,6 +393,9 @@ struct lm_logql {
 /** A regular expression that the query owns. */
 LM_USE lm_err lm_lq_own_regex(lm_logql *query, lm_str pattern, unsigned flags, lm_lq_regex **out);
 
+/** A stage as it is printed: "| json". */
+LM_USE lm_err lm_lq_print_stage(const lm_lq_stage *stage, lm_buf *out);
+
 /* ---- templates (logql_template.c) ---- */
 
 struct lm_lq_run;

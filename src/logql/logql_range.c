@@ -611,27 +611,25 @@ static lm_err window_value(lm_lq_range_node *node, const point *p, size_t n, int
     return LM_OK;
 }
 
-static lm_err error_of(lm_labels labels)
+static lm_err error_of(const lm_lq_range_node *node, lm_labels labels)
 {
     lm_str error = lm_labels_get(labels, LM_STR("__error__"));
-    char names_of[200];
-    size_t len = 0;
-    for (uint32_t i = 0; i < labels.count && len + 2 < sizeof names_of; i++) {
-        int n = snprintf(names_of + len, sizeof names_of - len, "%s%.*s=\"%.*s\"", i ? ", " : "",
-                         (int)(labels.items[i].name.len < 40 ? labels.items[i].name.len : 40),
-                         (const char *)labels.items[i].name.ptr,
-                         (int)(labels.items[i].value.len < 60 ? labels.items[i].value.len : 60),
-                         (const char *)labels.items[i].value.ptr);
-        len += (size_t)n;
+    lm_buf text;
+    lm_buf_init(&text, node->mem);
+    lm_err err = lm_labels_print(labels, &text);
+    if (!err) {
+        err =
+            lm_fail(LM_E_USAGE,
+                    "pipeline error: '%.*s' for series: '%.*s'.\nUse a label filter to "
+                    "intentionally skip this error. (e.g | __error__!=\"%.*s\").\nTo skip all "
+                    "potential errors you can match empty errors.(e.g __error__=\"\")\nThe label "
+                    "filter can also be specified after unwrap. (e.g | unwrap latency | "
+                    "__error__=\"\" )\n",
+                    (int)error.len, (const char *)error.ptr, (int)(text.len < 200 ? text.len : 200),
+                    (const char *)text.ptr, (int)error.len, (const char *)error.ptr);
     }
-    if (!labels.count) names_of[0] = 0;
-    return lm_fail(
-        LM_E_USAGE,
-        "pipeline error: '%.*s' for series: '{%s}'.\nUse a label filter to intentionally "
-        "skip this error. (e.g | __error__!=\"%.*s\").\nTo skip all potential errors "
-        "you can match empty errors.(e.g __error__=\"\")\nThe label filter can also be "
-        "specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n",
-        (int)error.len, (const char *)error.ptr, names_of, (int)error.len, (const char *)error.ptr);
+    lm_buf_fini(&text);
+    return err;
 }
 
 static lm_err step_value(lm_lq_range_node *node, series *s, uint32_t step, bool *out_has,
@@ -694,7 +692,7 @@ lm_err lm_lq_range_step(lm_lq_range_node *node, uint32_t step, lm_lq_vector *out
         /* The answer of absent_over_time has a series too, without samples. */
         err = step_value(node, &node->series[i], step, &has, &value);
         if (err || !has) continue;
-        if (node->is_error[i]) return error_of(node->table.labels[i]);
+        if (node->is_error[i]) return error_of(node, node->table.labels[i]);
         is_there = true;
         if (!node->is_absent) err = lm_lq_vector_add(node->mem, out, i, value);
     }

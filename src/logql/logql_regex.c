@@ -5,6 +5,8 @@
 
 #include "logql/logql_priv.h"
 
+#include <stdio.h>
+
 #define MATCH_STEPS_MAX     2000000
 #define MATCH_DEPTH_MAX     20000
 #define MATCH_HEAP_KIB_MAX  16384
@@ -91,6 +93,19 @@ static bool needs_utf8(lm_str pattern)
     return false;
 }
 
+/* The commonest mistakes in the words of Go's package, which users know from Loki. */
+static const struct {
+    int code;
+    const char *text;
+} go_words[] = {{101, "trailing backslash at end of expression"},
+                {103, "invalid escape sequence"},
+                {106, "missing closing ]"},
+                {108, "invalid character class range"},
+                {109, "missing argument to repetition operator"},
+                {111, "invalid or unsupported Perl syntax"},
+                {114, "missing closing )"},
+                {122, "unexpected )"}};
+
 static lm_err compile(lm_lq_regex *regex, pcre2_compile_context *context, lm_str pattern,
                       unsigned options)
 {
@@ -110,6 +125,9 @@ static lm_err compile(lm_lq_regex *regex, pcre2_compile_context *context, lm_str
             return lm_mem_err();
         char text[200];
         if (pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text) < 0) text[0] = 0;
+        for (size_t i = 0; i < sizeof go_words / sizeof *go_words; i++) {
+            if (go_words[i].code == code) snprintf(text, sizeof text, "%s", go_words[i].text);
+        }
         return lm_fail_at(LM_E_USAGE, offset, "error parsing regexp: %s: `%.*s`", text,
                           (int)(pattern.len < 150 ? pattern.len : 150), (const char *)pattern.ptr);
     }

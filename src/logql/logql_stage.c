@@ -234,6 +234,25 @@ static lm_err filter_error(lm_lq_run *run, const char *before, lm_str value, con
     return lm_lq_set_error(run, "LabelFilterErr", (lm_str){(const uint8_t *)text, (size_t)len});
 }
 
+/** Says whether the number or the unit is at fault. */
+static lm_err size_error(lm_lq_run *run, lm_str value)
+{
+    double number;
+    size_t digits = 0;
+    while (digits < value.len && value.ptr[digits] < 0x80 &&
+           strchr("0123456789.,", value.ptr[digits]) && value.ptr[digits])
+        digits++;
+    lm_str head = {value.ptr, digits};
+    if (!lm_lq_float(head, &number))
+        return filter_error(run, "strconv.ParseFloat: parsing ", head, ": invalid syntax");
+    char text[240];
+    int len = snprintf(text, sizeof text, "unhandled size name: %.*s",
+                       (int)(value.len - digits < 200 ? value.len - digits : 200),
+                       (const char *)value.ptr + digits);
+    if (run->labels.error.len) return LM_OK;
+    return lm_lq_set_error(run, "LabelFilterErr", (lm_str){(const uint8_t *)text, (size_t)len});
+}
+
 static lm_err value_fits(lm_lq_run *run, const lm_lq_filter *filter, lm_str value, bool *out)
 {
     double number;
@@ -253,8 +272,7 @@ static lm_err value_fits(lm_lq_run *run, const lm_lq_filter *filter, lm_str valu
         *out = compare(filter->compare, (ns > filter->ns) - (ns < filter->ns), false);
         return LM_OK;
     default:
-        if (!lm_lq_bytes(value, &bytes))
-            return filter_error(run, "strconv.ParseFloat: parsing ", value, ": invalid syntax");
+        if (!lm_lq_bytes(value, &bytes)) return size_error(run, value);
         *out = compare(filter->compare, (bytes > filter->bytes) - (bytes < filter->bytes), false);
         return LM_OK;
     }

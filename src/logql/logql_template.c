@@ -730,6 +730,24 @@ static lm_err run_range(lm_lq_exec *x, const node *n, const lm_lq_value *value,
     return LM_OK;
 }
 
+/** All labels: map[a:1 b:2]. */
+static lm_err print_labels(lm_lq_exec *x, lm_buf *out)
+{
+    lm_labels labels;
+    lm_err err =
+        x->run->view ? LM_OK : lm_lq_builder_labels(&x->run->labels, x->arena, &labels, NULL, NULL);
+    if (err) return err;
+    if (x->run->view) labels = *x->run->view;
+    err = lm_buf_append(out, "map[", 4);
+    for (uint32_t i = 0; i < labels.count && !err; i++) {
+        if (i) err = lm_buf_u8(out, ' ');
+        if (!err) err = lm_buf_append(out, labels.items[i].name.ptr, labels.items[i].name.len);
+        if (!err) err = lm_buf_u8(out, ':');
+        if (!err) err = lm_buf_append(out, labels.items[i].value.ptr, labels.items[i].value.len);
+    }
+    return err ? err : lm_buf_u8(out, ']');
+}
+
 static lm_err run_node(lm_lq_exec *x, const node *n, const lm_lq_value *dot, lm_buf *out)
 {
     if (n->kind == NODE_TEXT) return lm_buf_append(out, n->text.ptr, n->text.len);
@@ -739,7 +757,8 @@ static lm_err run_node(lm_lq_exec *x, const node *n, const lm_lq_value *dot, lm_
     if (n->what->slot_count && n->kind != NODE_RANGE) x->variables[n->what->slots[0]] = value;
     switch (n->kind) {
     case NODE_ACTION:
-        return n->what->slot_count ? LM_OK : lm_lq_value_print(&value, out);
+        if (n->what->slot_count) return LM_OK;
+        return value.kind == LM_LQ_V_LABELS ? print_labels(x, out) : lm_lq_value_print(&value, out);
     case NODE_IF:
         return run_list(x, lm_lq_value_truth(&value) ? n->body : n->otherwise, dot, out);
     case NODE_WITH:

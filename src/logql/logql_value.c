@@ -45,6 +45,8 @@ static lm_err put(lm_buf *out, const char *text)
     return lm_buf_append(out, text, strlen(text));
 }
 
+static lm_err print_part(const lm_lq_value *v, lm_buf *out);
+
 lm_err lm_lq_value_print(const lm_lq_value *v, lm_buf *out)
 {
     lm_err err = LM_OK;
@@ -67,7 +69,7 @@ lm_err lm_lq_value_print(const lm_lq_value *v, lm_buf *out)
         err = put(out, "[");
         for (size_t i = 0; i < v->count && !err; i++) {
             if (i) err = put(out, " ");
-            if (!err) err = lm_lq_value_print(&v->items[i], out);
+            if (!err) err = print_part(&v->items[i], out);
         }
         return err ? err : put(out, "]");
     case LM_LQ_V_MAP:
@@ -76,13 +78,19 @@ lm_err lm_lq_value_print(const lm_lq_value *v, lm_buf *out)
             if (i) err = put(out, " ");
             if (!err) err = lm_lq_value_print(&v->items[2 * i], out);
             if (!err) err = put(out, ":");
-            if (!err) err = lm_lq_value_print(&v->items[2 * i + 1], out);
+            if (!err) err = print_part(&v->items[2 * i + 1], out);
         }
         return err ? err : put(out, "]");
     case LM_LQ_V_LABELS:
         return put(out, "map[]");
     }
     return err;
+}
+
+/** As a part of a list or map. */
+static lm_err print_part(const lm_lq_value *v, lm_buf *out)
+{
+    return v->kind == LM_LQ_V_NIL ? put(out, "<nil>") : lm_lq_value_print(v, out);
 }
 
 static int compare_pairs(const void *a, const void *b)

@@ -224,7 +224,7 @@ lm_err lm_lq_builder_grouped(const lm_lq_builder *b, const lm_str *names, uint32
         for (uint32_t i = 0; i < count; i++) {
             lm_str value;
             if (is_named(names, i, names[i])) continue;
-            if (lm_lq_builder_get(b, names[i], &value) && value.len)
+            if (lm_lq_builder_get(b, names[i], &value)) /* a parsed one may be empty */
                 few[len++] = (lm_label){names[i], value};
         }
         lm_lq_labels_sort(few, len);
@@ -237,7 +237,7 @@ lm_err lm_lq_builder_grouped(const lm_lq_builder *b, const lm_str *names, uint32
     lm_label *items = (lm_label *)all.items; /* made just now, in arena */
     uint32_t len = 0;
     for (uint32_t i = 0; i < all.count; i++) {
-        if (!is_named(names, count, items[i].name) && items[i].value.len) items[len++] = items[i];
+        if (!is_named(names, count, items[i].name)) items[len++] = items[i];
     }
     *out = (lm_labels){items, len};
     return LM_OK;

@@ -217,7 +217,8 @@ lm_err lm_lq_entries(const lm_logql *query, const lm_store_face *store, const lm
         if (k.err) err = k.err;
     }
     if (!err) {
-        qsort(k.entries, k.count, sizeof *k.entries, k.forwards ? oldest_first : newest_first);
+        if (k.count)
+            qsort(k.entries, k.count, sizeof *k.entries, k.forwards ? oldest_first : newest_first);
         if (k.count > k.limit) k.count = k.limit;
         err = answer(&k, arena, out);
     }

@@ -149,15 +149,18 @@ static bool is_named(const lm_str *names, uint32_t count, lm_str name)
     return false;
 }
 
-/** Labels with these names alone, or without them; in the arena of the step. */
+/** Labels with these names alone, or without them; in the arena of the step. Empty ones, which
+ * parsers may make, go where Loki builds labels anew: everywhere but in `by`. */
 static lm_err labels_by(metric *m, lm_labels from, const lm_str *names, uint32_t count,
-                        bool is_without, lm_labels *out)
+                        bool is_without, bool keeps_empty, lm_labels *out)
 {
     lm_label *items = lm_arena_alloc(&m->arena, (from.count + 1) * sizeof *items, 16);
     if (!items) return lm_mem_err();
     uint32_t kept = 0;
     for (uint32_t i = 0; i < from.count; i++) {
-        if (is_named(names, count, from.items[i].name) != is_without) items[kept++] = from.items[i];
+        if (is_named(names, count, from.items[i].name) != is_without &&
+            (keeps_empty || from.items[i].value.len))
+            items[kept++] = from.items[i];
     }
     *out = (lm_labels){items, kept};
     return LM_OK;
@@ -191,7 +194,8 @@ static lm_err group_of(metric *m, eval *e, uint32_t series, uint32_t *out)
         lm_labels labels;
         lm_labels from = m->evals[e->expr->left->index].table->labels[series];
         /* Groups are numbered by labels of their own: where members pass, own is free for it. */
-        err = labels_by(m, from, grouping->names, grouping->count, grouping->is_without, &labels);
+        err = labels_by(m, from, grouping->names, grouping->count, grouping->is_without,
+                        !grouping->is_without, &labels);
         if (!err) err = lm_lq_series_of(&e->own, labels, slot);
         if (err) return err;
     }
@@ -415,7 +419,7 @@ static lm_err signature_of(metric *m, eval *e, numbers *map, const lm_lq_series_
     if (*slot == NONE) {
         lm_labels labels;
         err = labels_by(m, table->labels[series], expr->matching, expr->matching_count,
-                        !expr->is_on, &labels);
+                        !expr->is_on, false, &labels);
         if (!err) err = lm_lq_series_of(&e->signatures, labels, slot);
     }
     *out = *slot;
@@ -434,7 +438,8 @@ static lm_err result_labels(metric *m, const lm_lq_expr *expr, lm_labels many, l
         if (expr->card == LM_LQ_ONE_TO_ONE &&
             is_named(expr->matching, expr->matching_count, name) != expr->is_on)
             continue;
-        if (is_named(expr->include, expr->include_count, name)) continue;
+        if (is_named(expr->include, expr->include_count, name) || !many.items[i].value.len)
+            continue;
         items[count++] = many.items[i];
     }
     for (uint32_t i = 0; i < expr->include_count; i++) {
@@ -619,7 +624,8 @@ static lm_err replaced(metric *m, const lm_lq_expr *expr, lm_labels from, lm_lab
     err = lm_lq_regex_expand(expr->regex, src, groups, expr->replacement, &text);
     uint32_t count = 0;
     for (uint32_t i = 0; i < from.count; i++) {
-        if (!lm_str_equal(from.items[i].name, expr->dst)) items[count++] = from.items[i];
+        if (!lm_str_equal(from.items[i].name, expr->dst) && from.items[i].value.len)
+            items[count++] = from.items[i];
     }
     if (!err && text.len) {
         const uint8_t *copy = lm_arena_copy(&m->arena, text.ptr, text.len);

@@ -433,10 +433,10 @@ static void say_log(const log_query *q)
             say(" | line_format \"{{.level}} {{__line__}} {{if .user}}%s{{end}}\"", s->a);
             break;
         case DROP:
-            say(" | drop %s, env", s->a);
+            say(" | drop %s, env |~ \"\"", s->a); /* else what follows may belong to it */
             break;
         case KEEP:
-            say(" | keep app, %s", s->a);
+            say(" | keep app, %s |~ \"\"", s->a);
             break;
         case TEMPLATE:
             say(" | template \"<*>%s<*>\"", s->a);
@@ -659,8 +659,9 @@ static bool walk_stage(walker *w, const stage *s)
         parse_logfmt(w);
         return true;
     case JSON:
-        if (w->line[0] == '{') {
-            parse_object(w, w->line, "");
+        value = w->line + strspn(w->line, " ");
+        if (*value == '{') {
+            parse_object(w, value, "");
         } else {
             w->failed = true;
         }
@@ -938,6 +939,7 @@ static double aggregate(const char *op, const double *v, int n)
     }
     for (int i = 0; i < n; i++)
         squares += (v[i] - sum / n) * (v[i] - sum / n);
+    if (n == 1 && !strncmp(op, "std", 3)) return 0; /* whatever the one is */
     return !strcmp(op, "sum")      ? sum
            : !strcmp(op, "avg")    ? sum / n
            : !strcmp(op, "min")    ? least
@@ -945,6 +947,14 @@ static double aggregate(const char *op, const double *v, int n)
            : !strcmp(op, "count")  ? n
            : !strcmp(op, "stddev") ? sqrt(squares / n)
                                    : squares / n;
+}
+
+static void drop_empty(labels *l)
+{
+    for (int i = l->count - 1; i >= 0; i--) {
+        if (!l->items[i].value[0]) take_out(l, l->items[i].name);
+    }
+    sort_labels(l);
 }
 
 static void eval_aggregate(const expr *e, int64_t now, vector *out)
@@ -963,9 +973,11 @@ static void eval_aggregate(const expr *e, int64_t now, vector *out)
         double values[VECTOR_MAX] = {0};
         if (taken[i]) continue;
         group_labels(&in->items[i].labels, &grouping, false, &key);
+        if (e->without) drop_empty(&key);
         group->count = 0;
         for (int k = i; k < in->count; k++) {
             group_labels(&in->items[k].labels, &grouping, false, &other);
+            if (e->without) drop_empty(&other);
             if (compare_labels(&key, &other)) continue;
             taken[k] = true;
             values[group->count] = in->items[k].value;
@@ -1011,6 +1023,7 @@ static void match_labels(const sample *s, const expr *e, labels *out)
     grouping.groups = true;
     grouping.without = !e->is_on;
     group_labels(&s->labels, &grouping, false, out);
+    drop_empty(out);
 }
 
 static void eval_binary(const expr *e, int64_t now, vector *out)
@@ -1071,6 +1084,7 @@ static void eval_binary(const expr *e, int64_t now, vector *out)
         }
         out->items[out->count].labels = a->items[i].labels;
         if (e->matches && !e->group_left) out->items[out->count].labels = x;
+        drop_empty(&out->items[out->count].labels);
         out->items[out->count++].value = r;
     }
     for (int k = 0; e->op[0] == 'o' && k < b->count; k++) {

@@ -14,7 +14,10 @@ typedef struct decoder {
 
 static bool has_broken_character(lm_str s)
 {
-    for (size_t i = 0; i < s.len;) {
+    size_t i = 0;
+    while (s.len - i >= 8 && !(lm_le64(s.ptr + i) & UINT64_C(0x8080808080808080)))
+        i += 8; /* plain characters */
+    while (i < s.len) {
         uint32_t c;
         i += lm_lq_utf8(s.ptr + i, s.len - i, &c);
         if (c == 0xFFFD) return true;

@@ -168,7 +168,9 @@ lm_err lm_lq_extracted(lm_lq_run *run, lm_str name, lm_str value)
         if (err) return err;
     }
     if (!lm_lq_hints_wants(run, name) || lm_lq_builder_extracted(&run->labels, name)) return LM_OK;
-    return lm_lq_builder_set(&run->labels, name, value);
+    /* A longer name may be that of metadata, which gives way. */
+    return run->labels.has_metadata ? lm_lq_builder_set(&run->labels, name, value)
+                                    : lm_lq_builder_add(&run->labels, name, value);
 }
 
 /* ---- filters ---- */

@@ -45,11 +45,7 @@ static void test_store_does_what_it_can(void **state)
         bool skips_line;
     } cases[] = {
         {"count_over_time({a=\"b\"} |= \"x\" [1m])", 1, true},
-<<<<<<< HEAD
         {"bytes_rate({a=\"b\"} |= \"x\" != \"y\" [1m])", 2, false},
-=======
-        {"bytes_rate({a=\"b\"} |= \"x\" != \"y\" [1m])", 2, true},
->>>>>>> logql
         {"count_over_time({a=\"b\"} | level=\"x\" |~ \"y\" [1m])", 1, true},
         {"sum(count_over_time({a=\"b\"} | json [1m]))", 0, true},
         {"sum by (x) (count_over_time({a=\"b\"} | json |= \"z\" [1m]))", 1, false},
@@ -167,8 +163,6 @@ static void test_limits(void **state)
         deep[len++] = '(';
     assert_int_equal(lm_logql_parse(w.mem, (lm_str){(uint8_t *)deep, len}, &(lm_logql *){NULL}),
                      LM_E_LIMIT);
-<<<<<<< HEAD
-=======
     static char chain[60000];
     len = 0;
     for (int i = 0; i < 5000; i++)
@@ -180,7 +174,6 @@ static void test_limits(void **state)
         len += (size_t)snprintf(chain + len, sizeof chain - len, " and c=1");
     assert_int_equal(lm_logql_parse(w.mem, (lm_str){(uint8_t *)chain, len}, &(lm_logql *){NULL}),
                      LM_E_LIMIT);
->>>>>>> logql
     world_fini(&w);
 }
 

@@ -18,6 +18,7 @@ enum {
     PEEK_BYTES = 1 << 16, /* per file when there are several */
     HEAD_LINES = 4000,
     SLOTS_MAX = 16,
+    TEXTS_FAST_FROM = 4096, /* bytes of template texts that level fast takes less trouble with */
     MINED_SHAPES_MAX = 1 << 15, /* of one segment; more share the catch-all template */
     SEGMENT_FAST = 8 << 20,
     SEGMENT_DEFAULT = 32 << 20,
@@ -709,9 +710,10 @@ static lm_err store_texts(packer *pk, lm_archive_meta *meta)
         of_shape[base.shape_count++] = meta->templates[meta->mined[id]].forward;
     }
     base.template_of_shape = of_shape;
+    lm_level level = pk->options->level;
+    if (level == LM_LEVEL_FAST && plain.len <= TEXTS_FAST_FROM) level = LM_LEVEL_DEFAULT;
     if (!err && plain.len)
-        err =
-            lm_texts_put(&base, meta, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
+        err = lm_texts_put(&base, meta, (lm_str){plain.ptr, plain.len}, level, &stored);
     void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
     if (!err && !copy) err = lm_mem_err();
     if (!err) {

@@ -420,7 +420,7 @@ static lm_err measure(lm_files *files, lm_tail *tail, verdict *out)
         if (!tail->unpacked_hold) return lm_mem_err();
         tail->unpacked_hold_cap = LM_HEAD_MAX;
         tail->unpacked_hold_len = len < LM_HEAD_MAX ? len : LM_HEAD_MAX;
-        memcpy(tail->unpacked_hold, room, tail->unpacked_hold_len);
+        if (tail->unpacked_hold_len) memcpy(tail->unpacked_hold, room, tail->unpacked_hold_len);
     }
     tail->unpacked_at += len;
     *out = READ_MORE;
@@ -482,7 +482,7 @@ static lm_err read_records(lm_files *files, lm_tail *tail, verdict *out)
         tail->unpacked_hold = moved;
         tail->unpacked_hold_cap = rest.len;
     }
-    memcpy(tail->unpacked_hold, rest.ptr, rest.len);
+    if (rest.len) memcpy(tail->unpacked_hold, rest.ptr, rest.len);
     tail->unpacked_hold_len = rest.len;
     files->text.len += skipped + used;
     tail->offset = tail->unpacked_from;
@@ -557,7 +557,7 @@ static lm_err add_forgotten(lm_files *files)
         if (!err) at += 2 + len;
     }
     if (at == 0) return err;
-    memmove(files->forgotten.ptr, files->forgotten.ptr + at, files->forgotten.len - at);
+    if (at) memmove(files->forgotten.ptr, files->forgotten.ptr + at, files->forgotten.len - at);
     files->forgotten.len -= at;
     return err;
 }

@@ -334,7 +334,7 @@ static void read_connection(syslog_source *s, connection *c)
         }
         text = c->carry.ptr;
     } else if (had) {
-        memcpy(text, c->carry.ptr, had);
+        if (had) memcpy(text, c->carry.ptr, had);
     }
     ssize_t got;
     bool is_end = false;
@@ -355,7 +355,7 @@ static void read_connection(syslog_source *s, connection *c)
             return;
         }
         text = s->text.ptr + s->text.len;
-        memcpy(text, c->carry.ptr, len);
+        if (len) memcpy(text, c->carry.ptr, len);
     }
     if (len == had && !is_end) return;
     bool is_kept = take_frames(s, c, (lm_str){text, len}, is_end);

@@ -163,6 +163,17 @@ static void test_limits(void **state)
         deep[len++] = '(';
     assert_int_equal(lm_logql_parse(w.mem, (lm_str){(uint8_t *)deep, len}, &(lm_logql *){NULL}),
                      LM_E_LIMIT);
+    static char chain[60000];
+    len = 0;
+    for (int i = 0; i < 5000; i++)
+        len += (size_t)snprintf(chain + len, sizeof chain - len, "%svector(1)", i ? "+" : "");
+    assert_int_equal(lm_logql_parse(w.mem, (lm_str){(uint8_t *)chain, len}, &(lm_logql *){NULL}),
+                     LM_E_LIMIT);
+    len = (size_t)snprintf(chain, sizeof chain, "{a=\"b\"} | c=1");
+    for (int i = 0; i < 5000; i++)
+        len += (size_t)snprintf(chain + len, sizeof chain - len, " and c=1");
+    assert_int_equal(lm_logql_parse(w.mem, (lm_str){(uint8_t *)chain, len}, &(lm_logql *){NULL}),
+                     LM_E_LIMIT);
     world_fini(&w);
 }
 

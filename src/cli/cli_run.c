@@ -129,6 +129,7 @@ int cli_run(const cli_args *args)
     (void)sigaddset(&signals, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk, not our end */
 
     lm_err err = lm_context_new(&inner, &context);
     if (err) {

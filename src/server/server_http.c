@@ -26,7 +26,8 @@
 #define BODY_SECONDS        30u /* a body may take this long for each */
 #define BODY_STEP_BYTES     65536u
 #define BODY_AHEAD_BYTES    (1u << 20) /* room made for a body that has not yet come */
-#define BODY_SMALL_BYTES    (1u << 18) /* larger ones give way when memory is short */
+#define BODY_SMALL_BYTES    (1u << 18) /* larger ones give way when memory is short, */
+#define BODY_TINY_BYTES     (1u << 14) /* and these when it is very short */
 #define ANSWER_SECONDS_FREE 60u        /* and an answer this long; */
 #define ANSWER_RATE_MIN     16384u     /* beyond, it must go at this many bytes a second */
 #define IDLE_SECONDS_MAX    75u
@@ -233,6 +234,20 @@ static void add_safe_headers(struct MHD_Response *response, const server_request
         add_header(response, "Strict-Transport-Security", "max-age=31536000");
 }
 
+/** Without memory of our own: the client at least learns that it should come again. */
+static enum MHD_Result refuse_unheard(struct MHD_Connection *connection)
+{
+    static const char text[] = "memory limit reached\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (!response) return MHD_NO;
+    add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+    enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_TOO_MANY_REQUESTS, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result queue_answer(server_request *request)
 {
     struct MHD_Response *response = request->own;
@@ -242,7 +257,9 @@ static enum MHD_Result queue_answer(server_request *request)
         atomic_store(&request->conn->cut_at_ns, 0);
         request->own = NULL;
     } else {
-        server_request_ref(request); /* the answer's bytes are the request's */
+        if (!request->answer.len && request->status == MHD_HTTP_TOO_MANY_REQUESTS)
+            return refuse_unheard(request->connection); /* no memory even to say so */
+        server_request_ref(request);                    /* the answer's bytes are the request's */
         response = MHD_create_response_from_buffer_with_free_callback_cls(
             request->answer.len, request->answer.ptr ? (void *)request->answer.ptr : "",
             answer_free, request);
@@ -353,6 +370,13 @@ static void too_large(server_request *request)
                        body_max(request));
 }
 
+/** Are more than so many eighths of the memory in use? */
+static bool is_short(const server_request *request, unsigned eighths)
+{
+    const lm_mem *mem = request->server->data_mem;
+    return lm_mem_used(mem) > lm_mem_limit(mem) / 8 * eighths;
+}
+
 /** May the body come? Else the answer is made. */
 static void check_length(server_request *request)
 {
@@ -363,8 +387,8 @@ static void check_length(server_request *request)
         too_large(request);
         return;
     }
-    lm_err err =
-        lm_buf_reserve(&request->body, bytes < BODY_AHEAD_BYTES ? bytes : BODY_AHEAD_BYTES);
+    uint64_t ahead = is_short(request, 2) ? BODY_TINY_BYTES : BODY_AHEAD_BYTES;
+    lm_err err = lm_buf_reserve(&request->body, bytes < ahead ? bytes : ahead);
     if (err) server_answer_err(request, err);
 }
 
@@ -430,8 +454,8 @@ static enum MHD_Result take_body(server_request *request, const char *bytes, siz
         return request->body_seen > max + DISCARD_MAX ? MHD_NO : MHD_YES;
     }
     if (request->body_err) return MHD_YES;
-    const lm_mem *mem = request->server->data_mem;
-    if (request->body.len > BODY_SMALL_BYTES && lm_mem_used(mem) > lm_mem_limit(mem) / 8 * 5)
+    if ((request->body.len > BODY_SMALL_BYTES && is_short(request, 5)) ||
+        (request->body.len > BODY_TINY_BYTES && is_short(request, 7)))
         request->body_err = lm_fail(LM_E_LIMIT, "memory is short: large bodies wait");
     else
         request->body_err = lm_buf_append(&request->body, bytes, len);
@@ -491,20 +515,6 @@ static enum MHD_Result run(server_request *request)
     request->route->run(request);
     atomic_store(&request->phase, PHASE_ANSWER);
     return queue_answer(request);
-}
-
-/** Without memory of our own: the client at least learns that it should come again. */
-static enum MHD_Result refuse_unheard(struct MHD_Connection *connection)
-{
-    static const char text[] = "memory limit reached\n";
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
-    if (!response) return MHD_NO;
-    add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
-    enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_TOO_MANY_REQUESTS, response);
-    MHD_destroy_response(response);
-    return result;
 }
 
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,

@@ -31,9 +31,9 @@ static lm_err make_room(lm_store *store, const store_frame *frame)
                                                            STORE_GENERATION_STREAMS_MAX));
     if (active && !is_full && !active->is_full) return LM_OK;
     if (store->generation_count >= STORE_GENERATIONS_MAX)
-        return lm_fail(LM_E_LIMIT, store->seal_failed
-                                       ? "records cannot be sealed at the moment"
-                                       : "more records come than can be sealed at the moment");
+        return lm_fail(store->seal_failed == LM_E_IO ? LM_E_IO : LM_E_LIMIT,
+                       store->seal_failed ? "records cannot be sealed at the moment"
+                                          : "more records come than can be sealed at the moment");
     return start_generation(store);
 }
 

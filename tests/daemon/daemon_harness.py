@@ -1,4 +1,6 @@
-"""What the tests of the daemon's promises share: starting it, loading it, and comparing what it acknowledged with what it answers."""
+"""What the tests of the daemon's promises share: starting it, loading it, and comparing what it acknowledged with
+what it answers."""
+
 import collections
 import http.client
 import json
@@ -163,8 +165,16 @@ class Daemon:
         found = []
         start, end = int(parameters.pop("start")), int(parameters.pop("end"))
         while start < end:
-            answer = self.data_of("/loki/api/v1/query_range", headers, query=query, start=start, end=end, limit=PAGE,
-                                  direction="forward", **parameters)
+            answer = self.data_of(
+                "/loki/api/v1/query_range",
+                headers,
+                query=query,
+                start=start,
+                end=end,
+                limit=PAGE,
+                direction="forward",
+                **parameters,
+            )
             page = sorted((int(v[0]), v[1]) for s in answer["data"]["result"] for v in s["values"])
             if len(page) < PAGE:
                 return found + page
@@ -178,9 +188,13 @@ class Daemon:
 def line_of(writer, number):
     """A line that can be made again from its name: what comes back altered is seen."""
     dice = random.Random(writer * 1_000_003 + number)
-    words = ("took %d ms" % dice.randrange(10_000), "user=%x" % dice.randrange(1 << 32),
-             "GET /item/%d status=%d" % (dice.randrange(10_000), dice.choice((200, 404, 500))),
-             "\u00e9\t\"quoted\" \\ back", "x" * dice.randrange(200))
+    words = (
+        "took %d ms" % dice.randrange(10_000),
+        "user=%x" % dice.randrange(1 << 32),
+        "GET /item/%d status=%d" % (dice.randrange(10_000), dice.choice((200, 404, 500))),
+        '\u00e9\t"quoted" \\ back',
+        "x" * dice.randrange(200),
+    )
     return f"writer={writer} number={number} {dice.choice(words)} {dice.choice(words)}"
 
 
@@ -246,19 +260,31 @@ class Writer(threading.Thread):
         """Each acknowledged line once and as it was; of others a line may be there, whole and once."""
         if self.next <= first:
             return 0
-        found = daemon.values('{app="load",writer="%d"}' % self.number, headers,
-                              start=self.time_of(first), end=self.time_of(self.next))
+        found = daemon.values(
+            '{app="load",writer="%d"}' % self.number, headers, start=self.time_of(first), end=self.time_of(self.next)
+        )
         counts = collections.Counter(time_ns for time_ns, _ in found)
         twice = [t for t, n in counts.items() if n > 1]
-        check(not twice, f"writer {self.number}: {len(twice)} lines twice, first number "
-              f"{(min(twice) - self.begin_ns) // 1000 if twice else 0}")
+        check(
+            not twice,
+            f"writer {self.number}: {len(twice)} lines twice, first number "
+            f"{(min(twice) - self.begin_ns) // 1000 if twice else 0}",
+        )
         for time_ns, line in found:
             number = (time_ns - self.begin_ns) // 1000
             check(line == line_of(self.number, number), f"writer {self.number}: line {number} is altered: {line!r}")
-        lost = [n for batch in sorted(self.acknowledged) if batch >= first
-                for n in range(batch, batch + self.sizes[batch]) if self.time_of(n) not in counts]
-        check(not lost, f"writer {self.number}: {len(lost)} acknowledged lines are lost: {lost[:3]}..{lost[-1:]}; "
-              f"{len(found)} were found")
+        lost = [
+            n
+            for batch in sorted(self.acknowledged)
+            if batch >= first
+            for n in range(batch, batch + self.sizes[batch])
+            if self.time_of(n) not in counts
+        ]
+        check(
+            not lost,
+            f"writer {self.number}: {len(lost)} acknowledged lines are lost: {lost[:3]}..{lost[-1:]}; "
+            f"{len(found)} were found",
+        )
         return len(found)
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Hostile and clumsy clients, all at once, beside one that behaves well: it gets its answers all the time, each of the others is
-refused with a reason, and afterwards the daemon has kept to its memory and holds on to nothing."""
+"""Hostile and clumsy clients, all at once, beside one that behaves well: it gets its answers all the time, each of
+the others is refused with a reason, and afterwards the daemon has kept to its memory and holds on to nothing."""
+
 import gzip
 import json
-import os
+import multiprocessing
 import resource
 import socket
 import subprocess
@@ -17,6 +18,10 @@ MEMORY_KB = 256 << 10
 CONFIG = QUERY_CONFIG.replace("}", ", timeout: 5s}") + "sources: []\n"
 SECONDS = 12 + ROUNDS
 PUSH = "/loki/api/v1/push"
+
+
+class Over(Exception):
+    """The time is over."""
 
 
 class Attack:
@@ -42,6 +47,8 @@ class Attack:
 
     def ask(self, name, method, path, body=b"", headers=None, wanted=()):
         """One request as bytes; an early answer counts, also when sending fails because of it. None: no answer."""
+        if self.is_over.is_set():
+            raise Over
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n"
         for key, value in {"Content-Length": len(body), "Connection": "close", **(headers or {})}.items():
             head += f"{key}: {value}\r\n"
@@ -52,6 +59,8 @@ class Attack:
             except OSError:
                 pass
             answer = read_all(one)
+        if self.is_over.is_set():
+            raise Over
         status = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else None
         self.note(name, status)
         text = answer.partition(b"\r\n\r\n")[2]
@@ -83,7 +92,7 @@ def slow_heads(a):
     text = b"GET /loki/api/v1/labels HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"y" * 10_000
     for i in range(len(text)):
         for one in socks:
-            one.send(text[i:i + 1])
+            one.send(text[i : i + 1])
         if a.is_over.wait(1):
             break
     for one in socks:
@@ -93,7 +102,31 @@ def slow_heads(a):
 def slow_bodies(a):
     socks = [a.socket() for _ in range(20)]
     for one in socks:
-        one.sendall(b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000000\r\n\r\n{")
+        one.sendall(
+            b"POST /api/prom/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 60000000\r\n\r\n{"
+        )
+    while not a.is_over.wait(1):
+        for one in socks:
+            try:
+                one.send(b" ")
+            except OSError:
+                pass
+    for one in socks:
+        one.close()
+
+
+def large_heads(a):
+    """As long as a head may be, and then a body that does not come."""
+    socks = []
+    for _ in range(600):
+        one = a.socket()
+        one.sendall(
+            b"POST /api/prom/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n"
+            + b"".join(b"H%d: " % i + b"h" * 4000 + b"\r\n" for i in range(6))
+            + b"\r\n"
+        )
+        socks.append(one)
     while not a.is_over.wait(1):
         for one in socks:
             try:
@@ -106,7 +139,8 @@ def slow_bodies(a):
 
 def never_reads(a):
     target = "/loki/api/v1/query_range?" + urllib.parse.urlencode(
-        {"query": '{app="big"}', "limit": PAGE, "start": a.begin_ns, "end": a.begin_ns + 3600 * NS})
+        {"query": '{app="big"}', "limit": PAGE, "start": a.begin_ns, "end": a.begin_ns + 3600 * NS}
+    )
     socks = []
     for _ in range(16):
         one = a.socket(receive=4096)
@@ -118,9 +152,9 @@ def never_reads(a):
 
 
 def huge_bodies(a):
-    a.ask("length of 1 GiB", "POST", PUSH, b"{" * 1000, {"Content-Length": 1 << 30, **JSON}, wanted=(413,))
-    a.ask("length that is none", "POST", PUSH, b"", {"Content-Length": 1 << 70, **JSON}, wanted=(400, 413))
-    a.ask("length below zero", "POST", PUSH, b"", {"Content-Length": -5, **JSON}, wanted=(400, 413))
+    a.ask("length of 1 GiB", "POST", PUSH, b"{" * 1000, {"Content-Length": 1 << 30, **JSON}, wanted=(413, 429))
+    a.ask("length that is none", "POST", PUSH, b"", {"Content-Length": 1 << 70, **JSON}, wanted=(400, 413, 429))
+    a.ask("length below zero", "POST", PUSH, b"", {"Content-Length": -5, **JSON}, wanted=(400, 413, 429))
     for size in (40 << 20, 63 << 20):
         line = b"x" * size
         body = b'{"streams":[{"stream":{"app":"huge"},"values":[["%d","%s"]]}]}' % (time.time_ns(), line)
@@ -131,7 +165,10 @@ def huge_bodies(a):
 
 def endless_chunks(a):
     with a.socket(60) as one:
-        one.sendall(b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        one.sendall(
+            b"POST /api/prom/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
         chunk = b"10000\r\n" + b"z" * 65536 + b"\r\n"
         sent = 0
         try:
@@ -154,16 +191,27 @@ def bombs(a):
         done = subprocess.run("head -c 1073741824 /dev/zero | zstd -1 -c", shell=True, capture_output=True, check=False)
         a.bombs["zstd"] = done.stdout or None
         copies = b"\x00a" + b"\xfe\x01\x00" * ((1 << 30) // 64)
-        a.bombs["snappy"] = b"\x80\x80\x80\x80\x04" + copies[:3 << 20]
+        a.bombs["snappy"] = b"\x80\x80\x80\x80\x04" + copies[: 3 << 20]
         a.bombs["snappy of 100 MB"] = b"\x81\xc2\xd7\x2f" + b"\x00a" + b"\xfe\x01\x00" * (100_000_000 // 64)
     for name, body in a.bombs.items():
         if body is None:
             continue
         encoding = name.split()[0]
-        for path, kind in ((PUSH, "application/x-protobuf"), (PUSH, "application/json"), ("/v1/logs", "application/json"),
-                           ("/insert/jsonline", "application/json"), ("/_bulk", "application/x-ndjson")):
-            a.ask(f"{encoding} bomb", "POST", path, body, {"Content-Type": kind, "Content-Encoding": encoding},
-                  wanted=(400, 413, 415, 429))
+        for path, kind in (
+            (PUSH, "application/x-protobuf"),
+            (PUSH, "application/json"),
+            ("/v1/logs", "application/json"),
+            ("/insert/jsonline", "application/json"),
+            ("/_bulk", "application/x-ndjson"),
+        ):
+            a.ask(
+                f"{encoding} bomb",
+                "POST",
+                path,
+                body,
+                {"Content-Type": kind, "Content-Encoding": encoding},
+                wanted=(400, 413, 415, 429),
+            )
     a.is_over.wait(0.5)
 
 
@@ -171,7 +219,9 @@ def many_labels(a):
     labels = {f"l{i}": "v" for i in range(1_000_000 // 10)}
     body = json.dumps({"streams": [{"stream": labels, "values": [["1", "x"]]}]}).encode()
     a.ask("a million labels", "POST", PUSH, body, JSON, wanted=(400, 429))
-    body = json.dumps({"streams": [{"stream": {"app": "meta"}, "values": [[str(time.time_ns()), "x", labels]]}]}).encode()
+    body = json.dumps(
+        {"streams": [{"stream": {"app": "meta"}, "values": [[str(time.time_ns()), "x", labels]]}]}
+    ).encode()
     a.ask("a million pairs of metadata", "POST", PUSH, body, JSON, wanted=(400, 429))
     body = json.dumps({"streams": [{"stream": {"app": "v" * (1 << 20)}, "values": [["1", "x"]]}]}).encode()
     a.ask("a label of 1 MiB", "POST", PUSH, body, JSON, wanted=(400, 429))
@@ -183,8 +233,13 @@ def many_streams(a):
     for part in range(20):
         if a.is_over.is_set():
             return
-        streams = [{"stream": {"app": "streams", "id": f"{a.dice.random()}"}, "values": [[str(now), "x"]]} for _ in range(50_000)]
-        a.ask("a million streams", "POST", PUSH, json.dumps({"streams": streams}).encode(), JSON, wanted=(204, 400, 429))
+        streams = [
+            {"stream": {"app": "streams", "id": f"{a.dice.random()}"}, "values": [[str(now), "x"]]}
+            for _ in range(50_000)
+        ]
+        a.ask(
+            "a million streams", "POST", PUSH, json.dumps({"streams": streams}).encode(), JSON, wanted=(204, 400, 429)
+        )
 
 
 def many_connections(a):
@@ -210,14 +265,23 @@ def many_connections(a):
 
 
 def malformed(a):
-    texts = [b"\0" * 1000, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nA" * 5000, b"\r\n" * 10_000,
-             b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nB: " + b"b" * 300_000 + b"\r\n\r\n",
-             b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
-             b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-             b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
-             b"GET /%00%ff%fe/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /loki/api/v1/tail?query=%7Ba%3D%22b%22%7D HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n",
-             a.dice.randbytes(5000)]
+    texts = [
+        b"\0" * 1000,
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA" * 5000,
+        b"\r\n" * 10_000,
+        b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nB: " + b"b" * 300_000 + b"\r\n\r\n",
+        b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
+        b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
+        b"GET /%00%ff%fe/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /loki/api/v1/tail?query=%7Ba%3D%22b%22%7D HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n",
+        a.dice.randbytes(5000),
+    ]
     for text in texts:
         raw = bytearray(text)
         if a.dice.random() < 0.3 and raw:
@@ -237,8 +301,10 @@ def tails_that_never_read(a):
     socks = []
     for _ in range(100):
         one = a.socket(receive=4096)
-        one.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+        one.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
         socks.append(one)
     for one in socks[:10]:  # frames that are none
         one.send(a.dice.randbytes(200))
@@ -264,9 +330,13 @@ QUERIES = (
     {"query": '{app="big"} | line_format `{{ range 1000000000 }}x{{ end }}`'},
     {"query": '{app="big"} | line_format `{{ printf "%1000000000d" 1 }}`'},
     {"query": '{app="big"} | label_format a=`{{ repeat 100000 "x" }}` | line_format `{{.a}}{{.a}}{{.a}}`'},
-    {"query": 'vector(1)', "start": 0, "end": 4_000_000_000, "step": "1"},
+    {"query": "vector(1)", "start": 0, "end": 4_000_000_000, "step": "1"},
     {"query": 'topk(1000000000, rate({app=~".+"}[1m]))'},
-    {"query": 'quantile_over_time(0.99, {app=~".+"} | regexp "(?P<n>x+)" | unwrap bytes(n) [1y])', "start": 0, "step": "1h"},
+    {
+        "query": 'quantile_over_time(0.99, {app=~".+"} | regexp "(?P<n>x+)" | unwrap bytes(n) [1y])',
+        "start": 0,
+        "step": "1h",
+    },
     {"query": 'rate({app=~".+"}[1s])', "start": 0, "end": 4_000_000_000, "step": "1ns"},
     {"query": 'rate({app=~".+"}[1s] offset 100000y)'},
     {"query": '{app=~".+"}', "start": -(1 << 63), "end": (1 << 63) - 1, "limit": 1_000_000_000},
@@ -284,33 +354,70 @@ def queries(a):
             if status not in (200, 400, 413, 422, 429, 503, 504):
                 a.problems.append(f"query: {status}: {one['query'][:100]}")
     for path in ("series", "labels", "index/volume", "patterns", "detected_fields", "index/stats"):
-        a.ask("queries", "GET", f"/loki/api/v1/{path}?" + urllib.parse.urlencode(
-            {"query": '{app=~"((a*)*)*b|.+"}', "match[]": '{app=~".+"}', "start": 0, "end": 1 << 62, "step": "1ns"}))
+        a.ask(
+            "queries",
+            "GET",
+            f"/loki/api/v1/{path}?"
+            + urllib.parse.urlencode(
+                {"query": '{app=~"((a*)*)*b|.+"}', "match[]": '{app=~".+"}', "start": 0, "end": 1 << 62, "step": "1ns"}
+            ),
+        )
 
 
 def deep_json(a):
-    for body in (b"[" * 5_000_000, b'{"a":' * 1_000_000, b'{"streams":' + b"[" * 1_000_000,
-                 b'{"streams":[{"stream":{"a":' + b'{"b":' * 100_000 + b"1" + b"}" * 100_003,
-                 b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":' + b'{"arrayValue":{"values":[' * 100_000):
+    for body in (
+        b"[" * 5_000_000,
+        b'{"a":' * 1_000_000,
+        b'{"streams":' + b"[" * 1_000_000,
+        b'{"streams":[{"stream":{"a":' + b'{"b":' * 100_000 + b"1" + b"}" * 100_003,
+        b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":' + b'{"arrayValue":{"values":[' * 100_000,
+    ):
         for path in (PUSH, "/v1/logs", "/insert/jsonline", "/_bulk"):
-            a.ask("deep JSON", "POST", path, body, JSON, wanted=(400, 429) if path != "/insert/jsonline" else (204, 400, 429))
+            a.ask(
+                "deep JSON",
+                "POST",
+                path,
+                body,
+                JSON,
+                wanted=(400, 429) if path != "/insert/jsonline" else (204, 400, 429),
+            )
     line = '{"a":' * 20_000 + "1" + "}" * 20_000
     a.daemon.push({"app": "deep"}, [[str(time.time_ns()), line]])
-    a.ask("deep JSON", "GET", "/loki/api/v1/query_range?" + urllib.parse.urlencode({"query": '{app="deep"} | json | logfmt | unpack'}))
+    a.ask(
+        "deep JSON",
+        "GET",
+        "/loki/api/v1/query_range?" + urllib.parse.urlencode({"query": '{app="deep"} | json | logfmt | unpack'}),
+    )
     nested = b"\x0a\xff\xff\xff\xff\x07" * 1000
     for path in (PUSH, "/v1/logs"):
         a.ask("broken protobuf", "POST", path, nested, {"Content-Type": "application/x-protobuf"}, wanted=(400, 429))
     a.is_over.wait(1)
 
 
-ATTACKS = (slow_heads, slow_bodies, never_reads, huge_bodies, endless_chunks, bombs, many_labels, many_streams, many_connections,
-           malformed, tails_that_never_read, queries, deep_json)
+ATTACKS = (
+    slow_heads,
+    slow_bodies,
+    large_heads,
+    never_reads,
+    huge_bodies,
+    endless_chunks,
+    bombs,
+    many_labels,
+    many_streams,
+    many_connections,
+    malformed,
+    tails_that_never_read,
+    queries,
+    deep_json,
+)
 
 
 def repeat(attack, a):
     while not a.is_over.is_set():
         try:
             attack(a)
+        except Over:
+            return
         except OSError as problem:  # refused, reset, timed out: what they deserve
             a.note(attack.__name__, type(problem).__name__)
             a.is_over.wait(0.2)
@@ -319,14 +426,22 @@ def repeat(attack, a):
             return
 
 
-class Good(threading.Thread):
-    """Pushes a line and asks for it, on a connection of its own each time."""
+class Good:
+    """Pushes a line and asks for it, on a connection of its own; a process, so that it waits for the daemon alone."""
 
-    def __init__(self, daemon, attack):
-        super().__init__()
-        self.daemon_of, self.attack = daemon, attack
+    def __init__(self, daemon):
+        self.daemon_of = daemon
         self.answers, self.later, self.longest = 0, 0, 0.0
         self.problems = []
+        self.is_over = multiprocessing.Event()
+        self.told, tell = multiprocessing.Pipe(False)
+        self.process = multiprocessing.Process(target=self.run, args=(tell,))
+        self.process.start()
+
+    def end(self):
+        self.is_over.set()
+        self.answers, self.later, self.longest, self.problems = self.told.recv()
+        self.process.join()
 
     def again(self, what):
         """429 says: later. Anything else is the answer."""
@@ -334,24 +449,31 @@ class Good(threading.Thread):
             begun = time.monotonic()
             status, body = what()
             self.longest = max(self.longest, time.monotonic() - begun)
-            if status != 429 or self.attack.is_over.is_set():
+            if status != 429 or self.is_over.is_set():
                 return status, body
             self.later += 1
             time.sleep(0.05)
 
-    def run(self):
+    def run(self, tell):
         number = 0
-        while not self.attack.is_over.is_set():
+        while not self.is_over.is_set():
             number += 1
             now = time.time_ns()
             line = f"good line {number}"
             try:
                 status, body = self.again(lambda: self.daemon_of.push({"app": "good"}, [[str(now), line]]))
+                if status == 429:
+                    break
                 if status != 204:
                     self.problems.append(f"push: {status} {body[:200]!r}")
                     continue
-                status, body = self.again(lambda: self.daemon_of.get(
-                    "/loki/api/v1/query_range", query='{app="good"}', start=now, end=now + 1, limit=10))
+                status, body = self.again(
+                    lambda: self.daemon_of.get(
+                        "/loki/api/v1/query_range", query='{app="good"}', start=now, end=now + 1, limit=10
+                    )
+                )
+                if status == 429:
+                    break
                 if status != 200 or line.encode() not in body:
                     self.problems.append(f"query: {status} {body[:200]!r}")
                 else:
@@ -359,6 +481,7 @@ class Good(threading.Thread):
             except Exception as problem:  # noqa: BLE001: whatever it is, no answer came
                 self.problems.append(f"no answer: {problem!r}")
             time.sleep(0.05)
+        tell.send((self.answers, self.later, self.longest, self.problems))
 
 
 def fill(daemon, begin_ns):
@@ -379,30 +502,37 @@ def at_once(dice, folder, attacks=ATTACKS):
     fill(daemon, a.begin_ns)
     daemon.get("/ready")
     before = daemon.descriptors()
-    good = Good(daemon, a)
+    good = Good(daemon)
     load = Writer(daemon, 0, a.begin_ns)
     threads = [threading.Thread(target=repeat, args=(attack, a), daemon=True) for attack in attacks]
-    good.start()
     load.start()
     for thread in threads:
         thread.start()
     time.sleep(SECONDS)
+    good.end()
     a.is_over.set()
-    good.join()
     load.end()
     for thread in threads:
         thread.join(120)
     daemon.check_alive()
     peak = daemon.status("VmHWM")
-    print(f"      good: {good.answers} answers, later {good.later} times, longest {good.longest:.2f} s; peak {peak >> 10} MiB; {a.seen}",
-          flush=True)
+    print(
+        f"      good: {good.answers} answers, later {good.later} times, longest {good.longest:.2f} s; "
+        f"peak {peak >> 10} MiB; {a.seen}",
+        flush=True,
+    )
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    check(not good.problems, f"the good client: {len(good.problems)} problems, {good.answers} answers: {good.problems[:5]}")
+    check(
+        not good.problems,
+        f"the good client: {len(good.problems)} problems, {good.answers} answers: {good.problems[:5]}",
+    )
     check(good.answers > 0, "the good client got no answer")
     check(not a.problems, f"{len(a.problems)} problems: " + "; ".join(sorted(set(a.problems))[:12]))
     check(daemon.get("/ready")[0] == 200, "not ready")
     load.compare(daemon)
-    wait_until(lambda: daemon.descriptors() <= before + 24, f"{daemon.descriptors()} descriptors are open, {before} were")
+    wait_until(
+        lambda: daemon.descriptors() <= before + 24, f"{daemon.descriptors()} descriptors are open, {before} were"
+    )
     check(peak <= MEMORY_KB, f"resident memory was {peak >> 10} MiB; memory.max is {MEMORY_KB >> 10} MiB")
     daemon.stop()
     daemon.start()
@@ -421,4 +551,7 @@ def alone(attack):
 # Each attack alone is for who looks for the cause: name it on the command line.
 if __name__ == "__main__":
     import sys
-    main("test_daemon_hostile", [alone(x) for x in ATTACKS if x.__name__ in sys.argv[1:]] if sys.argv[1:] else [at_once])
+
+    main(
+        "test_daemon_hostile", [alone(x) for x in ATTACKS if x.__name__ in sys.argv[1:]] if sys.argv[1:] else [at_once]
+    )

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The daemon is killed at random points under load, again and again, and must have every line that it acknowledged.
 
-Heads are small, so that segments are sealed all the time; every few rounds the load rests long enough for segments to be
-merged, and the kill comes then. No timing can trick the comparison: what was acknowledged is what the clients read as 204.
+Heads are small, so that segments are sealed all the time; every few rounds the load rests long enough for segments to
+be merged, and the kill comes then. No timing can trick the comparison: what was acknowledged is what the clients read
+as 204.
 """
+
 import time
 
 from daemon_harness import NS, QUERY_CONFIG, ROUNDS, Daemon, Writer, check, main

@@ -85,7 +85,9 @@ def published(path):
 
 def pack(program, level, path, folder):
     out = pathlib.Path(folder) / "archive.lm"
-    subprocess.run([program, "pack", "--level", level, "-q", "-T", "1", str(path), "-o", str(out)], check=True)
+    # By its bare name: an archive stores names, and the scratch folder's is none of the log's.
+    subprocess.run([program, "pack", "--level", level, "-q", "-T", "1", path.name, "-o", str(out)], check=True,
+                   cwd=path.parent)
     back = subprocess.run([program, "cat", "-q", str(out)], stdout=subprocess.PIPE, check=True).stdout
     if back != path.read_bytes():
         sys.exit(f"{path.name} at {level}: what comes back is not what went in")
@@ -161,7 +163,7 @@ def main():
             path = unpacked(source, folder)
             row = {"name": name, "group": group, "raw": path.stat().st_size}
             for level in levels:
-                row[level] = pack(args.logmill, level, path, folder)
+                row[level] = pack(os.path.abspath(args.logmill), level, path, folder)
             for rival in rivals:
                 row[rival] = rival_size(RIVALS[rival], path)
             known = table.get(name, {})

@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lm_matcher *matchers = NULL;
     uint32_t count = 0;
     lm_arena_init(&arena, mem);
-    (void)lm_logql_matchers((lm_str){data, size}, &arena, &matchers, &count); /* either answer */
+    lm_err err = lm_logql_matchers((lm_str){data, size}, &arena, &matchers, &count);
+    LM_ASSERT(err || matchers);
     lm_arena_fini(&arena);
     lm_logql_free(query);
     lm_logql_free(again);

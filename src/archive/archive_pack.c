@@ -18,6 +18,7 @@ enum {
     PEEK_BYTES = 1 << 16, /* per file when there are several */
     HEAD_LINES = 4000,
     SLOTS_MAX = 16,
+    TEXTS_FAST_FROM = 4096, /* bytes of template texts that level fast takes less trouble with */
     MINED_SHAPES_MAX = 1 << 15, /* of one segment; more share the catch-all template */
     SEGMENT_FAST = 8 << 20,
     SEGMENT_DEFAULT = 32 << 20,
@@ -300,6 +301,36 @@ out:
 
 /* ---- committing a segment ---- */
 
+/** The message of a shape's first line. Words that vary are told to the miner as such: it sees one
+ * line of them all. */
+static lm_err shape_message(const lm_seg_work *work, size_t shape, lm_buf *made, lm_str *out)
+{
+    const lm_parsed *parsed = work->parsed;
+    const lm_shape_entry *entry = &parsed->shapes.items[shape];
+    lm_slice slice = work->messages[shape];
+    const uint8_t *skeleton = parsed->shapes.skeletons.ptr + entry->skeleton;
+    lm_skeleton_walk walk = {skeleton, skeleton + entry->skeleton_len};
+    const uint32_t *lens = parsed->sample_lens + entry->first_var;
+    size_t at = entry->sample.offset, from = slice.offset, end = from + slice.len;
+    lm_str text;
+    uint8_t kind;
+    made->len = 0;
+    while (from < end && lm_skeleton_next(&walk, &text, &kind)) {
+        size_t begin = at + text.len;
+        at = begin + *lens++;
+        if (kind != LM_KIND_WORD || begin < from || at > end) continue;
+        lm_err err = lm_buf_append(made, work->text + from, begin - from);
+        if (!err) err = lm_buf_u8(made, LM_MESSAGE_VARIABLE);
+        if (err) return err;
+        from = at;
+    }
+    *out = (lm_str){work->text + slice.offset, slice.len};
+    if (made->len == 0) return LM_OK;
+    lm_err err = lm_buf_append(made, work->text + from, end - from);
+    *out = (lm_str){made->ptr, made->len};
+    return err;
+}
+
 /** The miner's shape of each shape of the segment + 1 (0: the catch-all), in shape order, as
  * stored: distance to the next number not yet used. Templates are formed from them once, at the
  * end. */
@@ -308,20 +339,22 @@ static lm_err give_mined(packer *pk, lm_seg_work *work, lm_buf *out)
     size_t n = work->parsed->shapes.count;
     size_t mined = n < MINED_SHAPES_MAX ? n : MINED_SHAPES_MAX;
     uint64_t next = 0;
-    for (size_t s = 0; s < n; s++) {
+    lm_buf made;
+    lm_buf_init(&made, pk->mem);
+    lm_err err = LM_OK;
+    for (size_t s = 0; !err && s < n; s++) {
         uint32_t shape = 0;
         if (s < mined) {
-            lm_slice slice = work->messages[s];
-            lm_err err =
-                lm_miner_add(pk->miner, (lm_str){work->text + slice.offset, slice.len}, &shape);
-            if (err) return err;
+            lm_str message;
+            err = shape_message(work, s, &made, &message);
+            if (!err) err = lm_miner_add(pk->miner, message, &shape);
             shape++;
         }
-        lm_err err = lm_buf_varint(out, lm_zigzag((int64_t)(shape - next)));
-        if (err) return err;
+        if (!err) err = lm_buf_varint(out, lm_zigzag((int64_t)(shape - next)));
         if (shape >= next) next = (uint64_t)shape + 1;
     }
-    return LM_OK;
+    lm_buf_fini(&made);
+    return err;
 }
 
 static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templates,
@@ -677,9 +710,10 @@ static lm_err store_texts(packer *pk, lm_archive_meta *meta)
         of_shape[base.shape_count++] = meta->templates[meta->mined[id]].forward;
     }
     base.template_of_shape = of_shape;
+    lm_level level = pk->options->level;
+    if (level == LM_LEVEL_FAST && plain.len <= TEXTS_FAST_FROM) level = LM_LEVEL_DEFAULT;
     if (!err && plain.len)
-        err =
-            lm_texts_put(&base, meta, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
+        err = lm_texts_put(&base, meta, (lm_str){plain.ptr, plain.len}, level, &stored);
     void *copy = err ? NULL : lm_arena_copy(&pk->arena, stored.ptr, stored.len);
     if (!err && !copy) err = lm_mem_err();
     if (!err) {

@@ -10,7 +10,13 @@
 
 enum {
     CHUNK_BYTES = 1 << 16,
-    REPEAT_ROWS = 8192 /* every so many rows: do shapes come back at all? */
+    FORMS_BYTES_MAX = 4 << 20, /* of skeletons that are remembered beside those of the shapes */
+    /* a second pass: words that vary are cut out where that saves one byte in so many of the text
+     */
+    WORTH = 4096,
+    WORTH_FAST = 1024,
+    MISJUDGED_SHARE = 20, /* one line in so many had a quotation that was misjudged */
+    REPEAT_ROWS = 8192    /* every so many rows: do shapes come back at all? */
 };
 
 /* ---- role columns ---- */
@@ -211,22 +217,81 @@ static lm_err add_row(parser *ps, uint32_t shape)
     return LM_OK;
 }
 
+/** A line of a shape that has been looked up; it may be the shape's first. */
+static lm_err add_line(parser *ps, size_t line_begin, size_t line_end, uint32_t shape)
+{
+    lm_shape_entry *entry = &ps->out->shapes.items[shape];
+    lm_err err = entry->rows++ ? LM_OK : note_sample(ps, entry, line_begin, line_end);
+    return err ? err : add_row(ps, shape);
+}
+
 /** A scanned line: its shape is looked up or new. The second line of a shape shows the guide its
  * way: most shapes of some logs never come back. Lines that quotations are judged by stay with the
  * scanner, or only some of them would count. */
 static lm_err add_scanned(parser *ps, size_t line_begin, size_t line_end, size_t skeleton_len)
 {
-    lm_parsed *out = ps->out;
+    lm_shapes *shapes = &ps->out->shapes;
     uint32_t shape = 0;
-    lm_err err = lm_shapes_intern(&out->shapes, ps->skeleton, skeleton_len, &shape);
-    if (err) return err;
-    lm_shape_entry *entry = &out->shapes.items[shape];
-    if (entry->rows++ == 0) {
-        err = note_sample(ps, entry, line_begin, line_end);
-    } else if (!ps->is_undecided) {
+    lm_err err = lm_shapes_intern(shapes, ps->skeleton, skeleton_len, &shape);
+    if (!err && shapes->items[shape].rows && !ps->is_undecided)
         err = lm_guide_learn(ps, line_begin, line_end, shape);
+    return err ? err : add_line(ps, line_begin, line_end, shape);
+}
+
+/* ---- the second pass: words that vary are known ---- */
+
+/** Room for plans beside all forms. */
+static lm_err plans_extend(parser *ps)
+{
+    size_t before = ps->plan_cap;
+    lm_err err =
+        lm_vec_grow(ps->out->mem, &ps->plans, &ps->plan_cap, ps->forms.count, sizeof *ps->plans);
+    if (!err && ps->plan_cap > before)
+        memset(ps->plans + before, 0, (ps->plan_cap - before) * sizeof *ps->plans);
+    return err;
+}
+
+/** A line whose words are to be cut by the plan. */
+static lm_err add_planned(parser *ps, lm_word_plan *plan, size_t line_begin, size_t line_end)
+{
+    if (plan->count) lm_words_cut(ps, plan, line_begin);
+    if (!plan->shape) {
+        uint32_t shape = 0;
+        size_t len = lm_scan_skeleton(ps, line_begin, line_end);
+        lm_err err = lm_shapes_intern(&ps->out->shapes, ps->skeleton, len, &shape);
+        if (err) return err;
+        plan->shape = shape + 1;
     }
-    return err ? err : add_row(ps, shape);
+    return add_line(ps, line_begin, line_end, plan->shape - 1);
+}
+
+static lm_err add_formed(parser *ps, uint32_t form, size_t line_begin, size_t line_end)
+{
+    lm_word_plan *plan = &ps->plans[form];
+    if (!plan->is_made) {
+        const lm_shape_entry *entry = &ps->forms.items[form];
+        lm_str skeleton = {ps->forms.skeletons.ptr + entry->skeleton, entry->skeleton_len};
+        lm_err err = lm_words_plan(ps->words, skeleton, plan);
+        if (err) return err;
+    }
+    return add_planned(ps, plan, line_begin, line_end);
+}
+
+/** As add_scanned, with a form in the place of the shape. The guide learns forms that are new: it
+ * has seen the others. */
+static lm_err add_scanned_form(parser *ps, size_t line_begin, size_t line_end, size_t skeleton_len)
+{
+    if (ps->forms.skeletons.len > FORMS_BYTES_MAX) {
+        lm_word_plan plan;
+        lm_err err = lm_words_plan(ps->words, (lm_str){ps->skeleton, skeleton_len}, &plan);
+        return err ? err : add_planned(ps, &plan, line_begin, line_end);
+    }
+    uint32_t form = 0;
+    lm_err err = lm_shapes_intern(&ps->forms, ps->skeleton, skeleton_len, &form);
+    if (!err) err = plans_extend(ps);
+    if (!err && form >= ps->form_count && ps->forms.items[form].rows++ && !ps->is_undecided)
+        err = lm_guide_learn(ps, line_begin, line_end, form);
+    return err ? err : add_formed(ps, form, line_begin, line_end);
 }
 
 /** Text of which three lines in four are a shape of their own is not what columns are for: it is
@@ -245,19 +310,23 @@ static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is
         return lm_fail(LM_E_LIMIT, "more than %d lines in one segment", LM_SEGMENT_ROWS_MAX);
     uint32_t shape;
     if (is_short && lm_guide_line(ps, line_begin, line_end, &shape)) {
+        if (ps->words) return add_formed(ps, shape, line_begin, line_end);
         ps->out->shapes.items[shape].rows++;
         return add_row(ps, shape);
     }
+    size_t skeleton_len = 2;
     if (is_short && lm_scan_line(ps, line_begin, line_end) && !ps->failed) {
-        return add_scanned(ps, line_begin, line_end, lm_scan_skeleton(ps, line_begin, line_end));
+        skeleton_len = lm_scan_skeleton(ps, line_begin, line_end);
+    } else {
+        if (ps->failed) return ps->failed;
+        ps->skeleton[0] = LM_MARK;
+        ps->skeleton[1] = LM_KIND_RAW;
+        ps->vars[0] = (variable){
+            .begin = (uint32_t)line_begin, .end = (uint32_t)line_end, .kind = LM_KIND_RAW};
+        ps->var_count = 1;
     }
-    if (ps->failed) return ps->failed;
-    ps->skeleton[0] = LM_MARK;
-    ps->skeleton[1] = LM_KIND_RAW;
-    ps->vars[0] =
-        (variable){.begin = (uint32_t)line_begin, .end = (uint32_t)line_end, .kind = LM_KIND_RAW};
-    ps->var_count = 1;
-    return add_scanned(ps, line_begin, line_end, 2);
+    return ps->words ? add_scanned_form(ps, line_begin, line_end, skeleton_len)
+                     : add_scanned(ps, line_begin, line_end, skeleton_len);
 }
 
 /* ---- chunks ---- */
@@ -352,45 +421,6 @@ static lm_err parse_all(parser *ps, size_t len)
     return LM_OK;
 }
 
-static void note_usage(lm_parsed *out)
-{
-    for (size_t s = 0; s < out->shapes.count; s++) {
-        const lm_shape_entry *entry = &out->shapes.items[s];
-        for (uint32_t v = 0; v < entry->var_count; v++) {
-            out->roles[out->shapes.var_roles[entry->first_var + v]].usage += lm_hash_u64(s + 1);
-        }
-    }
-}
-
-lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out)
-{
-    LM_ASSERT(len < UINT32_MAX && (len == 0 || text[len - 1] == '\n'));
-    parser ps = {.text = text};
-    lm_parsed *parsed = lm_mem_calloc(mem, 1, sizeof *parsed);
-    if (!parsed) return lm_mem_err();
-    *parsed = (lm_parsed){.mem = mem, .text = text, .text_len = len};
-    lm_shapes_init(&parsed->shapes, mem);
-    ps.out = parsed;
-    lm_err err = LM_OK;
-    ps.vars = lm_mem_alloc(mem, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps.vars);
-    if (!ps.vars) err = lm_mem_err();
-    if (!err) err = skeleton_reserve(&ps, CHUNK_BYTES);
-    if (!err) err = lm_guide_new(mem, &ps.guide);
-    if (!err) err = parse_all(&ps, len);
-    if (!err) note_usage(parsed);
-    lm_scan_fini(&ps);
-    lm_guide_free(mem, ps.guide);
-    lm_mem_release(mem, ps.vars, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps.vars);
-    lm_mem_release(mem, ps.skeleton, ps.skeleton_cap);
-    lm_mem_release(mem, ps.bits[0], (LM_CLASS_COUNT + 1) * ps.word_cap * sizeof(uint64_t));
-    if (err) {
-        lm_parsed_free(parsed);
-        return err;
-    }
-    *out = parsed;
-    return LM_OK;
-}
-
 static void role_fini(lm_mem *mem, lm_role *role)
 {
     lm_mem_release(mem, role->numbers, role->cap * sizeof *role->numbers);
@@ -411,4 +441,97 @@ void lm_parsed_free(lm_parsed *parsed)
     lm_mem_release(mem, parsed->sample_lens, parsed->sample_len_cap * sizeof *parsed->sample_lens);
     lm_shapes_fini(&parsed->shapes);
     lm_mem_release(mem, parsed, sizeof *parsed);
+}
+
+/* ---- the whole ---- */
+
+static void note_usage(lm_parsed *out)
+{
+    for (size_t s = 0; s < out->shapes.count; s++) {
+        const lm_shape_entry *entry = &out->shapes.items[s];
+        for (uint32_t v = 0; v < entry->var_count; v++) {
+            out->roles[out->shapes.var_roles[entry->first_var + v]].usage += lm_hash_u64(s + 1);
+        }
+    }
+}
+
+static lm_err parsed_new(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out)
+{
+    lm_parsed *parsed = lm_mem_calloc(mem, 1, sizeof *parsed);
+    if (!parsed) return lm_mem_err();
+    *parsed = (lm_parsed){.mem = mem, .text = text, .text_len = len};
+    lm_shapes_init(&parsed->shapes, mem);
+    *out = parsed;
+    return LM_OK;
+}
+
+static lm_err parser_init(parser *ps, lm_mem *mem)
+{
+    lm_shapes_init(&ps->forms, mem);
+    ps->vars = lm_mem_alloc(mem, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->vars);
+    if (!ps->vars) return lm_mem_err();
+    lm_err err = skeleton_reserve(ps, CHUNK_BYTES);
+    return err ? err : lm_guide_new(mem, &ps->guide);
+}
+
+static void parser_fini(parser *ps, lm_mem *mem)
+{
+    lm_scan_fini(ps, mem);
+    lm_guide_free(mem, ps->guide);
+    lm_words_free(ps->words);
+    lm_shapes_fini(&ps->forms);
+    lm_mem_release(mem, ps->plans, ps->plan_cap * sizeof *ps->plans);
+    lm_mem_release(mem, ps->vars, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->vars);
+    lm_mem_release(mem, ps->made, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->made);
+    lm_mem_release(mem, ps->skeleton, ps->skeleton_cap);
+    lm_mem_release(mem, ps->bits[0], (LM_CLASS_COUNT + 1) * ps->word_cap * sizeof(uint64_t));
+}
+
+/** Was many a quotation not taken as its like turned out to be? In a short text the first ones, by
+ * which the others are judged, are many. */
+static bool is_misjudged(const parser *ps)
+{
+    return lm_scan_misjudged(ps) * MISJUDGED_SHARE > ps->out->row_count;
+}
+
+/** Parse all of it again, with the words that vary as variables. */
+static lm_err parse_again(parser *ps, const uint8_t *text, size_t len)
+{
+    lm_mem *mem = ps->out->mem;
+    ps->forms = ps->out->shapes;
+    ps->form_count = ps->forms.count;
+    lm_shapes_init(&ps->out->shapes, mem);
+    lm_parsed_free(ps->out);
+    ps->out = NULL;
+    ps->made = lm_mem_alloc(mem, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->made);
+    if (!ps->made) return lm_mem_err();
+    lm_err err = parsed_new(mem, text, len, &ps->out);
+    if (!err) err = plans_extend(ps);
+    return err ? err : parse_all(ps, len);
+}
+
+lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level, lm_parsed **out)
+{
+    LM_ASSERT(len < UINT32_MAX && (len == 0 || text[len - 1] == '\n'));
+    size_t worth = len / (level == LM_LEVEL_FAST ? WORTH_FAST : WORTH);
+    parser ps = {.text = text};
+    lm_err err = parsed_new(mem, text, len, &ps.out);
+    if (err) return err;
+    err = parser_init(&ps, mem);
+    if (!err) err = parse_all(&ps, len);
+    if (!err || (err == LM_E_LIMIT && ps.out->row_count)) {
+        lm_err looked = lm_words_find(ps.out, worth, &ps.words);
+        if (!looked && !err && !ps.words && is_misjudged(&ps))
+            looked = lm_words_none(mem, &ps.words);
+        if (looked) err = looked;
+        if (ps.words) err = parse_again(&ps, text, len);
+    }
+    parser_fini(&ps, mem);
+    if (err) {
+        lm_parsed_free(ps.out);
+        return err;
+    }
+    note_usage(ps.out);
+    *out = ps.out;
+    return LM_OK;
 }

@@ -32,6 +32,7 @@ typedef struct variable {
 
 struct quote_kind;
 struct guide;
+struct words;
 
 typedef struct parser {
     lm_parsed *out;
@@ -53,6 +54,12 @@ typedef struct parser {
     variable *vars;
     size_t var_count;
     struct guide *guide;
+    struct words *words;        /* that vary; NULL while none are known: then forms are shapes */
+    variable *made;             /* room for as many as vars */
+    lm_shapes forms;            /* skeletons as scanned */
+    size_t form_count;          /* of them that the guide has seen in the first pass */
+    struct lm_word_plan *plans; /* beside forms */
+    size_t plan_cap;
 } parser;
 
 static inline bool is_digit(uint8_t c)
@@ -113,7 +120,9 @@ static inline uint64_t eight_digits(const uint8_t *p, size_t len)
 bool lm_scan_line(parser *ps, size_t line_begin, size_t line_end);
 /** The line less its variables, into skeleton. Returns its length. */
 size_t lm_scan_skeleton(parser *ps, size_t line_begin, size_t line_end);
-void lm_scan_fini(parser *ps);
+/** Quotations that were not taken as what their kind turned out to be. */
+size_t lm_scan_misjudged(const parser *ps);
+void lm_scan_fini(parser *ps, lm_mem *mem);
 
 /* Parts of it that the guide asks one by one. Each may append one variable; `from` is the end of
  * the variable before. */
@@ -144,5 +153,26 @@ void lm_guide_free(lm_mem *mem, struct guide *guide);
 bool lm_guide_line(parser *ps, size_t line_begin, size_t line_end, uint32_t *out_shape);
 /** Learn the way of the line just scanned. */
 LM_USE lm_err lm_guide_learn(parser *ps, size_t line_begin, size_t line_end, uint32_t shape);
+
+/* ---- archive_words.c: words that vary ---- */
+
+/** What the shapes of parsed tell of words that vary; NULL: nothing that would save bytes_min, as
+ * far as can be said. */
+LM_USE lm_err lm_words_find(const lm_parsed *parsed, size_t bytes_min, struct words **out);
+/** Nothing known: lines stay as they are scanned. */
+LM_USE lm_err lm_words_none(lm_mem *mem, struct words **out);
+void lm_words_free(struct words *words);
+
+/** How the words that vary are cut out of lines of one skeleton. */
+typedef struct lm_word_plan {
+    uint32_t first, count; /* cuts; 0: such lines stay as they are */
+    uint32_t shape;        /* that they become, + 1; 0: not known yet */
+    bool is_made;
+} lm_word_plan;
+
+/** For lines with this skeleton. */
+LM_USE lm_err lm_words_plan(struct words *words, lm_str skeleton, lm_word_plan *out);
+/** A line's variables are changed by the plan, which has cuts. */
+void lm_words_cut(parser *ps, const lm_word_plan *plan, size_t line_begin);
 
 #endif

@@ -13,6 +13,7 @@
     'V' /* number, hex, address, id: classified by its text when it is put into its column */
 #define LM_KIND_TIME 'T' /* a timestamp of a known layout */
 #define LM_KIND_TEXT 'S' /* a JSON string or a value behind '=' */
+#define LM_KIND_WORD 'W' /* a word that differs among lines that are alike otherwise */
 #define LM_KIND_RAW  'R' /* the whole line */
 
 #define LM_PARSE_LINE_MAX (1u << 20) /* longer lines are kept raw */
@@ -192,8 +193,10 @@ typedef struct lm_parsed {
     size_t sample_len_count, sample_len_cap;
 } lm_parsed;
 
-/** Every row of text ends with '\n'. The text must outlive the result. */
-LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed **out);
+/** Every row of text ends with '\n'. The text must outlive the result. Level fast looks twice only
+ * where much is won. LM_E_LIMIT: not what columns are for. */
+LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level,
+                             lm_parsed **out);
 void lm_parsed_free(lm_parsed *parsed);
 
 /* ---- role columns to columns of the codec, and back ---- */

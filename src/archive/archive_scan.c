@@ -28,6 +28,7 @@ enum {
 typedef struct quote_kind {
     uint64_t key;
     uint32_t seen, distinct;
+    uint32_t whole; /* of those seen: how often it was taken as one variable */
     bool is_decided, is_whole;
     uint32_t hashes[QUOTE_LEARN * 2]; /* set of what was seen; 0 empty */
 } quote_kind;
@@ -326,6 +327,7 @@ static bool quote_is_whole(parser *ps, uint64_t key, const uint8_t *text, size_t
         kind->is_decided = true;
         kind->is_whole = kind->distinct * 2 <= kind->seen;
     }
+    kind->whole += kind->is_whole;
     return kind->is_whole;
 }
 
@@ -537,8 +539,18 @@ size_t lm_scan_skeleton(parser *ps, size_t line_begin, size_t line_end)
     return (size_t)(at - ps->skeleton) + (line_end - from);
 }
 
-void lm_scan_fini(parser *ps)
+size_t lm_scan_misjudged(const parser *ps)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < QUOTE_SLOTS; i++) {
+        const quote_kind *kind = ps->quotes[i];
+        if (kind) n += kind->is_whole ? kind->seen - kind->whole : kind->whole;
+    }
+    return n;
+}
+
+void lm_scan_fini(parser *ps, lm_mem *mem)
 {
     for (size_t i = 0; i < QUOTE_SLOTS; i++)
-        lm_mem_release(ps->out->mem, ps->quotes[i], sizeof(quote_kind));
+        lm_mem_release(mem, ps->quotes[i], sizeof(quote_kind));
 }

@@ -90,8 +90,8 @@ typedef struct lm_logql_result {
 LM_USE lm_err lm_logql_run(const lm_logql *query, const lm_store_face *store,
                            const lm_logql_range *range, lm_arena *arena, lm_logql_result *out);
 
-/** One record through a log query's pipeline (live tail): does it pass, and as what? Labels and
- * texts live in arena. */
+/** One record through a log query's pipeline (live tail): does it pass, and as what? Matchers and
+ * all filters are looked at. Labels and texts live in arena. LM_E_USAGE: it is a metric query. */
 LM_USE lm_err lm_logql_pass(const lm_logql *query, const lm_stream *stream, const lm_record *record,
                             lm_arena *arena, bool *out_passes, lm_labels *out_labels,
                             lm_logql_entry *out);

@@ -18,17 +18,30 @@ void lm_lq_builder_fini(lm_lq_builder *b)
     *b = (lm_lq_builder){.mem = b->mem};
 }
 
+static uint64_t mark_of(lm_str name)
+{
+    if (!name.len) return 1;
+    unsigned bit = name.ptr[0] * 7u + name.ptr[name.len - 1] * 13u + (unsigned)name.len * 3u;
+    return UINT64_C(1) << (bit & 63);
+}
+
 void lm_lq_builder_reset(lm_lq_builder *b, lm_labels base)
 {
     b->base = base;
+    b->base_marks = b->item_marks = 0;
+    b->has_metadata = false;
+    for (uint32_t i = 0; i < base.count; i++)
+        b->base_marks |= mark_of(base.items[i].name);
     b->count = 0;
     b->deleted_count = 0;
     b->error = LM_STR("");
     b->details = LM_STR("");
 }
 
-static const lm_label *base_find(lm_labels base, lm_str name)
+static const lm_label *base_find(const lm_lq_builder *b, lm_str name)
 {
+    lm_labels base = b->base;
+    if (!(b->base_marks & mark_of(name))) return NULL;
     for (uint32_t i = 0; i < base.count; i++) {
         if (lm_str_equal(base.items[i].name, name)) return &base.items[i];
     }
@@ -37,6 +50,7 @@ static const lm_label *base_find(lm_labels base, lm_str name)
 
 static lm_lq_item *item_find(const lm_lq_builder *b, lm_lq_category category, lm_str name)
 {
+    if (!(b->item_marks & mark_of(name))) return NULL;
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->items[i].category == (uint8_t)category && lm_str_equal(b->items[i].name, name))
             return &b->items[i];
@@ -52,14 +66,8 @@ static bool is_deleted(const lm_lq_builder *b, lm_str name)
     return false;
 }
 
-static lm_err item_set(lm_lq_builder *b, lm_lq_category category, lm_str name, lm_str value)
+static lm_err item_add(lm_lq_builder *b, lm_lq_category category, lm_str name, lm_str value)
 {
-    lm_lq_item *item = item_find(b, category, name);
-    if (item) {
-        item->value = value;
-        item->is_live = true;
-        return LM_OK;
-    }
     if (b->count == b->cap) {
         size_t cap = b->cap;
         lm_err err = lm_vec_grow(b->mem, &b->items, &cap, b->count + 1, sizeof *b->items);
@@ -67,14 +75,25 @@ static lm_err item_set(lm_lq_builder *b, lm_lq_category category, lm_str name, l
         b->cap = (uint32_t)cap;
     }
     b->items[b->count++] = (lm_lq_item){name, value, (uint8_t)category, true};
+    b->item_marks |= mark_of(name);
+    return LM_OK;
+}
+
+static lm_err item_set(lm_lq_builder *b, lm_lq_category category, lm_str name, lm_str value)
+{
+    lm_lq_item *item = item_find(b, category, name);
+    if (!item) return item_add(b, category, name, value);
+    item->value = value;
+    item->is_live = true;
     return LM_OK;
 }
 
 lm_err lm_lq_builder_metadata(lm_lq_builder *b, lm_labels metadata, lm_arena *scratch)
 {
+    b->has_metadata = metadata.count > 0;
     for (uint32_t i = 0; i < metadata.count; i++) {
         lm_str name = metadata.items[i].name, value = metadata.items[i].value;
-        if (base_find(b->base, name)) {
+        if (base_find(b, name)) {
             uint8_t *longer = lm_arena_alloc(scratch, name.len + EXTRACTED.len, 1);
             if (!longer) return lm_mem_err();
             memcpy(longer, name.ptr, name.len);
@@ -95,21 +114,22 @@ lm_err lm_lq_builder_metadata(lm_lq_builder *b, lm_labels metadata, lm_arena *sc
 
 bool lm_lq_builder_get(const lm_lq_builder *b, lm_str name, lm_str *out)
 {
-    for (uint32_t i = 0; i < b->count; i++) {
+    bool may_be = b->item_marks & mark_of(name);
+    for (uint32_t i = 0; may_be && i < b->count; i++) {
         if (b->items[i].is_live && lm_str_equal(b->items[i].name, name)) {
             *out = b->items[i].value;
             return true;
         }
     }
-    const lm_label *base = is_deleted(b, name) ? NULL : base_find(b->base, name);
+    const lm_label *base = is_deleted(b, name) ? NULL : base_find(b, name);
     *out = base ? base->value : LM_STR("");
     return base && base->value.len;
 }
 
 bool lm_lq_builder_collides(const lm_lq_builder *b, lm_str name)
 {
-    if (base_find(b->base, name)) return true;
-    const lm_lq_item *item = item_find(b, LM_LQ_METADATA, name);
+    if (base_find(b, name)) return true;
+    const lm_lq_item *item = b->has_metadata ? item_find(b, LM_LQ_METADATA, name) : NULL;
     return item && item->is_live;
 }
 
@@ -120,9 +140,14 @@ bool lm_lq_builder_extracted(const lm_lq_builder *b, lm_str name)
 
 lm_err lm_lq_builder_set(lm_lq_builder *b, lm_str name, lm_str value)
 {
-    lm_lq_item *metadata = item_find(b, LM_LQ_METADATA, name);
+    lm_lq_item *metadata = b->has_metadata ? item_find(b, LM_LQ_METADATA, name) : NULL;
     if (metadata) metadata->is_live = false;
     return item_set(b, LM_LQ_PARSED, name, value);
+}
+
+lm_err lm_lq_builder_add(lm_lq_builder *b, lm_str name, lm_str value)
+{
+    return item_add(b, LM_LQ_PARSED, name, value);
 }
 
 lm_err lm_lq_builder_delete(lm_lq_builder *b, lm_str name)
@@ -148,21 +173,44 @@ bool lm_lq_builder_is_plain(const lm_lq_builder *b)
 
 /* ---- results ---- */
 
+/** The first bytes of a name as a number that orders like them. */
+static uint64_t head_of(lm_str name)
+{
+    uint64_t head = 0;
+    if (name.len >= 8) {
+        memcpy(&head, name.ptr, 8);
+        return __builtin_bswap64(head);
+    }
+    for (size_t i = 0; i < name.len; i++)
+        head |= (uint64_t)name.ptr[i] << (56 - 8 * i);
+    return head;
+}
+
+#define HEADS_MAX 64
+
 void lm_lq_labels_sort(lm_label *items, uint32_t count)
 {
-    for (uint32_t i = 1; i < count; i++) {
+    uint64_t heads[HEADS_MAX]; /* of the labels that are in order; most names differ early */
+    bool has_heads = count <= HEADS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
         lm_label item = items[i];
+        uint64_t head = has_heads ? head_of(item.name) : 0;
         uint32_t at = i;
-        while (at && lm_str_compare(items[at - 1].name, item.name) > 0) {
+        while (at && ((has_heads && heads[at - 1] != head)
+                          ? heads[at - 1] > head
+                          : lm_str_compare(items[at - 1].name, item.name) > 0)) {
             items[at] = items[at - 1];
+            if (has_heads) heads[at] = heads[at - 1];
             at--;
         }
         items[at] = item;
+        if (has_heads) heads[at] = head;
     }
 }
 
 static bool is_overridden(const lm_lq_builder *b, lm_str name)
 {
+    if (!(b->item_marks & mark_of(name))) return false;
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->items[i].is_live && lm_str_equal(b->items[i].name, name)) return true;
     }

@@ -233,7 +233,8 @@ lm_err lm_lq_entries(const lm_logql *query, const lm_store_face *store, const lm
 lm_err lm_logql_pass(const lm_logql *query, const lm_stream *stream, const lm_record *record,
                      lm_arena *arena, bool *out_passes, lm_labels *out_labels, lm_logql_entry *out)
 {
-    LM_ASSERT(query->root->kind == LM_LQ_E_LOG);
+    if (query->root->kind != LM_LQ_E_LOG)
+        return lm_fail(LM_E_USAGE, "only log selector is supported");
     const lm_lq_log *log = &query->root->log;
     lm_lq_run run;
     lm_labels labels = stream->labels, metadata = {NULL, 0}, parsed = {NULL, 0};

@@ -28,6 +28,8 @@ static lm_err clean_value(lm_lq_run *run, lm_str value, lm_str *out)
 {
     size_t at = 0;
     uint32_t c = 0;
+    while (value.len - at >= 8 && !(lm_le64(value.ptr + at) & UINT64_C(0x8080808080808080)))
+        at += 8; /* plain characters */
     while (at < value.len && c != 0xFFFD)
         at += value.ptr[at] < 0x80 ? 1 : lm_lq_utf8(value.ptr + at, value.len - at, &c);
     *out = value;

@@ -9,12 +9,16 @@ typedef struct decoder {
     lm_str line;
     size_t at;
     lm_str key, value;
+    bool tells;      /* errors are wanted */
     char error[120]; /* the last; empty: none */
 } decoder;
 
 static bool has_broken_character(lm_str s)
 {
-    for (size_t i = 0; i < s.len;) {
+    size_t i = 0;
+    while (s.len - i >= 8 && !(lm_le64(s.ptr + i) & UINT64_C(0x8080808080808080)))
+        i += 8; /* plain characters */
+    while (i < s.len) {
         uint32_t c;
         i += lm_lq_utf8(s.ptr + i, s.len - i, &c);
         if (c == 0xFFFD) return true;
@@ -24,6 +28,7 @@ static bool has_broken_character(lm_str s)
 
 static bool fail(decoder *d, const char *why)
 {
+    if (!d->tells) return false;
     snprintf(d->error, sizeof d->error, "logfmt syntax error at pos %zu : %s", d->at + 1, why);
     return false;
 }
@@ -31,6 +36,7 @@ static bool fail(decoder *d, const char *why)
 static bool fail_byte(decoder *d, const char *quoted)
 {
     char why[40];
+    if (!d->tells) return false;
     snprintf(why, sizeof why, "unexpected %s", quoted);
     return fail(d, why);
 }
@@ -195,7 +201,7 @@ static lm_err end(decoder *d, const lm_lq_stage *stage, lm_err err)
 lm_err lm_lq_logfmt_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line)
 {
     if (lm_lq_hints_done(run)) return LM_OK;
-    decoder d = {.run = run, .line = line};
+    decoder d = {.run = run, .line = line, .tells = stage->strict};
     lm_err err = LM_OK;
     while (d.at < line.len && !err) {
         lm_str name;
@@ -216,7 +222,7 @@ lm_err lm_lq_logfmt_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line)
 lm_err lm_lq_logfmt_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line)
 {
     if (lm_lq_hints_done(run)) return LM_OK;
-    decoder d = {.run = run, .line = line};
+    decoder d = {.run = run, .line = line, .tells = stage->strict};
     lm_err err = LM_OK;
     for (uint32_t i = 0; i < stage->extract_count && !err; i++) {
         if (!lm_lq_builder_collides(&run->labels, stage->extracts[i].name))

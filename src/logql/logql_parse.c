@@ -12,7 +12,7 @@ typedef struct parser {
     lm_lq_token now; /* the token under the eye */
     lm_logql *query;
     lm_arena *arena;
-    uint32_t depth;
+    uint32_t depth, filter_count;
 } parser;
 
 static lm_err parse_expr(parser *p, int min_power, lm_lq_expr **out);
@@ -41,6 +41,14 @@ static lm_err too_deep(parser *p)
     if (++p->depth <= LM_QUERY_DEPTH_MAX) return LM_OK;
     return lm_fail_at(LM_E_LIMIT, p->now.offset, "the query is nested more than %d levels deep",
                       LM_QUERY_DEPTH_MAX);
+}
+
+/** Chains of operators and filters become deep trees, too. */
+static lm_err too_many(parser *p, uint32_t count)
+{
+    if (count <= LM_QUERY_FILTERS_MAX) return LM_OK;
+    return lm_fail_at(LM_E_LIMIT, p->now.offset, "the query has more than %d operations or filters",
+                      LM_QUERY_FILTERS_MAX);
 }
 
 static void *make(parser *p, size_t bytes)
@@ -404,7 +412,9 @@ static lm_err parse_filter_rest(parser *p, int after, lm_lq_filter *left, lm_lq_
                                   : sign != LM_LQ_T_COMMA && !is_blank)
             break;
         err = is_blank ? LM_OK : next(p);
-        if (!err) err = too_deep(p);
+        if (!err) err = too_many(p, ++p->filter_count);
+        if (err) return err;
+        err = too_deep(p);
         lm_lq_filter *right = NULL, *both = err ? NULL : make(p, sizeof *both);
         if (!err && !both) err = lm_mem_err();
         if (!err) {
@@ -1217,7 +1227,8 @@ static lm_err parse_expr(parser *p, int min_power, lm_lq_expr **out)
         if (!expr) return lm_mem_err();
         expr->op = p->now.kind;
         expr->left = left;
-        err = next(p);
+        err = too_many(p, p->query->node_count);
+        if (!err) err = next(p);
         if (!err) err = parse_modifier(p, expr);
         /* ^ binds to the right; the others to the left. */
         if (!err) err = parse_expr(p, expr->op == LM_LQ_T_POW ? power : power + 1, &expr->right);

@@ -429,6 +429,8 @@ typedef struct lm_lq_builder {
     lm_str *deleted;
     uint32_t deleted_count, deleted_cap;
     lm_str error, details;
+    uint64_t base_marks, item_marks; /* a bit per name that is there: most names are not */
+    bool has_metadata;
     lm_mem *mem;
 } lm_lq_builder;
 
@@ -440,6 +442,8 @@ bool lm_lq_builder_get(const lm_lq_builder *b, lm_str name, lm_str *out);
 bool lm_lq_builder_collides(const lm_lq_builder *b, lm_str name);
 bool lm_lq_builder_extracted(const lm_lq_builder *b, lm_str name);
 LM_USE lm_err lm_lq_builder_set(lm_lq_builder *b, lm_str name, lm_str value);
+/** The same for a name that neither collides nor was extracted. */
+LM_USE lm_err lm_lq_builder_add(lm_lq_builder *b, lm_str name, lm_str value);
 LM_USE lm_err lm_lq_builder_delete(lm_lq_builder *b, lm_str name);
 bool lm_lq_builder_is_plain(const lm_lq_builder *b); /* nothing but the stream's labels */
 /** Labels as they stand, sorted, errors included; items in arena, texts borrowed. metadata and

@@ -189,7 +189,8 @@ lm_err lm_lq_range_new(lm_mem *mem, const lm_lq_expr *expr, const lm_lq_grouping
     lm_err err = make_groups(node, grouping_of_sum);
     if (!err) err = make_hints(node);
     if (!err) {
-        err = lm_lq_plan_make(&expr->log, &node->run.hints, false, &node->arena, &node->plan);
+        err = lm_lq_plan_make(&expr->log, &node->run.hints, counts_bytes(expr), &node->arena,
+                              &node->plan); /* of the line its length */
     }
     if (err) {
         lm_lq_range_free(node);

@@ -118,6 +118,17 @@ static bool is_blank(uint8_t c)
     return c == ' ' || (c >= 9 && c <= 13);
 }
 
+/* [0-9A-Z_a-z] */
+static const bool name_bytes[256] = {
+    ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
+    ['8'] = 1, ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1,
+    ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1,
+    ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1,
+    ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['_'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,
+    ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,
+    ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,
+    ['t'] = 1, ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1};
+
 lm_err lm_lq_key_clean(lm_str key, lm_arena *scratch, lm_str *out)
 {
     while (key.len && is_blank(key.ptr[0])) {
@@ -127,11 +138,8 @@ lm_err lm_lq_key_clean(lm_str key, lm_arena *scratch, lm_str *out)
     while (key.len && is_blank(key.ptr[key.len - 1]))
         key.len--;
     bool is_clean = key.len == 0 || !(key.ptr[0] >= '0' && key.ptr[0] <= '9');
-    for (size_t i = 0; i < key.len && is_clean; i++) {
-        uint8_t c = key.ptr[i];
-        is_clean =
-            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9');
-    }
+    for (size_t i = 0; i < key.len && is_clean; i++)
+        is_clean = name_bytes[key.ptr[i]];
     if (is_clean) {
         *out = key;
         return LM_OK;
@@ -168,7 +176,9 @@ lm_err lm_lq_extracted(lm_lq_run *run, lm_str name, lm_str value)
         if (err) return err;
     }
     if (!lm_lq_hints_wants(run, name) || lm_lq_builder_extracted(&run->labels, name)) return LM_OK;
-    return lm_lq_builder_set(&run->labels, name, value);
+    /* A longer name may be that of metadata, which gives way. */
+    return run->labels.has_metadata ? lm_lq_builder_set(&run->labels, name, value)
+                                    : lm_lq_builder_add(&run->labels, name, value);
 }
 
 /* ---- filters ---- */

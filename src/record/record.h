@@ -140,7 +140,7 @@ typedef struct lm_select {
     uint32_t filter_count;
     int64_t time_min, time_max; /* ns, inclusive, exclusive */
     bool backwards;             /* newest parts of the store first; order within is not promised */
-    bool skip_line;             /* the line's text is not wanted: only its length, metadata, time */
+    bool skip_line; /* the line's text is not wanted, nor its length: only metadata and time */
     /** The one who asks may move these closer while told is running: what lies outside will not be
      * wanted any more (it has its newest hundred already). May be told all the same. */
     _Atomic int64_t *wanted_min, *wanted_max; /* NULL: as time_min, time_max */

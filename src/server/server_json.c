@@ -84,7 +84,7 @@ static size_t put_sign(lm_buf *out, const uint8_t *s, size_t left)
         out->len += 3;
         return 1;
     }
-    memcpy(at, s, len);
+    if (len) memcpy(at, s, len);
     out->len += len;
     return len;
 }

@@ -343,7 +343,7 @@ static size_t put_categorized(server_json *json, const lm_logql_result *result, 
         }
     }
     if (json->err) return 0;
-    qsort(all, total, sizeof *all, by_stream_and_time);
+    if (total) qsort(all, total, sizeof *all, by_stream_and_time);
     for (size_t i = 0; i < total; i++) {
         bool is_first = i == 0 || !lm_str_equal(all[i].key, all[i - 1].key);
         if (is_first && i) {
@@ -525,8 +525,8 @@ static lm_err texts_grow(server_texts *texts)
     uint32_t *table = lm_arena_alloc(texts->arena, 2 * cap * sizeof *table, _Alignof(uint32_t));
     if (!items || !counts || !table) return lm_mem_err();
     if (texts->count) {
-        memcpy(items, texts->items, texts->count * sizeof *items);
-        memcpy(counts, texts->counts, texts->count * sizeof *counts);
+        if (texts->count) memcpy(items, texts->items, texts->count * sizeof *items);
+        if (texts->count) memcpy(counts, texts->counts, texts->count * sizeof *counts);
     }
     memset(table, 0, 2 * cap * sizeof *table);
     texts->items = items;

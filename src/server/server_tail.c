@@ -447,7 +447,7 @@ static lm_err pass_all(server_tail *tail, lm_arena *arena, passed **out, size_t 
     }
     lm_buf_fini(&key);
     if (err) return err;
-    qsort(items, count, sizeof *items, by_stream);
+    if (count) qsort(items, count, sizeof *items, by_stream);
     *out = items;
     *out_count = count;
     return LM_OK;
@@ -528,7 +528,7 @@ static bool read_client(server_tail *tail)
         }
         at += used;
     }
-    memmove(input->ptr, input->ptr + at, input->len - at);
+    if (at) memmove(input->ptr, input->ptr + at, input->len - at);
     input->len -= at;
     return goes_on;
 }

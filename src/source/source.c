@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define SOURCE_MAGIC 0x63727573u
-#define NOTE_EVERY   (10 * LM_SECOND)
+#define SOURCE_MAGIC  0x63727573u
+#define NOTE_EVERY    (10 * LM_SECOND)
+#define GIVE_UP_AFTER (LM_SECOND / 2) /* what was read of a socket or pipe is offered so long */
 
 lm_err lm_source_labels(const lm_source *source, const lm_label *more, size_t count,
                         lm_arena *arena, lm_labels *out)
@@ -185,6 +186,7 @@ void lm_source_settle(lm_source *source)
 lm_err lm_source_put_patiently(lm_source *source, const lm_record_batch *batch,
                                const lm_checkpoint *checkpoints, size_t count)
 {
+    uint64_t give_up_ns = 0; /* once the source is being stopped */
     for (;;) {
         lm_source_settle(source);
         lm_err err = LM_E_LIMIT;
@@ -197,10 +199,13 @@ lm_err lm_source_put_patiently(lm_source *source, const lm_record_batch *batch,
             lm_source_note_err(source, "batch_refused");
             return LM_OK;
         }
-        if (lm_source_stops(source)) return lm_fail(LM_E_CANCELLED, "the source is being stopped");
+        uint64_t now = lm_clock_ns();
+        if (lm_source_stops(source) && !give_up_ns) give_up_ns = now + GIVE_UP_AFTER;
+        if (give_up_ns && now >= give_up_ns)
+            return lm_fail(LM_E_CANCELLED, "the source is being stopped");
         if (err != LM_E_LIMIT) lm_source_note_err(source, "sink_failed");
         struct pollfd wait = {.fd = source->flights->event_fd, .events = POLLIN};
-        int ms = !is_room ? 1000 : err == LM_E_LIMIT ? 10 : 500;
+        int ms = give_up_ns ? 10 : !is_room ? 1000 : err == LM_E_LIMIT ? 10 : 500;
         (void)poll(&wait, 1, ms); /* tried again in any case */
         lm_flights_calm(source->flights);
     }

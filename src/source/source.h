@@ -8,8 +8,10 @@
  * ns, buffers bytes. Limits:   SOURCE_BUFFER_MAX a connection or file, SOURCE_CONNECTIONS_MAX.
  *
  * Invariants
- *   (1) No line is lost: positions are checkpoints of the sink, durable together with their records.
- *   (2) Nothing is read faster than the sink takes it: at most two batches of a source are on their way.
+ *   (1) No line is lost and none comes twice: positions of files and the journal are checkpoints of the sink, durable
+ *       together with their records (docs/format/positions.md). Sockets and pipes have none.
+ *   (2) Nothing is read faster than the sink takes it: at most two batches of a file, a pipe
+ *       or a listener are on their way.
  *   (3) read(2), never mmap: a log may shrink while it is read.
  *   (4) A source that fails says why (its counters, its log line), is tried again, and does not stop the others.
  */

@@ -342,6 +342,16 @@ static lm_err read_live(lm_files *files, lm_tail *tail, verdict *out)
 
 /* ---- packed files ---------------------------------------------------------------------------- */
 
+/** Does the plain file begin with these bytes? One that was deleted after it was packed may have
+ * got further lines, and so a longer head than the packed text has. */
+static bool begins_with(const lm_tail *plain, const uint8_t *head, size_t len)
+{
+    uint8_t bytes[LM_HEAD_MAX];
+    if (plain->head.len <= len || !plain->is_gone || plain->fd < 0)
+        return lm_head_fits(plain->head, head, len);
+    return pread(plain->fd, bytes, len, 0) == (ssize_t)len && memcmp(bytes, head, len) == 0;
+}
+
 /** Its text is known by its first bytes and its length: is it that of a file that was read? */
 static void judge_packed(lm_files *files, lm_tail *tail, const uint8_t *head, size_t len)
 {
@@ -352,7 +362,7 @@ static void judge_packed(lm_files *files, lm_tail *tail, const uint8_t *head, si
         const lm_tail *other = files->tails.all[i];
         bool is_plain = other->kind == LM_TAIL_LIVE && other->head.len > 0;
         if (!is_plain || other->size < tail->unpacked_len) continue;
-        if (lm_head_fits(other->head, head, len)) from = tail->unpacked_len; /* it is read there */
+        if (begins_with(other, head, len)) from = tail->unpacked_len; /* it is read there */
     }
     tail->unpacked_from = from;
     if (from >= tail->unpacked_len) {
@@ -410,7 +420,7 @@ static lm_err measure(lm_files *files, lm_tail *tail, verdict *out)
         if (!tail->unpacked_hold) return lm_mem_err();
         tail->unpacked_hold_cap = LM_HEAD_MAX;
         tail->unpacked_hold_len = len < LM_HEAD_MAX ? len : LM_HEAD_MAX;
-        memcpy(tail->unpacked_hold, room, tail->unpacked_hold_len);
+        if (tail->unpacked_hold_len) memcpy(tail->unpacked_hold, room, tail->unpacked_hold_len);
     }
     tail->unpacked_at += len;
     *out = READ_MORE;
@@ -472,7 +482,7 @@ static lm_err read_records(lm_files *files, lm_tail *tail, verdict *out)
         tail->unpacked_hold = moved;
         tail->unpacked_hold_cap = rest.len;
     }
-    memcpy(tail->unpacked_hold, rest.ptr, rest.len);
+    if (rest.len) memcpy(tail->unpacked_hold, rest.ptr, rest.len);
     tail->unpacked_hold_len = rest.len;
     files->text.len += skipped + used;
     tail->offset = tail->unpacked_from;
@@ -547,7 +557,7 @@ static lm_err add_forgotten(lm_files *files)
         if (!err) at += 2 + len;
     }
     if (at == 0) return err;
-    memmove(files->forgotten.ptr, files->forgotten.ptr + at, files->forgotten.len - at);
+    if (at) memmove(files->forgotten.ptr, files->forgotten.ptr + at, files->forgotten.len - at);
     files->forgotten.len -= at;
     return err;
 }

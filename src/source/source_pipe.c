@@ -65,7 +65,7 @@ static lm_err send(pipe_source *p, bool is_end)
         err = lm_source_put_patiently(&p->source, &p->batch, NULL, 0);
         if (err) return err;
     }
-    memmove(text->ptr, text->ptr + used, text->len - used);
+    if (used) memmove(text->ptr, text->ptr + used, text->len - used);
     text->len -= used;
     return LM_OK;
 }

@@ -95,8 +95,8 @@ static inline bool lm_source_stops(const lm_source *source)
 LM_USE lm_err lm_source_put(lm_source *source, const lm_record_batch *batch,
                             const lm_checkpoint *checkpoints, size_t count, int *out_slot);
 /** The same, again and again until it is taken, refused for good (counted as rejected, noted) or
- * the source stops (LM_E_CANCELLED). At most LM_FLIGHTS_EACH are flying. For sources that have one
- * place to read from. Results of earlier ones are only counted. */
+ * the source stops (LM_E_CANCELLED, half a second later). At most LM_FLIGHTS_EACH are flying. For
+ * sources that have one place to read from. Results of earlier ones are only counted. */
 LM_USE lm_err lm_source_put_patiently(lm_source *source, const lm_record_batch *batch,
                                       const lm_checkpoint *checkpoints, size_t count);
 

@@ -182,6 +182,8 @@ static void close_connection(syslog_source *s, connection *c)
     if (c->is_shaking) s->shaking--;
     s->carried -= c->counted;
     lm_tls_session_free(c->tls);
+    /* Closing alone would not do: a process forked meanwhile may still hold the descriptor. */
+    (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
     close(c->fd);
     lm_buf_fini(&c->carry);
     lm_mem_release(s->mem, c, sizeof *c);
@@ -332,7 +334,7 @@ static void read_connection(syslog_source *s, connection *c)
         }
         text = c->carry.ptr;
     } else if (had) {
-        memcpy(text, c->carry.ptr, had);
+        if (had) memcpy(text, c->carry.ptr, had);
     }
     ssize_t got;
     bool is_end = false;
@@ -353,7 +355,7 @@ static void read_connection(syslog_source *s, connection *c)
             return;
         }
         text = s->text.ptr + s->text.len;
-        memcpy(text, c->carry.ptr, len);
+        if (len) memcpy(text, c->carry.ptr, len);
     }
     if (len == had && !is_end) return;
     bool is_kept = take_frames(s, c, (lm_str){text, len}, is_end);

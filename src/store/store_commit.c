@@ -51,7 +51,7 @@ static lm_err queue_frame(lm_store *store, store_frame *frame)
     if (!err) err = store_generation_admit(store->mem, store->active, frame);
     if (err) return err;
     store->active->pending++;
-    store->active->queued_bytes += frame->raw_bytes + frame->record_count * 16;
+    store->active->queued_bytes += frame->len;
     frame->next = NULL;
     if (store->queue_last) {
         store->queue_last->next = frame;

@@ -256,7 +256,7 @@ static lm_err replay_frame(void *ctx, store_frame *frame)
         store_frame_free(store->mem, frame);
         return err;
     }
-    r->generation->queued_bytes += frame->raw_bytes;
+    r->generation->queued_bytes += frame->len;
     store_generation_add(r->generation, frame);
     return LM_OK;
 }

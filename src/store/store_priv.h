@@ -114,7 +114,7 @@ struct store_generation {
     store_frame *first, *last; /* durable ones, in the order of the log */
     size_t frame_count;
     uint64_t raw_bytes, records, log_bytes; /* of durable frames; log_bytes: the file's */
-    uint64_t queued_bytes;                  /* raw bytes given to it, durable or not */
+    uint64_t queued_bytes;                  /* of frames given to it, durable or not */
     uint32_t pending;                       /* frames in the queue */
     uint32_t users;    /* selects that read it; freed when sealed and none is left */
     uint64_t begun_ns; /* monotonic, when its first frame came */

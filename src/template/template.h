@@ -29,6 +29,9 @@ typedef struct lm_miner_options {
     size_t table_bytes_max;      /* 0: default; bytes in tokens, shapes and groups */
 } lm_miner_options;
 
+/** In a message: stands for text that is known to vary. No log has it. */
+#define LM_MESSAGE_VARIABLE 0x04
+
 enum {
     LM_MINER_SHAPE_COUNT_MAX = 1 << 17,
     LM_MINER_TABLE_BYTES_MAX = 48 << 20,
@@ -37,7 +40,8 @@ enum {
 LM_USE lm_err lm_miner_new(lm_mem *mem, const lm_miner_options *options, lm_miner **out);
 void lm_miner_free(lm_miner *miner);
 
-/** Shape of one message (dense, by first appearance). The hot path. LM_E_NOMEM. */
+/** Shape of one message (dense, by first appearance); it may hold LM_MESSAGE_VARIABLE. The hot
+ * path. LM_E_NOMEM. */
 LM_USE lm_err lm_miner_add(lm_miner *miner, lm_str message, uint32_t *out_shape);
 /** Take over the shapes of another miner (same options): out_map[shape of from] = shape here. */
 LM_USE lm_err lm_miner_join(lm_miner *miner, const lm_miner *from, uint32_t *out_map);

@@ -17,11 +17,11 @@
 
 /* Bytes below 0x08 never come from text that matters; skeletons and tokens use them as marks. */
 enum {
-    MARK_NUMBER = 0x01, /* a run of digits; behind letters: of three digits or more */
-    MARK_PAIR = 0x02,   /* behind letters: exactly two digits */
-    MARK_MIXED = 0x03,  /* letters and digits mixed: hex, ids */
-    MARK_WILD = 0x04,   /* in tokens: a variable */
-    MARK_UNIT = 0x05,   /* in what shapes agree on: a unit that varies */
+    MARK_NUMBER = 0x01,              /* a run of digits; behind letters: of three digits or more */
+    MARK_PAIR = 0x02,                /* behind letters: exactly two digits */
+    MARK_MIXED = 0x03,               /* letters and digits mixed: hex, ids */
+    MARK_WILD = LM_MESSAGE_VARIABLE, /* in tokens: a variable */
+    MARK_UNIT = 0x05,                /* in what shapes agree on: a unit that varies */
 };
 
 enum {

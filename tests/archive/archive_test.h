@@ -52,7 +52,7 @@ static inline unsigned below(lm_test_rng *rng, unsigned bound)
 
 /* ---- logs ---- */
 
-enum { LOG_ACCESS, LOG_JSON, LOG_APP, LOG_SYSLOG, LOG_KINDS };
+enum { LOG_ACCESS, LOG_JSON, LOG_APP, LOG_SYSLOG, LOG_NAMES, LOG_KINDS };
 
 /** One line of a log of this kind, at second s. */
 static inline void put_log_line(text *t, lm_test_rng *rng, unsigned kind, unsigned s)
@@ -87,6 +87,13 @@ static inline void put_log_line(text *t, lm_test_rng *rng, unsigned kind, unsign
         put(t, "java.lang.IllegalStateException: %s\n", other);
         for (unsigned i = 0; i < 4; i++)
             put(t, "\tat org.acme.Thing$%u.run(Thing.java:%u)\n", i, below(rng, 300));
+        return;
+    case LOG_NAMES: /* words without digits, ever new ones */
+        put(t, "2026-11-23 13:%02u:%02u user ", s / 60 % 60, s % 60);
+        for (unsigned i = 3 + below(rng, 4); i > 0; i--)
+            put(t, "%c", 'a' + (int)below(rng, 26));
+        put(t, below(rng, 2) ? " removed %s-%c%c:amd%u.\n" : " added %s-%c%c:all%u.\n", word,
+            'a' + (int)below(rng, 26), 'a' + (int)below(rng, 26), below(rng, 3));
         return;
     default:
         put(t, "Nov %2u 13:%02u:%02u web-1 app[%u]: %s %s from 192.0.2.%u port %u\n",

@@ -96,6 +96,17 @@ static void put_kv(text *t, lm_test_rng *rng, unsigned s)
         (unsigned)lm_test_below(rng, 256), (int)lm_test_below(rng, 2000) - 1000);
 }
 
+static void put_names(text *t, lm_test_rng *rng, unsigned s)
+{
+    char name[8];
+    for (unsigned i = 0; i < 6; i++)
+        name[i] = (char)('a' + lm_test_below(rng, 26));
+    name[3 + lm_test_below(rng, 4)] = 0;
+    put(t, "2026-11-23 13:%02u:%02u %s: %s %s-%s%u:amd64 for user%s\n", s / 60 % 60, s % 60,
+        PICK(rng, levels), lm_test_below(rng, 2) ? "unpacking" : "removed", PICK(rng, words), name,
+        (unsigned)lm_test_below(rng, 3), name + 2);
+}
+
 static void put_odd(text *t, lm_test_rng *rng)
 {
     switch (lm_test_below(rng, 9)) {
@@ -137,13 +148,13 @@ static void put_odd(text *t, lm_test_rng *rng)
     }
 }
 
-/* kind 0..3: one format; 4: all mixed. */
+/* kind 0..4: one format; 5: all mixed. */
 static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
 {
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < lines; i++) {
-        unsigned one = kind == 4 ? (unsigned)lm_test_below(rng, 5) : kind;
-        if (one == 4 || lm_test_below(rng, 200) == 0)
+        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 6) : kind;
+        if (one == 5 || lm_test_below(rng, 200) == 0)
             put_odd(&t, rng);
         else if (one == 0)
             put_access(&t, rng, i);
@@ -151,6 +162,8 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
             put_json(&t, rng, i);
         else if (one == 2)
             put_app(&t, rng, i);
+        else if (one == 3)
+            put_names(&t, rng, i);
         else
             put_kv(&t, rng, i);
     }
@@ -601,7 +614,7 @@ static void generated_logs_agree(void **state)
 {
     (void)state;
     lm_test_rng rng = lm_test_rng_make("search property");
-    for (unsigned kind = 0; kind < 5; kind++) {
+    for (unsigned kind = 0; kind < 6; kind++) {
         subject s;
         subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
                      kind >= 2 ? 100000 : 0);
@@ -668,7 +681,7 @@ static void damage_costs_only_what_it_hits(void **state)
     lm_test_rng rng = lm_test_rng_make("search, damage");
     subject s;
     char path[300];
-    subject_make(&s, log_make(&rng, 4, 3000), LM_LEVEL_DEFAULT, 100000);
+    subject_make(&s, log_make(&rng, 5, 3000), LM_LEVEL_DEFAULT, 100000);
     snprintf(path, sizeof path, "%s/a.lm", s.folder);
     told got = {.s = &s};
     uint8_t *fits = calloc(s.line_count, 1);

@@ -39,9 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lm_buf_init(&bytes, mem);
     lm_err err = lm_buf_le32(&bytes, STORE_FRAME_MAGIC);
     if (!err) err = lm_buf_le32(&bytes, (uint32_t)size);
-    if (!err) err = lm_buf_le64(&bytes, lm_hash64(data, size));
+    if (!err) err = lm_buf_le64(&bytes, lm_hash64(data, size) ^ 5);
     if (!err) err = lm_buf_append(&bytes, data, size);
-    if (!err) err = store_frame_parse(mem, (lm_str){bytes.ptr, bytes.len}, &frame, &len);
+    if (!err) err = store_frame_parse(mem, (lm_str){bytes.ptr, bytes.len}, 5, &frame, &len);
     if (!err) {
         store_generation *generation = NULL;
         LM_ASSERT(len == bytes.len);

@@ -231,6 +231,8 @@ static void commit_group(lm_store *store, store_frame **frames, size_t count)
     bool has_forgotten = false; /* the log has it: it is back at the next start */
     lm_err_info info = {0};
     lm_err err = take_log(store, generation->id);
+    for (size_t i = 0; i < count && !err; i++)
+        store_frame_sign(frames[i], store->log.secret);
     if (!err) err = store_log_write(&store->log, frames[0], count, &syncs);
     if (err) lm_err_save(&info);
     pthread_mutex_lock(&store->lock);

@@ -201,14 +201,21 @@ static bool check_payload(store_frame *frame)
     return !walk.reader.failed && seen == frame->record_count && lm_reader_left(&walk.reader) == 0;
 }
 
-lm_err store_frame_parse(lm_mem *mem, lm_str bytes, store_frame **out, size_t *out_len)
+void store_frame_sign(store_frame *frame, uint64_t secret)
+{
+    uint64_t check = lm_le64(frame->bytes + 8) ^ secret;
+    memcpy(frame->bytes + 8, &check, 8);
+}
+
+lm_err store_frame_parse(lm_mem *mem, lm_str bytes, uint64_t secret, store_frame **out,
+                         size_t *out_len)
 {
     if (bytes.len < STORE_FRAME_HEAD || lm_le32(bytes.ptr) != STORE_FRAME_MAGIC)
         return lm_fail(LM_E_CORRUPT, "no frame begins here");
     size_t payload = lm_le32(bytes.ptr + 4);
     if (payload > STORE_FRAME_BYTES_MAX || payload > bytes.len - STORE_FRAME_HEAD)
         return lm_fail(LM_E_CORRUPT, "a frame is cut off");
-    if (lm_hash64(bytes.ptr + STORE_FRAME_HEAD, payload) != lm_le64(bytes.ptr + 8))
+    if ((lm_hash64(bytes.ptr + STORE_FRAME_HEAD, payload) ^ secret) != lm_le64(bytes.ptr + 8))
         return lm_fail(LM_E_CORRUPT, "a frame's checksum does not fit");
     store_frame *frame = lm_mem_calloc(mem, 1, sizeof *frame);
     if (!frame) return lm_mem_err();

@@ -3,6 +3,7 @@
 #include "store/store_priv.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -26,12 +27,41 @@ static lm_err sync_folder(const char *folder)
     return err;
 }
 
-static void make_head(uint64_t generation, uint8_t *head)
+/** The head is there twice: with both lost, no frame could be told from what a client sent. */
+static void make_head(uint64_t generation, uint64_t secret, uint8_t *head)
 {
     memcpy(head, STORE_LOG_MAGIC, 8);
     memcpy(head + 8, &generation, 8);
-    uint64_t check = lm_hash64(head, 16);
-    memcpy(head + 16, &check, 8);
+    memcpy(head + 16, &secret, 8);
+    uint64_t check = lm_hash64(head, 24);
+    memcpy(head + 24, &check, 8);
+    memcpy(head + STORE_LOG_COPY, head, STORE_LOG_COPY);
+}
+
+/** The secret, from the copy that is whole. False: neither is. *out_is_whole: both are. */
+static bool read_head(lm_str all, uint64_t generation, uint64_t *out, bool *out_is_whole)
+{
+    unsigned good = 0;
+    for (size_t at = 0; at < STORE_LOG_HEAD && at + STORE_LOG_COPY <= all.len;
+         at += STORE_LOG_COPY) {
+        const uint8_t *copy = all.ptr + at;
+        if (memcmp(copy, STORE_LOG_MAGIC, 8) != 0 || lm_le64(copy + 8) != generation ||
+            lm_hash64(copy, 24) != lm_le64(copy + 24))
+            continue;
+        *out = lm_le64(copy + 16);
+        good++;
+    }
+    *out_is_whole = good == 2;
+    return good > 0;
+}
+
+static lm_err make_secret(uint64_t *out)
+{
+    uint64_t secret = 0;
+    if (getrandom(&secret, sizeof secret, 0) != (ssize_t)sizeof secret)
+        return lm_fail_errno("no random number is to be had");
+    *out = secret;
+    return LM_OK;
 }
 
 lm_err store_log_begin(const char *folder, uint64_t generation, store_log *out)
@@ -39,10 +69,11 @@ lm_err store_log_begin(const char *folder, uint64_t generation, store_log *out)
     store_log log = {.generation = generation, .offset = STORE_LOG_HEAD};
     uint8_t head[STORE_LOG_HEAD];
     store_log_path(folder, generation, log.path);
-    make_head(generation, head);
+    lm_err err = make_secret(&log.secret);
+    if (err) return err;
+    make_head(generation, log.secret, head);
     log.fd = open(log.path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (log.fd < 0) return lm_fail_errno("cannot make '%s'", log.path);
-    lm_err err = LM_OK;
     if (pwrite(log.fd, head, sizeof head, 0) != (ssize_t)sizeof head || fsync(log.fd) != 0)
         err = lm_fail_errno("cannot write '%s'", log.path);
     if (!err) err = sync_folder(folder);
@@ -147,7 +178,7 @@ static void save_lost(const char *folder, uint64_t generation, size_t offset, lm
 }
 
 /** Where the next whole frame begins at or after at; the end if none does. */
-static size_t find_frame(lm_mem *mem, lm_str all, size_t at)
+static size_t find_frame(lm_mem *mem, lm_str all, uint64_t secret, size_t at)
 {
     uint32_t magic = STORE_FRAME_MAGIC;
     lm_str needle = {(const uint8_t *)&magic, 4};
@@ -158,7 +189,7 @@ static size_t find_frame(lm_mem *mem, lm_str all, size_t at)
         store_frame *frame = NULL;
         size_t len = 0;
         lm_str here = {rest.ptr + found, rest.len - found};
-        if (store_frame_parse(mem, here, &frame, &len) == LM_OK) {
+        if (store_frame_parse(mem, here, secret, &frame, &len) == LM_OK) {
             store_frame_free(mem, frame);
             return at + found;
         }
@@ -173,24 +204,26 @@ lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
 {
     char path[STORE_PATH_MAX];
     lm_map map = {0};
-    uint8_t head[STORE_LOG_HEAD];
+    uint64_t secret = 0;
+    bool is_whole = false;
     store_log_path(folder, generation, path);
-    make_head(generation, head);
     lm_err err = lm_map_open(path, &map); /* nobody writes to it: the lock of the folder is ours */
     if (err) return err;
     lm_str all = {map.ptr, map.len};
-    size_t at = STORE_LOG_HEAD;
-    if (all.len < STORE_LOG_HEAD || memcmp(all.ptr, head, STORE_LOG_HEAD) != 0) at = 0;
+    size_t at = STORE_LOG_HEAD < all.len ? STORE_LOG_HEAD : all.len;
+    if (!read_head(all, generation, &secret, &is_whole)) at = all.len; /* nothing can be trusted */
+    if (!is_whole && all.len)
+        save_lost(folder, generation, 0, (lm_str){all.ptr, at}, bad, at == all.len, ctx);
     while (at < all.len && !err) {
         store_frame *frame = NULL;
         size_t len = 0;
-        err = store_frame_parse(mem, (lm_str){all.ptr + at, all.len - at}, &frame, &len);
+        err = store_frame_parse(mem, (lm_str){all.ptr + at, all.len - at}, secret, &frame, &len);
         if (!err) {
             err = told(ctx, frame);
             at += len;
         } else if (err == LM_E_CORRUPT) {
             err = LM_OK;
-            size_t next = find_frame(mem, all, at + 1);
+            size_t next = find_frame(mem, all, secret, at + 1);
             save_lost(folder, generation, at, (lm_str){all.ptr + at, next - at}, bad,
                       next == all.len, ctx);
             at = next;

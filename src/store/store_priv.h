@@ -39,7 +39,7 @@ enum {
 #define STORE_LOG_MAGIC   "lmlog001"
 #define STORE_FRAME_MAGIC 0x314d4657u /* "WFM1" */
 
-enum { STORE_LOG_HEAD = 24, STORE_FRAME_HEAD = 16 };
+enum { STORE_LOG_COPY = 32, STORE_LOG_HEAD = 2 * STORE_LOG_COPY, STORE_FRAME_HEAD = 16 };
 
 typedef struct store_stream store_stream;
 typedef struct store_generation store_generation;
@@ -67,7 +67,10 @@ LM_USE lm_err store_frame_make(lm_mem *mem, lm_str tenant, const lm_record_batch
 void store_frame_free(lm_mem *mem, store_frame *frame);
 /** A frame from the log: bytes begin at its head; checks everything. LM_E_CORRUPT; *out_len: bytes
  * it takes. */
-LM_USE lm_err store_frame_parse(lm_mem *mem, lm_str bytes, store_frame **out, size_t *out_len);
+LM_USE lm_err store_frame_parse(lm_mem *mem, lm_str bytes, uint64_t secret, store_frame **out,
+                                size_t *out_len);
+/** Makes the frame one of the log with this secret. Once, before it is written. */
+void store_frame_sign(store_frame *frame, uint64_t secret);
 
 /** Walks a frame's streams, checkpoints and records; they were checked when it was made. */
 typedef struct store_walk {
@@ -135,6 +138,7 @@ void store_generation_add(store_generation *generation, store_frame *frame);
 typedef struct store_log {
     int fd; /* -1: none */
     uint64_t generation, offset;
+    uint64_t secret; /* in the checksums of its frames: what a client sends cannot pass for one */
     char path[STORE_PATH_MAX];
 } store_log;
 

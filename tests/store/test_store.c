@@ -500,6 +500,43 @@ static void log_damage(void **ctx)
     end(&w);
 }
 
+/** A line that holds a frame, in a log whose end is torn: it stays a line. */
+static void frames_are_not_forged(void **ctx)
+{
+    world w;
+    (void)ctx;
+    begin(&w);
+    open_store(&w, 0);
+    char path[600];
+    static uint8_t log[4096];
+    assert_int_equal(put_some(&w, 3), LM_OK);
+    assert_true(find_file(&w, "log", ".log", path, sizeof path));
+    int fd = open(path, O_RDONLY);
+    ssize_t len =
+        pread(fd, log, sizeof log, 64); /* a whole frame of this very log, but signed anew */
+    close(fd);
+    assert_true(len > 16);
+    uint64_t check = lm_hash64(log + 16, (size_t)len - 16);
+    memcpy(log + 8, &check, 8);
+    lm_record_batch batch;
+    lm_record_batch_init(&batch, w.mem);
+    const char *const texts[] = {"app", "x", NULL};
+    uint32_t stream = stream_of_labels(&batch, texts);
+    assert_int_equal(
+        lm_record_batch_add(&batch, stream, 5, (lm_str){log, (size_t)len}, (lm_labels){NULL, 0}),
+        LM_OK);
+    assert_int_equal(put_wait(w.store, "red", &batch, NULL, 0), LM_OK);
+    lm_record_batch_fini(&batch);
+    assert_int_equal(count_all(&w), 4);
+    lm_store_close(w.store);
+    struct stat about;
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(truncate(path, about.st_size - 1), 0);
+    open_store(&w, 0);
+    assert_int_equal(count_all(&w), 3);
+    end(&w);
+}
+
 /** A damaged segment is named; the others are served. */
 static void segment_damage(void **ctx)
 {
@@ -690,11 +727,17 @@ static void templates_are_counted(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_is_found), cmocka_unit_test(bounds_move),
-        cmocka_unit_test(one_at_a_time),       cmocka_unit_test(checkpoints_are_kept),
-        cmocka_unit_test(log_damage),          cmocka_unit_test(segment_damage),
-        cmocka_unit_test(disk_full),           cmocka_unit_test(old_segments_go),
-        cmocka_unit_test(streams_are_listed),  cmocka_unit_test(templates_are_counted),
+        cmocka_unit_test(everything_is_found),
+        cmocka_unit_test(bounds_move),
+        cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(checkpoints_are_kept),
+        cmocka_unit_test(log_damage),
+        cmocka_unit_test(frames_are_not_forged),
+        cmocka_unit_test(segment_damage),
+        cmocka_unit_test(disk_full),
+        cmocka_unit_test(old_segments_go),
+        cmocka_unit_test(streams_are_listed),
+        cmocka_unit_test(templates_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -753,15 +753,15 @@ lm_err store_streams(void *self, const lm_select *what,
     l.slots = lm_mem_calloc(store->mem, SEEN_SLOTS, sizeof(seen_stream *));
     lm_err err = l.slots ? store_matchers_new(store->mem, what, &l.matchers) : lm_mem_err();
     if (!err) {
-        /* Segments that are sealed between the two are counted twice, which changes sums only. */
-        err = snapshot_take(store, what, &s);
-        for (size_t i = 0; i < s.head_count && !err; i++)
-            err = see_head(&l, what, &s.heads[i]);
+        /* Under one lock, so that a head that is sealed meanwhile is not counted twice. */
         pthread_mutex_lock(&store->catalog_lock);
+        err = snapshot_take(store, what, &s);
         if (!err)
             err = store_catalog_tenant_streams(store->catalog, what->tenant, what->time_min,
                                                what->time_max, see_stored, &l);
         pthread_mutex_unlock(&store->catalog_lock);
+        for (size_t i = 0; i < s.head_count && !err; i++)
+            err = see_head(&l, what, &s.heads[i]);
         bool goes_on = true;
         for (size_t i = 0; i < SEEN_SLOTS && !err && goes_on; i++) {
             for (seen_stream *at = l.slots[i]; at && goes_on; at = at->next) {

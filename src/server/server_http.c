@@ -747,7 +747,7 @@ static void name_url(server_listener *listener, int fd)
                    is_six ? "]" : "", port);
 }
 
-static void told_by_library(void *ctx, const char *fmt, va_list args)
+static LM_PRINTF(2, 0) void told_by_library(void *ctx, const char *fmt, va_list args)
 {
     char text[300];
     (void)vsnprintf(text, sizeof text, fmt, args);

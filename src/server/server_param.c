@@ -151,8 +151,17 @@ lm_err server_time_parse(lm_str text, int64_t otherwise, int64_t *out)
     if (memchr(text.ptr, '.', text.len) && read_real(text, &seconds) && seconds_to_ns(seconds, out))
         return LM_OK;
     if (read_integer(text, &number)) {
-        *out = text.len <= 10 ? number * NS_PER_S : number;
-        return LM_OK;
+        if (text.len > 10) {
+            *out = number;
+            return LM_OK;
+        }
+        int64_t ns;
+        if (!__builtin_mul_overflow(number, (int64_t)NS_PER_S, &ns)) {
+            *out = ns;
+            return LM_OK;
+        }
+        return lm_fail(LM_E_USAGE, "strconv.ParseInt: parsing \"%.*s\": value out of range",
+                       (int)text.len, (const char *)text.ptr);
     }
     if (text.len >= 20 && text.ptr[10] == 'T' && lm_time_parse(text.ptr, text.len, &time) &&
         time.len == text.len && lm_time_layout_has_year(time.layout)) {

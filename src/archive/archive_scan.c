@@ -93,8 +93,9 @@ static bool push_time(parser *ps, size_t begin, size_t line_end, size_t must_pas
 static bool try_month_time(parser *ps, size_t at, size_t digits, size_t from, size_t line_end)
 {
     const uint8_t *t = ps->text;
-    if (digits > 2 || at + digits + 1 >= line_end || t[at + digits] != ' ' ||
-        !is_digit(t[at + digits + 1]))
+    size_t next = at + digits; /* `Jun 09, 2026 6:..` has a comma behind the day */
+    if (next < line_end && t[next] == ',') next++;
+    if (digits > 2 || next + 1 >= line_end || t[next] != ' ' || !is_digit(t[next + 1]))
         return false;
     if (at < from + 4 || t[at - 1] != ' ') return false;
     size_t month = t[at - 2] == ' ' ? at - 5 : at - 4;
@@ -114,15 +115,17 @@ bool lm_scan_like_time(const uint8_t *t, size_t at, size_t digits, size_t line_e
     uint8_t next = t[at + digits], after = t[at + digits + 1];
     switch (digits) {
     case 2:
-        if (next == ':' || next == '-' || next == '.') return is_digit(after);
-        if (next == '/') return is_alnum(after);
+        if (next == ':' || next == '.') return is_digit(after);
+        if (next == '/' || next == '-') return is_alnum(after);
         return next == ' ' && is_alpha(after);
     case 1:
         return (next == '/' || next == ' ' || next == ':') && is_alnum(after);
     case 4:
+        if (next == ' ') /* 0609 06:.. and 2026 Jun 09 06:.. */
+            return at + 8 < line_end && (t[at + 7] == ':' || (is_alpha(after) && t[at + 8] == ' '));
         return next == '-' || next == '/' || next == '.';
     case 6:
-        return next == ' ' && is_digit(after);
+        return next == ' ' && (is_digit(after) || after == ' ');
     case 8:
         return next == '-' || next == 'T' || next == ' ' || next == '_';
     case 14:

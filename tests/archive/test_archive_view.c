@@ -396,6 +396,51 @@ static void test_filters(void **state)
 
 /* Timestamps without a year take it from their own file's date, also where files share a segment.
  */
+/** Whatever layout a line's time has, the archive knows it. */
+static void test_times_of_every_layout(void **state)
+{
+    (void)state;
+    const int64_t second = INT64_C(1000000000), begin = INT64_C(1795451553) * second;
+    const int64_t mtime = begin / second + 400 * 97;
+    unsigned checked = 0;
+    for (size_t id = 0; id < lm_time_layout_count(); id++) {
+        uint16_t layout = (uint16_t)id;
+        if (!lm_time_layout_is_valid(layout) || lm_time_layout_ns(layout) < second) continue;
+        const char *name = lm_time_layout_name(layout), *last = strrchr(name, '%');
+        if (!last || strlen(last) != 2) continue; /* a zone behind it: another text, the same way */
+        text log = {NULL, 0, 0};
+        int64_t first_ns = INT64_MAX, last_ns = INT64_MIN;
+        bool is_plain = true;
+        for (unsigned i = 0; i < 400; i++) {
+            uint8_t stamp[LM_TIME_TEXT_MAX];
+            lm_time time;
+            int64_t ticks = (begin + i * 97 * second) / lm_time_layout_ns(layout);
+            size_t len = lm_time_print(layout, ticks, stamp);
+            if (!lm_time_parse(stamp, len, &time) || time.layout != layout) is_plain = false;
+            int64_t ns = lm_time_ns(layout, ticks, mtime * second);
+            if (ns < first_ns) first_ns = ns;
+            if (ns > last_ns) last_ns = ns;
+            put(&log, "%.*s INFO [main] request %u took %u ms\n", (int)len, (const char *)stamp, i,
+                i * 7919 % 1000);
+        }
+        /* What reads as another layout too, and as a time that the test has not thought of, is no
+         * case. */
+        if (is_plain && lm_time_layout_has_date(layout)) {
+            subject s;
+            subject_open(&s, &log, &mtime, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
+            const lm_archive_segment *info = lm_archive_segment_at(s.archive, 0);
+            if (info->time_min == INT64_MAX) fail_msg("no line has a time: %s", name);
+            if (lm_time_layout_has_year(layout)) {
+                assert_true(info->time_min == first_ns && info->time_max == last_ns);
+            }
+            checked++;
+            subject_close(&s);
+        }
+        text_free(&log);
+    }
+    assert_true(checked >= 40);
+}
+
 static void test_times_without_a_year(void **state)
 {
     (void)state;
@@ -605,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_segments_of_logs),
         cmocka_unit_test(test_random_values),
         cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_times_of_every_layout),
         cmocka_unit_test(test_times_without_a_year),
         cmocka_unit_test(test_quoted_times),
         cmocka_unit_test(test_times_of_a_few_lines),

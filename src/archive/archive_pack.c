@@ -781,9 +781,7 @@ static lm_err write_end(packer *pk)
     if (!err) err = lm_meta_write(&meta, &plain);
     if (!err) err = lm_buf_varint(&stored, plain.len);
     if (!err)
-        err = lm_text_encode(
-            pk->mem, (lm_str){plain.ptr, plain.len},
-            pk->options->level == LM_LEVEL_FAST ? LM_LEVEL_DEFAULT : pk->options->level, &stored);
+        err = lm_text_encode(pk->mem, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
     uint64_t offset = lm_outfile_offset(pk->out);
     size_t meta_len = stored.len;
     uint32_t check = (uint32_t)lm_hash64_seed(stored.ptr, stored.len, offset);

@@ -15,8 +15,9 @@ enum {
      */
     WORTH = 4096,
     WORTH_FAST = 1024,
-    MISJUDGED_SHARE = 20, /* one line in so many had a quotation that was misjudged */
-    REPEAT_ROWS = 8192    /* every so many rows: do shapes come back at all? */
+    NOTED_TEXT_MAX = 1 << 20, /* variables of a text so short are kept until its words are known */
+    MISJUDGED_SHARE = 20,     /* one line in so many had a quotation that was misjudged */
+    REPEAT_ROWS = 8192        /* every so many rows: do shapes come back at all? */
 };
 
 /* ---- role columns ---- */
@@ -198,8 +199,25 @@ static lm_err note_sample(parser *ps, lm_shape_entry *entry, size_t line_begin, 
     return roles_extend(out);
 }
 
+/** The variables of a row, for when it is known which words vary. */
+static lm_err note_row(parser *ps, size_t line_end)
+{
+    lm_mem *mem = ps->out->mem;
+    size_t row = ps->out->row_count - 1;
+    lm_err err =
+        lm_vec_grow(mem, &ps->noted_ends, &ps->noted_end_cap, row + 1, sizeof *ps->noted_ends);
+    if (!err)
+        err = lm_vec_grow(mem, &ps->noted, &ps->noted_cap, ps->noted_count + ps->var_count,
+                          sizeof *ps->noted);
+    if (err) return err;
+    ps->noted_ends[row] = (uint32_t)line_end;
+    for (size_t i = 0; i < ps->var_count; i++)
+        ps->noted[ps->noted_count++] = ps->vars[i];
+    return LM_OK;
+}
+
 /** A row of a known shape; its variables to their roles. */
-static lm_err add_row(parser *ps, uint32_t shape)
+static lm_err add_row(parser *ps, size_t line_end, uint32_t shape)
 {
     lm_parsed *out = ps->out;
     const lm_shape_entry *entry = &out->shapes.items[shape];
@@ -209,6 +227,7 @@ static lm_err add_row(parser *ps, uint32_t shape)
         if (err) return err;
     }
     out->shape_of_row[out->row_count++] = shape;
+    if (ps->is_noting) return note_row(ps, line_end);
     const uint32_t *roles = out->shapes.var_roles + entry->first_var;
     for (size_t i = 0; i < ps->var_count; i++) {
         lm_err err = role_add(ps, &out->roles[roles[i]], &ps->vars[i]);
@@ -222,7 +241,7 @@ static lm_err add_line(parser *ps, size_t line_begin, size_t line_end, uint32_t 
 {
     lm_shape_entry *entry = &ps->out->shapes.items[shape];
     lm_err err = entry->rows++ ? LM_OK : note_sample(ps, entry, line_begin, line_end);
-    return err ? err : add_row(ps, shape);
+    return err ? err : add_row(ps, line_end, shape);
 }
 
 /** A scanned line: its shape is looked up or new. The second line of a shape shows the guide its
@@ -312,7 +331,7 @@ static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is
     if (is_short && lm_guide_line(ps, line_begin, line_end, &shape)) {
         if (ps->words) return add_formed(ps, shape, line_begin, line_end);
         ps->out->shapes.items[shape].rows++;
-        return add_row(ps, shape);
+        return add_row(ps, line_end, shape);
     }
     size_t skeleton_len = 2;
     if (is_short && lm_scan_line(ps, line_begin, line_end) && !ps->failed) {
@@ -481,6 +500,8 @@ static void parser_fini(parser *ps, lm_mem *mem)
     lm_words_free(ps->words);
     lm_shapes_fini(&ps->forms);
     lm_mem_release(mem, ps->plans, ps->plan_cap * sizeof *ps->plans);
+    lm_mem_release(mem, ps->noted, ps->noted_cap * sizeof *ps->noted);
+    lm_mem_release(mem, ps->noted_ends, ps->noted_end_cap * sizeof *ps->noted_ends);
     lm_mem_release(mem, ps->vars, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->vars);
     lm_mem_release(mem, ps->made, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->made);
     lm_mem_release(mem, ps->skeleton, ps->skeleton_cap);
@@ -494,8 +515,8 @@ static bool is_misjudged(const parser *ps)
     return lm_scan_misjudged(ps) * MISJUDGED_SHARE > ps->out->row_count;
 }
 
-/** Parse all of it again, with the words that vary as variables. */
-static lm_err parse_again(parser *ps, const uint8_t *text, size_t len)
+/** All of it comes again, with the words that vary as variables. */
+static lm_err begin_again(parser *ps, const uint8_t *text, size_t len)
 {
     lm_mem *mem = ps->out->mem;
     ps->forms = ps->out->shapes;
@@ -507,7 +528,40 @@ static lm_err parse_again(parser *ps, const uint8_t *text, size_t len)
     if (!ps->made) return lm_mem_err();
     lm_err err = parsed_new(mem, text, len, &ps->out);
     if (!err) err = plans_extend(ps);
-    return err ? err : parse_all(ps, len);
+    return err;
+}
+
+/** Rows as noted, one after the other: with words that vary cut out where they are known, else to
+ * the roles of their shapes. */
+static lm_err add_noted(parser *ps, const uint32_t *shape_of_row, size_t rows)
+{
+    const lm_shapes *shapes = ps->words ? &ps->forms : &ps->out->shapes;
+    const variable *from = ps->noted;
+    size_t begin = 0;
+    lm_err err = LM_OK;
+    for (size_t r = 0; !err && r < rows; begin = (size_t)ps->noted_ends[r++] + 1) {
+        uint32_t shape = shape_of_row[r];
+        ps->var_count = shapes->items[shape].var_count;
+        if (ps->var_count) memcpy(ps->vars, from, ps->var_count * sizeof *from);
+        from += ps->var_count;
+        err = ps->words ? add_formed(ps, shape, begin, ps->noted_ends[r])
+                        : add_row(ps, ps->noted_ends[r], shape);
+    }
+    return err;
+}
+
+/** A text whose lines were all noted. */
+static lm_err use_noted(parser *ps, const uint8_t *text, size_t len)
+{
+    lm_mem *mem = ps->out->mem;
+    uint32_t *shape_of_row = ps->out->shape_of_row;
+    size_t rows = ps->out->row_count, cap = ps->out->row_cap;
+    ps->out->shape_of_row = NULL;
+    ps->out->row_count = ps->out->row_cap = 0;
+    lm_err err = ps->words ? begin_again(ps, text, len) : LM_OK;
+    if (!err) err = add_noted(ps, shape_of_row, rows);
+    lm_mem_release(mem, shape_of_row, cap * sizeof *shape_of_row);
+    return err;
 }
 
 lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level, lm_parsed **out)
@@ -518,13 +572,23 @@ lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level lev
     lm_err err = parsed_new(mem, text, len, &ps.out);
     if (err) return err;
     err = parser_init(&ps, mem);
+    ps.is_noting = len <= NOTED_TEXT_MAX;
     if (!err) err = parse_all(&ps, len);
     if (!err || (err == LM_E_LIMIT && ps.out->row_count)) {
+        bool is_noted = ps.is_noting && !err, is_again = false;
         lm_err looked = lm_words_find(ps.out, worth, &ps.words);
-        if (!looked && !err && !ps.words && is_misjudged(&ps))
-            looked = lm_words_none(mem, &ps.words);
+        if (!looked && !err && is_misjudged(&ps)) {
+            is_again = true;
+            if (!ps.words) looked = lm_words_none(mem, &ps.words);
+        }
         if (looked) err = looked;
-        if (ps.words) err = parse_again(&ps, text, len);
+        ps.is_noting = false;
+        if (!looked && is_noted && !is_again) {
+            err = use_noted(&ps, text, len);
+        } else if (ps.words) {
+            err = begin_again(&ps, text, len);
+            if (!err) err = parse_all(&ps, len);
+        }
     }
     parser_fini(&ps, mem);
     if (err) {

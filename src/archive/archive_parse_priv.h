@@ -60,6 +60,11 @@ typedef struct parser {
     size_t form_count;          /* of them that the guide has seen in the first pass */
     struct lm_word_plan *plans; /* beside forms */
     size_t plan_cap;
+    bool is_noting; /* variables go to noted and not to their roles yet */
+    variable *noted;
+    size_t noted_count, noted_cap;
+    uint32_t *noted_ends; /* of each row's line */
+    size_t noted_end_cap;
 } parser;
 
 static inline bool is_digit(uint8_t c)

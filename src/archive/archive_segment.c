@@ -16,10 +16,10 @@ enum {
     /* below this ratio plain compression is tried as well and the smaller one kept */
     RAW_TRY_UNDER = 1 << 20, /* small segments: always; what columns cost in the directory may be
                                 more than they save */
-    RAW_SAMPLE_SHARE = 6,    /* one part in so many of a text is tried first */
     RAW_SAMPLE_BELOW = 48,
-    RAW_SAMPLE_MIN = 1 << 16,
+    RAW_SAMPLE_FROM = 400 << 10,
     RAW_SAMPLE_MAX = 1 << 20,
+    RAW_WORDS_SAVE = 2 << 10, /* that logs have in common, in a text that is short */
     RAW_DEAR_UNDER =
         4 << 20, /* a larger one is compressed at the cheap level: dear ones gain little there */
     FAST_FROM = 400 << 10, /* what is shorter takes some 30 ms at level default: nothing is won by
@@ -65,21 +65,15 @@ static lm_err encode_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_b
     return err;
 }
 
-/** Would plain compression, by a sample of the text's begin, stay far above the columns? The longer
- * the text, the more comes back in it: half of what the sample says is believed. */
-static lm_err is_far_from_raw(lm_seg_work *work, size_t columns, bool *out)
+/** Would plain compression stay far above the columns? Quick compression tells, at a fraction of
+ * its cost: the better one that it stands for makes a third less of a text. */
+static lm_err is_far_from_raw(lm_seg_work *work, size_t columns, bool is_dear, bool *out)
 {
-    size_t len = work->text_len / RAW_SAMPLE_SHARE;
-    *out = false;
+    size_t limit = is_dear ? columns * 2 : columns + columns / 2;
     bool repeats = columns * RAW_SAMPLE_BELOW < work->text_len; /* a sample would tell nothing */
-    if (len < RAW_SAMPLE_MIN || repeats) return LM_OK;
-    if (len > RAW_SAMPLE_MAX) len = RAW_SAMPLE_MAX;
-    lm_buf sample;
-    lm_buf_init(&sample, work->mem);
-    lm_err err = lm_text_encode(work->mem, (lm_str){work->text, len}, LM_LEVEL_FAST, &sample);
-    *out = sample.len / 2 * (work->text_len / len) > columns;
-    lm_buf_fini(&sample);
-    return err;
+    bool by_sample = work->text_len >= RAW_SAMPLE_FROM && !repeats;
+    return lm_text_outgrows(work->mem, (lm_str){work->text, work->text_len}, RAW_SAMPLE_MAX,
+                            limit + RAW_WORDS_SAVE, by_sample, out);
 }
 
 /** As plain text, if that is smaller than columns. */
@@ -89,7 +83,7 @@ static lm_err try_raw(lm_seg_work *work, lm_level level, lm_buf *blocks, lm_buf 
     size_t columns = work->blocks.len + work->directory.len;
     bool is_dear = level != LM_LEVEL_FAST, is_far;
     *is_smaller = false;
-    lm_err err = is_far_from_raw(work, columns, &is_far);
+    lm_err err = is_far_from_raw(work, columns, is_dear, &is_far);
     if (err || is_far) return err;
     err = encode_raw(work, LM_LEVEL_FAST, blocks, directory);
     size_t now = blocks->len + directory->len;

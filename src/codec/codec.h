@@ -112,6 +112,12 @@ LM_USE lm_err lm_columns_verify(const lm_columns *columns,
 LM_USE lm_err lm_bytes_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out);
 /** The same for text, lines of a log or words that occur there; read back with lm_bytes_decode. */
 LM_USE lm_err lm_text_encode(lm_mem *mem, lm_str src, lm_level level, lm_buf *out);
+/** Does quick compression of src need more than limit bytes? Reads on only until that is sure, and
+ * not beyond look bytes.
+ * by_sample: or until the bytes so far say so for the whole, half believed, since more comes back
+ * in a longer text. */
+LM_USE lm_err lm_text_outgrows(lm_mem *mem, lm_str src, size_t look, size_t limit, bool by_sample,
+                               bool *out);
 /** raw_len must be what went in; LM_E_CORRUPT otherwise. dst has raw_len bytes. */
 LM_USE lm_err lm_bytes_decode(lm_mem *mem, lm_str src, uint8_t *dst, size_t raw_len);
 

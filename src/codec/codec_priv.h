@@ -56,6 +56,8 @@ lm_err codec_damaged(const char *what);
 /** Plain text (lm_text_encode) up to so many bytes gets zstd's dearest level at level default: it
  * is done in some 50 ms. */
 #define CODEC_TEXT_DEAR_UNDER (1u << 19)
+/** And so short a text gets a better one at level fast. */
+#define CODEC_TEXT_SHORT (1u << 14)
 
 /** Append src in the form that is smallest at this level: method, length, data. */
 LM_USE lm_err codec_stream_put(codec_enc *enc, const uint8_t *src, size_t len, lm_buf *out);

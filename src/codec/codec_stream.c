@@ -201,7 +201,7 @@ static lm_err encode_bytes(lm_mem *mem, lm_str src, lm_level level, bool is_text
     if (level == LM_LEVEL_FAST) { /* a block knows nothing of the text before it, which costs more
                                      than a level gives: text is not to be larger than zstd -3 makes
                                      the whole of it */
-        enc.zstd_level = is_text ? 4 : 3;
+        enc.zstd_level = !is_text ? 3 : src.len <= CODEC_TEXT_SHORT ? 6 : 4;
     } else if (level == LM_LEVEL_MAX) {
         enc.zstd_level = 19;
     } else if (is_text && src.len <= CODEC_TEXT_DEAR_UNDER) {

@@ -114,6 +114,38 @@ lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level,
     return LM_OK;
 }
 
+lm_err lm_text_outgrows(lm_mem *mem, lm_str src, size_t look, size_t limit, bool by_sample,
+                        bool *out)
+{
+    enum { STEP = 1 << 15, WINDOW_LOG = 20, SAMPLE_BELIEF = 2 };
+
+    *out = false;
+    ZSTD_CCtx *zstd = ZSTD_createCCtx_advanced(zstd_memory(mem));
+    if (!zstd) return lm_mem_err();
+    ZSTD_compressionParameters p = ZSTD_getCParams(1, STEP, 0); /* small tables: cheap to begin */
+    p.windowLog = WINDOW_MIN;
+    while (p.windowLog < WINDOW_LOG && ((size_t)1 << p.windowLog) < src.len)
+        p.windowLog++;
+    lm_buf data;
+    lm_buf_init(&data, mem);
+    lm_err err = lm_buf_reserve(&data, ZSTD_compressBound(STEP));
+    size_t bad = ZSTD_CCtx_setCParams(zstd, p);
+    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(zstd, ZSTD_c_stableInBuffer, 1);
+    LM_ASSERT(!ZSTD_isError(bad)); /* constants in range */
+    ZSTD_inBuffer in = {src.ptr, 0, 0};
+    for (size_t bytes = 0; !err && !*out && in.size < src.len && in.size < look;) {
+        in.size = src.len - in.size < STEP ? src.len : in.size + STEP;
+        ZSTD_outBuffer part = {data.ptr, data.cap, 0};
+        bad = ZSTD_compressStream2(zstd, &part, &in, ZSTD_e_flush);
+        if (ZSTD_isError(bad)) err = lm_mem_err();
+        bytes += part.pos;
+        *out = bytes > limit || (by_sample && bytes / SAMPLE_BELIEF * (src.len / in.size) > limit);
+    }
+    lm_buf_fini(&data);
+    (void)ZSTD_freeCCtx(zstd); /* freeing cannot fail */
+    return err;
+}
+
 lm_err codec_zstd_get(codec_dec *dec, lm_str prefix, lm_str src, uint8_t *dst, size_t len)
 {
     if (!dec->zstd) {

@@ -22,8 +22,8 @@
 
 enum {
     BLOCK_LINES = 512,
-    FIRST_LINES = 256,
-    PROBE_LINES = 64,
+    FIRST_LINES = 128,
+    PROBE_LINES = 32,
     INFERRED_MAX = 12,
     INNER_ROUNDS = 3
 };
@@ -607,12 +607,17 @@ lm_err lm_schema_learn_head(lm_schema *schema, const lm_str *lines, size_t count
     for (size_t at = 0, n = 0; !err && at < count; at += n) {
         n = at ? BLOCK_LINES : FIRST_LINES;
         n = count - at < n ? count - at : n;
-        size_t probe = at && n > PROBE_LINES ? PROBE_LINES : n;
-        size_t extent = extent_of(schema);
-        uint64_t misfits = schema->misfit_count;
-        err = learn_block(&l, lines + at, probe);
-        bool is_new = extent_of(schema) != extent || (schema->misfit_count - misfits) * 4 > probe;
-        if (!err && is_new && probe < n) err = learn_block(&l, lines + at + probe, n - probe);
+        size_t end = at + n;
+        for (size_t i = at; !err && i < end;) {
+            size_t probe = !at || end - i < PROBE_LINES ? end - i : PROBE_LINES;
+            size_t extent = extent_of(schema);
+            uint64_t misfits = schema->misfit_count;
+            err = learn_block(&l, lines + i, probe);
+            i += probe;
+            bool is_new =
+                extent_of(schema) != extent || (schema->misfit_count - misfits) * 4 > probe;
+            if (!is_new) break;
+        }
     }
     return learner_end(&l, err);
 }

@@ -169,7 +169,7 @@ lm_err settle_absorb(settle *s)
         list[count++] = (candidate){bucket_key(first, last_word(s, n)), bloom_of(s, n), order, i};
     }
     qsort(list, count, sizeof *list, by_bucket);
-    for (uint32_t i = 0; i < s->node_count; i++) {
+    for (uint32_t i = 0; i < s->node_count && count; i++) {
         const node *n = &s->nodes[i];
         if (n->parent != i || n->word_count == 0) continue;
         uint64_t first = s->miner->hashes[n->tokens[n->words[0]]], bloom = bloom_of(s, n);

@@ -150,7 +150,7 @@ static uint32_t group_find_wide(const lm_miner *m, const soft_key *key)
 lm_err template_shape_of_full(lm_miner *m, const raw_line *line, item *items, uint32_t *out_shape)
 {
     soft_key key;
-    template_soft_key(items, line->count, &key);
+    template_soft_key(items, line->count, template_items_hash(items, line->count), &key);
     uint32_t index = m->group_count ? group_find_by_hash(m, &key) : NO_INDEX;
     if (index == NO_INDEX) {
         index = group_find_wide(m, &key);

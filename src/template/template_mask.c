@@ -75,8 +75,15 @@ static bool is_kind(uint8_t c, uint8_t kinds)
 typedef struct cursor {
     const uint8_t *begin; /* of the skeleton */
     const uint8_t *end;
-    bool has_colon; /* anywhere: most forms need one */
+    bool has_colon;          /* anywhere: most forms need one */
+    const uint8_t *base;     /* what bit 0 stands for */
+    const uint64_t *letters; /* a bit a byte: a letter of ASCII */
 } cursor;
+
+static bool is_hex_letter(uint8_t c)
+{
+    return (uint8_t)((c | 0x20) - 'a') < 6;
+}
 
 static uint8_t at(const cursor *c, const uint8_t *p)
 {
@@ -211,12 +218,12 @@ static const uint8_t *match_hex_group(const cursor *c, const uint8_t *p)
 {
     if (at(c, p) == MARK_NUMBER || at(c, p) == MARK_MIXED) {
         p++;
-        for (int i = 0; i < 3 && (uint8_t)((at(c, p) | 0x20) - 'a') < 6; i++)
+        for (int i = 0; i < 3 && is_hex_letter(at(c, p)); i++)
             p++;
         return is_word_byte(at(c, p)) ? NULL : p;
     }
     const uint8_t *q = p;
-    while (q - p < 4 && ((uint8_t)((at(c, q) | 0x20) - 'a') < 6 || is_kind(at(c, q), IS_DIGIT)))
+    while (q - p < 4 && (is_hex_letter(at(c, q)) || is_kind(at(c, q), IS_DIGIT)))
         q++;
     return q > p && !is_word_byte(at(c, q)) ? q : NULL;
 }
@@ -506,7 +513,8 @@ static size_t mask_word(const uint8_t *p, size_t len, uint8_t *dst)
 static uint64_t packed(const uint8_t *p, size_t len)
 {
     uint64_t v = 0;
-    memcpy(&v, p, len);
+    for (size_t i = 0; i < len; i++)
+        v |= (uint64_t)p[i] << (8 * i);
     return v;
 }
 
@@ -515,9 +523,7 @@ static uint64_t packed(const uint8_t *p, size_t len)
     {                                                                                              \
         static const char list[][8] = {__VA_ARGS__};                                               \
         for (size_t i = 0; i < sizeof list / sizeof *list; i++) {                                  \
-            uint64_t v;                                                                            \
-            memcpy(&v, list[i], sizeof v);                                                         \
-            if (v == word) return true;                                                            \
+            if (lm_le64(list[i]) == word) return true;                                             \
         }                                                                                          \
         return false;                                                                              \
     }
@@ -528,16 +534,33 @@ WORD_LIST(is_known_value, "true", "false", "null", "True", "False", "TRUE", "FAL
 WORD_LIST(is_unit, "B", "b", "KB", "kB", "Kb", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB",
           "bytes", "ms", "us", "ns", "sec", "secs", "min", "mins", "hr", "hrs")
 
-/* Do words of the lists begin with this letter? */
-static bool may_be_listed(uint8_t c)
+/* Do words of the lists have this first letter and this length? One bit a length. */
+static bool may_be_listed(uint8_t c, size_t len)
 {
-    static const bool table[256] = {
-        ['t'] = true, ['f'] = true, ['n'] = true, ['T'] = true, ['F'] = true,
-        ['N'] = true, ['r'] = true, ['a'] = true, ['B'] = true, ['b'] = true,
-        ['K'] = true, ['k'] = true, ['M'] = true, ['G'] = true, ['P'] = true,
-        ['m'] = true, ['u'] = true, ['s'] = true, ['h'] = true,
+    enum { ONE = 2, TWO = 4, THREE = 8, FOUR = 16, FIVE = 32 };
+
+    static const uint8_t table[256] = {
+        ['t'] = FOUR,
+        ['f'] = FIVE,
+        ['n'] = TWO | THREE | FOUR,
+        ['T'] = TWO | THREE | FOUR,
+        ['F'] = FIVE,
+        ['N'] = FOUR,
+        ['r'] = FOUR,
+        ['a'] = FIVE,
+        ['B'] = ONE,
+        ['b'] = ONE | FIVE,
+        ['K'] = TWO | THREE,
+        ['k'] = TWO,
+        ['M'] = TWO | THREE,
+        ['G'] = TWO | THREE,
+        ['P'] = TWO,
+        ['m'] = TWO | THREE | FOUR,
+        ['u'] = TWO,
+        ['s'] = THREE | FOUR,
+        ['h'] = TWO | THREE,
     };
-    return table[c];
+    return len < 8 && (table[c] >> len & 1);
 }
 
 /* What one byte says about its token: the low bits are or-ed, the high ones must hold for every
@@ -602,7 +625,7 @@ static uint32_t flags_of_plain(const uint8_t *p, size_t len, word_facts facts)
     if (len == 1 && !(facts.all & ALL_LETTERS)) return TOKEN_PUNCT;
     if (facts.all & ALL_LETTERS) {
         flags |= TOKEN_ALPHA;
-        if (len <= 5 && may_be_listed(p[0])) {
+        if (may_be_listed(p[0], len)) {
             uint64_t word = packed(p, len);
             if (is_known_value(word)) flags |= TOKEN_BOOL;
             if (is_unit(word)) flags |= TOKEN_UNIT;
@@ -712,10 +735,62 @@ static const uint8_t *scan_word(const cursor *c, const uint8_t *p, word_facts *o
     return p;
 }
 
+/* Of word bytes the letters: neither digits nor underscores. */
+static void keep_letters(const uint8_t *p, size_t len, uint64_t *words, const uint64_t *digits)
+{
+    for (size_t i = 0; i * 64 < len; i++)
+        words[i] &= ~digits[i];
+    const uint8_t *q = p;
+    while ((q = memchr(q, '_', len - (size_t)(q - p))) != NULL) {
+        size_t i = (size_t)(q++ - p);
+        words[i / 64] &= ~(1ull << (i % 64));
+    }
+}
+
+/* Where the run of letters that begins at p ends. */
+static const uint8_t *skip_letters(const cursor *c, const uint8_t *p)
+{
+    for (;;) {
+        size_t i = (size_t)(p - c->base);
+        uint64_t behind = ~c->letters[i / 64] >> (i % 64);
+        if (behind) {
+            p += __builtin_ctzll(behind);
+            return p < c->end ? p : c->end;
+        }
+        p += 64 - i % 64;
+        if (p >= c->end) return c->end;
+    }
+}
+
+/* A word of letters only with a blank or the line's end behind it: most words of most lines. None
+ * of the forms begins so but the name of a day or month. The word's end; NULL: look closer. */
+static const uint8_t *match_plain_word(const cursor *c, const uint8_t *p)
+{
+    enum { HEX_LEN = 8 };
+
+    const uint8_t *q = skip_letters(c, p);
+    size_t len = (size_t)(q - p);
+    if (len == 0 || len > TOKEN_BYTES_MAX || (q < c->end && *q != ' ')) return NULL;
+    bool may_be_name = len == 3 && c->has_colon;
+    bool may_be_capitals = len > 1 && q[-1] < 'a'; /* as its first and last letter */
+    bool may_be_hex = len >= HEX_LEN && is_hex_letter(p[0]) && is_hex_letter(q[-1]);
+    return may_be_name || may_be_capitals || may_be_hex ? NULL : q;
+}
+
 void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *out)
 {
+    enum { WORDS = (SKELETON_BYTES_MAX + 63) / 64 };
+
     static const uint8_t blank = ' ';
-    cursor c = {skeleton, skeleton + len, memchr(skeleton, ':', len) != NULL};
+    uint64_t bits[LM_CLASS_COUNT][WORDS];
+    uint64_t *const classes[LM_CLASS_COUNT] = {bits[0], bits[1], bits[2], bits[3]};
+    lm_scan_classes(skeleton, len, classes);
+    keep_letters(skeleton, len, bits[LM_CLASS_WORD], bits[LM_CLASS_DIGIT]);
+    cursor c = {.begin = skeleton,
+                .end = skeleton + len,
+                .has_colon = memchr(skeleton, ':', len) != NULL,
+                .base = skeleton,
+                .letters = bits[LM_CLASS_WORD]};
     out->count = out->used = 0;
     while (c.begin < c.end && is_kind(*c.begin, IS_BLANK))
         c.begin++;
@@ -727,6 +802,13 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
             while (p < c.end && is_kind(*p, IS_BLANK))
                 p++;
             push(out, &blank, 1, TOKEN_BLANK);
+            continue;
+        }
+        const uint8_t *plain = match_plain_word(&c, p);
+        if (plain) {
+            push(out, p, (size_t)(plain - p),
+                 flags_of_plain(p, (size_t)(plain - p), (word_facts){0, ALL_LETTERS}));
+            p = plain;
             continue;
         }
         size_t method = 0, n = match_form(&c, p);

@@ -216,9 +216,11 @@ typedef struct soft_key {
     size_t count;
     uint64_t hash;
     uint64_t alignment; /* never 0 */
+    bool is_line;       /* nothing was changed */
 } soft_key;
 
-void template_soft_key(const item *line, size_t count, soft_key *out);
+/** hash: the line's, see template_items_hash. */
+void template_soft_key(const item *line, size_t count, uint64_t hash, soft_key *out);
 /** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each
  * key position. */
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count);

@@ -22,12 +22,20 @@ uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
     return hash;
 }
 
-lm_err settle_find_words(settle *s, node *n)
+lm_err settle_look(settle *s, node *n)
 {
-    uint16_t words[SLOT_WORDS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < n->count && count < SLOT_WORDS_MAX; i++)
-        if (template_is_word(s->miner->kinds[n->tokens[i]].flags)) words[count++] = (uint16_t)i;
+    const lm_miner *m = s->miner;
+    uint16_t words[SLOT_WORDS_MAX + 1]; /* one more takes what is too much */
+    size_t count = 0, i = 0;
+    for (size_t k = 0; k < SETTLE_PARTS; k++) {
+        uint64_t part = 0;
+        for (size_t end = (k + 1) * n->count / SETTLE_PARTS; i < end; i++) {
+            part += template_slot_hash(m->hashes[n->tokens[i]], i);
+            words[count] = (uint16_t)i;
+            count += template_is_word(m->kinds[n->tokens[i]].flags) && count < SLOT_WORDS_MAX;
+        }
+        n->parts[k] = (uint32_t)part;
+    }
     uint16_t *copy = lm_arena_copy(&s->arena, words, count * sizeof *words);
     if (!copy) return lm_mem_err();
     n->words = copy;
@@ -53,7 +61,7 @@ lm_err settle_need_from(settle *s, node *n)
     }
     for (size_t i = 0; i < row->count; i++)
         items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
-    template_soft_key(items, row->count, &key);
+    template_soft_key(items, row->count, row->hash, &key);
     n->from = lm_arena_copy(&s->arena, key.from, g->key_count * sizeof *n->from);
     return n->from ? LM_OK : lm_mem_err();
 }
@@ -134,7 +142,7 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
     n->from = is_aligned ? map : NULL;
     n->alignment = is_aligned ? template_alignment(map, count, n->agree_count) : 0;
     n->hash = settle_hash(s, copy, count);
-    return settle_find_words(s, n);
+    return settle_look(s, n);
 }
 
 static uint64_t node_hash_at(const void *ctx, uint32_t index)
@@ -194,7 +202,7 @@ static lm_err nodes_of_groups(settle *s)
                     .agree_count = g->agree_count,
                     .alignment = g->alignment,
                     .template_id = NO_INDEX};
-        lm_err err = settle_find_words(s, n);
+        lm_err err = settle_look(s, n);
         if (err) return err;
     }
     return LM_OK;

@@ -4,6 +4,9 @@
 
 #include "template/template_priv.h"
 
+/* Nodes are first compared part by part: those that differ in few words are equal in most. */
+enum { SETTLE_PARTS = 5 };
+
 typedef struct node {
     uint64_t hash;
     uint64_t marks;         /* words (by number) that become variables in this round */
@@ -15,7 +18,8 @@ typedef struct node {
     uint32_t
         *agree; /* the token all shapes have there, else the wild one; the group's until is_own */
     uint16_t count, word_count, agree_count;
-    uint32_t parent; /* the node it fell together with; itself: none */
+    uint32_t parts[SETTLE_PARTS]; /* of the hash: what each part of the tokens adds to it */
+    uint32_t parent;              /* the node it fell together with; itself: none */
     uint32_t template_id;
     bool is_own; /* agree may be written */
     lm_str text; /* in the settle arena */
@@ -66,7 +70,8 @@ LM_USE lm_err settle_replace(settle *s, node *n, const uint32_t *tokens);
 /** Nodes with equal tokens become one. */
 LM_USE lm_err settle_unite(settle *s);
 
-LM_USE lm_err settle_find_words(settle *s, node *n);
+/** What follows from the node's tokens: words, parts. */
+LM_USE lm_err settle_look(settle *s, node *n);
 
 /* ---- template_slot.c ---- */
 enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one bit of marks each */

@@ -2,12 +2,16 @@
  * Similar nodes: several words differ at once, so that no two are equal but for one word ("user ann
  * on host-a", "user bob on host-b", ...).
  *
- * Candidates are found by SimHash (Charikar, STOC 2002): 64 bits in which each word at its place
- * votes, cut into eight bands of eight bits; nodes of one frame (separators, number of words, first
- * word) that share a band are candidates, and those within HAMMING_MAX bits are linked. Each set of
- * linked nodes is then checked word by word: it becomes one node only if enough words are constant
- * in all of it and every word that is not shows as many different values as a slot needs. What is
- * linked, and so what becomes one, does not depend on any order.
+ * A set of nodes may differ in VARYING_MAX words at most, so of SETTLE_PARTS parts of their tokens
+ * one is the same in all of them: nodes that share no part with enough others are left out before
+ * anything is sorted (a stream of which every line is new ends here).
+ *
+ * Candidates among the others are found by SimHash (Charikar, STOC 2002): 64 bits in which each
+ * word at its place votes, cut into eight bands of eight bits; nodes of one frame (separators,
+ * number of words, first word) that share a band are candidates, and those within HAMMING_MAX bits
+ * are linked. Each set of linked nodes is then checked word by word: it becomes one node only if
+ * enough words are constant in all of it and every word that is not shows as many different values
+ * as a slot needs. What is linked, and so what becomes one, does not depend on any order.
  */
 #include "template/template_settle.h"
 #include <stdlib.h>
@@ -28,6 +32,8 @@ typedef struct sketch {
     uint32_t node;
     uint32_t parent; /* among sketches: who it is linked to */
 } sketch;
+
+_Static_assert((int)SETTLE_PARTS > (int)VARYING_MAX, "one part has no word that varies");
 
 static uint64_t frame_of(const settle *s, const node *n)
 {
@@ -67,7 +73,7 @@ static int by_frame(const void *x, const void *y)
 {
     const sketch *a = x, *b = y;
     if (a->frame != b->frame) return a->frame < b->frame ? -1 : 1;
-    return (a->bits > b->bits) - (a->bits < b->bits);
+    return (a->node > b->node) - (a->node < b->node);
 }
 
 typedef struct ref {
@@ -201,18 +207,51 @@ static lm_err widen_sets(settle *s, sketch *list, size_t count, uint32_t *member
     return LM_OK;
 }
 
-static size_t sketch_nodes(const settle *s, sketch *list)
+/* How often each part was seen, up to 255. Two may share a place: that keeps a node too many, never
+ * one too few. */
+typedef struct part_counts {
+    uint8_t *places;
+    size_t count; /* a power of two */
+} part_counts;
+
+static uint8_t *part_count(const part_counts *c, const node *n, size_t k)
 {
-    size_t count = 0;
+    uint64_t key = (uint64_t)n->parts[k] << 32 | (uint64_t)n->count << 8 | k;
+    return &c->places[(size_t)lm_hash_u64(key) & (c->count - 1)];
+}
+
+static bool has_company(const part_counts *c, const node *n)
+{
+    bool is_any = false;
+    for (size_t k = 0; k < SETTLE_PARTS; k++)
+        is_any |= *part_count(c, n, k) >= MEMBERS_NEEDED;
+    return is_any;
+}
+
+static bool is_fit(const settle *s, size_t i)
+{
+    const node *n = &s->nodes[i];
+    return n->parent == i && n->word_count > CONSTANTS_NEEDED && n->word_count < SLOT_WORDS_MAX &&
+           !settle_is_wild(s, n->tokens[n->words[0]]);
+}
+
+static size_t sketch_nodes(const settle *s, sketch *list, part_counts *seen)
+{
+    size_t count = 0, kept = 0;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        if (!is_fit(s, i)) continue;
+        for (size_t k = 0; k < SETTLE_PARTS; k++) {
+            uint8_t *at = part_count(seen, &s->nodes[i], k);
+            *at = (uint8_t)(*at + (*at != UINT8_MAX));
+        }
+    }
     for (uint32_t i = 0; i < s->node_count; i++) {
         const node *n = &s->nodes[i];
-        bool is_fit = n->parent == i && n->word_count > CONSTANTS_NEEDED &&
-                      n->word_count < SLOT_WORDS_MAX && !settle_is_wild(s, n->tokens[n->words[0]]);
-        if (is_fit) list[count++] = (sketch){.frame = frame_of(s, n), .node = i};
+        if (is_fit(s, i) && has_company(seen, n))
+            list[count++] = (sketch){.frame = frame_of(s, n), .node = i};
     }
     qsort(list, count, sizeof *list, by_frame);
-    size_t kept = 0; /* a frame of few nodes has nothing to find */
-    for (size_t begin = 0; begin < count;) {
+    for (size_t begin = 0; begin < count;) { /* a frame of few nodes has nothing to find */
         size_t end = begin + 1;
         while (end < count && list[end].frame == list[begin].frame)
             end++;
@@ -235,9 +274,17 @@ lm_err settle_similar(settle *s)
     ref *refs = NULL;
     uint32_t *members = NULL;
     uint64_t *values = NULL;
-    sketch *list = lm_mem_alloc(mem, s->node_count * sizeof *list);
-    if (!list) return lm_mem_err();
-    count = sketch_nodes(s, list);
+    part_counts seen = {.count = 64};
+    sketch *list = NULL;
+    while (seen.count < s->node_count * SETTLE_PARTS * 2)
+        seen.count *= 2;
+    seen.places = lm_mem_calloc(mem, seen.count, 1);
+    list = lm_mem_alloc(mem, s->node_count * sizeof *list);
+    if (!seen.places || !list) {
+        err = lm_mem_err();
+        goto out;
+    }
+    count = sketch_nodes(s, list, &seen);
     if (count == 0) goto out;
     refs = lm_mem_alloc(mem, count * sizeof *refs);
     members = lm_mem_alloc(mem, (2 * count + 1) * sizeof *members);
@@ -251,6 +298,7 @@ lm_err settle_similar(settle *s)
     err = widen_sets(s, list, count, members, members + count, values);
     if (!err) err = settle_unite(s);
 out:
+    lm_mem_release(mem, seen.places, seen.count);
     lm_mem_release(mem, list, s->node_count * sizeof *list);
     lm_mem_release(mem, refs, count * sizeof *refs);
     lm_mem_release(mem, members, (2 * count + 1) * sizeof *members);

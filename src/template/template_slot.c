@@ -28,6 +28,7 @@ enum {
     WORDS_NEEDED_FIRST = 12, /* there, with a variable among them */
     WORDS_NEEDED_INFLECTED = 8,
     TRAVELLERS_NEEDED = 3,
+    SEEN_PER_NODE = 32, /* places of the first look: a node in thirty passes by chance */
 };
 
 typedef struct bucket {
@@ -73,8 +74,11 @@ typedef struct slots {
     size_t member_count, member_cap;
     pair *pairs;
     size_t pair_slots, pair_count;
-    bool is_travel_round; /* only when all else is done: until then the words around are not what
-                             they will be */
+    uint64_t *once, *again; /* bit by place: nodes that are there without one part of theirs */
+    size_t seen_mask;
+    uint8_t *has_neighbour; /* by node */
+    bool is_travel_round;   /* only when all else is done: until then the words around are not what
+                               they will be */
 } slots;
 
 static uint64_t hole_key(const settle *s, const node *n, size_t p)
@@ -128,21 +132,51 @@ static ptrdiff_t before_slot(const settle *s, const node *n, size_t p)
     return before;
 }
 
+/* What the node is without one of its parts: nodes that are equal but for one word are equal but
+ * for one part. The places of one part after the other, so that they stay near. */
+static size_t place_but(const slots *t, const node *n, size_t part)
+{
+    return (size_t)lm_hash_u64((uint32_t)n->hash - n->parts[part]) & t->seen_mask;
+}
+
+/* Which nodes may have another that is equal but for one word: a cheap look, a few too many pass.
+ * Most nodes of a stream whose lines never come again end here. */
+static void find_neighbours(slots *t)
+{
+    const settle *s = t->s;
+    memset(t->has_neighbour, 0, s->node_count);
+    for (size_t k = 0; k < SETTLE_PARTS; k++) {
+        memset(t->once, 0, t->seen_mask / 8 + 1);
+        memset(t->again, 0, t->seen_mask / 8 + 1);
+        for (size_t i = 0; i < s->node_count; i++) {
+            if (s->nodes[i].parent != i) continue;
+            size_t at = place_but(t, &s->nodes[i], k);
+            uint64_t bit = 1ull << (at % 64);
+            t->again[at / 64] |= t->once[at / 64] & bit;
+            t->once[at / 64] |= bit;
+        }
+        for (size_t i = 0; i < s->node_count; i++) {
+            if (s->nodes[i].parent != i) continue;
+            size_t at = place_but(t, &s->nodes[i], k);
+            t->has_neighbour[i] |= t->again[at / 64] >> (at % 64) & 1;
+        }
+    }
+}
+
 /* The nodes of this round by number of words, most first: those that have a certain word are the
  * front of the list. */
 static void list_nodes(slots *t)
 {
     const settle *s = t->s;
     size_t starts[SLOT_WORDS_MAX + 2] = {0};
-    for (size_t i = 0; i < s->node_count; i++) {
-        const node *n = &s->nodes[i];
-        if (n->parent == i) starts[SLOT_WORDS_MAX - n->word_count + 1]++;
-    }
+    find_neighbours(t);
+    for (size_t i = 0; i < s->node_count; i++)
+        if (t->has_neighbour[i]) starts[SLOT_WORDS_MAX - s->nodes[i].word_count + 1]++;
     for (size_t w = 0; w <= SLOT_WORDS_MAX; w++)
         starts[w + 1] += starts[w];
     for (size_t i = 0; i < s->node_count; i++) {
-        const node *n = &s->nodes[i];
-        if (n->parent == i) t->nodes[starts[SLOT_WORDS_MAX - n->word_count]++] = (uint32_t)i;
+        if (!t->has_neighbour[i]) continue;
+        t->nodes[starts[SLOT_WORDS_MAX - s->nodes[i].word_count]++] = (uint32_t)i;
     }
     t->node_count = starts[SLOT_WORDS_MAX - 2]; /* of two words and more */
 }
@@ -435,21 +469,30 @@ lm_err settle_slots(settle *s)
     lm_mem *mem = s->miner->mem;
     lm_err err = LM_OK;
     bool is_changed = true;
-    size_t place_count = 64;
+    size_t place_count = 64, seen_count = 64;
     while (place_count < s->node_count * 2)
         place_count *= 2;
-    slots t = {.s = s};
+    while (seen_count < s->node_count * SEEN_PER_NODE)
+        seen_count *= 2;
+    slots t = {.s = s, .seen_mask = seen_count - 1};
+    t.once = lm_mem_alloc(mem, seen_count / 8);
+    t.again = lm_mem_alloc(mem, seen_count / 8);
+    t.has_neighbour = lm_mem_alloc(mem, s->node_count);
     t.table = lm_mem_alloc(mem, place_count * sizeof *t.table);
     t.shared = lm_mem_alloc(mem, place_count / 8);
     t.where = lm_mem_alloc(mem, s->node_count * sizeof *t.where);
     t.nodes = lm_mem_alloc(mem, s->node_count * sizeof *t.nodes);
-    if (!t.table || !t.shared || !t.where || !t.nodes) err = lm_mem_err();
+    if (!t.table || !t.shared || !t.where || !t.nodes || !t.once || !t.again || !t.has_neighbour)
+        err = lm_mem_err();
     for (int round = 0; round < ROUNDS_MAX && !err; round++) {
         if (is_changed) err = find_buckets(&t); /* else they are what they were */
         if (!err) err = judge_buckets(&t, &is_changed);
         if (!is_changed && t.is_travel_round) break;
         t.is_travel_round = !is_changed;
     }
+    lm_mem_release(mem, t.once, seen_count / 8);
+    lm_mem_release(mem, t.again, seen_count / 8);
+    lm_mem_release(mem, t.has_neighbour, s->node_count);
     lm_mem_release(mem, t.table, place_count * sizeof *t.table);
     lm_mem_release(mem, t.shared, place_count / 8);
     lm_mem_release(mem, t.where, s->node_count * sizeof *t.where);

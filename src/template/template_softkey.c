@@ -206,8 +206,35 @@ static void put(soft_key *out, item it, size_t from)
     out->items[out->count++] = it;
 }
 
-void template_soft_key(const item *line, size_t count, soft_key *out)
+/* Is there anything a value is told by? Without, the key is the line: most lines that never come
+ * again are plain words. */
+static bool is_plain(const item *line, size_t count)
 {
+    enum { TELLS = TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT };
+
+    uint32_t any = 0;
+    bool has_byte = false;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t c = line[i].byte;
+        any |= line[i].flags;
+        has_byte |= c == '=' || c == ')' || c == ']' || c == '[';
+    }
+    return !has_byte && (any & TELLS) == 0;
+}
+
+void template_soft_key(const item *line, size_t count, uint64_t hash, soft_key *out)
+{
+    if (is_plain(line, count)) {
+        memcpy(out->items, line, count * sizeof *line);
+        for (size_t i = 0; i < count; i++)
+            out->from[i] = (uint16_t)i;
+        out->count = count;
+        out->hash = hash;
+        out->alignment = template_alignment_unmoved(count);
+        out->is_line = true;
+        return;
+    }
+    out->is_line = false;
     bool is_soft[MESSAGE_TOKENS_MAX];
     bool is_changed = find_values(line, count, is_soft);
     out->count = 0;

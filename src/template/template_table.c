@@ -179,8 +179,9 @@ static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_inde
     err = group_tokens_reserve(m, key->count);
     if (err) return err;
     const shape_row *s = &m->shapes[shape_index];
-    bool is_plain = s->count == key->count &&
-                    is_same_tokens(m->shape_tokens + s->first, key->items, key->count);
+    bool is_plain =
+        key->is_line || (s->count == key->count &&
+                         is_same_tokens(m->shape_tokens + s->first, key->items, key->count));
     group_row g = {.hash = key->hash,
                    .alignment = key->alignment,
                    .key_first = NO_INDEX,
@@ -289,7 +290,7 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
         const shape_row *o = &m->shapes[g->shape];
         for (size_t i = 0; i < o->count; i++)
             items[i] = template_item_of(m, m->shape_tokens[o->first + i]);
-        template_soft_key(items, o->count, &old);
+        template_soft_key(items, o->count, o->hash, &old);
         uint32_t projected[MESSAGE_TOKENS_MAX * 2];
         err = template_project(m, template_group_agree(m, g), g->agree_count, old.from, old.count,
                                projected);
@@ -362,7 +363,7 @@ lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint3
     }
     soft_key key;
     uint32_t id = 0, group_index = 0;
-    template_soft_key(items, count, &key);
+    template_soft_key(items, count, hash, &key);
     lm_err err = shape_append(m, items, count, hash, false, &id);
     if (err) return err;
     group_index = group_find(m, &key);
@@ -395,11 +396,16 @@ lm_err template_rest_shape(lm_miner *m, uint32_t *out_shape)
     return LM_OK;
 }
 
-/* Items of the tokens, ids not looked up. */
-static void items_of_raw(const raw_line *line, item *items)
+/* Items of the tokens, ids not looked up but those of blanks. */
+static void items_of_raw(const lm_miner *m, const raw_line *line, item *items)
 {
+    const item blank = template_item_of(m, TOKEN_ID_BLANK);
     for (size_t i = 0; i < line->count; i++) {
         const raw_token *t = &line->tokens[i];
+        if (t->flags & TOKEN_BLANK) {
+            items[i] = blank;
+            continue;
+        }
         items[i] = (item){template_token_hash(t->ptr, t->len), NO_INDEX, t->flags,
                           t->len == 1 ? t->ptr[0] : 0};
     }
@@ -423,7 +429,7 @@ uint32_t template_token_find(const lm_miner *m, const item *it)
 lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
 {
     item items[MESSAGE_TOKENS_MAX];
-    items_of_raw(line, items);
+    items_of_raw(m, line, items);
     if (m->is_full) return template_shape_of_full(m, line, items, out_shape);
     fetch_ahead(m, items, line->count);
     for (size_t i = 0; i < line->count; i++) {

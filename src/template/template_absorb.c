@@ -142,6 +142,7 @@ static lm_err take_in(settle *s, node *a, uint32_t b)
     if (!err) err = settle_need_from(s, a);
     if (err) return err;
     s->nodes[b].parent = (uint32_t)(a - s->nodes);
+    a->is_plain = false;
     for (size_t i = 0; i < a->count; i++) {
         if (!settle_is_wild(s, a->tokens[i])) continue;
         size_t at = a->from ? a->from[i] : i;
@@ -161,17 +162,23 @@ lm_err settle_absorb(settle *s)
         goto out;
     }
     for (uint32_t i = 0; i < s->node_count; i++) {
-        const node *n = &s->nodes[i];
+        node *n = &s->nodes[i];
         target[i] = NO_INDEX;
-        if (n->parent != i || !has_general_form(s, n)) continue;
+        if (n->parent != i || n->is_plain) continue;
+        err = settle_need_words(s, n);
+        if (err) goto out;
+        if (!has_general_form(s, n)) continue;
         uint64_t first = s->miner->hashes[n->tokens[n->words[0]]];
         uint64_t order = (uint64_t)constant_count(s, n) << 48 | (n->hash >> 16);
         list[count++] = (candidate){bucket_key(first, last_word(s, n)), bloom_of(s, n), order, i};
     }
     qsort(list, count, sizeof *list, by_bucket);
     for (uint32_t i = 0; i < s->node_count && count; i++) {
-        const node *n = &s->nodes[i];
-        if (n->parent != i || n->word_count == 0) continue;
+        node *n = &s->nodes[i];
+        if (n->parent != i) continue;
+        err = settle_need_words(s, n);
+        if (err) goto out;
+        if (n->word_count == 0) continue;
         uint64_t first = s->miner->hashes[n->tokens[n->words[0]]], bloom = bloom_of(s, n);
         size_t constants = constant_count(s, n);
         uint64_t last = last_word(s, n);

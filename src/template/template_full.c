@@ -2,8 +2,7 @@
  * When the tables are full: no token, shape or group is added, and every line still gets a clear
  * answer.
  *
- *   1. its soft key is known            the shape itself if that is known too, else the group's
- * first shape
+ *   1. it, or its soft key, is known    the shape, or the group's first shape
  *   2. it fits a merged template        a new name in a slot that settling found to be a variable
  *   3. neither                          the catch-all, counted
  *
@@ -68,6 +67,7 @@ lm_err settle_remember_wide(settle *s)
     for (uint32_t i = 0; i < s->node_count; i++) {
         const group_row *g = &m->groups[i];
         const node *n = &s->nodes[settle_root(s, i)];
+        if (n->is_plain) continue;
         uint64_t words = widened_words(s, n, template_group_key(m, g), g->key_count);
         if (words == 0 || !note_mask(m, words, g->key_count)) continue;
         size_t at = (size_t)n->hash & (slot_count - 1);
@@ -84,15 +84,17 @@ lm_err settle_remember_wide(settle *s)
 static uint32_t group_find_by_hash(const lm_miner *m, const soft_key *key)
 {
     const index_table *t = &m->group_index;
-    for (size_t at = (size_t)key->hash & (t->slot_count - 1); t->slots[at];
+    if (t->slot_count == 0) return NO_INDEX;
+    for (size_t at = (uint32_t)key->hash & (t->slot_count - 1); t->slots[at].value;
          at = (at + 1) & (t->slot_count - 1)) {
-        const group_row *g = &m->groups[t->slots[at] - 1];
+        if (t->slots[at].tag != (uint32_t)key->hash) continue;
+        const group_row *g = &m->groups[t->slots[at].value - 1];
         if (g->hash != key->hash || g->key_count != key->count) continue;
         const uint32_t *ids = template_group_key(m, g);
         size_t i = 0;
         while (i < key->count && m->hashes[ids[i]] == key->items[i].hash)
             i++;
-        if (i == key->count) return t->slots[at] - 1;
+        if (i == key->count) return t->slots[at].value - 1;
     }
     return NO_INDEX;
 }
@@ -147,21 +149,29 @@ static uint32_t group_find_wide(const lm_miner *m, const soft_key *key)
     return NO_INDEX;
 }
 
+/* The shape with these tokens, looked up. */
+static uint32_t shape_find_by_hash(const lm_miner *m, item *items, size_t count)
+{
+    uint32_t parts[HASH_PARTS];
+    for (size_t i = 0; i < count; i++) {
+        items[i].id = template_token_find(m, &items[i]);
+        if (items[i].id == NO_INDEX) return NO_INDEX;
+    }
+    return template_shape_find(m, items, count, template_items_hash(items, count, parts));
+}
+
 lm_err template_shape_of_full(lm_miner *m, const raw_line *line, item *items, uint32_t *out_shape)
 {
     soft_key key;
-    template_soft_key(items, line->count, template_items_hash(items, line->count), &key);
-    uint32_t index = m->group_count ? group_find_by_hash(m, &key) : NO_INDEX;
-    if (index == NO_INDEX) {
-        index = group_find_wide(m, &key);
-        if (index == NO_INDEX) return template_rest_shape(m, out_shape);
-        *out_shape = m->groups[index].shape;
-        return LM_OK;
+    uint32_t shape = shape_find_by_hash(m, items, line->count), index = NO_INDEX;
+    bool is_plain = template_is_plain(items, line->count);
+    if (shape == NO_INDEX && (!is_plain || m->mask_count)) {
+        template_soft_key(items, line->count, &key);
+        index = is_plain ? NO_INDEX : group_find_by_hash(m, &key);
+        if (index == NO_INDEX) index = group_find_wide(m, &key);
+        if (index != NO_INDEX) shape = m->groups[index].shape;
     }
-    for (size_t i = 0; i < line->count; i++)
-        items[i].id = template_token_find(m, &items[i]);
-    uint32_t found =
-        template_shape_find(m, items, line->count, template_items_hash(items, line->count));
-    *out_shape = found != NO_INDEX ? found : m->groups[index].shape;
+    if (shape == NO_INDEX) return template_rest_shape(m, out_shape);
+    *out_shape = shape;
     return LM_OK;
 }

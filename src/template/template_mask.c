@@ -618,24 +618,36 @@ typedef struct word_facts {
     uint32_t any, all; /* what some byte and what every byte says */
 } word_facts;
 
+/* Flags of a word of letters that are not all capitals. */
+static inline uint32_t flags_of_letters(const uint8_t *p, size_t len)
+{
+    uint32_t flags = TOKEN_ALPHA;
+    if (may_be_listed(p[0], len)) {
+        uint64_t word = packed(p, len);
+        if (is_known_value(word)) flags |= TOKEN_BOOL;
+        if (is_unit(word)) flags |= TOKEN_UNIT;
+    }
+    return flags;
+}
+
 /* Flags of a word of which no byte is a digit or a mark of digits. */
 static uint32_t flags_of_plain(const uint8_t *p, size_t len, word_facts facts)
 {
     uint32_t flags = facts.any & 0xffff;
     if (len == 1 && !(facts.all & ALL_LETTERS)) return TOKEN_PUNCT;
-    if (facts.all & ALL_LETTERS) {
-        flags |= TOKEN_ALPHA;
-        if (may_be_listed(p[0], len)) {
-            uint64_t word = packed(p, len);
-            if (is_known_value(word)) flags |= TOKEN_BOOL;
-            if (is_unit(word)) flags |= TOKEN_UNIT;
-        }
-    }
+    if (facts.all & ALL_LETTERS) flags |= flags_of_letters(p, len);
     if (facts.all & ALL_DOTS) return TOKEN_PUNCT;
     if ((facts.all & ALL_CAPITALS) && len > 1 && p[0] != '_' && p[len - 1] != '_')
         flags |= TOKEN_UPPER;
     if ((facts.any & ALL_DOTS) && len > 2 && memchr(p + 1, '.', len - 2)) flags |= TOKEN_DOT;
     return flags;
+}
+
+/* Of one separator. */
+static uint32_t flags_of_sign(uint8_t c)
+{
+    bool tells = c == '=' || c == ')' || c == ']' || c == '[' || c == '<';
+    return tells ? TOKEN_PUNCT | TOKEN_TELLS : TOKEN_PUNCT;
 }
 
 uint32_t template_token_flags(const uint8_t *p, size_t len)
@@ -644,7 +656,7 @@ uint32_t template_token_flags(const uint8_t *p, size_t len)
         if (is_kind(p[0], IS_BLANK)) return TOKEN_BLANK;
         if (p[0] == MARK_WILD) return TOKEN_WILD;
         if (p[0] == MARK_UNIT) return TOKEN_UNIT | TOKEN_PART;
-        if (!is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return TOKEN_PUNCT;
+        if (!is_kind(p[0], IS_ALPHA | IS_DIGIT | IS_MARK)) return flags_of_sign(p[0]);
     }
     word_facts stem = {0, ~0u};
     for (size_t i = 0; i + 1 < len; i++) {
@@ -806,8 +818,7 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
         }
         const uint8_t *plain = match_plain_word(&c, p);
         if (plain) {
-            push(out, p, (size_t)(plain - p),
-                 flags_of_plain(p, (size_t)(plain - p), (word_facts){0, ALL_LETTERS}));
+            push(out, p, (size_t)(plain - p), flags_of_letters(p, (size_t)(plain - p)));
             p = plain;
             continue;
         }
@@ -819,7 +830,8 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
         }
         if (is_kind(*p, IS_SEPARATOR)) {
             n = *p == '"' ? match_quoted_value(&c, p) : 0;
-            push(out, p++, 1, TOKEN_PUNCT);
+            push(out, p, 1, flags_of_sign(*p));
+            p++;
             if (n) {
                 push_wild(out);
                 p += n;

@@ -88,13 +88,15 @@ static lm_err cache_resize(lm_miner *m, size_t slot_count)
     return LM_OK;
 }
 
-/* The cache only saves work: when it is full it starts anew. */
+/* The cache only saves work: when it is full it starts anew, but not for a line that came for the
+ * first time, because many never come again. */
 static lm_err cache_insert(lm_miner *m, const uint8_t *skeleton, size_t len, uint64_t hash,
-                           uint32_t shape_index)
+                           uint32_t shape_index, bool is_first)
 {
     if (len == 0) return LM_OK;
     bool is_over =
         m->cache_bytes.len + len > CACHE_BYTES_MAX || (m->cache_used + 1) * 2 > CACHE_SLOTS_MAX;
+    if (is_over && is_first) return LM_OK;
     if (is_over) {
         memset(m->cache, 0, m->cache_slot_count * sizeof *m->cache);
         m->cache_used = m->cache_bytes.len = 0;
@@ -122,11 +124,12 @@ static __attribute__((noinline)) lm_err add_unknown(lm_miner *m, const uint8_t *
 {
     raw_line line;
     uint32_t shape_index = 0;
+    size_t known = m->shape_count;
     template_mask(skeleton, len, is_cut, &line);
     lm_err err = template_shape_of(m, &line, &shape_index);
     if (err) return err;
     if (shape_index != m->rest_shape) { /* what fits nothing rarely comes again */
-        err = cache_insert(m, skeleton, len, hash, shape_index);
+        err = cache_insert(m, skeleton, len, hash, shape_index, shape_index >= known);
         if (err) return err;
     }
     *out_shape = shape_index;

@@ -49,6 +49,7 @@ enum {
     TOKEN_SLASH = 1u << 10, /* has a slash */
     TOKEN_UNIT = 1u << 11,  /* a unit of size or time */
     TOKEN_ALPHA = 1u << 12, /* letters only */
+    TOKEN_TELLS = 1u << 14, /* one of = [ ] ) <, by which values are told */
     TOKEN_CODE = 1u << 13,  /* the name of a place in a program, and the '+' before its offset */
 };
 
@@ -74,6 +75,9 @@ typedef struct shape_row {
     uint32_t decreed; /* template given by a rule; NO_INDEX: the group's */
 } shape_row;
 
+/* Keys are first compared part by part: those that differ in few words are equal in most parts. */
+enum { HASH_PARTS = 5 };
+
 /* Shapes that share a soft key. `agree` holds, slot by slot, the token all its shapes have, else
  * the wild one. */
 typedef struct group_row {
@@ -84,8 +88,10 @@ typedef struct group_row {
     uint32_t agree_first; /* into group_tokens; NO_INDEX: agree is the tokens of `shape` */
     uint16_t key_count;
     uint16_t agree_count;
-    uint32_t shape;       /* the first of its shapes */
-    uint32_t template_id; /* NO_INDEX before settle */
+    uint32_t parts[HASH_PARTS]; /* what each part of the key adds to its hash */
+    uint32_t shape;             /* the first of its shapes */
+    uint32_t template_id;       /* NO_INDEX before settle */
+    bool is_plain; /* one shape of plain words, which is key and text; not in the index of keys */
 } group_row;
 
 typedef struct template_row {
@@ -97,9 +103,15 @@ typedef struct template_row {
     bool is_decreed; /* by a rule: the text stays, no node owns it */
 } template_row;
 
-/* Open addressing, powers of two, slots hold index + 1. */
+/* Open addressing, powers of two. The tag, the low half of the hash, is what keeps a look from
+ * rows that are meant by no one. */
+typedef struct index_slot {
+    uint32_t tag;
+    uint32_t value; /* index + 1; 0: free */
+} index_slot;
+
 typedef struct index_table {
-    uint32_t *slots;
+    index_slot *slots;
     size_t slot_count;
     size_t used;
 } index_table;
@@ -215,12 +227,14 @@ typedef struct soft_key {
     uint16_t from[MESSAGE_TOKENS_MAX * 2]; /* shape position of each item; UINT16_MAX: put in */
     size_t count;
     uint64_t hash;
+    uint32_t parts[HASH_PARTS];
     uint64_t alignment; /* never 0 */
-    bool is_line;       /* nothing was changed */
 } soft_key;
 
-/** hash: the line's, see template_items_hash. */
-void template_soft_key(const item *line, size_t count, uint64_t hash, soft_key *out);
+/** Nothing in it that a value could be told by: the line is its own key and text. */
+bool template_is_plain(const item *line, size_t count);
+
+void template_soft_key(const item *line, size_t count, soft_key *out);
 /** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each
  * key position. */
 uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_count);
@@ -234,7 +248,8 @@ static inline uint64_t template_alignment_unmoved(size_t shape_count)
 /** In place: a run of variables with only blanks, commas and colons between becomes one. from may
  * be NULL. */
 size_t template_collapse(item *items, uint16_t *from, size_t count);
-uint64_t template_items_hash(const item *items, size_t count);
+/** The hash of a sequence, and what each of its parts adds (its low half). */
+uint64_t template_items_hash(const item *items, size_t count, uint32_t parts[HASH_PARTS]);
 
 /* ---- template_table.c: tokens, shapes, groups ---- */
 LM_USE lm_err template_table_init(lm_miner *miner);
@@ -267,10 +282,10 @@ LM_USE lm_err template_rules_apply(lm_miner *miner);
 /** A new row. LM_E_LIMIT when template_count_max rows exist. */
 LM_USE lm_err template_row_new(lm_miner *miner, lm_str text, bool is_decreed, uint32_t *out);
 
-/* Open addressing: slots hold index + 1; 0 is free. */
-LM_USE lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,
-                                     uint64_t (*hash_of)(const void *ctx, uint32_t index),
-                                     const void *ctx);
+/** Room for so many more. */
+LM_USE lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t more);
+/** Room was reserved. */
+void template_index_put(index_table *table, uint64_t hash, uint32_t index);
 void template_index_fini(lm_mem *mem, index_table *table);
 
 /** Order-free hash of a token at a position; a sequence's hash is the sum over its positions. */
@@ -279,9 +294,22 @@ static inline uint64_t template_slot_hash(uint64_t token_hash, size_t position)
     return lm_hash_u64(token_hash + 0x9e3779b97f4a7c15u * (position + 1));
 }
 
+/* Most tokens are short: two numbers that hold all their bytes, mixed one into the other. */
 static inline uint64_t template_token_hash(const uint8_t *ptr, size_t len)
 {
-    return len == 1 ? lm_hash_u64(0x100u + ptr[0]) : lm_hash64(ptr, len);
+    uint64_t a = 0, b = 0;
+    if (len > 16) return lm_hash64(ptr, len);
+    if (len == 1) return lm_hash_u64(0x100u + ptr[0]);
+    if (len >= 8) {
+        a = lm_le64(ptr);
+        b = lm_le64(ptr + len - 8);
+    } else if (len >= 4) {
+        a = lm_le32(ptr);
+        b = lm_le32(ptr + len - 4);
+    } else if (len) {
+        a = (uint64_t)lm_le16(ptr) << 8 | ptr[len - 1];
+    }
+    return lm_hash_u64(lm_hash_u64(a + 0x9e3779b97f4a7c15u * len) ^ b);
 }
 
 /* The wild token, the blank and the varying unit are always tokens 0, 1 and 2. */

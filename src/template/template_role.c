@@ -68,7 +68,7 @@ lm_err settle_roles(settle *s)
     const token_kind *kinds = s->miner->kinds;
     for (size_t k = 0; k < s->node_count; k++) {
         const node *n = &s->nodes[k];
-        if (n->parent != k || !settle_has_pairs(s, n)) continue;
+        if (n->parent != k || n->is_plain || !settle_has_pairs(s, n)) continue;
         for (size_t i = 0; i < n->agree_count; i++) {
             if (!template_is_word(kinds[n->agree[i]].flags)) continue;
             uint32_t key = key_before(s, n, i);

@@ -14,33 +14,20 @@
  */
 #include "template/template_settle.h"
 
-uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count)
-{
-    uint64_t hash = count;
-    for (size_t i = 0; i < count; i++)
-        hash += template_slot_hash(s->miner->hashes[tokens[i]], i);
-    return hash;
-}
-
-lm_err settle_look(settle *s, node *n)
+lm_err settle_need_words(settle *s, node *n)
 {
     const lm_miner *m = s->miner;
     uint16_t words[SLOT_WORDS_MAX + 1]; /* one more takes what is too much */
-    size_t count = 0, i = 0;
-    for (size_t k = 0; k < SETTLE_PARTS; k++) {
-        uint64_t part = 0;
-        for (size_t end = (k + 1) * n->count / SETTLE_PARTS; i < end; i++) {
-            part += template_slot_hash(m->hashes[n->tokens[i]], i);
-            words[count] = (uint16_t)i;
-            count += template_is_word(m->kinds[n->tokens[i]].flags) && count < SLOT_WORDS_MAX;
-        }
-        n->parts[k] = (uint32_t)part;
+    size_t count = 0;
+    if (n->words) return LM_OK;
+    for (size_t i = 0; i < n->count; i++) {
+        words[count] = (uint16_t)i;
+        count += template_is_word(m->kinds[n->tokens[i]].flags) && count < SLOT_WORDS_MAX;
     }
     uint16_t *copy = lm_arena_copy(&s->arena, words, count * sizeof *words);
     if (!copy) return lm_mem_err();
     n->words = copy;
     n->word_count = (uint16_t)count;
-    n->marks = 0;
     return LM_OK;
 }
 
@@ -61,7 +48,7 @@ lm_err settle_need_from(settle *s, node *n)
     }
     for (size_t i = 0; i < row->count; i++)
         items[i] = template_item_of(m, m->shape_tokens[row->first + i]);
-    template_soft_key(items, row->count, row->hash, &key);
+    template_soft_key(items, row->count, &key);
     n->from = lm_arena_copy(&s->arena, key.from, g->key_count * sizeof *n->from);
     return n->from ? LM_OK : lm_mem_err();
 }
@@ -104,6 +91,7 @@ lm_err settle_join(settle *s, node *into, node *other)
         if (err) return err;
     }
     LM_ASSERT(into->agree_count == other->agree_count);
+    into->is_plain = false;
     lm_err err = settle_own_agree(s, into);
     if (err) return err;
     for (size_t i = 0; i < into->agree_count; i++)
@@ -141,33 +129,39 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
     n->count = (uint16_t)count;
     n->from = is_aligned ? map : NULL;
     n->alignment = is_aligned ? template_alignment(map, count, n->agree_count) : 0;
-    n->hash = settle_hash(s, copy, count);
-    return settle_look(s, n);
+    n->hash = template_items_hash(items, count, n->parts);
+    n->is_plain = false;
+    n->marks = 0;
+    n->words = NULL;
+    return settle_need_words(s, n);
 }
 
-static uint64_t node_hash_at(const void *ctx, uint32_t index)
+/* The node that is here already and equal, or NULL. */
+static node *find_equal(settle *s, const index_table *table, const node *n)
 {
-    return ((const settle *)ctx)->nodes[index].hash;
+    size_t mask = table->slot_count - 1;
+    for (size_t at = (uint32_t)n->hash & mask; table->slots[at].value; at = (at + 1) & mask) {
+        if (table->slots[at].tag != (uint32_t)n->hash) continue;
+        node *o = &s->nodes[table->slots[at].value - 1];
+        if (o->hash == n->hash && o->count == n->count &&
+            memcmp(o->tokens, n->tokens, n->count * sizeof *n->tokens) == 0)
+            return o;
+    }
+    return NULL;
 }
 
 lm_err settle_unite(settle *s)
 {
     index_table table = {0};
-    lm_err err = template_index_reserve(s->miner->mem, &table, s->node_count, node_hash_at, s);
-    if (err) return err;
+    lm_err err = template_index_reserve(s->miner->mem, &table, s->node_count);
     for (size_t i = 0; i < s->node_count && !err; i++) {
         node *n = &s->nodes[i];
         if (n->parent != i) continue;
-        size_t at = (size_t)n->hash & (table.slot_count - 1);
-        for (; table.slots[at]; at = (at + 1) & (table.slot_count - 1)) {
-            node *o = &s->nodes[table.slots[at] - 1];
-            if (o->hash == n->hash && o->count == n->count &&
-                memcmp(o->tokens, n->tokens, n->count * sizeof *n->tokens) == 0) {
-                err = settle_join(s, o, n);
-                break;
-            }
-        }
-        if (!table.slots[at]) table.slots[at] = (uint32_t)i + 1;
+        node *o = find_equal(s, &table, n);
+        if (o)
+            err = settle_join(s, o, n);
+        else
+            template_index_put(&table, n->hash, (uint32_t)i);
     }
     template_index_fini(s->miner->mem, &table);
     return err;
@@ -201,14 +195,15 @@ static lm_err nodes_of_groups(settle *s)
                     .agree = (uint32_t *)template_group_agree(m, g),
                     .agree_count = g->agree_count,
                     .alignment = g->alignment,
+                    .is_plain = g->is_plain,
                     .template_id = NO_INDEX};
-        lm_err err = settle_look(s, n);
-        if (err) return err;
+        memcpy(n->parts, g->parts, sizeof n->parts);
     }
     return LM_OK;
 }
 
-lm_err template_row_new(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out)
+/* A row whose text is in the text arena already. */
+static lm_err row_append(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out)
 {
     if (m->template_count >= m->template_count_max) {
         return lm_fail(LM_E_LIMIT, "more than %u templates", m->template_count_max);
@@ -216,13 +211,17 @@ lm_err template_row_new(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out
     lm_err err = lm_vec_grow(m->mem, &m->templates, &m->template_cap, m->template_count + 1,
                              sizeof *m->templates);
     if (err) return err;
-    uint8_t *copy = lm_arena_copy(&m->text_arena, text.ptr, text.len);
-    if (!copy) return lm_mem_err();
     uint32_t id = (uint32_t)m->template_count++;
     m->templates[id] = (template_row){
-        .text = {copy, text.len}, .forward = id, .successor = NO_INDEX, .is_decreed = is_decreed};
+        .text = text, .forward = id, .successor = NO_INDEX, .is_decreed = is_decreed};
     *out = id;
     return LM_OK;
+}
+
+lm_err template_row_new(lm_miner *m, lm_str text, bool is_decreed, uint32_t *out)
+{
+    uint8_t *copy = lm_arena_copy(&m->text_arena, text.ptr, text.len);
+    return copy ? row_append(m, (lm_str){copy, text.len}, is_decreed, out) : lm_mem_err();
 }
 
 /* The catch-all template exists before it is needed, so that it can always be given. */
@@ -244,41 +243,43 @@ static lm_err write_texts(settle *s)
         if (n->parent != i) continue;
         err = template_text_write(s, n, &scratch, &buf);
         if (err) break;
+        /* of a new group the text will stay: nearly always it gets a row */
+        n->is_text_kept = s->miner->groups[i].template_id == NO_INDEX &&
+                          s->miner->template_count < s->miner->template_count_max;
         n->text.len = buf.len;
-        n->text.ptr = lm_arena_copy(&s->arena, buf.ptr, buf.len);
+        n->text.ptr =
+            lm_arena_copy(n->is_text_kept ? &s->miner->text_arena : &s->arena, buf.ptr, buf.len);
         if (!n->text.ptr) err = lm_mem_err();
-        n->text_hash = lm_hash64(buf.ptr, buf.len);
+        if (!n->is_plain) n->text_hash = lm_hash64(buf.ptr, buf.len);
     }
     lm_buf_fini(&buf);
     lm_buf_fini(&scratch);
     return err;
 }
 
-static uint64_t text_hash_at(const void *ctx, uint32_t index)
-{
-    return ((const settle *)ctx)->nodes[index].text_hash;
-}
-
-/* Nodes that read the same are the same to everyone. */
+/* Nodes that read the same are the same to everyone. Plain ones read like no other: another node
+ * of the same bytes would have their tokens. */
 static lm_err unite_texts(settle *s)
 {
     index_table table = {0};
-    lm_err err = template_index_reserve(s->miner->mem, &table, s->node_count, text_hash_at, s);
-    if (err) return err;
-    for (uint32_t i = 0; i < s->node_count; i++) {
+    lm_err err = LM_OK;
+    for (uint32_t i = 0; i < s->node_count && !err; i++) {
         node *n = &s->nodes[i];
-        if (n->parent != i || s->miner->groups[i].shape == s->miner->rest_shape) continue;
-        size_t at = (size_t)n->text_hash & (table.slot_count - 1);
-        for (; table.slots[at]; at = (at + 1) & (table.slot_count - 1)) {
-            const node *o = &s->nodes[table.slots[at] - 1];
+        if (n->parent != i || n->is_plain || s->miner->groups[i].shape == s->miner->rest_shape)
+            continue;
+        err = template_index_reserve(s->miner->mem, &table, 1);
+        if (err) break;
+        size_t mask = table.slot_count - 1, at = (uint32_t)n->text_hash & mask;
+        for (; table.slots[at].value; at = (at + 1) & mask) {
+            const node *o = &s->nodes[table.slots[at].value - 1];
             if (o->text_hash != n->text_hash || !lm_str_equal(o->text, n->text)) continue;
-            n->parent = table.slots[at] - 1;
+            n->parent = table.slots[at].value - 1;
             break;
         }
-        if (!table.slots[at]) table.slots[at] = i + 1;
+        if (n->parent == i) template_index_put(&table, n->text_hash, i);
     }
     template_index_fini(s->miner->mem, &table);
-    return LM_OK;
+    return err;
 }
 
 /* Owner of an id whose groups have gone different ways: the id stays what it was, for the rows that
@@ -306,14 +307,24 @@ static void claim_ids(settle *s, uint32_t *owner)
     }
 }
 
-static lm_err own_text(lm_miner *m, const node *n)
+/* The text for the node's row, to stay as long as the miner. */
+static lm_err keep_text(lm_miner *m, node *n)
+{
+    if (n->is_text_kept) return LM_OK;
+    uint8_t *copy = lm_arena_copy(&m->text_arena, n->text.ptr, n->text.len);
+    if (!copy) return lm_mem_err();
+    n->text.ptr = copy;
+    n->is_text_kept = true;
+    return LM_OK;
+}
+
+static lm_err own_text(lm_miner *m, node *n)
 {
     template_row *row = &m->templates[n->template_id];
     if (lm_str_equal(row->text, n->text)) return LM_OK;
-    uint8_t *copy = lm_arena_copy(&m->text_arena, n->text.ptr, n->text.len);
-    if (!copy) return lm_mem_err();
-    row->text = (lm_str){copy, n->text.len};
-    return LM_OK;
+    lm_err err = keep_text(m, n);
+    if (!err) row->text = n->text;
+    return err;
 }
 
 static lm_err give_ids(settle *s)
@@ -333,7 +344,8 @@ static lm_err give_ids(settle *s)
         if (n->template_id == NO_INDEX && m->template_count >= m->template_count_max)
             n->template_id = m->rest_template;
         if (n->template_id == NO_INDEX) {
-            err = template_row_new(m, n->text, false, &n->template_id);
+            err = keep_text(m, n);
+            if (!err) err = row_append(m, n->text, false, &n->template_id);
         } else if (n->template_id != m->rest_template) {
             err = own_text(m, n);
         }

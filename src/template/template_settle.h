@@ -4,25 +4,24 @@
 
 #include "template/template_priv.h"
 
-/* Nodes are first compared part by part: those that differ in few words are equal in most. */
-enum { SETTLE_PARTS = 5 };
-
 typedef struct node {
     uint64_t hash;
     uint64_t marks;         /* words (by number) that become variables in this round */
     uint64_t alignment;     /* 0: agree is in key positions */
     const uint32_t *tokens; /* the key */
-    const uint16_t *words;  /* positions of its words */
+    const uint16_t *words;  /* positions of its words; see settle_need_words */
     const uint16_t *from;   /* shape position of each key position; with an alignment see
                                settle_need_from, without one agree is in key positions */
     uint32_t
         *agree; /* the token all shapes have there, else the wild one; the group's until is_own */
     uint16_t count, word_count, agree_count;
-    uint32_t parts[SETTLE_PARTS]; /* of the hash: what each part of the tokens adds to it */
-    uint32_t parent;              /* the node it fell together with; itself: none */
+    uint32_t parts[HASH_PARTS]; /* what each part of the tokens adds to the hash */
+    uint32_t parent;            /* the node it fell together with; itself: none */
     uint32_t template_id;
-    bool is_own; /* agree may be written */
-    lm_str text; /* in the settle arena */
+    bool is_own;       /* agree may be written */
+    bool is_plain;     /* still one shape of plain words: the tokens are the text */
+    bool is_text_kept; /* text is in the miner's arena, else in that of settling */
+    lm_str text;
     uint64_t text_hash;
 } node;
 
@@ -63,15 +62,14 @@ static inline uint8_t settle_byte(const settle *s, uint32_t token_id)
 LM_USE lm_err settle_own_agree(settle *s, node *n);
 /** Fill in n->from where agree is in shape positions: few nodes need it. */
 LM_USE lm_err settle_need_from(settle *s, node *n);
-uint64_t settle_hash(const settle *s, const uint32_t *tokens, size_t count);
 uint32_t settle_root(const settle *s, uint32_t index);
 /** Give the node other tokens, of the same count; runs of variables collapse. */
 LM_USE lm_err settle_replace(settle *s, node *n, const uint32_t *tokens);
 /** Nodes with equal tokens become one. */
 LM_USE lm_err settle_unite(settle *s);
 
-/** What follows from the node's tokens: words, parts. */
-LM_USE lm_err settle_look(settle *s, node *n);
+/** Fill in the node's words: where nothing else can be equal in part, nobody asks for them. */
+LM_USE lm_err settle_need_words(settle *s, node *n);
 
 /* ---- template_slot.c ---- */
 enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one bit of marks each */

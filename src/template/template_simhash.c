@@ -2,7 +2,7 @@
  * Similar nodes: several words differ at once, so that no two are equal but for one word ("user ann
  * on host-a", "user bob on host-b", ...).
  *
- * A set of nodes may differ in VARYING_MAX words at most, so of SETTLE_PARTS parts of their tokens
+ * A set of nodes may differ in VARYING_MAX words at most, so of HASH_PARTS parts of their tokens
  * one is the same in all of them: nodes that share no part with enough others are left out before
  * anything is sorted (a stream of which every line is new ends here).
  *
@@ -33,7 +33,7 @@ typedef struct sketch {
     uint32_t parent; /* among sketches: who it is linked to */
 } sketch;
 
-_Static_assert((int)SETTLE_PARTS > (int)VARYING_MAX, "one part has no word that varies");
+_Static_assert((int)HASH_PARTS > (int)VARYING_MAX, "one part has no word that varies");
 
 static uint64_t frame_of(const settle *s, const node *n)
 {
@@ -223,32 +223,33 @@ static uint8_t *part_count(const part_counts *c, const node *n, size_t k)
 static bool has_company(const part_counts *c, const node *n)
 {
     bool is_any = false;
-    for (size_t k = 0; k < SETTLE_PARTS; k++)
+    for (size_t k = 0; k < HASH_PARTS; k++)
         is_any |= *part_count(c, n, k) >= MEMBERS_NEEDED;
     return is_any;
 }
 
-static bool is_fit(const settle *s, size_t i)
+static bool is_fit(const settle *s, const node *n)
 {
-    const node *n = &s->nodes[i];
-    return n->parent == i && n->word_count > CONSTANTS_NEEDED && n->word_count < SLOT_WORDS_MAX &&
+    return n->word_count > CONSTANTS_NEEDED && n->word_count < SLOT_WORDS_MAX &&
            !settle_is_wild(s, n->tokens[n->words[0]]);
 }
 
-static size_t sketch_nodes(const settle *s, sketch *list, part_counts *seen)
+static lm_err sketch_nodes(settle *s, sketch *list, part_counts *seen, size_t *out)
 {
     size_t count = 0, kept = 0;
     for (uint32_t i = 0; i < s->node_count; i++) {
-        if (!is_fit(s, i)) continue;
-        for (size_t k = 0; k < SETTLE_PARTS; k++) {
+        if (s->nodes[i].parent != i) continue;
+        for (size_t k = 0; k < HASH_PARTS; k++) {
             uint8_t *at = part_count(seen, &s->nodes[i], k);
             *at = (uint8_t)(*at + (*at != UINT8_MAX));
         }
     }
     for (uint32_t i = 0; i < s->node_count; i++) {
-        const node *n = &s->nodes[i];
-        if (is_fit(s, i) && has_company(seen, n))
-            list[count++] = (sketch){.frame = frame_of(s, n), .node = i};
+        node *n = &s->nodes[i];
+        if (n->parent != i || !has_company(seen, n)) continue;
+        lm_err err = settle_need_words(s, n);
+        if (err) return err;
+        if (is_fit(s, n)) list[count++] = (sketch){.frame = frame_of(s, n), .node = i};
     }
     qsort(list, count, sizeof *list, by_frame);
     for (size_t begin = 0; begin < count;) { /* a frame of few nodes has nothing to find */
@@ -263,7 +264,8 @@ static size_t sketch_nodes(const settle *s, sketch *list, part_counts *seen)
         list[i].bits = simhash_of(s, &s->nodes[list[i].node]);
         list[i].parent = i;
     }
-    return kept;
+    *out = kept;
+    return LM_OK;
 }
 
 lm_err settle_similar(settle *s)
@@ -276,7 +278,7 @@ lm_err settle_similar(settle *s)
     uint64_t *values = NULL;
     part_counts seen = {.count = 64};
     sketch *list = NULL;
-    while (seen.count < s->node_count * SETTLE_PARTS * 2)
+    while (seen.count < s->node_count * HASH_PARTS * 2)
         seen.count *= 2;
     seen.places = lm_mem_calloc(mem, seen.count, 1);
     list = lm_mem_alloc(mem, s->node_count * sizeof *list);
@@ -284,8 +286,8 @@ lm_err settle_similar(settle *s)
         err = lm_mem_err();
         goto out;
     }
-    count = sketch_nodes(s, list, &seen);
-    if (count == 0) goto out;
+    err = sketch_nodes(s, list, &seen, &count);
+    if (err || count == 0) goto out;
     refs = lm_mem_alloc(mem, count * sizeof *refs);
     members = lm_mem_alloc(mem, (2 * count + 1) * sizeof *members);
     values = lm_mem_alloc(mem, count * sizeof *values);

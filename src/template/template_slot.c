@@ -66,7 +66,7 @@ typedef struct slots {
     size_t node_count;
     hole *table;      /* of one word number; as large as all nodes need */
     size_t mask;      /* of the part in use */
-    uint32_t *where;  /* by place in nodes: the place in the table */
+    uint32_t *where;  /* by place in nodes: the place in the table; of a first look, by node */
     uint64_t *shared; /* bit by place: two nodes and more */
     bucket *kept;     /* buckets of two and more, of all word numbers */
     size_t kept_count, kept_cap;
@@ -132,11 +132,15 @@ static ptrdiff_t before_slot(const settle *s, const node *n, size_t p)
     return before;
 }
 
-/* What the node is without one of its parts: nodes that are equal but for one word are equal but
- * for one part. The places of one part after the other, so that they stay near. */
-static size_t place_but(const slots *t, const node *n, size_t part)
+/* What each node is without one of its parts, as a place: nodes that are equal but for one word are
+ * equal but for one part. */
+static void list_places(slots *t, size_t part)
 {
-    return (size_t)lm_hash_u64((uint32_t)n->hash - n->parts[part]) & t->seen_mask;
+    const settle *s = t->s;
+    for (size_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        t->where[i] = (uint32_t)lm_hash_u64((uint32_t)n->hash - n->parts[part]);
+    }
 }
 
 /* Which nodes may have another that is equal but for one word: a cheap look, a few too many pass.
@@ -145,33 +149,38 @@ static void find_neighbours(slots *t)
 {
     const settle *s = t->s;
     memset(t->has_neighbour, 0, s->node_count);
-    for (size_t k = 0; k < SETTLE_PARTS; k++) {
+    for (size_t k = 0; k < HASH_PARTS; k++) {
+        list_places(t, k);
         memset(t->once, 0, t->seen_mask / 8 + 1);
         memset(t->again, 0, t->seen_mask / 8 + 1);
         for (size_t i = 0; i < s->node_count; i++) {
-            if (s->nodes[i].parent != i) continue;
-            size_t at = place_but(t, &s->nodes[i], k);
+            size_t at = t->where[i] & t->seen_mask;
             uint64_t bit = 1ull << (at % 64);
             t->again[at / 64] |= t->once[at / 64] & bit;
             t->once[at / 64] |= bit;
         }
         for (size_t i = 0; i < s->node_count; i++) {
-            if (s->nodes[i].parent != i) continue;
-            size_t at = place_but(t, &s->nodes[i], k);
+            size_t at = t->where[i] & t->seen_mask;
             t->has_neighbour[i] |= t->again[at / 64] >> (at % 64) & 1;
         }
     }
+    for (size_t i = 0; i < s->node_count; i++)
+        if (s->nodes[i].parent != i) t->has_neighbour[i] = 0;
 }
 
 /* The nodes of this round by number of words, most first: those that have a certain word are the
  * front of the list. */
-static void list_nodes(slots *t)
+static lm_err list_nodes(slots *t)
 {
-    const settle *s = t->s;
+    settle *s = t->s;
     size_t starts[SLOT_WORDS_MAX + 2] = {0};
     find_neighbours(t);
-    for (size_t i = 0; i < s->node_count; i++)
-        if (t->has_neighbour[i]) starts[SLOT_WORDS_MAX - s->nodes[i].word_count + 1]++;
+    for (size_t i = 0; i < s->node_count; i++) {
+        if (!t->has_neighbour[i]) continue;
+        lm_err err = settle_need_words(s, &s->nodes[i]);
+        if (err) return err;
+        starts[SLOT_WORDS_MAX - s->nodes[i].word_count + 1]++;
+    }
     for (size_t w = 0; w <= SLOT_WORDS_MAX; w++)
         starts[w + 1] += starts[w];
     for (size_t i = 0; i < s->node_count; i++) {
@@ -179,6 +188,7 @@ static void list_nodes(slots *t)
         t->nodes[starts[SLOT_WORDS_MAX - s->nodes[i].word_count]++] = (uint32_t)i;
     }
     t->node_count = starts[SLOT_WORDS_MAX - 2]; /* of two words and more */
+    return LM_OK;
 }
 
 /* How many nodes have this word: how far the front of the list goes. */
@@ -436,14 +446,15 @@ static lm_err widen_marked(settle *s)
 static lm_err find_buckets(slots *t)
 {
     t->kept_count = t->member_count = 0;
-    list_nodes(t);
+    lm_err err = list_nodes(t);
+    if (err) return err;
     size_t count = t->node_count;
     for (size_t word = 0; (count = front_with(t, count, word)) > 1; word++) {
         if (!fill_table(t, count, word)) continue;
-        lm_err err = keep_buckets(t, count, word);
-        if (err) return err;
+        err = keep_buckets(t, count, word);
+        if (err) break;
     }
-    return LM_OK;
+    return err;
 }
 
 static lm_err judge_buckets(slots *t, bool *out_changed)

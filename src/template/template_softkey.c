@@ -111,11 +111,17 @@ size_t template_collapse(item *items, uint16_t *from, size_t count)
     return used;
 }
 
-uint64_t template_items_hash(const item *items, size_t count)
+uint64_t template_items_hash(const item *items, size_t count, uint32_t parts[HASH_PARTS])
 {
     uint64_t hash = count;
-    for (size_t i = 0; i < count; i++)
-        hash += template_slot_hash(items[i].hash, i);
+    size_t i = 0;
+    for (size_t k = 0; k < HASH_PARTS; k++) {
+        uint64_t part = 0;
+        for (size_t end = (k + 1) * count / HASH_PARTS; i < end; i++)
+            part += template_slot_hash(items[i].hash, i);
+        parts[k] = (uint32_t)part;
+        hash += part;
+    }
     return hash;
 }
 
@@ -206,35 +212,21 @@ static void put(soft_key *out, item it, size_t from)
     out->items[out->count++] = it;
 }
 
-/* Is there anything a value is told by? Without, the key is the line: most lines that never come
- * again are plain words. */
-static bool is_plain(const item *line, size_t count)
+bool template_is_plain(const item *line, size_t count)
 {
-    enum { TELLS = TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT };
+    enum {
+        NOT_PLAIN = TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT |
+                    TOKEN_TELLS
+    };
 
     uint32_t any = 0;
-    bool has_byte = false;
-    for (size_t i = 0; i < count; i++) {
-        uint8_t c = line[i].byte;
+    for (size_t i = 0; i < count; i++)
         any |= line[i].flags;
-        has_byte |= c == '=' || c == ')' || c == ']' || c == '[';
-    }
-    return !has_byte && (any & TELLS) == 0;
+    return (any & NOT_PLAIN) == 0;
 }
 
-void template_soft_key(const item *line, size_t count, uint64_t hash, soft_key *out)
+void template_soft_key(const item *line, size_t count, soft_key *out)
 {
-    if (is_plain(line, count)) {
-        memcpy(out->items, line, count * sizeof *line);
-        for (size_t i = 0; i < count; i++)
-            out->from[i] = (uint16_t)i;
-        out->count = count;
-        out->hash = hash;
-        out->alignment = template_alignment_unmoved(count);
-        out->is_line = true;
-        return;
-    }
-    out->is_line = false;
     bool is_soft[MESSAGE_TOKENS_MAX];
     bool is_changed = find_values(line, count, is_soft);
     out->count = 0;
@@ -250,6 +242,6 @@ void template_soft_key(const item *line, size_t count, uint64_t hash, soft_key *
         i += list;
     }
     if (is_changed) out->count = template_collapse(out->items, out->from, out->count);
-    out->hash = template_items_hash(out->items, out->count);
+    out->hash = template_items_hash(out->items, out->count, out->parts);
     out->alignment = template_alignment(out->from, out->count, count);
 }

@@ -13,37 +13,29 @@ void template_index_fini(lm_mem *mem, index_table *table)
     *table = (index_table){0};
 }
 
-lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t count,
-                              uint64_t (*hash_of)(const void *ctx, uint32_t index), const void *ctx)
+lm_err template_index_reserve(lm_mem *mem, index_table *table, size_t more)
 {
-    if (table->slots && count * 2 <= table->slot_count) return LM_OK;
-    size_t slot_count = table->slot_count ? table->slot_count : 512;
-    while (count * 2 > slot_count)
-        slot_count *= 2;
-    uint32_t *slots = lm_mem_calloc(mem, slot_count, sizeof *slots);
-    if (!slots) return lm_mem_err();
-    for (size_t i = 0; i < table->slot_count; i++) {
-        uint32_t value = table->slots[i];
-        if (value == 0) continue;
-        size_t at = (size_t)hash_of(ctx, value - 1) & (slot_count - 1);
-        while (slots[at])
-            at = (at + 1) & (slot_count - 1);
-        slots[at] = value;
-    }
-    lm_mem_release(mem, table->slots, table->slot_count * sizeof *table->slots);
-    table->slots = slots;
-    table->slot_count = slot_count;
+    if ((table->used + more) * 2 <= table->slot_count) return LM_OK;
+    index_table bigger = {.slot_count = table->slot_count ? table->slot_count : 512};
+    while ((table->used + more) * 2 > bigger.slot_count)
+        bigger.slot_count *= 2;
+    bigger.slots = lm_mem_calloc(mem, bigger.slot_count, sizeof *bigger.slots);
+    if (!bigger.slots) return lm_mem_err();
+    for (size_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i].value)
+            template_index_put(&bigger, table->slots[i].tag, table->slots[i].value - 1);
+    template_index_fini(mem, table);
+    *table = bigger;
     return LM_OK;
 }
 
-static uint64_t shape_hash_at(const void *ctx, uint32_t index)
+void template_index_put(index_table *table, uint64_t hash, uint32_t index)
 {
-    return ((const lm_miner *)ctx)->shapes[index].hash;
-}
-
-static uint64_t group_hash_at(const void *ctx, uint32_t index)
-{
-    return ((const lm_miner *)ctx)->groups[index].hash;
+    size_t mask = table->slot_count - 1, at = (uint32_t)hash & mask;
+    while (table->slots[at].value)
+        at = (at + 1) & mask;
+    table->slots[at] = (index_slot){(uint32_t)hash, index + 1};
+    table->used++;
 }
 
 size_t template_table_bytes(const lm_miner *m)
@@ -51,8 +43,8 @@ size_t template_table_bytes(const lm_miner *m)
     return m->token_count * (sizeof *m->tokens + sizeof *m->kinds + sizeof *m->hashes) +
            m->token_bytes.len + m->token_slot_count * sizeof *m->token_slots +
            m->shape_count * sizeof *m->shapes + m->shape_token_count * sizeof(uint32_t) +
-           m->shape_index.slot_count * sizeof(uint32_t) + m->group_count * sizeof *m->groups +
-           m->group_token_count * sizeof(uint32_t) + m->group_index.slot_count * sizeof(uint32_t);
+           m->shape_index.slot_count * sizeof(index_slot) + m->group_count * sizeof *m->groups +
+           m->group_token_count * sizeof(uint32_t) + m->group_index.slot_count * sizeof(index_slot);
 }
 
 /* ---- tokens ---- */
@@ -60,7 +52,6 @@ size_t template_table_bytes(const lm_miner *m)
 static uint32_t token_find(const lm_miner *m, uint64_t hash)
 {
     size_t mask = m->token_slot_count - 1;
-    if (m->token_slot_count == 0) return NO_INDEX;
     for (size_t at = (size_t)hash & mask; m->token_slots[at].value; at = (at + 1) & mask)
         if (m->token_slots[at].hash == hash) return m->token_slots[at].value - 1;
     return NO_INDEX;
@@ -114,7 +105,7 @@ lm_err template_token_intern(lm_miner *m, const uint8_t *ptr, size_t len, uint32
                              uint32_t *out)
 {
     uint64_t hash = template_token_hash(ptr, len);
-    uint32_t found = token_find(m, hash);
+    uint32_t found = m->token_count ? token_find(m, hash) : NO_INDEX;
     if (found == NO_INDEX) return token_append(m, ptr, len, flags, hash, out);
     *out = found;
     return LM_OK;
@@ -150,14 +141,15 @@ static uint32_t group_find(const lm_miner *m, const soft_key *key)
 {
     const index_table *t = &m->group_index;
     if (t->slot_count == 0) return NO_INDEX;
-    for (size_t at = (size_t)key->hash & (t->slot_count - 1);;
+    for (size_t at = (uint32_t)key->hash & (t->slot_count - 1);;
          at = (at + 1) & (t->slot_count - 1)) {
-        uint32_t value = t->slots[at];
-        if (value == 0) return NO_INDEX;
-        const group_row *g = &m->groups[value - 1];
+        index_slot slot = t->slots[at];
+        if (slot.value == 0) return NO_INDEX;
+        if (slot.tag != (uint32_t)key->hash) continue;
+        const group_row *g = &m->groups[slot.value - 1];
         if (g->hash == key->hash && g->key_count == key->count &&
             is_same_tokens(template_group_key(m, g), key->items, key->count))
-            return value - 1;
+            return slot.value - 1;
     }
 }
 
@@ -169,38 +161,41 @@ static lm_err group_tokens_reserve(lm_miner *m, size_t extra)
                        sizeof *m->group_tokens);
 }
 
-static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_index, uint32_t *out)
+/* A new row; without tokens of its own, key and agreement are those of the shape. */
+static lm_err group_append(lm_miner *m, const group_row *row)
 {
     lm_err err =
-        template_index_reserve(m->mem, &m->group_index, m->group_count + 1, group_hash_at, m);
+        lm_vec_grow(m->mem, &m->groups, &m->group_cap, m->group_count + 1, sizeof *m->groups);
     if (err) return err;
-    err = lm_vec_grow(m->mem, &m->groups, &m->group_cap, m->group_count + 1, sizeof *m->groups);
+    group_row *g = &m->groups[m->group_count++];
+    *g = *row;
+    g->key_first = g->agree_first = g->template_id = NO_INDEX;
+    g->agree_count = m->shapes[row->shape].count;
+    return LM_OK;
+}
+
+static lm_err group_insert(lm_miner *m, const soft_key *key, uint32_t shape_index, uint32_t *out)
+{
+    lm_err err = template_index_reserve(m->mem, &m->group_index, 1);
     if (err) return err;
     err = group_tokens_reserve(m, key->count);
     if (err) return err;
+    group_row row = {.hash = key->hash,
+                     .alignment = key->alignment,
+                     .key_count = (uint16_t)key->count,
+                     .shape = shape_index};
+    memcpy(row.parts, key->parts, sizeof row.parts);
+    err = group_append(m, &row);
+    if (err) return err;
+    uint32_t id = (uint32_t)m->group_count - 1;
     const shape_row *s = &m->shapes[shape_index];
-    bool is_plain =
-        key->is_line || (s->count == key->count &&
-                         is_same_tokens(m->shape_tokens + s->first, key->items, key->count));
-    group_row g = {.hash = key->hash,
-                   .alignment = key->alignment,
-                   .key_first = NO_INDEX,
-                   .agree_first = NO_INDEX,
-                   .key_count = (uint16_t)key->count,
-                   .agree_count = s->count,
-                   .shape = shape_index,
-                   .template_id = NO_INDEX};
-    if (!is_plain) {
-        g.key_first = (uint32_t)m->group_token_count;
+    if (s->count != key->count ||
+        !is_same_tokens(m->shape_tokens + s->first, key->items, key->count)) {
+        m->groups[id].key_first = (uint32_t)m->group_token_count;
         for (size_t i = 0; i < key->count; i++)
             m->group_tokens[m->group_token_count++] = key->items[i].id;
     }
-    uint32_t id = (uint32_t)m->group_count++;
-    m->groups[id] = g;
-    size_t mask = m->group_index.slot_count - 1, at = (size_t)g.hash & mask;
-    while (m->group_index.slots[at])
-        at = (at + 1) & mask;
-    m->group_index.slots[at] = id + 1;
+    template_index_put(&m->group_index, row.hash, id);
     *out = id;
     return LM_OK;
 }
@@ -290,7 +285,7 @@ static lm_err group_join_shape(lm_miner *m, uint32_t group_index, const shape_ro
         const shape_row *o = &m->shapes[g->shape];
         for (size_t i = 0; i < o->count; i++)
             items[i] = template_item_of(m, m->shape_tokens[o->first + i]);
-        template_soft_key(items, o->count, o->hash, &old);
+        template_soft_key(items, o->count, &old);
         uint32_t projected[MESSAGE_TOKENS_MAX * 2];
         err = template_project(m, template_group_agree(m, g), g->agree_count, old.from, old.count,
                                projected);
@@ -311,21 +306,21 @@ uint32_t template_shape_find(const lm_miner *m, const item *items, size_t count,
 {
     const index_table *t = &m->shape_index;
     if (t->slot_count == 0) return NO_INDEX;
-    for (size_t at = (size_t)hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
-        uint32_t value = t->slots[at];
-        if (value == 0) return NO_INDEX;
-        const shape_row *s = &m->shapes[value - 1];
+    for (size_t at = (uint32_t)hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
+        index_slot slot = t->slots[at];
+        if (slot.value == 0) return NO_INDEX;
+        if (slot.tag != (uint32_t)hash) continue;
+        const shape_row *s = &m->shapes[slot.value - 1];
         if (s->hash == hash && s->count == count && !s->is_rest &&
             is_same_tokens(m->shape_tokens + s->first, items, count))
-            return value - 1;
+            return slot.value - 1;
     }
 }
 
 static lm_err shape_append(lm_miner *m, const item *items, size_t count, uint64_t hash,
                            bool is_rest, uint32_t *out)
 {
-    lm_err err =
-        template_index_reserve(m->mem, &m->shape_index, m->shape_count + 1, shape_hash_at, m);
+    lm_err err = template_index_reserve(m->mem, &m->shape_index, 1);
     if (err) return err;
     err = lm_vec_grow(m->mem, &m->shapes, &m->shape_cap, m->shape_count + 1, sizeof *m->shapes);
     if (err) return err;
@@ -346,31 +341,38 @@ static void shape_commit(lm_miner *m, uint32_t group_index)
 {
     shape_row *s = &m->shapes[m->shape_count];
     s->group = group_index;
-    size_t mask = m->shape_index.slot_count - 1, at = (size_t)s->hash & mask;
-    while (m->shape_index.slots[at])
-        at = (at + 1) & mask;
     m->shape_token_count += s->count;
-    m->shape_index.slots[at] = (uint32_t)++m->shape_count;
+    template_index_put(&m->shape_index, s->hash, (uint32_t)m->shape_count++);
+}
+
+/* The group of a new shape. */
+static lm_err group_of(lm_miner *m, const item *items, uint32_t shape_index, uint32_t *out)
+{
+    soft_key key;
+    template_soft_key(items, m->shapes[shape_index].count, &key);
+    *out = group_find(m, &key);
+    return *out == NO_INDEX ? group_insert(m, &key, shape_index, out)
+                            : group_join_shape(m, *out, &m->shapes[shape_index], &key);
 }
 
 lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint32_t *out_shape)
 {
-    uint64_t hash = template_items_hash(items, count);
-    uint32_t found = template_shape_find(m, items, count, hash);
+    group_row plain = {.key_count = (uint16_t)count, .is_plain = true};
+    plain.hash = template_items_hash(items, count, plain.parts);
+    uint32_t found = template_shape_find(m, items, count, plain.hash);
     if (found != NO_INDEX) {
         *out_shape = found;
         return LM_OK;
     }
-    soft_key key;
-    uint32_t id = 0, group_index = 0;
-    template_soft_key(items, count, hash, &key);
-    lm_err err = shape_append(m, items, count, hash, false, &id);
+    uint32_t id = 0, group_index = (uint32_t)m->group_count;
+    lm_err err = shape_append(m, items, count, plain.hash, false, &id);
     if (err) return err;
-    group_index = group_find(m, &key);
-    if (group_index == NO_INDEX) {
-        err = group_insert(m, &key, id, &group_index);
+    if (template_is_plain(items, count)) { /* no other shape has this key */
+        plain.shape = id;
+        plain.alignment = template_alignment_unmoved(count);
+        err = group_append(m, &plain);
     } else {
-        err = group_join_shape(m, group_index, &m->shapes[id], &key);
+        err = group_of(m, items, id, &group_index);
     }
     if (err) return err;
     shape_commit(m, group_index);
@@ -396,34 +398,32 @@ lm_err template_rest_shape(lm_miner *m, uint32_t *out_shape)
     return LM_OK;
 }
 
-/* Items of the tokens, ids not looked up but those of blanks. */
+/* Items of the tokens; ids of blanks and variables only. Memory is far away: the others' slots are
+ * asked for. */
 static void items_of_raw(const lm_miner *m, const raw_line *line, item *items)
 {
-    const item blank = template_item_of(m, TOKEN_ID_BLANK);
+    const item blank = template_item_of(m, TOKEN_ID_BLANK),
+               wild = template_item_of(m, TOKEN_ID_WILD);
+    const token_slot *slots = m->token_slots;
+    size_t mask = m->token_slot_count - 1;
     for (size_t i = 0; i < line->count; i++) {
         const raw_token *t = &line->tokens[i];
         if (t->flags & TOKEN_BLANK) {
             items[i] = blank;
-            continue;
+        } else if (t->flags & TOKEN_WILD) {
+            items[i] = wild;
+        } else {
+            uint64_t hash = template_token_hash(t->ptr, t->len);
+            items[i] = (item){hash, NO_INDEX, t->flags, t->len == 1 ? t->ptr[0] : 0};
+            __builtin_prefetch(&slots[(size_t)hash & mask]);
         }
-        items[i] = (item){template_token_hash(t->ptr, t->len), NO_INDEX, t->flags,
-                          t->len == 1 ? t->ptr[0] : 0};
     }
 }
 
-/* Memory is far away: ask for all slots of the line first. */
-static void fetch_ahead(const lm_miner *m, const item *items, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&m->token_slots[(size_t)items[i].hash & (m->token_slot_count - 1)]);
-}
-
-/* The token's id, blanks and variables without a look. */
+/* The token's id; those of blanks and variables are there. */
 uint32_t template_token_find(const lm_miner *m, const item *it)
 {
-    if (it->flags & TOKEN_BLANK) return TOKEN_ID_BLANK;
-    if (it->flags & TOKEN_WILD) return TOKEN_ID_WILD;
-    return token_find(m, it->hash);
+    return it->id != NO_INDEX ? it->id : token_find(m, it->hash);
 }
 
 lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
@@ -431,11 +431,10 @@ lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
     item items[MESSAGE_TOKENS_MAX];
     items_of_raw(m, line, items);
     if (m->is_full) return template_shape_of_full(m, line, items, out_shape);
-    fetch_ahead(m, items, line->count);
     for (size_t i = 0; i < line->count; i++) {
-        const raw_token *t = &line->tokens[i];
         items[i].id = template_token_find(m, &items[i]);
         if (items[i].id != NO_INDEX) continue;
+        const raw_token *t = &line->tokens[i];
         lm_err err = token_append(m, t->ptr, t->len, t->flags, items[i].hash, &items[i].id);
         if (err) return err;
     }

@@ -127,37 +127,21 @@ static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
     return LM_OK;
 }
 
-/* Is the text what the tokens are, one behind the other? */
-static bool is_plain(const settle *s, const node *n)
-{
-    enum { MARKED = TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL };
-
-    const token_kind *kinds = s->miner->kinds;
-    uint32_t any = 0;
-    bool has_equals = false;
-    for (size_t i = 0; i < n->agree_count; i++) {
-        any |= kinds[n->agree[i]].flags;
-        has_equals |= kinds[n->agree[i]].byte == '=';
-    }
-    return !has_equals && (any & MARKED) == 0;
-}
-
+/* The tokens, one behind the other. */
 static lm_err write_plain(const lm_miner *m, const node *n, lm_buf *out)
 {
     enum { STEP = 16 }; /* short tokens are copied with what lies behind them */
 
-    size_t bytes = STEP;
-    for (size_t i = 0; i < n->agree_count; i++)
-        bytes += m->tokens[n->agree[i]].len;
-    lm_err err = lm_buf_reserve(out, bytes);
+    lm_err err = lm_buf_reserve(out, SKELETON_BYTES_MAX + STEP);
     if (err) return err;
-    uint8_t *dst = out->ptr + out->len;
+    uint8_t *dst = out->ptr;
     for (size_t i = 0; i < n->agree_count; i++) {
         const token *t = &m->tokens[n->agree[i]];
+        const uint8_t *src = m->token_bytes.ptr + t->offset;
         if (t->len <= STEP && m->token_bytes.len - t->offset >= STEP)
-            memcpy(dst, m->token_bytes.ptr + t->offset, STEP);
+            memcpy(dst, src, STEP);
         else
-            memcpy(dst, m->token_bytes.ptr + t->offset, t->len);
+            memcpy(dst, src, t->len);
         dst += t->len;
     }
     out->len = (size_t)(dst - out->ptr);
@@ -167,7 +151,7 @@ static lm_err write_plain(const lm_miner *m, const node *n, lm_buf *out)
 lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_buf *out)
 {
     scratch->len = out->len = 0;
-    if (is_plain(s, n)) return write_plain(s->miner, n, out);
+    if (n->is_plain) return write_plain(s->miner, n, out);
     lm_err err = write_marked(s, n, out);
     if (!err) err = notate(out->ptr, out->len, scratch);
     out->len = 0;

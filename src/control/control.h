@@ -23,11 +23,13 @@ typedef struct lm_config_tls {
     const char *client_ca; /* clients must show a certificate that it signed */
 } lm_config_tls;
 
-/** Which door a listener is: all serve every route; the name is for people and for defaults. */
+/** Which door a listener is: all but gRPC's serve every route; the name is for people and for
+ * defaults. */
 typedef enum lm_config_door {
     LM_DOOR_HTTP,
     LM_DOOR_ELASTICSEARCH,
-    LM_DOOR_OTLP_HTTP
+    LM_DOOR_OTLP_HTTP,
+    LM_DOOR_OTLP_GRPC
 } lm_config_door;
 
 typedef struct lm_config_listen {

@@ -217,10 +217,12 @@ static lm_err read_listen(const loader *l, const lm_node *node, lm_config_door d
     return LM_OK;
 }
 
-static const char *const door_keys[] = {"http", "elasticsearch", "otlp_http"};
-static const char *const door_defaults[] = {"127.0.0.1:3100", "127.0.0.1:9200", "127.0.0.1:4318"};
+static const char *const door_keys[] = {"http", "elasticsearch", "otlp_http", "otlp_grpc"};
+/** What a build cannot do it does not do by default. */
+static const char *const door_defaults[] = {"127.0.0.1:3100", "127.0.0.1:9200", "127.0.0.1:4318",
+                                            LM_HAVE_GRPC ? "127.0.0.1:4317" : ""};
 
-#define DOOR_COUNT 3
+#define DOOR_COUNT 4
 
 static lm_err read_listens(const loader *l, const lm_node *node)
 {
@@ -234,7 +236,7 @@ static lm_err read_listens(const loader *l, const lm_node *node)
         while (door < DOOR_COUNT && strcmp(key->text, door_keys[door]) != 0)
             door++;
         if (door == DOOR_COUNT)
-            return wrong_key(l, key, "'listen'", "http, elasticsearch, otlp_http");
+            return wrong_key(l, key, "'listen'", "http, elasticsearch, otlp_http, otlp_grpc");
         given[door] = key->child;
         count += key->child->count;
     }
@@ -247,7 +249,8 @@ static lm_err read_listens(const loader *l, const lm_node *node)
         const lm_node *value = given[door];
         lm_config_door kind = (lm_config_door)door;
         if (!value) {
-            items[count++] = (lm_config_listen){kind, door_defaults[door], NO_TLS};
+            if (door_defaults[door][0])
+                items[count++] = (lm_config_listen){kind, door_defaults[door], NO_TLS};
             continue;
         }
         bool is_list = value->kind == NODE_LIST;

@@ -125,7 +125,7 @@ static void put_tls(printer *p, const lm_config_tls *tls)
 
 static void put_listens(printer *p, const lm_config *config)
 {
-    static const char *const doors[] = {"http", "elasticsearch", "otlp_http"};
+    static const char *const doors[] = {"http", "elasticsearch", "otlp_http", "otlp_grpc"};
     put(p, "listen:\n");
     for (size_t door = 0; door < sizeof doors / sizeof doors[0]; door++) {
         size_t count = 0;

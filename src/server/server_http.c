@@ -59,11 +59,21 @@ void server_request_unref(server_request *request)
     lm_mem_release(server->data_mem, request, sizeof *request);
 }
 
+static void wake(server_request *request)
+{
+#if LM_HAVE_GRPC
+    if (request->call) {
+        server_grpc_wake(request);
+        return;
+    }
+#endif
+    MHD_resume_connection(request->connection);
+}
+
 void server_request_done(server_request *request)
 {
     int expected = PHASE_WORK;
-    if (atomic_compare_exchange_strong(&request->phase, &expected, PHASE_ANSWER))
-        MHD_resume_connection(request->connection);
+    if (atomic_compare_exchange_strong(&request->phase, &expected, PHASE_ANSWER)) wake(request);
     server_request_unref(request);
 }
 
@@ -78,6 +88,9 @@ static void fall_asleep(server_request *request)
 
 const char *server_request_header(const server_request *request, const char *name)
 {
+#if LM_HAVE_GRPC
+    if (request->call) return server_grpc_header(request, name);
+#endif
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
@@ -99,7 +112,7 @@ size_t server_requests_abort(lm_server *server)
         int expected = PHASE_WORK;
         r->cancel = 1;
         if (!atomic_compare_exchange_strong(&r->phase, &expected, PHASE_ABORTED)) continue;
-        MHD_resume_connection(r->connection);
+        wake(r);
         count++;
     }
     (void)pthread_mutex_unlock(&server->lock);
@@ -298,7 +311,7 @@ static enum MHD_Result queue_abort(server_request *request)
 
 /* ---- the way of a request ---- */
 
-static void set_quiet(server_listener *listener, server_conn *conn, uint64_t since_ns)
+void server_conn_quiet(server_listener *listener, server_conn *conn, uint64_t since_ns)
 {
     (void)pthread_mutex_lock(&listener->lock);
     conn->quiet_ns = since_ns;
@@ -370,10 +383,9 @@ static void too_large(server_request *request)
                        body_max(request));
 }
 
-/** Are more than so many eighths of the memory in use? */
-static bool is_short(const server_request *request, unsigned eighths)
+bool server_is_short(const lm_server *server, unsigned eighths)
 {
-    const lm_mem *mem = request->server->data_mem;
+    const lm_mem *mem = server->data_mem;
     return lm_mem_used(mem) > lm_mem_limit(mem) / 8 * eighths;
 }
 
@@ -387,7 +399,7 @@ static void check_length(server_request *request)
         too_large(request);
         return;
     }
-    uint64_t ahead = is_short(request, 2) ? BODY_TINY_BYTES : BODY_AHEAD_BYTES;
+    uint64_t ahead = server_is_short(request->server, 2) ? BODY_TINY_BYTES : BODY_AHEAD_BYTES;
     lm_err err = lm_buf_reserve(&request->body, bytes < ahead ? bytes : ahead);
     if (err) server_answer_err(request, err);
 }
@@ -454,8 +466,8 @@ static enum MHD_Result take_body(server_request *request, const char *bytes, siz
         return request->body_seen > max + DISCARD_MAX ? MHD_NO : MHD_YES;
     }
     if (request->body_err) return MHD_YES;
-    if ((request->body.len > BODY_SMALL_BYTES && is_short(request, 5)) ||
-        (request->body.len > BODY_TINY_BYTES && is_short(request, 7)))
+    if ((request->body.len > BODY_SMALL_BYTES && server_is_short(request->server, 5)) ||
+        (request->body.len > BODY_TINY_BYTES && server_is_short(request->server, 7)))
         request->body_err = lm_fail(LM_E_LIMIT, "memory is short: large bodies wait");
     else
         request->body_err = lm_buf_append(&request->body, bytes, len);
@@ -533,7 +545,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
         request->conn = info ? info->socket_context : NULL;
         if (!request->conn) return MHD_NO;
-        set_quiet(request->listener, request->conn, 0);
+        server_conn_quiet(request->listener, request->conn, 0);
         atomic_store(&request->conn->cut_at_ns, 0);
     }
     switch ((request_phase)atomic_load(&request->phase)) {
@@ -555,12 +567,8 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     return MHD_YES; /* asleep */
 }
 
-/** A request begins with its first line; NULL: no memory. */
-static void *request_new(void *ctx, const char *uri, struct MHD_Connection *connection)
+server_request *server_request_open(lm_server *server, server_listener *listener, lm_str target)
 {
-    server_listener *listener = ctx;
-    lm_server *server = listener->server;
-    (void)connection;
     server_request *request = lm_mem_calloc(server->data_mem, 1, sizeof *request);
     if (!request) return NULL;
     request->server = server;
@@ -570,8 +578,7 @@ static void *request_new(void *ctx, const char *uri, struct MHD_Connection *conn
     lm_arena_init(&request->arena, server->data_mem);
     lm_buf_init(&request->body, server->data_mem);
     lm_buf_init(&request->answer, server->data_mem);
-    size_t len = strlen(uri);
-    request->target = (lm_str){lm_arena_copy(&request->arena, uri, len), len};
+    request->target = (lm_str){lm_arena_copy(&request->arena, target.ptr, target.len), target.len};
     if (!request->target.ptr) {
         server_request_unref(request);
         return NULL;
@@ -585,27 +592,15 @@ static void *request_new(void *ctx, const char *uri, struct MHD_Connection *conn
     return request;
 }
 
-static void request_end(void *ctx, struct MHD_Connection *connection, void **io_request,
-                        enum MHD_RequestTerminationCode code)
+void server_request_close(server_request *request, unsigned status)
 {
-    (void)ctx;
-    (void)connection;
-    (void)code;
-    server_request *request = *io_request;
-    *io_request = NULL;
-    if (!request) return;
     lm_server *server = request->server;
     if (request->route) {
         server_route_metrics *metrics = &server->routes[server_route_index(request->route)];
-        unsigned class = request->status / 100 < STATUS_CLASSES ? request->status / 100 : 0;
+        unsigned class = status / 100 < STATUS_CLASSES ? status / 100 : 0;
         atomic_fetch_add_explicit(&metrics->requests[class], 1, memory_order_relaxed);
         if (!(request->route->flags & ROUTE_LIVE))
             server_histogram_add(&metrics->seconds, lm_clock_ns() - request->begin_ns);
-    }
-    if (request->conn) {
-        uint64_t now_ns = lm_clock_ns();
-        set_quiet(request->listener, request->conn, now_ns);
-        atomic_store(&request->conn->cut_at_ns, now_ns + HEAD_SECONDS_MAX * NS_PER_S);
     }
     (void)pthread_mutex_lock(&server->lock);
     if (request->prev)
@@ -618,6 +613,31 @@ static void request_end(void *ctx, struct MHD_Connection *connection, void **io_
     if (request->own) MHD_destroy_response(request->own);
     request->own = NULL;
     server_request_unref(request);
+}
+
+/** A request begins with its first line; NULL: no memory. */
+static void *request_new(void *ctx, const char *uri, struct MHD_Connection *connection)
+{
+    server_listener *listener = ctx;
+    (void)connection;
+    return server_request_open(listener->server, listener, lm_str_of(uri));
+}
+
+static void request_end(void *ctx, struct MHD_Connection *connection, void **io_request,
+                        enum MHD_RequestTerminationCode code)
+{
+    (void)ctx;
+    (void)connection;
+    (void)code;
+    server_request *request = *io_request;
+    *io_request = NULL;
+    if (!request) return;
+    if (request->conn) {
+        uint64_t now_ns = lm_clock_ns();
+        server_conn_quiet(request->listener, request->conn, now_ns);
+        atomic_store(&request->conn->cut_at_ns, now_ns + HEAD_SECONDS_MAX * NS_PER_S);
+    }
+    server_request_close(request, request->status);
 }
 
 /* ---- connections ---- */
@@ -638,6 +658,31 @@ static void make_room(server_listener *listener)
     atomic_fetch_add_explicit(&listener->server->counters.connections_cut, 1, memory_order_relaxed);
 }
 
+void server_conn_enter(server_listener *listener, server_conn *conn)
+{
+    (void)pthread_mutex_lock(&listener->lock);
+    conn->next = listener->conns;
+    if (conn->next) conn->next->prev = conn;
+    listener->conns = conn;
+    listener->conn_count++;
+    make_room(listener);
+    (void)pthread_mutex_unlock(&listener->lock);
+    atomic_fetch_add_explicit(&listener->server->counters.connections, 1, memory_order_relaxed);
+}
+
+void server_conn_leave(server_listener *listener, server_conn *conn)
+{
+    (void)pthread_mutex_lock(&listener->lock);
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        listener->conns = conn->next;
+    if (conn->next) conn->next->prev = conn->prev;
+    listener->conn_count--;
+    (void)pthread_mutex_unlock(&listener->lock);
+    atomic_fetch_sub_explicit(&listener->server->counters.connections, 1, memory_order_relaxed);
+}
+
 static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io_conn,
                          enum MHD_ConnectionNotificationCode code)
 {
@@ -652,28 +697,13 @@ static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io
         conn->fd = info ? info->connect_fd : -1;
         conn->quiet_ns = lm_clock_ns();
         atomic_store(&conn->cut_at_ns, conn->quiet_ns + HEAD_SECONDS_MAX * NS_PER_S);
-        (void)pthread_mutex_lock(&listener->lock);
-        conn->next = listener->conns;
-        if (conn->next) conn->next->prev = conn;
-        listener->conns = conn;
-        listener->conn_count++;
-        make_room(listener);
-        (void)pthread_mutex_unlock(&listener->lock);
-        atomic_fetch_add_explicit(&server->counters.connections, 1, memory_order_relaxed);
+        server_conn_enter(listener, conn);
         return;
     }
     server_conn *conn = *io_conn;
     *io_conn = NULL;
     if (!conn) return;
-    (void)pthread_mutex_lock(&listener->lock);
-    if (conn->prev)
-        conn->prev->next = conn->next;
-    else
-        listener->conns = conn->next;
-    if (conn->next) conn->next->prev = conn->prev;
-    listener->conn_count--;
-    (void)pthread_mutex_unlock(&listener->lock);
-    atomic_fetch_sub_explicit(&server->counters.connections, 1, memory_order_relaxed);
+    server_conn_leave(listener, conn);
     lm_mem_release(server->mem, conn, sizeof *conn);
 }
 
@@ -741,10 +771,12 @@ static void name_url(server_listener *listener, int fd)
     if (getsockname(fd, (struct sockaddr *)&at, &len) == 0)
         (void)getnameinfo((struct sockaddr *)&at, len, host, sizeof host, port, sizeof port,
                           NI_NUMERICHOST | NI_NUMERICSERV); /* texts stay empty otherwise */
-    bool is_six = strchr(host, ':') != NULL;
-    (void)snprintf(listener->url, sizeof listener->url, "%s://%s%s%s:%s",
-                   listener->listen.tls.certificate[0] ? "https" : "http", is_six ? "[" : "", host,
-                   is_six ? "]" : "", port);
+    bool is_six = strchr(host, ':') != NULL, is_secure = listener->listen.tls.certificate[0];
+    const char *scheme = listener->listen.door == LM_DOOR_OTLP_GRPC ? is_secure ? "grpcs" : "grpc"
+                         : is_secure                                ? "https"
+                                                                    : "http";
+    (void)snprintf(listener->url, sizeof listener->url, "%s://%s%s%s:%s", scheme, is_six ? "[" : "",
+                   host, is_six ? "]" : "", port);
 }
 
 static LM_PRINTF(2, 0) void told_by_library(void *ctx, const char *fmt, va_list args)
@@ -802,6 +834,17 @@ static lm_err start_daemon(server_listener *listener, int fd)
                      : lm_fail_errno("cannot serve '%s'", listener->listen.address);
 }
 
+static lm_err start_grpc(server_listener *listener, int fd)
+{
+#if LM_HAVE_GRPC
+    return server_grpc_start(listener, fd);
+#else
+    (void)fd;
+    return lm_fail(LM_E_UNSUPPORTED, "cannot listen on '%s': this build has no gRPC (libnghttp2)",
+                   listener->listen.address);
+#endif
+}
+
 /** The listener's own copies of the configuration's texts, which a reload frees. */
 static lm_err copy_texts(server_listener *listener, const lm_config_listen *listen)
 {
@@ -842,7 +885,8 @@ lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
     if (!err) err = open_socket(listen->address, &fd);
     if (!err) {
         name_url(listener, fd);
-        err = start_daemon(listener, fd);
+        err = listen->door == LM_DOOR_OTLP_GRPC ? start_grpc(listener, fd)
+                                                : start_daemon(listener, fd);
         if (err) (void)close(fd);
     }
     if (err) {
@@ -855,6 +899,12 @@ lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
 
 void server_listener_quiesce(server_listener *listener)
 {
+#if LM_HAVE_GRPC
+    if (listener->grpc) {
+        server_grpc_quiesce(listener->grpc);
+        return;
+    }
+#endif
     MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
     if (fd != MHD_INVALID_SOCKET) (void)close(fd);
 }
@@ -864,6 +914,9 @@ void server_listener_free(server_listener *listener)
     if (!listener) return;
     lm_mem *mem = listener->server->mem;
     if (listener->daemon) MHD_stop_daemon(listener->daemon);
+#if LM_HAVE_GRPC
+    server_grpc_free(listener->grpc);
+#endif
     lm_buf_fini(&listener->certificate);
     lm_buf_fini(&listener->key);
     lm_buf_fini(&listener->client_ca);

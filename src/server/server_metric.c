@@ -245,6 +245,16 @@ void server_metrics(server_request *request)
     request->type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
+const char *server_trouble(lm_server *server, const lm_config *config)
+{
+    lm_store_counters now;
+    if (server->is_stopping) return "stopping";
+    if (!server->is_ready) return "starting";
+    lm_store_counters_get(server->store, &now);
+    if (now.disk_free_bytes <= config->storage_disk_free_min) return "the disk is full";
+    return NULL;
+}
+
 void server_ready(server_request *request)
 {
     lm_server *server = request->server;

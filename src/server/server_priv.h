@@ -41,6 +41,7 @@ enum {
     METHOD_PUT = 1u << 2,
     METHOD_HEAD = 1u << 3,
     METHOD_DELETE = 1u << 4,
+    METHOD_CALL = 1u << 5, /* of gRPC: only there, and nothing else is there */
     METHOD_ASK = METHOD_GET | METHOD_POST,
     METHOD_LOOK = METHOD_GET | METHOD_HEAD,
     METHOD_SEND = METHOD_POST | METHOD_PUT,
@@ -178,6 +179,7 @@ typedef struct server_listener {
     pthread_mutex_t lock; /* of conns */
     server_conn *conns;
     size_t conn_count;
+    struct server_grpc *grpc; /* instead of daemon */
 } server_listener;
 
 /**
@@ -209,6 +211,7 @@ struct server_request {
     lm_server *server;
     server_listener *listener;
     struct MHD_Connection *connection;
+    struct server_call *call; /* of gRPC, instead of connection and conn */
     server_state *state;
     server_conn *conn;
     const server_route *route; /* NULL: none fits */
@@ -255,6 +258,9 @@ struct server_request {
     struct MHD_Response *own; /* instead of answer: an upgrade, a stream */
 };
 
+/** A request begins; NULL: no memory. close ends it: status is for the metrics, 0: aborted. */
+server_request *server_request_open(lm_server *server, server_listener *listener, lm_str target);
+void server_request_close(server_request *request, unsigned status);
 void server_request_ref(server_request *request);
 void server_request_unref(server_request *request);
 /** The answer is ready: wakes the connection. From any thread; once for each time it was put to
@@ -320,9 +326,27 @@ void server_listener_quiesce(server_listener *listener); /* takes no new connect
 void server_listener_free(server_listener *listener);    /* no request may be asleep */
 /** Once a second: connections that send a head for too long are cut. */
 void server_listener_reap(server_listener *listener, uint64_t now_ns);
+/** A connection comes, when too many are open in place of the one that has been quiet for the
+ * longest, and goes. */
+void server_conn_enter(server_listener *listener, server_conn *conn);
+void server_conn_leave(server_listener *listener, server_conn *conn);
+void server_conn_quiet(server_listener *listener, server_conn *conn, uint64_t since_ns);
+/** Are more than so many eighths of the memory in use? */
+bool server_is_short(const lm_server *server, unsigned eighths);
 /** Wake every sleeping request with 503; how many there were. */
 size_t server_requests_abort(lm_server *server);
 size_t server_requests_asleep(lm_server *server);
+
+#if LM_HAVE_GRPC
+/* gRPC: server_grpc.c. */
+typedef struct server_grpc server_grpc;
+/** Serves fd, and owns it on success. On failure the listener is to be freed. */
+LM_USE lm_err server_grpc_start(server_listener *listener, int fd);
+void server_grpc_quiesce(server_grpc *door);
+void server_grpc_free(server_grpc *door); /* NULL is fine */
+void server_grpc_wake(server_request *request);
+const char *server_grpc_header(const server_request *request, const char *name);
+#endif
 
 /* Who asks: server_auth.c. */
 LM_USE lm_err server_auth_new(lm_server *server, struct server_auth **out);
@@ -344,6 +368,9 @@ bool server_auth_parse(lm_str header, lm_arena *arena, bool *out_is_basic, lm_st
 void server_push_fini(server_request *request);
 /** Stop of a tenant's account; makes it. LM_E_LIMIT. */
 LM_USE lm_err server_request_account(server_request *request);
+
+/** Why records cannot be taken just now; NULL: they can. */
+const char *server_trouble(lm_server *server, const lm_config *config);
 
 /* Tails: server_tail.c. */
 LM_USE lm_err server_tails_new(lm_server *server, struct server_tails **out);

@@ -5,13 +5,16 @@
  */
 #include "server/server_priv.h"
 
+#if LM_HAVE_GRPC
+#    include "grpc/grpc.h"
+#endif
 #include <stdio.h>
 #include <time.h>
 
 #define PUT_WAIT_NS_MAX 2000000000ull
 #define PUT_AGAIN_NS    2000000
 
-typedef enum push_kind { PUSH_LOKI, PUSH_OTLP, PUSH_BULK, PUSH_LINES } push_kind;
+typedef enum push_kind { PUSH_LOKI, PUSH_OTLP, PUSH_GRPC, PUSH_BULK, PUSH_LINES } push_kind;
 
 struct server_push {
     lm_record_batch batch;
@@ -194,6 +197,7 @@ static lm_err answer_taken(server_request *request, lm_buf *bulk)
     lm_err err = LM_OK;
     switch (push->kind) {
     case PUSH_OTLP:
+    case PUSH_GRPC:
         err = lm_wire_otlp_response(&push->report, push->is_json, &request->answer);
         request->status = MHD_HTTP_OK;
         request->type = push->is_json ? "application/json" : "application/x-protobuf";
@@ -359,6 +363,48 @@ void server_push_otlp(server_request *request)
     else
         finish(request, NULL);
 }
+
+#if LM_HAVE_GRPC
+void server_push_grpc(server_request *request)
+{
+    bool is_packed = false;
+    lm_str message, encoding = LM_STR("");
+    lm_err err = push_begin(request, PUSH_GRPC);
+    struct server_push *push = request->push;
+    if (err) {
+        finish_refused(request, err, MHD_HTTP_TOO_MANY_REQUESTS);
+        return;
+    }
+    push->is_json = false; /* the content type says "application/grpc" or more */
+    err = lm_grpc_message((lm_str){request->body.ptr, request->body.len}, &is_packed, &message);
+    if (!err && is_packed) {
+        const char *name = server_request_header(request, "grpc-encoding");
+        encoding = name ? lm_str_of(name) : encoding;
+        if (!encoding.len || lm_str_equal_nocase(encoding, LM_STR("identity")))
+            err = lm_fail(LM_E_USAGE, "the message is compressed, and grpc-encoding names no way");
+        if (!err) err = lm_wire_unpack(message, encoding, &push->options, &push->plain);
+        if (!err) {
+            lm_buf_fini(&request->body);
+            message =
+                (lm_str){push->plain.ptr ? push->plain.ptr : (const uint8_t *)"", push->plain.len};
+        }
+    }
+    if (err == LM_E_UNSUPPORTED) {
+        refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, err, NULL);
+        server_request_done(request);
+        return;
+    }
+    if (err) {
+        finish_refused(request, err, MHD_HTTP_CONTENT_TOO_LARGE);
+        return;
+    }
+    err = lm_wire_otlp_protobuf(message, &push->options, &push->batch, &push->report);
+    if (err)
+        finish_refused(request, err, MHD_HTTP_BAD_REQUEST);
+    else
+        finish(request, NULL);
+}
+#endif
 
 void server_push_bulk(server_request *request)
 {

@@ -69,7 +69,7 @@ const server_route *server_route_find(const server_path *path, uint32_t method,
 {
     uint32_t methods = 0;
     for (size_t i = 0; i < ROUTES; i++) {
-        if (!fits(routes[i].pattern, path)) continue;
+        if ((routes[i].methods ^ method) & METHOD_CALL || !fits(routes[i].pattern, path)) continue;
         if (routes[i].methods & method) return &routes[i];
         methods |= routes[i].methods;
     }

@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <string.h>
+
+#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 struct lm_tls {
     lm_mem *mem;
     gnutls_certificate_credentials_t credentials;
     gnutls_priority_t priorities;
-    bool asks; /* clients for their certificate */
+    const char *protocol; /* of ALPN; NULL: none */
+    bool asks;            /* clients for their certificate */
 };
 
 struct lm_tls_session {
@@ -23,7 +27,7 @@ lm_err lm_tls_new(lm_mem *mem, const lm_tls_files *files, lm_tls **out)
     tls->mem = mem;
     lm_err err = LM_OK;
     int rc = gnutls_certificate_allocate_credentials(&tls->credentials);
-    if (rc >= 0) rc = gnutls_priority_init(&tls->priorities, NULL, NULL);
+    if (rc >= 0) rc = gnutls_priority_init(&tls->priorities, PRIORITIES, NULL);
     if (rc < 0) {
         err = lm_fail(LM_E_NOMEM, "TLS cannot be set up: %s", gnutls_strerror(rc));
         goto out;
@@ -52,6 +56,11 @@ out:
     return err;
 }
 
+void lm_tls_speak(lm_tls *tls, const char *protocol)
+{
+    tls->protocol = protocol;
+}
+
 void lm_tls_free(lm_tls *tls)
 {
     if (!tls) return;
@@ -69,6 +78,11 @@ lm_err lm_tls_session_new(lm_tls *tls, int fd, lm_tls_session **out)
     if (rc >= 0) rc = gnutls_priority_set(made->session, tls->priorities);
     if (rc >= 0)
         rc = gnutls_credentials_set(made->session, GNUTLS_CRD_CERTIFICATE, tls->credentials);
+    if (rc >= 0 && tls->protocol) {
+        const gnutls_datum_t name = {(unsigned char *)(uintptr_t)tls->protocol,
+                                     (unsigned)strlen(tls->protocol)};
+        rc = gnutls_alpn_set_protocols(made->session, &name, 1, 0);
+    }
     if (rc < 0) {
         lm_tls_session_free(made);
         return lm_fail(LM_E_NOMEM, "a TLS session cannot be set up: %s", gnutls_strerror(rc));
@@ -110,6 +124,17 @@ ssize_t lm_tls_read(lm_tls_session *session, void *dst, size_t cap)
     errno = EAGAIN;
     if (!gnutls_error_is_fatal((int)got)) return -1;
     (void)lm_fail(LM_E_IO, "TLS: %s", gnutls_strerror((int)got)); /* kept for the caller */
+    errno = EPROTO;
+    return -1;
+}
+
+ssize_t lm_tls_write(lm_tls_session *session, const void *src, size_t len)
+{
+    ssize_t put = gnutls_record_send(session->session, src, len);
+    if (put >= 0) return put;
+    errno = EAGAIN;
+    if (!gnutls_error_is_fatal((int)put)) return -1;
+    (void)lm_fail(LM_E_IO, "TLS: %s", gnutls_strerror((int)put)); /* kept for the caller */
     errno = EPROTO;
     return -1;
 }

@@ -1,4 +1,5 @@
-/** Inside of source: TLS of the server's side by GnuTLS, for sockets that do not block. */
+/** TLS 1.2 and 1.3 of the server's side by GnuTLS, for sockets that do not block: for the listeners
+ * of this room, and for those of others that bring their own loop. */
 #ifndef SOURCE_TLS_H
 #define SOURCE_TLS_H
 
@@ -10,6 +11,8 @@
 typedef struct lm_tls lm_tls;
 /** LM_E_USAGE: a file that is missing or wrong; LM_E_NOMEM. */
 LM_USE lm_err lm_tls_new(lm_mem *mem, const lm_tls_files *files, lm_tls **out);
+/** The one protocol that sessions agree on by ALPN; a text that outlives tls. */
+void lm_tls_speak(lm_tls *tls, const char *protocol);
 void lm_tls_free(lm_tls *tls); /* NULL is fine */
 
 /** One connection; the descriptor is borrowed. */
@@ -28,6 +31,9 @@ typedef enum lm_tls_step {
 lm_tls_step lm_tls_handshake(lm_tls_session *session);
 /** As read(2): 0 is the end; -1 with errno EAGAIN, or EPROTO and lm_err_text. */
 ssize_t lm_tls_read(lm_tls_session *session, void *dst, size_t cap);
+/** As write(2): -1 with errno EAGAIN, or EPROTO and lm_err_text. After EAGAIN the same bytes must
+ * come first again. */
+ssize_t lm_tls_write(lm_tls_session *session, const void *src, size_t len);
 /** Bytes that were received and not yet read: no event will tell of them. */
 size_t lm_tls_pending(const lm_tls_session *session);
 

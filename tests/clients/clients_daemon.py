@@ -24,12 +24,13 @@ class Daemon:
         self.folder = pathlib.Path(folder)
         self.log = self.folder / "daemon.log"
         self.process = None
-        self.http = self.elastic = self.otlp = self.syslog_port = None
+        self.http = self.elastic = self.otlp = self.otlp_grpc = self.syslog_port = None
         sources = '  - {type: syslog, address: "127.0.0.1:0"}\n'
         if rotated:
             sources += f'  - {{type: files, paths: ["{rotated}"]}}\n'
         (self.folder / "logmill.yaml").write_text(
-            'listen: {http: "127.0.0.1:0", elasticsearch: "127.0.0.1:0", otlp_http: "127.0.0.1:0"}\n'
+            'listen: {http: "127.0.0.1:0", elasticsearch: "127.0.0.1:0", otlp_http: "127.0.0.1:0",'
+            ' otlp_grpc: "127.0.0.1:0"}\n'
             f'storage: {{path: "{self.folder / "store"}"}}\n'
             f"sources:\n{sources}")
 
@@ -48,7 +49,9 @@ class Daemon:
                 self.syslog_port = int(words[2].rpartition(":")[2])
             elif words[1].startswith("http"):
                 doors.append(words[1])
-        if len(doors) != 3:
+            elif words[1].startswith("grpc"):
+                self.otlp_grpc = words[1].replace("grpc", "http")  # as OpenTelemetry's endpoints are written
+        if len(doors) != 3 or not self.otlp_grpc:
             raise RuntimeError(f"the daemon did not start:\n{self.log.read_text()}")
         self.http, self.elastic, self.otlp = doors
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -45,20 +45,32 @@ def send_elasticsearch(url, messages, option):
     client.close()
 
 
-def send_opentelemetry(url, messages, option):
-    from opentelemetry._logs import LogRecord, SeverityNumber
+def http_exporter(url, option):
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+    compression = {None: Compression.NoCompression, "gzip": Compression.Gzip, "deflate": Compression.Deflate}[option]
+    return OTLPLogExporter(endpoint=url + "/v1/logs", compression=compression)
+
+
+def grpc_exporter(url, option):
+    import grpc
+    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+
+    compression = {None: None, "gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}[option]
+    return OTLPLogExporter(endpoint=url, compression=compression)
+
+
+def send_opentelemetry(url, messages, option, name="otlp-py-", exporter=http_exporter):
+    from opentelemetry._logs import LogRecord, SeverityNumber
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
     from opentelemetry.sdk.resources import Resource
 
-    compression = {None: Compression.NoCompression, "gzip": Compression.Gzip, "deflate": Compression.Deflate}[option]
-    resource = Resource.create({"service.name": "otlp-py-" + (option or "plain"), "service.version": "1.2",
+    resource = Resource.create({"service.name": name + (option or "plain"), "service.version": "1.2",
                                 "host.name": "web-1"})
     provider = LoggerProvider(resource=resource)
-    exporter = OTLPLogExporter(endpoint=url + "/v1/logs", compression=compression)
-    provider.add_log_record_processor(BatchLogRecordProcessor(exporter, max_export_batch_size=50))
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter(url, option), max_export_batch_size=50))
     logger = provider.get_logger("shop.basket", "3.4")
     for i, message in enumerate(messages):
         time_ns = message["seconds"] * 10**9 + message["nanos"]
@@ -71,10 +83,15 @@ def send_opentelemetry(url, messages, option):
     provider.shutdown()
 
 
+def send_opentelemetry_grpc(url, messages, option):
+    send_opentelemetry(url, messages, option, "otlp-grpc-", grpc_exporter)
+
+
 CLIENTS = {
     "logging_loki": send_logging_loki,
     "elasticsearch": send_elasticsearch,
     "opentelemetry": send_opentelemetry,
+    "opentelemetry_grpc": send_opentelemetry_grpc,
 }
 
 if __name__ == "__main__":

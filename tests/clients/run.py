@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Unmodified public clients send; every message is found exactly once afterwards, before and after a kill.
 
-run.py debian | pypi | npm
+run.py debian | pypi | npm | grpc
 
   debian  logger, rsyslogd, curl, logrotate
-  pypi    python-logging-loki, elasticsearch, opentelemetry-exporter-otlp-proto-http (requirements.txt)
+  pypi    python-logging-loki, elasticsearch, opentelemetry-exporter-otlp-proto-http and -grpc (requirements.txt)
   npm     pino-loki, winston-loki, winston-elasticsearch, @opentelemetry/exporter-logs-otlp-http (package-lock.json)
 
 A daemon on free ports takes what the clients send as their documents say, without a parameter of ours. Each client
 sends MESSAGES messages: quotes, newlines, other scripts, empty fields, what looks like JSON or syslog. Then Loki's
 query API must give each exactly once, with its labels, its structured metadata and its time; the daemon is killed,
 started again, and asked once more.
+
+  grpc    what gRPC's own client and its exporters see of logins, tenants, limits, TLS, stops (clients_grpc.py)
 
 Packages go into LOGMILL_CLIENTS (default: clients beside the program) and stay there. 77: they cannot be had.
 """
@@ -202,13 +204,14 @@ def elasticsearch_cases(daemon, folder):
 
 
 def opentelemetry_py_cases(daemon, folder):
-    for option in (None, "gzip", "deflate"):
-        name = "otlp-py-" + (option or "plain")
-        messages, clock = send_file(PYPI, "opentelemetry", daemon.otlp, folder, name, option)
-        yield Case(f"opentelemetry-exporter-otlp-proto-http, {option or 'plain'}", f'{{service_name="{name}"}}',
-                   {m["text"]: time_of(m) for m in messages},
-                   lambda n, name=name: {"service_name": name, "service_instance_id": ANY},
-                   lambda n: OTLP_METADATA | {"n": str(n), "host_name": "web-1"})
+    for client, kind, url in (("opentelemetry", "http", daemon.otlp), ("opentelemetry_grpc", "grpc", daemon.otlp_grpc)):
+        for option in (None, "gzip", "deflate"):
+            name = ("otlp-py-" if kind == "http" else "otlp-grpc-") + (option or "plain")
+            messages, _ = send_file(PYPI, client, url, folder, name, option)
+            yield Case(f"opentelemetry-exporter-otlp-proto-{kind}, {option or 'plain'}", f'{{service_name="{name}"}}',
+                       {m["text"]: time_of(m) for m in messages},
+                       lambda n, name=name: {"service_name": name, "service_instance_id": ANY},
+                       lambda n: OTLP_METADATA | {"n": str(n), "host_name": "web-1"})
 
 
 def pino_cases(daemon, folder):
@@ -584,9 +587,12 @@ def test(group, folder):
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in GROUPS:
-        sys.exit(f"usage: run.py {' | '.join(GROUPS)}")
+    if len(sys.argv) != 2 or sys.argv[1] not in [*GROUPS, "grpc"]:
+        sys.exit(f"usage: run.py {' | '.join(GROUPS)} | grpc")
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"  # clients ask the daemon, and nobody between
+    if sys.argv[1] == "grpc":
+        install_pypi()
+        sys.exit(subprocess.run([PYPI[0], HERE / "clients_grpc.py"], check=False).returncode)
     with tempfile.TemporaryDirectory(prefix="logmill-clients-") as folder:
         sys.exit(test(sys.argv[1], pathlib.Path(folder)))
 

@@ -19,10 +19,11 @@ static void test_defaults(void **state)
     assert_int_equal(setenv("XDG_DATA_HOME", "/data", 1), 0);
     lm_config *config = NULL;
     assert_int_equal(lm_config_default(mem, &config), LM_OK);
-    assert_int_equal(config->listen_count, 3);
+    assert_int_equal(config->listen_count, LM_HAVE_GRPC ? 4 : 3);
     assert_string_equal(config->listens[0].address, "127.0.0.1:3100");
     assert_string_equal(config->listens[1].address, "127.0.0.1:9200");
     assert_string_equal(config->listens[2].address, "127.0.0.1:4318");
+    if (LM_HAVE_GRPC) assert_string_equal(config->listens[3].address, "127.0.0.1:4317");
     assert_string_equal(config->storage_path, "/data/logmill");
     assert_int_equal(config->memory_max, 256u << 20);
     assert_int_equal(config->ingest_body_size_max, 64u << 20);
@@ -76,7 +77,7 @@ static void test_whole(void **state)
     (void)state;
     assert_int_equal(setenv("LM_TEST_VAR", "v\"al", 1), 0);
     lm_config *config = parse(whole);
-    assert_int_equal(config->listen_count, 3); /* two of HTTP, OTLP's default */
+    assert_int_equal(config->listen_count, LM_HAVE_GRPC ? 4 : 3); /* two of HTTP, OTLP's defaults */
     assert_string_equal(config->listens[1].address, "[::1]:3101");
     assert_string_equal(config->listens[1].tls.client_ca, "/a");
     assert_int_equal(config->listens[2].door, LM_DOOR_OTLP_HTTP);

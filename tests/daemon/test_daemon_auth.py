@@ -61,7 +61,7 @@ ROUTES = (
 def every_route_is_listed():
     """The table of routes in the source says which there are; a new one needs its row here."""
     source = pathlib.Path(__file__).resolve().parents[2] / "src" / "server" / "server_routes.def"
-    patterns = re.findall(r'SERVER_ROUTE\("([a-z_]+)", METHOD_\w+, "([^"]+)"', source.read_text())
+    patterns = re.findall(r'SERVER_ROUTE\("([a-z_]+)", METHOD_(?!CALL)\w+, "([^"]+)"', source.read_text())
     known = {
         re.sub(r"/label/a/|/detected_field/a/", lambda m: m[0].replace("/a/", "/*/"), path) for _, path, _ in ROUTES
     }
@@ -240,7 +240,8 @@ def tls(dice, folder):
     files = f"certificate: {folder}/server.pem, key: {folder}/server.key"
     config = (
         QUERY_CONFIG
-        + "sources: []\nlisten:\n  http: {address: '127.0.0.1:0', tls: {FILES}}\n  elasticsearch: []\n  otlp_http: []\n"
+        + "sources: []\nlisten:\n  http: {address: '127.0.0.1:0', tls: {FILES}}\n  elasticsearch: []\n"
+        + "  otlp_http: []\n  otlp_grpc: []\n"
     )
     daemon = Daemon(folder, config.replace("FILES", files), listen=None)
     check(daemon.addresses[0].startswith("https://"), f"{daemon.addresses}")
@@ -267,7 +268,9 @@ def tls(dice, folder):
 def loopback(dice, folder):
     """What listens without being told to, listens on loopback alone."""
     daemon = Daemon(
-        folder, "sources: []\nlisten: {http: 'localhost:0', elasticsearch: [], otlp_http: []}\n", listen=None
+        folder,
+        "sources: []\nlisten: {http: 'localhost:0', elasticsearch: [], otlp_http: [], otlp_grpc: []}\n",
+        listen=None,
     )
     inodes = set()
     for link in pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir():

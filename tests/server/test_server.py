@@ -922,6 +922,7 @@ listen:
   http: {{address: "127.0.0.1:0", tls: {{certificate: {self.folder}/server.pem, key: {self.folder}/server.key{tls}}}}}
   elasticsearch: ""
   otlp_http: ""
+  otlp_grpc: ""
 sources: []
 """)
         return Daemon(self.folder, config, listen=None)
@@ -1076,21 +1077,22 @@ class TestLife(unittest.TestCase):
 
     def test_reload_of_listeners(self):
         config = self.folder / "logmill.yaml"
-        config.write_text('listen: {http: "127.0.0.1:0", elasticsearch: "", otlp_http: ""}\nsources: []\n')
+        others = 'elasticsearch: "", otlp_http: "", otlp_grpc: ""'
+        config.write_text(f'listen: {{http: "127.0.0.1:0", {others}}}\nsources: []\n')
         daemon = Daemon(self.folder, config, listen=None)
         self.assertEqual(len(daemon.addresses), 1)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         config.write_text(
-            f'listen: {{http: ["127.0.0.1:0", "127.0.0.1:{port}"], elasticsearch: "", otlp_http: ""}}\n'
+            f'listen: {{http: ["127.0.0.1:0", "127.0.0.1:{port}"], {others}}}\n'
             "sources: []\n"
         )
         response, body = daemon.ask("POST", "/-/reload")
         self.assertEqual(response.status, 200, body)
         self.assertEqual(daemon.ask("GET", "/ready", port=port)[0].status, 200)
         self.assertEqual(daemon.get("/ready")[0], 200)
-        config.write_text(f'listen: {{http: "127.0.0.1:{port}", elasticsearch: "", otlp_http: ""}}\nsources: []\n')
+        config.write_text(f'listen: {{http: "127.0.0.1:{port}", {others}}}\nsources: []\n')
         self.assertEqual(daemon.ask("POST", "/-/reload")[0].status, 200)
         self.assertEqual(daemon.ask("GET", "/ready", port=port)[0].status, 200)
         with self.assertRaises(OSError):

@@ -1,6 +1,6 @@
 /** Encodings of columns from a hostile hand, behind the checksums: any result, no fault, no memory
  * beyond the limit. */
-#include "codec/codec_priv.h"
+#include "codec/codec_ans_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,6 +40,34 @@ static void derived_of(codec_dec *dec, lm_mem *mem, lm_reader *in, unsigned kind
     lm_mem_release(mem, out, count * sizeof *out);
 }
 
+/* A part by itself holds what it holds in the whole column. */
+static void parts_of(codec_dec *dec, lm_mem *mem, lm_str bytes, bool is_ids, uint32_t alphabet,
+                     size_t count)
+{
+    codec_parts p = {.count = count};
+    lm_reader in = lm_reader_of(bytes.ptr, bytes.len), again = in;
+    lm_err err = is_ids ? codec_ids_open(dec, &in, alphabet, &p) : codec_ints_open(dec, &in, 0, &p);
+    LM_ASSERT(err == LM_OK || err == LM_E_CORRUPT || err == LM_E_LIMIT);
+    size_t values = count ? count : 1, parts = codec_part_count(count);
+    uint64_t *one = lm_mem_calloc(mem, values, sizeof *one);
+    uint64_t *all = lm_mem_calloc(mem, values, sizeof *all);
+    p.ids = lm_mem_calloc(mem, LM_PART_VALUES, sizeof *p.ids);
+    LM_ASSERT(one && all && p.ids);
+    for (size_t i = parts; !err && p.is_open && i-- > 0;) {
+        lm_err read = is_ids ? codec_ids_read(&p, i, alphabet, (uint32_t *)one + i * LM_PART_VALUES)
+                             : codec_ints_read(&p, i, (int64_t *)one);
+        err = err ? err : read;
+    }
+    if (!err && p.is_open) { /* starts of differences may lie: only ids are compared */
+        err = is_ids ? codec_ids_get(dec, &again, (uint32_t *)all, count, alphabet, 0) : LM_OK;
+        LM_ASSERT(!is_ids || err || memcmp(one, all, count * sizeof(uint32_t)) == 0);
+    }
+    lm_mem_release(mem, p.ids, LM_PART_VALUES * sizeof *p.ids);
+    lm_mem_release(mem, all, values * sizeof *all);
+    lm_mem_release(mem, one, values * sizeof *one);
+    codec_parts_close(mem, &p);
+}
+
 /* Byte 0: what to read; 1 and 2: how many values; 3: a detail of it; then the bytes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     codec_dec_init(&dec, mem);
     if (data[3] & 128) dec.prefix = LM_STR("level=info msg=\"text that others build on\"\n");
     lm_err err = LM_OK;
-    switch (data[0] % 6) {
+    switch (data[0] % 8) {
     case 0:
         err = codec_stream_get(&dec, &in, (uint8_t *)values, count);
         break;
@@ -68,6 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         err = codec_ids_get(&dec, &in, (uint32_t *)values, count, 1 + data[3] * 9u, 0);
         for (uint32_t i = 0; i < count && !err; i++)
             LM_ASSERT(((uint32_t *)values)[i] < 1 + data[3] * 9u);
+        break;
+    case 6:
+    case 7:
+        parts_of(&dec, mem, (lm_str){in.ptr, lm_reader_left(&in)}, data[0] & 1, 1 + data[3] * 9u,
+                 count);
         break;
     case 4:
         frame_of(&dec, mem, (lm_str){in.ptr, lm_reader_left(&in)}, data[3], count);

@@ -102,6 +102,19 @@ lm_column_cost lm_columns_cost(const lm_columns *columns, size_t index);
  */
 LM_USE lm_err lm_columns_decode(const lm_columns *columns, size_t index, lm_arena *arena,
                                 lm_column *out);
+
+/** Values of a part: of long columns of numbers and ids one part can be decoded without the rest.
+ */
+#define LM_PART_VALUES 16384u
+/** A column read in parts. */
+typedef struct lm_column_parts lm_column_parts;
+/** *out is NULL for a column that is only read as a whole. Checks its block's checksum. Errors as
+ * lm_columns_decode. columns must outlive the object, which belongs to one thread. */
+LM_USE lm_err lm_columns_parts_open(const lm_columns *columns, size_t index, lm_column_parts **out);
+/** Fills the values of one part in dst, which has room for the whole column. LM_E_CORRUPT. */
+LM_USE lm_err lm_columns_parts_read(lm_column_parts *parts, size_t part, void *dst);
+void lm_columns_parts_free(lm_column_parts *parts); /* NULL is fine */
+
 /** Check all checksums; calls bad(ctx, column, offset) for each damaged column. Returns LM_OK or
  * LM_E_CORRUPT. */
 LM_USE lm_err lm_columns_verify(const lm_columns *columns,

@@ -234,36 +234,50 @@ static lm_err put_odds(const clusters *c, const uint64_t *odds, lm_buf *out)
     return err;
 }
 
-/** Symbols from the last to the first; words are written from the end of room to its front. */
-static lm_err put_symbols(const clusters *c, const uint64_t *odds, const uint16_t *keys,
-                          const uint8_t *symbols, size_t count, lm_buf *out)
+/** Where the odds of each symbol begin, by context. */
+static void odds_begin(const clusters *c, const uint64_t *odds, uint32_t *begins)
 {
-    size_t room = 2 * count + 16, at = room;
-    uint32_t *begins = lm_mem_alloc(c->mem, (size_t)c->count * c->symbols * sizeof *begins);
-    uint8_t *bytes = lm_mem_alloc(c->mem, room);
-    lm_err err = begins && bytes ? LM_OK : lm_mem_err();
-    for (unsigned i = 0; !err && i < c->count; i++) {
+    for (unsigned i = 0; i < c->count; i++) {
         uint32_t begin = 0;
         for (unsigned s = 0; s < c->symbols; s++) {
             begins[i * c->symbols + s] = begin;
             begin += (uint32_t)odds[i * c->symbols + s];
         }
     }
+}
+
+/** A symbol onto a state; what is too much for it goes in front of at. */
+static inline uint8_t *state_push(uint32_t *state, uint32_t part, uint32_t begin, uint8_t *at)
+{
+    uint32_t x = *state;
+    if (x >= (uint64_t)part << (32 - ANS_LOG)) {
+        *--at = (uint8_t)(x >> 8);
+        *--at = (uint8_t)x;
+        x >>= 16;
+    }
+    *state = (x / part << ANS_LOG) + x % part + begin;
+    return at;
+}
+
+/** Symbols from the last to the first; words are written from the end of room to its front. */
+static lm_err put_symbols(const clusters *c, const uint64_t *odds, const uint16_t *keys,
+                          const uint8_t *symbols, size_t count, lm_buf *out)
+{
+    size_t room = 2 * count + 16;
+    uint32_t *begins = lm_mem_alloc(c->mem, (size_t)c->count * c->symbols * sizeof *begins);
+    uint8_t *bytes = lm_mem_alloc(c->mem, room), *at = bytes ? bytes + room : NULL;
+    lm_err err = begins && bytes ? LM_OK : lm_mem_err();
+    if (!err) odds_begin(c, odds, begins);
     uint32_t state[2] = {1u << 16, 1u << 16};
     for (size_t i = count; !err && i-- > 0;) {
         size_t place = (size_t)c->of[keys[i]] * c->symbols + symbols[i];
-        uint32_t part = (uint32_t)odds[place], x = state[i & 1];
-        if (x >= (uint64_t)part << (32 - ANS_LOG)) {
-            bytes[--at] = (uint8_t)(x >> 8);
-            bytes[--at] = (uint8_t)x;
-            x >>= 16;
-        }
-        state[i & 1] = (x / part << ANS_LOG) + x % part + begins[place];
+        at = state_push(&state[i & 1], (uint32_t)odds[place], begins[place], at);
     }
-    if (!err) err = lm_buf_varint(out, room - at + 10);
+    size_t len = err ? 0 : (size_t)(bytes + room - at);
+    if (!err) err = lm_buf_varint(out, len + 10);
     if (!err) err = lm_buf_le32(out, state[0]);
     if (!err) err = lm_buf_le32(out, state[1]);
-    if (!err) err = lm_buf_append(out, bytes + at, room - at);
+    if (!err) err = lm_buf_append(out, at, len);
     for (int i = 0; i < 2 && !err; i++)
         err = lm_buf_u8(out, 0);
     lm_mem_release(c->mem, bytes, room);
@@ -271,8 +285,40 @@ static lm_err put_symbols(const clusters *c, const uint64_t *odds, const uint16_
     return err;
 }
 
+/** The same in parts, each with a state of its own: length of each, then they. */
+static lm_err put_parts(const clusters *c, const uint64_t *odds, const uint16_t *keys,
+                        const uint8_t *symbols, size_t count, lm_buf *out)
+{
+    size_t parts = codec_part_count(count), room = 2 * count + 4 * parts;
+    uint32_t *begins = lm_mem_alloc(c->mem, (size_t)c->count * c->symbols * sizeof *begins);
+    size_t *lengths = lm_mem_alloc(c->mem, parts * sizeof *lengths);
+    uint8_t *bytes = lm_mem_alloc(c->mem, room), *at = bytes ? bytes + room : NULL;
+    lm_err err = begins && lengths && bytes ? LM_OK : lm_mem_err();
+    if (!err) odds_begin(c, odds, begins);
+    for (size_t p = parts, end = count; !err && p-- > 0; end = p * LM_PART_VALUES) {
+        uint32_t state = 1u << 16;
+        uint8_t *behind = at;
+        for (size_t i = end; i-- > p * LM_PART_VALUES;) {
+            size_t place = (size_t)c->of[keys[i]] * c->symbols + symbols[i];
+            at = state_push(&state, (uint32_t)odds[place], begins[place], at);
+        }
+        for (int k = 24; k >= 0; k -= 8)
+            *--at = (uint8_t)(state >> k);
+        lengths[p] = (size_t)(behind - at);
+    }
+    for (size_t p = 0; !err && p < parts; p++)
+        err = lm_buf_varint(out, lengths[p]);
+    if (!err) err = lm_buf_append(out, at, (size_t)(bytes + room - at));
+    for (int i = 0; i < 2 && !err; i++)
+        err = lm_buf_u8(out, 0);
+    lm_mem_release(c->mem, bytes, room);
+    lm_mem_release(c->mem, lengths, parts * sizeof *lengths);
+    lm_mem_release(c->mem, begins, (size_t)c->count * c->symbols * sizeof *begins);
+    return err;
+}
+
 lm_err codec_ans_put(lm_mem *mem, const uint16_t *keys, const uint8_t *symbols, size_t count,
-                     unsigned key_count, lm_buf *out)
+                     unsigned key_count, bool in_parts, lm_buf *out)
 {
     LM_ASSERT(key_count >= 1 && key_count <= ANS_KEYS_MAX && count <= CODEC_COUNT_MAX);
     clusters c;
@@ -290,7 +336,9 @@ lm_err codec_ans_put(lm_mem *mem, const uint16_t *keys, const uint8_t *symbols, 
     for (unsigned i = 0; i < c.count; i++)
         odds_round(cluster_at(&c, i), c.symbols, odds + (size_t)i * c.symbols);
     err = put_odds(&c, odds, out);
-    if (!err) err = put_symbols(&c, odds, keys, symbols, count, out);
+    if (!err)
+        err = in_parts ? put_parts(&c, odds, keys, symbols, count, out)
+                       : put_symbols(&c, odds, keys, symbols, count, out);
 out:
     lm_mem_release(mem, odds, (size_t)c.count * c.symbols * sizeof *odds);
     clusters_fini(&c);
@@ -355,8 +403,39 @@ lm_err codec_ans_open(codec_ans *ans, lm_mem *mem, lm_reader *in, unsigned key_c
     return LM_OK;
 }
 
+lm_err codec_ans_open_parts(codec_ans *ans, lm_mem *mem, lm_reader *in, unsigned key_count,
+                            size_t count)
+{
+    memset(ans, 0, sizeof *ans);
+    ans->mem = mem;
+    ans->parts = codec_part_count(count);
+    lm_err err = read_odds(ans, in, key_count);
+    if (!err && ans->parts > lm_reader_left(in)) err = codec_damaged("symbols are cut short");
+    if (!err) {
+        ans->begins = lm_mem_alloc(mem, (ans->parts + 1) * sizeof *ans->begins);
+        if (!ans->begins) err = lm_mem_err();
+    }
+    size_t at = 0;
+    for (size_t p = 0; !err && p < ans->parts; p++) {
+        size_t len = (size_t)lm_reader_varint_max(in, lm_reader_left(in));
+        if (in->failed || len < 4 || len > UINT32_MAX - at)
+            err = codec_damaged("symbols are cut short");
+        ans->begins[p] = (uint32_t)at;
+        at += len;
+    }
+    if (!err) {
+        ans->begins[ans->parts] = (uint32_t)at;
+        ans->in = lm_reader_bytes(in, at + 2).ptr;
+        if (in->failed) err = codec_damaged("symbols are cut short");
+    }
+    if (err) codec_ans_close(ans);
+    return err;
+}
+
 void codec_ans_close(codec_ans *ans)
 {
+    lm_mem_release(ans->mem, ans->begins, (ans->parts + 1) * sizeof *ans->begins);
+    ans->begins = NULL;
     lm_mem_release(ans->mem, ans->slots, (ans->contexts << ANS_LOG) * sizeof *ans->slots);
     ans->slots = NULL;
 }

@@ -172,6 +172,26 @@ lm_err codec_ids_get(codec_dec *dec, lm_reader *in, uint32_t *dst, size_t count,
     return top < alphabet ? LM_OK : codec_damaged("an id is not in its alphabet");
 }
 
+lm_err codec_ids_open(codec_dec *dec, lm_reader *in, uint32_t alphabet, codec_parts *out)
+{
+    uint8_t mode = lm_reader_u8(in);
+    if (in->failed) return codec_damaged("a column is cut short");
+    if (mode != MODE_STATIC) return LM_OK;
+    lm_str data = lm_reader_bytes(in, (size_t)lm_reader_varint_max(in, lm_reader_left(in)));
+    if (in->failed) return codec_damaged("a column is cut short");
+    return codec_static_open_ids(&out->run, dec->mem, data, out->count, alphabet, &out->is_open);
+}
+
+lm_err codec_ids_read(codec_parts *p, size_t part, uint32_t alphabet, uint32_t *dst)
+{
+    size_t count = codec_part_values(p->count, part);
+    uint32_t top = 0;
+    codec_static_read_ids(&p->run, part, part + 1, dst);
+    for (size_t i = 0; i < count; i++)
+        top = dst[i] > top ? dst[i] : top;
+    return top < alphabet ? LM_OK : codec_damaged("an id is not in its alphabet");
+}
+
 const char *codec_ids_name(uint8_t mode)
 {
     return mode == MODE_CONST    ? "const"

@@ -1,4 +1,4 @@
-#include "codec/codec_priv.h"
+#include "codec/codec_ans_priv.h"
 
 /* Node of integers: mode (1 byte), parameters, words or children. All arithmetic wraps at 64 bits,
  * so every mode is exact for every input. */
@@ -10,11 +10,13 @@ enum mode {
     MODE_DICT = 4,
     MODE_RUNS = 5,
     MODE_SCALED = 6,
-    MODE_COUNT = 7
+    MODE_DELTA_PARTS = 7, /* DELTA and DELTA2 whose words are in parts: what each begins with */
+    MODE_DELTA2_PARTS = 8,
+    MODE_COUNT = 9
 };
 
-static const char *const mode_names[MODE_COUNT] = {"const", "for", "delta", "delta2",
-                                                   "dict",  "rle", "scaled"};
+static const char *const mode_names[MODE_COUNT] = {"const", "for",    "delta", "delta2", "dict",
+                                                   "rle",   "scaled", "delta", "delta2"};
 
 /** Values looked at when modes are compared. */
 static size_t sample_count(lm_level level, size_t count)
@@ -42,13 +44,46 @@ static uint64_t residual_delta2(const int64_t *values, size_t i)
     return lm_zigzag((int64_t)((uint64_t)values[i] - 2 * one + two));
 }
 
+/** By part but the first: the value before it, as the difference to the one before the last part,
+ * and for DELTA2 the step there. */
+static lm_err put_starts(const int64_t *values, size_t count, enum mode mode, lm_buf *out)
+{
+    lm_err err = LM_OK;
+    uint64_t told = 0;
+    for (size_t at = LM_PART_VALUES; at < count && !err; at += LM_PART_VALUES) {
+        uint64_t before = (uint64_t)values[at - 1];
+        err = lm_buf_varint(out, lm_zigzag((int64_t)(before - told)));
+        told = before;
+        if (!err && mode == MODE_DELTA2)
+            err = lm_buf_varint(out, lm_zigzag((int64_t)(before - (uint64_t)values[at - 2])));
+    }
+    return err;
+}
+
+/** Words of differences: with the starts of parts if they came out in parts. */
+static lm_err put_differences(codec_enc *enc, const int64_t *values, const uint64_t *words,
+                              size_t count, enum mode mode, lm_buf *out)
+{
+    lm_buf made;
+    lm_buf_init(&made, enc->mem);
+    lm_err err = codec_words_put(enc, words, count, &made);
+    bool in_parts = !err && codec_words_are_in_parts((lm_str){made.ptr, made.len});
+    if (!err)
+        err = lm_buf_u8(out, (uint8_t)(!in_parts            ? mode
+                                       : mode == MODE_DELTA ? MODE_DELTA_PARTS
+                                                            : MODE_DELTA2_PARTS));
+    if (!err && in_parts) err = put_starts(values, count, mode, out);
+    if (!err) err = lm_buf_append(out, made.ptr, made.len);
+    lm_buf_fini(&made);
+    return err;
+}
+
 static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, enum mode mode,
                           lm_buf *out)
 {
     uint64_t *words = lm_mem_calloc(enc->mem, count, sizeof *words);
     if (!words) return lm_mem_err();
-    lm_err err = lm_buf_u8(out, (uint8_t)mode);
-    if (err) goto out;
+    lm_err err = LM_OK;
     if (mode == MODE_PLAIN) {
         int64_t min = values[0];
         for (size_t i = 1; i < count; i++)
@@ -56,7 +91,9 @@ static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, e
         if (min > 0 && min < 64) min = 0; /* saves the base, costs nothing */
         for (size_t i = 0; i < count; i++)
             words[i] = (uint64_t)values[i] - (uint64_t)min;
-        err = lm_buf_varint(out, lm_zigzag(min));
+        err = lm_buf_u8(out, MODE_PLAIN);
+        if (!err) err = lm_buf_varint(out, lm_zigzag(min));
+        if (!err) err = codec_words_put(enc, words, count, out);
     } else if (mode == MODE_DELTA) {
         for (size_t i = 0; i < count; i++)
             words[i] = residual_delta(values, i);
@@ -64,8 +101,7 @@ static lm_err put_numeric(codec_enc *enc, const int64_t *values, size_t count, e
         for (size_t i = 0; i < count; i++)
             words[i] = residual_delta2(values, i);
     }
-    if (!err) err = codec_words_put(enc, words, count, out);
-out:
+    if (mode != MODE_PLAIN) err = put_differences(enc, values, words, count, mode, out);
     lm_mem_release(enc->mem, words, count * sizeof *words);
     return err;
 }
@@ -234,7 +270,7 @@ static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, u
     lm_buf_init(&trial, enc->mem);
     lm_err err = LM_OK;
     enc->is_trial = true;
-    for (enum mode mode = MODE_PLAIN; mode < MODE_COUNT && !err; mode++) {
+    for (enum mode mode = MODE_PLAIN; mode <= MODE_SCALED && !err; mode++) {
         if (mode >= MODE_DICT && (depth > 2 || count < 16))
             continue; /* they hold integers themselves */
         bool fits;
@@ -271,6 +307,17 @@ lm_err codec_ints_put(codec_enc *enc, const int64_t *values, size_t count, unsig
     return err;
 }
 
+/** Differences become values; value and step are those before the first one. */
+static void add_up(int64_t *dst, size_t count, uint64_t value, uint64_t step, bool has_steps)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t change = (uint64_t)lm_unzigzag((uint64_t)dst[i]);
+        step += change;
+        value += has_steps ? step : change;
+        dst[i] = (int64_t)value;
+    }
+}
+
 static lm_err get_numeric(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count, enum mode mode)
 {
     int64_t min = mode == MODE_PLAIN ? lm_unzigzag(lm_reader_varint(in)) : 0;
@@ -282,16 +329,23 @@ static lm_err get_numeric(codec_dec *dec, lm_reader *in, int64_t *dst, size_t co
             dst[i] = (int64_t)((uint64_t)dst[i] + (uint64_t)min);
         return LM_OK;
     }
-    uint64_t value = 0, step = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t change = (uint64_t)lm_unzigzag((uint64_t)dst[i]);
-        if (mode == MODE_DELTA2) {
-            step = i == 1 ? change : step + change; /* the first value is not a step */
-            change = i == 0 ? change : step;
-            if (i == 0) step = 0;
-        }
-        value += change;
-        dst[i] = (int64_t)value;
+    uint64_t first = (uint64_t)lm_unzigzag((uint64_t)dst[0]);
+    dst[0] = (int64_t)first; /* it is not a step */
+    add_up(dst + 1, count - 1, first, 0, mode == MODE_DELTA2);
+    return LM_OK;
+}
+
+/** Value and step before each part; starts has room for two a part, NULL: they are passed by. */
+static lm_err get_starts(lm_reader *in, size_t count, bool has_steps, uint64_t *starts)
+{
+    uint64_t value = 0;
+    for (size_t p = 1; p < codec_part_count(count); p++) {
+        value += (uint64_t)lm_unzigzag(lm_reader_varint(in));
+        uint64_t step = has_steps ? (uint64_t)lm_unzigzag(lm_reader_varint(in)) : 0;
+        if (in->failed) return codec_damaged("a part of a column begins nowhere");
+        if (!starts) continue;
+        starts[2 * p] = value;
+        starts[2 * p + 1] = step;
     }
     return LM_OK;
 }
@@ -371,6 +425,12 @@ lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count,
     case MODE_DELTA:
     case MODE_DELTA2:
         return get_numeric(dec, in, dst, count, (enum mode)mode);
+    case MODE_DELTA_PARTS:
+    case MODE_DELTA2_PARTS: {
+        bool has_steps = mode == MODE_DELTA2_PARTS;
+        lm_err err = get_starts(in, count, has_steps, NULL);
+        return err ? err : get_numeric(dec, in, dst, count, has_steps ? MODE_DELTA2 : MODE_DELTA);
+    }
     case MODE_DICT:
         return get_dict(dec, in, dst, count, depth);
     case MODE_RUNS:
@@ -380,6 +440,82 @@ lm_err codec_ints_get(codec_dec *dec, lm_reader *in, int64_t *dst, size_t count,
     default:
         return codec_damaged("a column of numbers has an unknown encoding");
     }
+}
+
+/* ---- in parts ---- */
+
+static lm_err open_dict(codec_dec *dec, lm_reader *in, unsigned depth, codec_parts *out)
+{
+    size_t distinct = (size_t)lm_reader_varint_max(in, out->count);
+    if (in->failed || distinct == 0) return codec_damaged("a dictionary has an impossible size");
+    out->dict = lm_mem_alloc(dec->mem, distinct * sizeof *out->dict);
+    out->distinct = out->dict ? distinct : 0;
+    lm_err err = out->dict ? codec_ints_get(dec, in, out->dict, distinct, depth + 1) : lm_mem_err();
+    out->kind = CODEC_PARTS_DICT;
+    return err ? err : codec_ids_open(dec, in, (uint32_t)distinct, out);
+}
+
+static lm_err open_deltas(codec_dec *dec, lm_reader *in, bool has_steps, codec_parts *out)
+{
+    out->starts = lm_mem_calloc(dec->mem, codec_part_count(out->count), 2 * sizeof *out->starts);
+    if (!out->starts) return lm_mem_err();
+    out->kind = has_steps ? CODEC_PARTS_DELTA2 : CODEC_PARTS_DELTA;
+    lm_err err = get_starts(in, out->count, has_steps, out->starts);
+    return err ? err : codec_words_open(dec, in, out);
+}
+
+lm_err codec_ints_open(codec_dec *dec, lm_reader *in, unsigned depth, codec_parts *out)
+{
+    uint8_t mode = lm_reader_u8(in);
+    if (in->failed) return codec_damaged("a column is cut short");
+    switch (mode) {
+    case MODE_PLAIN:
+        out->kind = CODEC_PARTS_PLAIN;
+        out->base = (uint64_t)lm_unzigzag(lm_reader_varint(in));
+        return codec_words_open(dec, in, out);
+    case MODE_DELTA_PARTS:
+    case MODE_DELTA2_PARTS:
+        return open_deltas(dec, in, mode == MODE_DELTA2_PARTS, out);
+    case MODE_DICT:
+        return open_dict(dec, in, depth, out);
+    case MODE_SCALED:
+        if (depth) return LM_OK; /* scales of scales are read as a whole */
+        out->scale_first = (uint64_t)lm_unzigzag(lm_reader_varint(in));
+        out->scale_by = lm_reader_varint(in);
+        return codec_ints_open(dec, in, depth + 1, out);
+    default:
+        return LM_OK;
+    }
+}
+
+lm_err codec_ints_read(codec_parts *p, size_t part, int64_t *dst)
+{
+    size_t count = codec_part_values(p->count, part);
+    int64_t *at = dst + part * LM_PART_VALUES;
+    if (p->kind == CODEC_PARTS_DICT) {
+        lm_err err = codec_ids_read(p, part, (uint32_t)p->distinct, p->ids);
+        if (err) return err;
+        for (size_t i = 0; i < count; i++)
+            at[i] = p->dict[p->ids[i]];
+    } else {
+        codec_static_read_words(&p->run, part, part + 1, (uint64_t *)at);
+    }
+    if (p->kind == CODEC_PARTS_PLAIN) {
+        for (size_t i = 0; i < count; i++)
+            at[i] = (int64_t)((uint64_t)at[i] + p->base);
+    } else if (p->kind != CODEC_PARTS_DICT) {
+        bool has_steps = p->kind == CODEC_PARTS_DELTA2;
+        uint64_t value = p->starts[2 * part], step = p->starts[2 * part + 1];
+        if (part == 0) {
+            value = (uint64_t)lm_unzigzag((uint64_t)at[0]);
+            at[0] = (int64_t)value;
+        }
+        size_t from = part == 0;
+        add_up(at + from, count - from, value, step, has_steps);
+    }
+    for (size_t i = 0; i < count && p->scale_by; i++)
+        at[i] = (int64_t)(p->scale_first + p->scale_by * (uint64_t)at[i]);
+    return LM_OK;
 }
 
 const char *codec_ints_name(uint8_t mode)

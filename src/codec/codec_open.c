@@ -227,6 +227,25 @@ static bool block_is_sound(const lm_columns *c, const block *b)
     return (uint32_t)lm_hash64(bytes.len ? bytes.ptr : (const uint8_t *)"", bytes.len) == b->check;
 }
 
+lm_mem *codec_columns_mem(const lm_columns *c)
+{
+    return c->mem;
+}
+
+lm_err codec_columns_large(const lm_columns *c, size_t index, lm_str *out, uint64_t *out_offset)
+{
+    const block *b = &c->blocks[c->block_of[index]];
+    *out = (lm_str){0};
+    *out_offset = c->base_offset + b->offset;
+    if (b->kind) return LM_OK;
+    if (!block_is_sound(c, b)) {
+        return lm_fail_at(LM_E_CORRUPT, *out_offset,
+                          "column %zu: the checksum of its block does not match", index);
+    }
+    *out = block_bytes(c, b);
+    return LM_OK;
+}
+
 lm_column_cost lm_columns_cost(const lm_columns *c, size_t index)
 {
     LM_ASSERT(index < c->count);

@@ -12,6 +12,19 @@
 /** Values in one column; more is damage (and would be over every memory limit). */
 #define CODEC_COUNT_MAX 0x20000000u
 
+/** Parts of LM_PART_VALUES values that so many values have; the last one may be shorter. */
+static inline size_t codec_part_count(size_t count)
+{
+    return (count + LM_PART_VALUES - 1) / LM_PART_VALUES;
+}
+
+/** Values of one of them. */
+static inline size_t codec_part_values(size_t count, size_t part)
+{
+    size_t left = count - part * LM_PART_VALUES;
+    return left < LM_PART_VALUES ? left : LM_PART_VALUES;
+}
+
 struct ZSTD_CCtx_s;
 struct ZSTD_DCtx_s;
 
@@ -116,6 +129,9 @@ LM_USE lm_err codec_lite_get_words(lm_mem *mem, lm_str in, uint64_t *words, size
 LM_USE lm_err codec_words_put(codec_enc *enc, const uint64_t *words, size_t count, lm_buf *out);
 LM_USE lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t count);
 
+/** Are these words, as written, static and in parts? */
+bool codec_words_are_in_parts(lm_str data);
+
 /* ---- codec_wide.c: columns of wide values ---- */
 
 /** All columns are WIDE; widths may differ. */
@@ -187,6 +203,13 @@ LM_USE lm_err codec_derive_put(codec_enc *enc, const lm_column *target, const lm
 /** Behind kind and distance. source is decoded and has as many values as info. */
 LM_USE lm_err codec_derive_get(codec_dec *dec, lm_reader *in, codec_derive kind,
                                const lm_column *info, const lm_column *source, void *dst);
+
+/* ---- codec_open.c ---- */
+
+lm_mem *codec_columns_mem(const lm_columns *columns);
+/** Bytes of the block of a large column, checked, and where it lies; empty if it is in a frame. */
+LM_USE lm_err codec_columns_large(const lm_columns *columns, size_t index, lm_str *out,
+                                  uint64_t *out_offset);
 
 /* ---- codec_frame.c: columns too small for a block of their own ---- */
 

@@ -140,15 +140,36 @@ static lm_err get_ids(codec_dec *dec, lm_reader *in, wides *w)
     return codec_damaged("wide values have an unknown form");
 }
 
+/** The only column of this width, its values all distinct: they are where they belong at once. */
+static lm_err get_alone(codec_dec *dec, lm_reader *in, const lm_column *const *columns,
+                        size_t count, uint32_t width, void *const *dst)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (columns[i]->width == width && columns[i]->count)
+            return codec_stream_get(dec, in, dst[i], (size_t)columns[i]->count * width);
+    }
+    return LM_OK;
+}
+
+static size_t columns_of(const lm_column *const *columns, size_t count, uint32_t width)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += columns[i]->width == width && columns[i]->count;
+    return found;
+}
+
 static lm_err get_width(codec_dec *dec, lm_reader *in, const lm_column *const *columns,
                         size_t count, uint32_t width, size_t values, void *const *dst)
 {
-    wides w;
-    lm_err err = wides_init(dec->mem, &w, values, width);
-    if (err) return err;
+    wides w = {.count = values};
     w.distinct = (size_t)lm_reader_varint_max(in, values);
-    if (in->failed || !w.distinct) err = codec_damaged("wide values are cut short");
-    if (!err) err = get_ids(dec, in, &w);
+    if (in->failed || !w.distinct) return codec_damaged("wide values are cut short");
+    if (w.distinct == values && columns_of(columns, count, width) == 1)
+        return get_alone(dec, in, columns, count, width, dst);
+    w.ids = lm_mem_alloc(dec->mem, w.count * sizeof *w.ids);
+    w.values = lm_mem_alloc(dec->mem, w.count * width);
+    lm_err err = w.ids && w.values ? get_ids(dec, in, &w) : lm_mem_err();
     if (!err) err = codec_stream_get(dec, in, w.values, w.distinct * width);
     for (size_t i = 0, n = 0; !err && i < count; i++) {
         if (columns[i]->width != width) continue;

@@ -277,3 +277,21 @@ lm_err codec_words_get(codec_dec *dec, lm_reader *in, uint64_t *dst, size_t coun
     }
     return codec_damaged("a run of numbers has an unknown form");
 }
+
+bool codec_words_are_in_parts(lm_str data)
+{
+    lm_reader in = lm_reader_of(data.ptr, data.len);
+    if (lm_reader_u8(&in) != FORM_STATIC) return false;
+    (void)lm_reader_varint(&in);
+    return codec_static_words_are_in_parts((lm_str){in.ptr, lm_reader_left(&in)});
+}
+
+lm_err codec_words_open(codec_dec *dec, lm_reader *in, codec_parts *out)
+{
+    uint8_t form = lm_reader_u8(in);
+    if (in->failed) return codec_damaged("a run of numbers is cut short");
+    if (form != FORM_STATIC) return LM_OK;
+    lm_str data = lm_reader_bytes(in, (size_t)lm_reader_varint_max(in, lm_reader_left(in)));
+    if (in->failed) return codec_damaged("a run of numbers is cut short");
+    return codec_static_open_words(&out->run, dec->mem, data, out->count, &out->is_open);
+}

@@ -198,6 +198,25 @@ static lm_str str_of(const lm_buf *b)
     return (lm_str){b->ptr, b->len};
 }
 
+/** Parts, the last one first, are the column. False: it is read as a whole. */
+static bool parts_come_back(lm_mem *mem, const lm_columns *c, size_t index, const lm_column *column)
+{
+    lm_column_parts *parts = NULL;
+    assert_int_equal(lm_columns_parts_open(c, index, &parts), LM_OK);
+    if (!parts) return false;
+    size_t bytes = plain_bytes(column);
+    uint8_t *got = lm_mem_calloc(mem, bytes, 1);
+    assert_non_null(got);
+    for (size_t p = codec_part_count(column->count); p-- > 0;)
+        assert_int_equal(lm_columns_parts_read(parts, p, got), LM_OK);
+    assert_memory_equal(got, column->bytes, bytes);
+    lm_mem_release(mem, got, bytes);
+    lm_columns_parts_free(parts);
+    return true;
+}
+
+static unsigned read_in_parts; /* columns so far */
+
 static void round_trip(lm_mem *mem, const lm_column *columns, size_t count, lm_level level)
 {
     packed p;
@@ -214,6 +233,7 @@ static void round_trip(lm_mem *mem, const lm_column *columns, size_t count, lm_l
         lm_column got;
         assert_int_equal(lm_columns_decode(c, i, &arena, &got), LM_OK);
         assert_same(&columns[i], &got);
+        read_in_parts += parts_come_back(mem, c, i, &columns[i]);
         lm_column info = *lm_columns_info(c, i);
         assert_int_equal(info.count, columns[i].count);
         assert_non_null(lm_columns_cost(c, i).encoding);
@@ -274,6 +294,35 @@ static void ids_come_back(void **state)
             }
         }
     }
+    lm_mem_free(mem);
+}
+
+/* Long enough for several parts to be read side by side, and one that is not full. */
+static void long_columns_come_back_in_parts(void **state)
+{
+    (void)state;
+
+    enum { COUNT = 5 * LM_PART_VALUES + 321 };
+
+    rng r = {SEED + 11};
+    lm_mem *mem = new_mem(0);
+    read_in_parts = 0;
+    for (unsigned shape = 0; shape < INT_SHAPES; shape++) {
+        int64_t *v = make_ints(&r, shape, COUNT);
+        lm_column c = {.type = LM_COLUMN_INT, .count = COUNT, .ints = v};
+        round_trip(mem, &c, 1, LM_LEVEL_DEFAULT);
+        free(v);
+    }
+    assert_in_range(read_in_parts, 4, INT_SHAPES);
+    read_in_parts = 0;
+    for (unsigned shape = 0; shape < ID_SHAPES; shape++) {
+        lm_column c = {.type = LM_COLUMN_ID, .role = LM_ROLE_INDEX, .count = COUNT};
+        uint32_t *v = make_ids(&r, shape, COUNT, &c.alphabet);
+        c.ids = v;
+        round_trip(mem, &c, 1, LM_LEVEL_DEFAULT);
+        free(v);
+    }
+    assert_in_range(read_in_parts, 3, ID_SHAPES);
     lm_mem_free(mem);
 }
 
@@ -814,6 +863,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ints_come_back),
         cmocka_unit_test(ids_come_back),
+        cmocka_unit_test(long_columns_come_back_in_parts),
         cmocka_unit_test(bytes_and_wide_come_back),
         cmocka_unit_test(wide_values_are_shared),
         cmocka_unit_test(texts_build_on_shapes),

@@ -13,6 +13,7 @@
 #include "archive/archive_parse_priv.h"
 
 enum {
+    ESCAPE = 0x1b,
     AFFIX_MAX = 12,
     QUOTE_LEARN = 256, /* occurrences looked at to decide on one */
     QUOTE_EARLY = 32,  /* nearly all different among the first: decided then */
@@ -169,6 +170,15 @@ static size_t push_number(parser *ps, size_t at, size_t stop, size_t from, size_
     return push_token(ps, begin, end, form);
 }
 
+/** Is the byte before `at` the end of a terminal's colour, ESC [ digits ; m? */
+static bool is_behind_color(const uint8_t *t, size_t at, size_t line_begin)
+{
+    if (t[at - 1] != 'm') return false;
+    for (at--; at > line_begin && (is_digit(t[at - 1]) || t[at - 1] == ';');)
+        at--;
+    return at >= line_begin + 2 && t[at - 1] == '[' && t[at - 2] == ESCAPE;
+}
+
 /**
  * The token around the digit run at `at`. from: end of the variable before (nothing before it may
  * be taken). Returns where to go on.
@@ -181,7 +191,14 @@ size_t lm_scan_token(parser *ps, size_t at, size_t from, size_t line_begin, size
     size_t begin = at;
     while (begin > from && is_alnum(t[begin - 1]))
         begin--;
+    if (begin != at && is_behind_color(t, at, line_begin)) begin = at;
     size_t end = at + digits;
+    if (begin == at && at >= line_begin + 2 && t[at - 1] == '[' && t[at - 2] == ESCAPE) {
+        while (end < line_end && (is_digit(t[end]) || t[end] == ';'))
+            end++; /* a colour is no number, and what it colours is not part of it */
+        if (end < line_end && t[end] == 'm') return end + 1;
+        end = at + digits;
+    }
     if (end < line_end && is_alpha(t[end])) {
         end = at + run_length(ps->bits[LM_CLASS_WORD], at - ps->base, limit);
     }
@@ -197,9 +214,9 @@ size_t lm_scan_token(parser *ps, size_t at, size_t from, size_t line_begin, size
         if (digits == 1 && t[at] == '0' && (t[at + 1] | 0x20) == 'x' && end - at > 2) {
             return push_token(ps, at + 2, end, FORM_ANY);
         }
-    } else if (at - begin == 1 && digits == 4 && at + 7 < line_end && t[at + 4] == ' ' &&
-               t[at + 7] == ':' &&
-               push_time(ps, at, line_end, at)) { /* klog: I0507 11:59:44.523502 */
+    } else if (at - begin == 1 && (digits == 4 || digits == 6 || digits == 8) &&
+               at + digits + 3 < line_end && t[at + digits] == ' ' && t[at + digits + 3] == ':' &&
+               push_time(ps, at, line_end, at)) { /* klog: I0507 11:59:44.523502, I20260507 ... */
         return ps->vars[ps->var_count - 1].end;
     }
     size_t len = end - begin, prefix = at - begin, suffix = end - at - digits;

@@ -131,7 +131,7 @@ int cli_schema(const cli_args *args)
     for (int i = 0; i < args->operand_count; i++) {
         show.has_format = false;
         lm_err err = lm_schema_of(context, args->operands[i], &job);
-        if (!err && !show.has_format) cli_say("'%s' has no lines", args->operands[i]);
+        if (!err && !show.has_format) cli_say("no format found in '%s'", args->operands[i]);
         int code = err ? cli_fail(context, err, NULL) : EXIT_DONE;
         if (code > worst) worst = code;
         if (err == LM_ERR_CANCELLED) break;

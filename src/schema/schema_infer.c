@@ -97,12 +97,38 @@ static bool app_behind(const uint8_t *p, const uint8_t *end, size_t *out_len)
     return q > p + 1 && q < end && *q == ']';
 }
 
+/* {text} without quotes or braces inside, which would be data */
+static const uint8_t *brace_end(const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *limit = end - p > 128 ? p + 128 : end;
+    for (p++; p < limit && *p != '}'; p++) {
+        if (*p == '"' || *p == '{') return NULL;
+    }
+    return p < limit ? p + 1 : NULL;
+}
+
+/* production.ERROR: a level in capitals behind the only dot of a name */
+static bool is_app_level(lm_str s)
+{
+    const uint8_t *dot = s.len ? memchr(s.ptr, '.', s.len) : NULL;
+    if (!dot || dot == s.ptr || !lm_is_alpha(s.ptr[0])) return false;
+    size_t at = (size_t)(dot + 1 - s.ptr), n = s.len - at;
+    for (size_t i = at; i < s.len; i++) {
+        if (s.ptr[i] >= 'a' && s.ptr[i] <= 'z') return false;
+    }
+    return n && lm_match_level(s.ptr + at, n) == n;
+}
+
+static bool is_level(item_kind kind)
+{
+    return kind == ITEM_LEVEL || kind == ITEM_ANGLE_LEVEL || kind == ITEM_APP_LEVEL;
+}
+
 /* The item at or behind position at. */
 static item scan_item(lm_str line, size_t at)
 {
     const uint8_t *end = end_of(line), *p = line.ptr + at, *begin = p;
-    while (p < end && lm_is_blank(*p))
-        p++;
+    p = lm_skip_blanks(p, end);
     item it = {.kind = ITEM_END,
                .blanks = (uint32_t)(p - begin),
                .tab = p > begin && p[-1] == '\t',
@@ -135,9 +161,16 @@ static item scan_item(lm_str line, size_t at)
     } else if ((n = lm_match_level(p, left)) != 0) {
         it.kind = ITEM_LEVEL;
         it.text.len = n;
+    } else if (*p == '<' && (n = lm_match_level(p + 1, left - 1)) != 0 && n + 1 < left &&
+               p[n + 1] == '>') {
+        it.kind = ITEM_ANGLE_LEVEL;
+        it.text.len = n + 2;
+    } else if (*p == '{' && (close = brace_end(p, end)) != NULL) {
+        it.kind = ITEM_BRACE;
+        it.text.len = (size_t)(close - p);
     } else {
         const uint8_t *q = p;
-        while (q < end && !lm_is_blank(*q) && !memchr("|[],;\"", *q, 6))
+        while (q < end && !lm_is_blank(*q) && !memchr("|[],;\"\x1b", *q, 7))
             q++;
         if (q > p + 1 && q[-1] == ':') q--;
         it.text.len = (size_t)(q - p);
@@ -148,6 +181,7 @@ static item scan_item(lm_str line, size_t at)
             it.text.len += n;
         }
         it.dotted = it.kind == ITEM_NAME && is_dotted(it.text);
+        if (it.dotted && is_app_level(it.text)) it.kind = ITEM_APP_LEVEL;
     }
     return it;
 }
@@ -162,7 +196,7 @@ static bool is_wordish(item_kind kind)
 
 static bool is_splitter(item_kind kind)
 {
-    return kind == ITEM_LEVEL || kind == ITEM_BRACKET || kind == ITEM_TIME || kind == ITEM_APP;
+    return is_level(kind) || kind == ITEM_BRACKET || kind == ITEM_TIME || kind == ITEM_APP;
 }
 
 /* Which kind this column is; ITEM_OTHER: the header ends here. */
@@ -220,6 +254,8 @@ static bool judge(infer *f, column *c)
         f->has_time = true;
         return true;
     case ITEM_LEVEL:
+    case ITEM_ANGLE_LEVEL:
+    case ITEM_APP_LEVEL:
         if (f->terminated || f->has_level) return false;
         f->has_level = true;
         return true;
@@ -246,6 +282,8 @@ static bool judge(infer *f, column *c)
         if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER ||
             previous->kind == ITEM_BRACKET)
             return true;
+        if (previous->name && strcmp(previous->name, "source") == 0)
+            return true; /* main.go:17: what follows may be the level */
         f->terminated = c->blank_after * 10 >= c->count * 9 && (f->has_time || f->has_level);
         return f->has_time || f->has_level;
     case ITEM_INT:
@@ -276,7 +314,7 @@ static bool next_column(infer *f)
     column c = {.blanks_min = UINT32_MAX};
     for (size_t i = 0; i < f->count; i++) {
         f->items[i] = scan_item(f->lines[f->active[i]], f->at[i]);
-        if (f->items[i].kind == ITEM_LEVEL && f->has_level)
+        if (is_level(f->items[i].kind) && f->has_level)
             f->items[i].kind = ITEM_NAME; /* a record has one */
         counts[f->items[i].kind]++;
     }
@@ -290,7 +328,7 @@ static bool next_column(infer *f)
         lm_str line = f->lines[f->active[i]];
         size_t end = (size_t)(it->text.ptr - line.ptr) + it->text.len;
         const uint8_t *stop = end_of(line), *after = line.ptr + end;
-        bool blank = after < stop && lm_is_blank(*after);
+        bool blank = after < stop && (lm_is_blank(*after) || *after == LM_ESCAPE);
         c.count++;
         c.dotted += it->dotted;
         c.blank_after += blank || after == stop;
@@ -321,14 +359,15 @@ static bool cut_header(infer *f)
     for (size_t i = 0; i < end; i++) {
         const column *c = &f->columns[i];
         time |= c->kind == ITEM_TIME || c->kind == ITEM_EPOCH || c->inner_time;
-        level |= c->kind == ITEM_LEVEL || c->is_letter || c->inner_level;
+        level |= is_level(c->kind) || c->is_letter || c->inner_level;
         app |= c->kind == ITEM_APP;
         pipes += c->kind == ITEM_PIPE;
     }
     f->column_count = end;
     bool starts = end && (f->columns[0].kind == ITEM_TIME || f->columns[0].kind == ITEM_EPOCH ||
-                          f->columns[0].kind == ITEM_LEVEL || f->columns[0].inner_time ||
-                          f->columns[0].inner_level);
+                          is_level(f->columns[0].kind) || f->columns[0].inner_time ||
+                          f->columns[0].inner_level ||
+                          (f->columns[0].kind == ITEM_INT && end == 2 && level)); /* 17 warn ... */
     if (f->strict) return starts;
     /* A level alone must open the line; so must an app. */
     return time || pipes >= 2 || (level && starts) ||
@@ -345,10 +384,8 @@ static void message_gap(infer *f, const lm_str *lines, size_t count)
     for (size_t i = 0; i < f->kept_count; i++) {
         lm_str line = f->lines[f->kept[i]];
         const uint8_t *p = line.ptr + f->kept_at[i], *end = end_of(line);
-        uint32_t n = 0;
         if (p >= end) continue;
-        while (p + n < end && lm_is_blank(p[n]))
-            n++;
+        uint32_t n = (uint32_t)(lm_skip_blanks(p, end) - p);
         if (n < f->gap_min) f->gap_min = n;
         if (n > f->gap_max) f->gap_max = n;
     }

@@ -4,11 +4,17 @@
 
 static lm_str trim(lm_str s)
 {
-    while (s.len && lm_is_blank(s.ptr[0]))
-        s.ptr++, s.len--;
-    while (s.len && lm_is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
+    const uint8_t *end = s.ptr + s.len, *p = lm_skip_blanks(s.ptr, end), *q = end;
+    while (q > p && (lm_is_blank(q[-1]) || q[-1] == 'm')) { /* back over blanks and colours */
+        const uint8_t *begin = q - 1;
+        if (*begin == 'm') {
+            while (begin > p && *begin != LM_ESCAPE)
+                begin--;
+            if (lm_color_len(begin, end) != (size_t)(q - begin)) break;
+        }
+        q = begin;
+    }
+    return (lm_str){p, (size_t)(q - p)};
 }
 
 static lm_str inside(const item *it)
@@ -51,6 +57,19 @@ static size_t level_run(lm_str s)
     return n && lm_match_level(s.ptr, n) == n ? n : 0;
 }
 
+/* UTC, CEST, Europe/Berlin */
+static bool is_zone_word(lm_str s)
+{
+    const uint8_t *slash = s.len ? memchr(s.ptr, '/', s.len) : NULL;
+    if (!slash && (s.len < 3 || s.len > 5)) return false;
+    for (size_t i = 0; i < s.len; i++) {
+        bool is_upper = s.ptr[i] >= 'A' && s.ptr[i] <= 'Z';
+        if (slash ? !lm_is_alpha(s.ptr[i]) && s.ptr[i] != '/' && s.ptr[i] != '_' : !is_upper)
+            return false;
+    }
+    return s.len > 0 && level_run(s) == 0;
+}
+
 /* A time, a separator, then a number or a level; *out_gap: the bytes between. */
 static content content_behind_time(lm_str s, lm_time *time, lm_str *out_gap, uint8_t *out_separator)
 {
@@ -62,6 +81,8 @@ static content content_behind_time(lm_str s, lm_time *time, lm_str *out_gap, uin
     *out_gap = lm_str_cut(s, begin, at);
     if (at == begin) return CONTENT_TEXT;
     if (all_digits(rest)) return CONTENT_TIME_INT;
+    if (is_zone_word(rest) && out_gap->len == 1 && lm_is_blank(out_gap->ptr[0]))
+        return CONTENT_TIME_ZONE;
     size_t n = level_run(rest);
     if (n == 0) return CONTENT_TEXT;
     if (n == rest.len) return CONTENT_TIME_LEVEL;
@@ -140,10 +161,12 @@ static void describe_bracket(infer *f, column *c)
         content what = content_of(raw, &time);
         hits[what]++;
         if (what == CONTENT_TIME || what == CONTENT_WORD_TIME ||
-            (what >= CONTENT_TIME_INT && what <= CONTENT_TIME_LEVEL_TEXT))
+            (what >= CONTENT_TIME_INT && what <= CONTENT_TIME_LEVEL_TEXT) ||
+            what == CONTENT_TIME_ZONE)
             c->time_rank = time_rank(time.layout);
         c->padded_inside |=
-            raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]));
+            raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]) ||
+                        memchr(raw.ptr, LM_ESCAPE, raw.len));
         lm_str own = key_of(raw);
         if (i == 0) key = own;
         if (key.len && lm_str_starts(raw, key)) {
@@ -165,7 +188,8 @@ static void describe_bracket(infer *f, column *c)
         (void)content_behind_time(trim(inside(&f->items[0])), &time, &c->key,
                                   &c->separator); /* it is one */
     }
-    c->inner_time = behind || c->content == CONTENT_TIME || c->content == CONTENT_WORD_TIME;
+    c->inner_time = behind || c->content == CONTENT_TIME || c->content == CONTENT_WORD_TIME ||
+                    c->content == CONTENT_TIME_ZONE;
     c->inner_level = c->content == CONTENT_LEVEL || c->content == CONTENT_TIME_LEVEL ||
                      c->content == CONTENT_TIME_LEVEL_TEXT || c->content == CONTENT_TEXT_LEVEL;
     if (!c->inner_time) c->time_rank = 0;
@@ -328,6 +352,8 @@ void lm_infer_describe(infer *f, column *c)
         c->name = "timestamp";
         break;
     case ITEM_LEVEL:
+    case ITEM_ANGLE_LEVEL:
+    case ITEM_APP_LEVEL:
         c->name = "level";
         break;
     case ITEM_INT:
@@ -488,6 +514,11 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
         put_gap(w, (lm_str){&c->separator, 1});
         put_field(w, "thread", "bracket");
         break;
+    case CONTENT_TIME_ZONE:
+        put_field(w, time_name, "time");
+        put(w, " ");
+        put_field(w, "zone", "word");
+        break;
     case CONTENT_TEXT_LEVEL:
         put_field(w, "thread", "last");
         put(w, "/");
@@ -516,7 +547,7 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
     const column *c = &f->columns[index];
     const char *time_name = index == best_time ? "timestamp" : "time";
     const column *key = index >= 2 && f->columns[index - 2].is_key ? &f->columns[index - 2] : NULL;
-    if (index) put_blanks(w, c->blanks_min, c->blanks_max);
+    if (index || c->blanks_max) put_blanks(w, index ? c->blanks_min : 0, c->blanks_max);
     bool dashes = c->kind == ITEM_NAME && c->is_constant; /* "---" in all lines is no field */
     for (size_t i = 0; i < c->literal.len && dashes; i++)
         dashes = !lm_is_alpha(c->literal.ptr[i]) && !lm_is_digit(c->literal.ptr[i]);
@@ -553,6 +584,21 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
         break;
     case ITEM_LEVEL:
         put_field(w, "level", "level");
+        break;
+    case ITEM_ANGLE_LEVEL:
+        put(w, "<");
+        put_field(w, "level", "level");
+        put(w, ">");
+        break;
+    case ITEM_APP_LEVEL:
+        put_field(w, "app", NULL);
+        put(w, ".");
+        put_field(w, "level", "level");
+        break;
+    case ITEM_BRACE:
+        put(w, "{");
+        put_field(w, "context", NULL);
+        put(w, "}");
         break;
     case ITEM_INT:
         put_field(w, c->name, "int");

@@ -18,6 +18,9 @@ typedef enum item_kind {
     ITEM_NAME,
     ITEM_APP,
     ITEM_BRACKET,
+    ITEM_BRACE,       /* {text} */
+    ITEM_ANGLE_LEVEL, /* <Error> */
+    ITEM_APP_LEVEL,   /* production.ERROR */
     ITEM_DASH,
     ITEM_PIPE,
     ITEM_COLON,
@@ -50,6 +53,7 @@ typedef enum content {
     CONTENT_TIME_LEVEL,      /* time: WARN */
     CONTENT_TIME_LEVEL_TEXT, /* time: WARN/text */
     CONTENT_TEXT_LEVEL,      /* text/WARN */
+    CONTENT_TIME_ZONE,       /* time UTC, where the layout has no zone */
     CONTENT_PLACE,
     CONTENT_KEY,
     CONTENT_KEY_EMPTY

@@ -20,6 +20,8 @@
  */
 #include "schema/schema_priv.h"
 
+#include <stdio.h>
+
 enum {
     BLOCK_LINES = 512,
     FIRST_LINES = 128,
@@ -206,6 +208,78 @@ static bool is_column_name(lm_str cell)
         if (!lm_is_alpha(c) && !lm_is_digit(c) && !memchr("_-. ()/@#%$", c, 11)) return false;
     }
     return true;
+}
+
+/* What the cells of a column without a name are: all times, all levels, or the longest text. */
+static lm_str name_of_column(const lm_str *cells, size_t count, size_t *io_text_bytes)
+{
+    size_t times = 0, levels = 0, bytes = 0;
+    lm_time time;
+    for (size_t i = 0; i < count; i++) {
+        lm_str s = cells[i];
+        times += lm_time_parse(s.ptr, s.len, &time) && time.len == s.len;
+        levels += s.len && lm_match_level(s.ptr, s.len) == s.len;
+        bytes += s.len;
+    }
+    if (times == count) return LM_STR("timestamp");
+    if (levels == count) return LM_STR("level");
+    if (bytes > *io_text_bytes) {
+        *io_text_bytes = bytes;
+        return LM_STR("message");
+    }
+    return (lm_str){0};
+}
+
+/* Rows of quoted cells that no line names: nearly all lines begin with a quote and have as many
+ * cells. */
+static lm_err search_quoted_rows(search *s)
+{
+    enum { LOOKED_AT = 64 };
+
+    lm_str cells[COLUMNS_MAX], names[COLUMNS_MAX], column[LOOKED_AT];
+    lm_schema *schema = s->schema;
+    size_t count = 0, same = 0, rows = 0, text_bytes = 0, message = SIZE_MAX;
+    if (s->count < 8 || schema->format_count == FORMAT_COUNT_MAX) return LM_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        size_t n = s->lines[i].len && s->lines[i].ptr[0] == '"'
+                       ? lm_row_cut(s->lines[i], ',', true, cells, COLUMNS_MAX)
+                       : SIZE_MAX;
+        if (count == 0 && n != SIZE_MAX) count = n;
+        same += n == count;
+    }
+    if (count < 3 || count > COLUMNS_MAX || same * 10 < s->count * 9) return LM_OK;
+    char(*numbered)[24] = lm_arena_alloc(&s->arena, count * sizeof *numbered, 1);
+    if (!numbered) return lm_mem_err();
+    bool has_time = false;
+    for (size_t c = 0; c < count; c++) {
+        rows = 0;
+        for (size_t i = 0; i < s->count && rows < LOOKED_AT; i++) {
+            if (lm_row_cut(s->lines[i], ',', true, cells, COLUMNS_MAX) == count)
+                column[rows++] = cells[c];
+        }
+        size_t n = (size_t)snprintf(numbered[c], sizeof *numbered, "column%zu", c + 1);
+        names[c] = (lm_str){(const uint8_t *)numbered[c], n};
+        lm_str name = name_of_column(column, rows, &text_bytes);
+        if (!name.len) continue;
+        if (lm_str_equal(name, LM_STR("message"))) { /* the longest so far; there is one */
+            if (message != SIZE_MAX)
+                names[message] =
+                    (lm_str){(const uint8_t *)numbered[message], strlen(numbered[message])};
+            message = c;
+        }
+        for (size_t k = 0; k < c; k++) {
+            if (lm_str_equal(names[k], name)) name.len = 0;
+        }
+        if (name.len) names[c] = name;
+        has_time |= lm_str_equal(name, LM_STR("timestamp"));
+    }
+    if (!has_time) return LM_OK; /* no log, or not one that this tells more of */
+    uint32_t format;
+    lm_err err = lm_row_add(schema, LM_STR("csv"), (lm_str){(const uint8_t *)"", 0}, ',', true,
+                            false, names, count, &format);
+    if (err) return err == LM_E_LIMIT ? LM_OK : err;
+    (void)explain(s, format); /* it does: counted above */
+    return LM_OK;
 }
 
 /* The stream's first line names the columns, and nearly all lines have as many cells. */
@@ -431,6 +505,7 @@ static lm_err search_all(search *s)
     if (!err) err = scratch_make(s);
     if (!err) err = search_named(s, 9, 9);
     if (!err) err = search_header_row(s);
+    if (!err) err = search_quoted_rows(s);
     if (!err) err = search_engine(s, LM_ENGINE_LOGFMT);
     if (!err) err = search_named(s, 5, 8);
     if (!err) err = search_inferred(s);

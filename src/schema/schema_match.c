@@ -64,12 +64,14 @@ static const uint8_t *take_word(const lm_node *node, const uint8_t *p, const uin
     uint8_t c = stop ? node->text.ptr[0] : ' ';
     const uint8_t *q = p;
     if (stop || !node->stop_any) {
-        while (q < end && !lm_is_blank(*q) && *q != c)
+        while (q < end && !lm_is_blank(*q) && *q != LM_ESCAPE &&
+               !(*q == c && (!node->stop_wide || q + 1 == end || lm_is_blank(q[1]))))
             q++;
     } else {
         bool full =
             (node->stops[0] & node->stops[1] & node->stops[2] & node->stops[3]) == UINT64_MAX;
-        while (q < end && !lm_is_blank(*q) && (full || !lm_set_has(node->stops, *q)))
+        while (q < end && !lm_is_blank(*q) && *q != LM_ESCAPE &&
+               (full || !lm_set_has(node->stops, *q)))
             q++;
     }
     return q;
@@ -323,8 +325,7 @@ static const uint8_t *walk_nodes(walk *w, uint32_t begin, uint32_t end, const ui
             break;
         case LM_NODE_BLANK:
         case LM_NODE_BLANK0:
-            while (p < w->line && lm_is_blank(*p))
-                p++;
+            p = lm_skip_blanks(p, w->line);
             if (p == q && node->kind == LM_NODE_BLANK && !blank_may_lack(w, p)) return NULL;
             break;
         case LM_NODE_FIELD:
@@ -356,6 +357,7 @@ bool lm_match_line(lm_parse *parse, const lm_format *format, lm_str line)
               .line = newline ? newline : end};
     const uint8_t *p = walk_nodes(&w, 0, format->node_count, line.ptr);
     if (!p) return false;
+    p = lm_skip_blanks(p, end);
     while (p < end && (lm_is_blank(*p) || *p == '\r'))
         p++;
     return p == end || p == w.line;

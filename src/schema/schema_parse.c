@@ -5,7 +5,7 @@
  */
 #include "schema/schema_priv.h"
 
-enum { RANK_MUST_LOOK = 50, RANK_INNER = 120 };
+enum { RANK_MUST_LOOK = 50, RANK_NUMBER_IS_LEVEL = 52, RANK_INNER = 120 };
 
 void lm_parse_begin(lm_parse *parse, const lm_schema *schema, lm_fields *fields)
 {
@@ -44,11 +44,14 @@ static inline bool is_null(lm_str value)
            lm_value_is_null(value);
 }
 
-/* Could this value be what a weakly named field claims to be? */
-static bool looks_like(lm_role role, lm_str value)
+/* Could this value be what a weakly named field claims to be? A number is a level only where the
+ * name says so. */
+static bool looks_like(lm_role role, unsigned rank, lm_str value)
 {
     if (role == LM_ROLE_LEVEL)
-        return value.len && value.len <= 12 && lm_severity_parse(value) != LM_SEV_UNKNOWN;
+        return value.len && value.len <= 12 &&
+               (rank <= RANK_NUMBER_IS_LEVEL || !lm_is_digit(value.ptr[0])) &&
+               lm_severity_parse(value) != LM_SEV_UNKNOWN;
     if (role != LM_ROLE_TIME) return true;
     if (value.len < 8 || value.len > LM_TIME_TEXT_MAX) return false;
     size_t digits = 0;
@@ -62,7 +65,7 @@ static void claim(lm_parse *parse, const lm_info *info, lm_str value, int item)
     lm_role role = (lm_role)info->role;
     if (parse->in_tail && role == LM_ROLE_MESSAGE) return;
     unsigned rank = info->rank;
-    if (rank >= RANK_MUST_LOOK && !looks_like(role, value)) return;
+    if (rank >= RANK_MUST_LOOK && !looks_like(role, rank, value)) return;
     int *slot = role == LM_ROLE_TIME    ? &parse->fields->timestamp
                 : role == LM_ROLE_LEVEL ? &parse->fields->level
                                         : &parse->fields->message;
@@ -174,6 +177,34 @@ static void take_apart(lm_parse *parse, size_t item, uint32_t field)
     parse->in_tail = false;
 }
 
+/* Words that open sentences as often as they are levels. */
+static bool is_plain_word(lm_str word)
+{
+    static const char *const words[] = {"log", "note", "config", "fine", "failure", "alert"};
+    if (word.ptr[1] < 'a') return false; /* in capitals */
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (lm_str_equal_nocase(word, lm_str_of(words[i]))) return true;
+    }
+    return false;
+}
+
+/* `warning: ...`, `[error] ...`, `<Notice> ...`, `ERROR ...`: the level that a message opens with;
+ * empty if it opens otherwise. */
+static lm_str level_of_message(lm_str text)
+{
+    size_t begin = text.len && (text.ptr[0] == '[' || text.ptr[0] == '<');
+    size_t n = begin < text.len ? lm_match_level(text.ptr + begin, text.len - begin) : 0;
+    if (n == 0 || begin + n >= text.len) return (lm_str){0};
+    lm_str word = lm_str_cut(text, begin, begin + n);
+    uint8_t next = text.ptr[begin + n];
+    if (begin) return next == (text.ptr[0] == '[' ? ']' : '>') ? word : (lm_str){0};
+    if (next == ':') return is_plain_word(word) ? (lm_str){0} : word;
+    bool capitals = true;
+    for (size_t i = 0; i < n; i++)
+        capitals &= !(word.ptr[i] >= 'a' && word.ptr[i] <= 'z');
+    return capitals && lm_is_blank(next) ? word : (lm_str){0};
+}
+
 uint32_t lm_parse_run(lm_parse *parse, lm_str line)
 {
     const lm_schema *schema = parse->schema;
@@ -195,6 +226,11 @@ uint32_t lm_parse_run(lm_parse *parse, lm_str line)
     for (uint32_t i = 0; i < parse->inner_count; i++)
         take_apart(parse, parse->inner[i], parse->inner_ids[i]);
     parse->container = 0;
+    const lm_fields *fields = parse->fields;
+    if (fields->level < 0 && fields->message >= 0) { /* nothing else says how grave it is */
+        lm_str level = level_of_message(fields->items[fields->message].value);
+        if (level.len) lm_parse_emit_new(parse, LM_STR("level"), level);
+    }
     return found;
 }
 

@@ -330,6 +330,7 @@ static void follow_pass(lm_node *nodes, uint32_t begin, uint32_t end, uint64_t f
         case LM_NODE_BLANK:
             lm_set_add(own, ' ');
             lm_set_add(own, '\t');
+            lm_set_add(own, LM_ESCAPE);
             break;
         case LM_NODE_FIELD:
             memcpy(node->stops, follow, sizeof own);
@@ -399,6 +400,9 @@ static lm_err settle(reader *r)
             node->match = LM_MATCH_UNTIL;
         }
         node->stop_any = node->text.len == 0;
+        node->stop_wide = node->match == LM_MATCH_WORD && i + 2 < r->count &&
+                          lm_str_equal(node->text, LM_STR(":")) &&
+                          r->nodes[i + 2].kind == LM_NODE_BLANK;
     }
     return LM_OK;
 }

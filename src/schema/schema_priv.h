@@ -125,6 +125,7 @@ typedef struct lm_node {
     uint8_t kind;      /* lm_node_kind */
     uint8_t match;     /* FIELD: lm_match */
     bool stop_any;     /* FIELD: `stops` says which bytes may follow; else `text` does */
+    bool stop_wide;    /* FIELD: only where a blank or the end is behind that byte: a::b: */
     uint32_t field;    /* FIELD: index of its lm_info */
     uint32_t next;     /* CHOICE, ALT */
     lm_str text;       /* TEXT: itself; FIELD: the literal text behind it */
@@ -385,6 +386,33 @@ LM_USE lm_err lm_translate(lm_dialect dialect, lm_str text, lm_buf *out);
 static inline bool lm_is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t';
+}
+
+enum { LM_ESCAPE = 0x1b };
+
+/** Length of the colour that begins at p: ESC [ digits ; m. 0: none does. */
+static inline size_t lm_color_len(const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *q = p + 2;
+    if (end - p < 3 || p[0] != LM_ESCAPE || p[1] != '[') return 0;
+    while (q < end && ((uint8_t)(*q - '0') < 10 || *q == ';'))
+        q++;
+    return q < end && *q == 'm' ? (size_t)(q + 1 - p) : 0;
+}
+
+/** Behind the blanks at p, and behind the colours among them: a terminal shows neither. */
+static inline const uint8_t *lm_skip_blanks(const uint8_t *p, const uint8_t *end)
+{
+    size_t n;
+    while (p < end) {
+        if (lm_is_blank(*p))
+            p++;
+        else if (*p == LM_ESCAPE && (n = lm_color_len(p, end)) != 0)
+            p += n;
+        else
+            break;
+    }
+    return p;
 }
 
 static inline bool lm_is_digit(uint8_t c)

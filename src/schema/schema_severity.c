@@ -28,6 +28,29 @@ static lm_severity of_syslog(unsigned priority)
     return (lm_severity)map[priority & 7];
 }
 
+/* Syslog's 0 to 7 (GELF), or tens from 10 to 60 (bunyan, pino). */
+static lm_severity of_number(lm_str text)
+{
+    if (text.len == 1 && text.ptr[0] < '8') return of_syslog((unsigned)(text.ptr[0] - '0'));
+    if (text.len != 2 || text.ptr[1] != '0') return LM_SEV_UNKNOWN;
+    switch (text.ptr[0]) {
+    case '1':
+        return LM_SEV_TRACE;
+    case '2':
+        return LM_SEV_DEBUG;
+    case '3':
+        return LM_SEV_INFO;
+    case '4':
+        return LM_SEV_WARN;
+    case '5':
+        return LM_SEV_ERROR;
+    case '6':
+        return LM_SEV_FATAL;
+    default:
+        return LM_SEV_UNKNOWN;
+    }
+}
+
 static lm_severity of_letter(uint8_t c)
 {
     switch (c) {
@@ -86,6 +109,7 @@ lm_severity lm_severity_parse(lm_str text)
                             text.ptr[text.len - 1] == ':'))
         text.len--;
     if (text.len == 0) return LM_SEV_UNKNOWN;
+    if (lm_is_digit(text.ptr[0])) return of_number(text);
     if (text.len == 1) return of_letter(text.ptr[0]);
     if (text.ptr[0] == '<' && text.ptr[text.len - 1] == '>' && text.len <= 5) {
         unsigned number = 0;

@@ -321,9 +321,9 @@ static lm_compare compare_of(field_op op)
 static lm_err value_classify(query_parser *p, lm_node *node, lm_str text, size_t begin)
 {
     bool ordering = node->compare != LM_COMPARE_EQUAL;
-    node->severity = lm_severity_parse(text);
     node->text = (lm_literal){text, false};
-    bool is_number = lm_number_parse(text, &node->number);
+    bool is_number = lm_number_parse(text, &node->number); /* what is asked as a number is one */
+    node->severity = is_number ? LM_SEV_UNKNOWN : lm_severity_parse(text);
     if (node->severity != LM_SEV_UNKNOWN &&
         (query_name_is_any(node->name, level_names) || (ordering && !is_number))) {
         node->value_kind = LM_VALUE_SEVERITY;

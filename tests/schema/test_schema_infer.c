@@ -94,6 +94,46 @@ static void headers_of_unknown_programs_are_found(void **state)
          "2026-10-18 18:01:10.002",
          "error",
          "no host 100"},
+        {{"2026-10-18T18:01:#.125Z  INFO acme::net::tcp: accepted ~",
+          "2026-10-18T18:01:#.125Z  WARN acme::db: slow: ~ ms",
+          "2026-10-18T18:01:#.125Z ERROR acme::db: it broke"},
+         "%{timestamp:time} %{level:level} %{logger:word}: %m",
+         "2026-10-18T18:01:10.125Z",
+         "INFO",
+         "accepted 100"},
+        {{"[2026-10-18 18:01:#] production.ERROR: no route ~",
+          "[2026-10-18 18:01:#] production.INFO: mail sent",
+          "[2026-10-18 18:01:#] local.DEBUG: query ~"},
+         "[%{timestamp:time}] %{app}.%{level:level}: %m",
+         "2026-10-18 18:01:10",
+         "ERROR",
+         "no route 100"},
+        {{"[2026-10-18T18:01:#.125+0000] {runner.py:~} INFO - task ~",
+          "[2026-10-18T18:01:#.125+0000] {dagbag.py:~} ERROR - broken",
+          "[2026-10-18T18:01:#.125+0000] {runner.py:~} INFO - done"},
+         "[%{timestamp:time}] {%{context}} %{level:level} - %m",
+         "2026-10-18T18:01:10.125+0000",
+         "INFO",
+         "task 100"},
+        {{"2026.10.18 18:01:#.125000 [ ~ ] {} <Error> Merger: part ~ is broken",
+          "2026.10.18 18:01:#.125000 [ ~ ] {} <Information> App: ready",
+          "2026.10.18 18:01:#.125000 [ ~ ] {} <Debug> Merger: ~ parts"},
+         "%{timestamp:time} [% %{pid:int}% ] {%{context}} <%{level:level}> %{logger:word}: %m",
+         "2026.10.18 18:01:10.125000",
+         "Error",
+         "part 100 is broken"},
+        {{"\x1b[2m2026-10-18 18:01:#\x1b[0m \x1b[1;31mERROR\x1b[0m lost ~",
+          "\x1b[2m2026-10-18 18:01:#\x1b[0m \x1b[32mINFO\x1b[0m found it",
+          "\x1b[2m2026-10-18 18:01:#\x1b[0m \x1b[33mWARN\x1b[0m ~ left"},
+         "% %{timestamp:time} %{level:level} %m",
+         "2026-10-18 18:01:10",
+         "ERROR",
+         "lost 100"},
+        {{"~ info using ~", "~ warn old lock file", "~ error code ~"},
+         "%{id:int} %{level:level} %m",
+         NULL,
+         "info",
+         "using 100"},
     };
 
     for (size_t h = 0; h < sizeof headers / sizeof headers[0]; h++) {
@@ -111,6 +151,59 @@ static void headers_of_unknown_programs_are_found(void **state)
         expect_role(&w, "message", w.fields.message, headers[h].message);
         world_close(&w);
     }
+}
+
+/* A level that no format has a place for, at the begin of a message. */
+static void messages_open_with_their_level(void **state)
+{
+    (void)state;
+    static const char *const shapes[] = {"Oct 18 18:01:# mail smtpd[~]: warning: no name for ~",
+                                         "Oct 18 18:01:# mail smtpd[~]: connect from ~",
+                                         "Oct 18 18:01:# mail qmgr[~]: fatal: out of memory"};
+
+    static const struct {
+        const char *line, *level;
+    } cases[] = {
+        {"Oct 18 18:01:00 mail smtpd[12]: warning: no name for 7", "warning"},
+        {"Oct 18 18:01:00 mail smtpd[12]: fatal: out of memory", "fatal"},
+        {"Oct 18 18:01:00 mail app[12]: [error] it broke", "error"},
+        {"Oct 18 18:01:00 mail app[12]: <Notice> ready", "Notice"},
+        {"Oct 18 18:01:00 mail app[12]: ERROR it broke", "ERROR"},
+        {"Oct 18 18:01:00 mail app[12]: Error it is not", NULL},
+        {"Oct 18 18:01:00 mail app[12]: note: the log is long", NULL},
+        {"Oct 18 18:01:00 mail app[12]: connect from 7", NULL},
+    };
+
+    made m;
+    world w;
+    world_open(&w);
+    make_lines(&m, shapes, 3);
+    world_learn(&w, m.lines, MANY);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world_parse(&w, cases[i].line);
+        expect_role(&w, "level", w.fields.level, cases[i].level);
+    }
+    world_close(&w);
+}
+
+/* CSV that no line explains: time, level and text are known by what is in them. */
+static void rows_without_a_header_have_their_time(void **state)
+{
+    (void)state;
+    static const char *const shapes[] = {
+        "\"2026-10-18 18:01:#\",\"INFO\",\"shop\",\"order ~, paid \"\"in full\"\"\"",
+        "\"2026-10-18 18:01:#\",\"ERROR\",\"cart\",\"no such item: ~\""};
+    made m;
+    world w;
+    world_open(&w);
+    make_lines(&m, shapes, 2);
+    world_learn(&w, m.lines, MANY);
+    world_parse(&w, m.lines[1]);
+    expect_role(&w, "timestamp", w.fields.timestamp, "2026-10-18 18:01:11");
+    expect_role(&w, "level", w.fields.level, "ERROR");
+    expect_role(&w, "message", w.fields.message, "no such item: 137");
+    assert_int_equal(w.fields.count, 4);
+    world_close(&w);
 }
 
 static void optional_parts_make_one_format(void **state)
@@ -408,6 +501,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_of_unknown_programs_are_found),
+        cmocka_unit_test(messages_open_with_their_level),
+        cmocka_unit_test(rows_without_a_header_have_their_time),
         cmocka_unit_test(optional_parts_make_one_format),
         cmocka_unit_test(free_text_has_only_a_message),
         cmocka_unit_test(types_come_from_the_values),

@@ -96,16 +96,18 @@ static void severities_in_any_usual_spelling(void **state)
         const char *text;
         lm_severity severity;
     } words[] = {
-        {"warn", LM_SEV_WARN},        {"WARNING", LM_SEV_WARN},   {"W", LM_SEV_WARN},
-        {"<4>", LM_SEV_WARN},         {"<134>", LM_SEV_INFO},     {"critical", LM_SEV_FATAL},
-        {"3", LM_SEV_UNKNOWN},        {"Info", LM_SEV_INFO},      {"INFO:", LM_SEV_INFO},
-        {"[info ]", LM_SEV_INFO},     {"trace", LM_SEV_TRACE},    {"FINEST", LM_SEV_TRACE},
-        {"DEBUG1", LM_SEV_DEBUG},     {"D2", LM_SEV_DEBUG},       {"notice", LM_SEV_NOTICE},
-        {"err", LM_SEV_ERROR},        {"SEVERE", LM_SEV_ERROR},   {"E", LM_SEV_ERROR},
-        {"emerg", LM_SEV_FATAL},      {"panic", LM_SEV_FATAL},    {"#", LM_SEV_WARN},
-        {"*", LM_SEV_NOTICE},         {"LOG", LM_SEV_INFO},       {"", LM_SEV_UNKNOWN},
-        {"informed", LM_SEV_UNKNOWN}, {"<>", LM_SEV_UNKNOWN},     {"<999>", LM_SEV_UNKNOWN},
-        {"<4", LM_SEV_UNKNOWN},       {"errors", LM_SEV_UNKNOWN}, {"[]", LM_SEV_UNKNOWN},
+        {"warn", LM_SEV_WARN},      {"WARNING", LM_SEV_WARN},  {"W", LM_SEV_WARN},
+        {"<4>", LM_SEV_WARN},       {"<134>", LM_SEV_INFO},    {"critical", LM_SEV_FATAL},
+        {"3", LM_SEV_ERROR},        {"50", LM_SEV_ERROR},      {"8", LM_SEV_UNKNOWN},
+        {"31", LM_SEV_UNKNOWN},     {"70", LM_SEV_UNKNOWN},    {"300", LM_SEV_UNKNOWN},
+        {"Info", LM_SEV_INFO},      {"INFO:", LM_SEV_INFO},    {"[info ]", LM_SEV_INFO},
+        {"trace", LM_SEV_TRACE},    {"FINEST", LM_SEV_TRACE},  {"DEBUG1", LM_SEV_DEBUG},
+        {"D2", LM_SEV_DEBUG},       {"notice", LM_SEV_NOTICE}, {"err", LM_SEV_ERROR},
+        {"SEVERE", LM_SEV_ERROR},   {"E", LM_SEV_ERROR},       {"emerg", LM_SEV_FATAL},
+        {"panic", LM_SEV_FATAL},    {"#", LM_SEV_WARN},        {"*", LM_SEV_NOTICE},
+        {"LOG", LM_SEV_INFO},       {"", LM_SEV_UNKNOWN},      {"informed", LM_SEV_UNKNOWN},
+        {"<>", LM_SEV_UNKNOWN},     {"<999>", LM_SEV_UNKNOWN}, {"<4", LM_SEV_UNKNOWN},
+        {"errors", LM_SEV_UNKNOWN}, {"[]", LM_SEV_UNKNOWN},
     };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {

@@ -1,4 +1,5 @@
-/** Positions of files as a sink gives them back: what is read prints back the same. */
+/** Positions of files and partitions as a sink gives them back: what is read prints back the same.
+ */
 #include "source/source_position.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,6 +28,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         LM_ASSERT(lm_positions_parse((lm_str){text.ptr, text.len}, many, LM_SOURCE_READ_MAX,
                                      &count_again) == LM_OK);
         LM_ASSERT(count == count_again);
+    }
+    lm_offset offset, offset_again;
+    char offset_text[LM_OFFSET_TEXT_MAX];
+    if (lm_offset_parse((lm_str){data, size}, &offset) == LM_OK) {
+        size_t len = lm_offset_print(offset, offset_text);
+        LM_ASSERT(lm_offset_parse((lm_str){(const uint8_t *)offset_text, len}, &offset_again) ==
+                  LM_OK);
+        LM_ASSERT(offset.last == offset_again.last && offset.hash == offset_again.hash);
     }
     lm_buf_fini(&text);
     lm_mem_free(mem);

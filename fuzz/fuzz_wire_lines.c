@@ -56,8 +56,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         if (data[0] & 4) fields.message = LM_STR("a.m");
         if (data[0] & 8) fields.time = LM_STR("t");
-        err = lm_wire_ndjson(body, &fields, &options, &batch, &report);
-        if (!err) LM_ASSERT(batch.record_count == count_lines(body)); /* no line is lost */
+        if (data[0] & 16) { /* messages of a queue, cut at NULs */
+            lm_wire_payload payloads[64];
+            size_t count = 0;
+            for (lm_str rest = body; count < 64;) {
+                const uint8_t *stop = rest.len ? memchr(rest.ptr, 0, rest.len) : NULL;
+                size_t len = stop ? (size_t)(stop - rest.ptr) : rest.len;
+                payloads[count++] = (lm_wire_payload){.text = {rest.ptr, len}, .fields = &fields};
+                if (!stop) break;
+                rest = (lm_str){stop + 1, rest.len - len - 1};
+            }
+            err = lm_wire_payloads(payloads, count, &options, &batch, &report);
+            if (!err) LM_ASSERT(batch.record_count == count); /* no message is lost */
+        } else {
+            err = lm_wire_ndjson(body, &fields, &options, &batch, &report);
+        }
+        if (!err && !(data[0] & 16))
+            LM_ASSERT(batch.record_count == count_lines(body)); /* no line is lost */
     }
     LM_ASSERT(err == LM_OK || err == LM_E_USAGE || err == LM_E_LIMIT);
     if (err) LM_ASSERT(batch.record_count == 0 && batch.stream_count == 0);

@@ -18,6 +18,13 @@
 #    define LM_HAVE_DAEMON 0
 #endif
 
+#ifndef LM_HAVE_JOURNAL
+#    define LM_HAVE_JOURNAL 0
+#endif
+#ifndef LM_HAVE_KAFKA
+#    define LM_HAVE_KAFKA 0
+#endif
+
 #define WITH(name, is_in) ((is_in) ? name ": yes" : name ": no")
 
 static const char *cpu_fact(void)
@@ -54,11 +61,15 @@ const char *lm_build_fact(size_t index)
         return WITH("yaml", LM_HAVE_YAML);
     case 7:
         return WITH("daemon", LM_HAVE_DAEMON);
-#if defined(__clang__)
     case 8:
+        return WITH("daemon reads the journal", LM_HAVE_JOURNAL);
+    case 9:
+        return WITH("daemon reads Kafka", LM_HAVE_KAFKA);
+#if defined(__clang__)
+    case 10:
         return "compiler: clang " __clang_version__;
 #else
-    case 8:
+    case 10:
         return "compiler: gcc " __VERSION__;
 #endif
     default:

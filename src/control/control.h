@@ -69,12 +69,40 @@ typedef enum lm_config_kind {
     LM_SOURCE_FILES,
     LM_SOURCE_SYSLOG,
     LM_SOURCE_PIPE,
-    LM_SOURCE_JOURNAL
+    LM_SOURCE_JOURNAL,
+    LM_SOURCE_KAFKA
 } lm_config_kind;
 
 typedef struct lm_config_label {
     const char *name, *value;
 } lm_config_label;
+
+/** What only a source of Kafka has. */
+typedef struct lm_config_kafka {
+    const char *const *brokers, *const *topics;
+    size_t broker_count, topic_count;
+    const char *group_id, *client_id;
+    bool from_end;                               /* auto_offset_reset: latest */
+    const char *mechanism, *username, *password; /* sasl; "": none */
+    const char *password_file;
+    bool has_tls;
+    const char *tls_ca, *tls_certificate, *tls_key;
+    const lm_config_label *options; /* of librdkafka */
+    size_t option_count;
+    const char *message_field, *time_field;
+    const char *const *stream_fields;
+    size_t stream_field_count;
+    uint32_t metadata; /* LM_KAFKA_... */
+} lm_config_kafka;
+
+enum {
+    LM_KAFKA_PARTITION = 1u << 0,
+    LM_KAFKA_OFFSET = 1u << 1,
+    LM_KAFKA_KEY = 1u << 2,
+    LM_KAFKA_HEADERS = 1u << 3,
+    LM_KAFKA_METADATA_ALL = 15,
+    LM_KAFKA_STREAM_FIELDS_MAX = 32
+};
 
 typedef struct lm_config_source {
     lm_config_kind kind;
@@ -90,6 +118,7 @@ typedef struct lm_config_source {
     uint64_t message_size_max; /* syslog; 0: the source's own */
     lm_config_tls tls;         /* syslog */
     const char *path;          /* pipe: "-" or a path; journal: a folder, "" the system's */
+    lm_config_kafka kafka;
     const char *tenant;
     const lm_config_label *labels;
     size_t label_count;
@@ -138,6 +167,8 @@ const lm_config_limits *lm_config_limits_of(const lm_config *config, lm_str tena
 /** YAML of what differs from the defaults, or of everything; secrets as "***". Appended. */
 LM_USE lm_err lm_config_show(const lm_config *config, bool is_effective, lm_buf *out);
 
+/** Is it the name of a setting of librdkafka whose value is a secret? */
+bool lm_setting_is_secret(const char *name);
 /** Host and port of an address: "127.0.0.1:3100", "[::1]:3100", "localhost:0", ":3100". host is ""
  * for every address. LM_E_USAGE. */
 LM_USE lm_err lm_address_split(const char *address, char host[256], uint16_t *out_port);

@@ -3,18 +3,13 @@
  * type and its place in the struct, so that reading, defaults and printing (control_show.c) never
  * differ. Lists and mappings have a function each.
  */
-#include "control/control_priv.h"
+#include "control/control_load_priv.h"
 #include "control/control_rows_priv.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-typedef struct loader {
-    lm_file_place place;
-    lm_config *config;
-} loader;
 
 #define ROW(section, name, kind, initial, max)                                                     \
     {#section, #name, kind, offsetof(lm_config, section##_##name), initial, max},
@@ -30,14 +25,14 @@ const lm_key_row lm_key_rows[] = {
 };
 const size_t lm_key_row_count = sizeof lm_key_rows / sizeof lm_key_rows[0];
 
-static lm_err wrong_key(const loader *l, const lm_node *key, const char *where,
-                        const char *expected)
+lm_err lm_load_wrong_key(const lm_loader *l, const lm_node *key, const char *where,
+                         const char *expected)
 {
     return lm_node_wrong(&l->place, key, "%s has no key '%.60s'; expected: %s", where, key->text,
                          expected);
 }
 
-static lm_err need(const loader *l, const lm_node *node, node_kind kind, const char *what)
+lm_err lm_load_need(const lm_loader *l, const lm_node *node, node_kind kind, const char *what)
 {
     static const char *const names[] = {"a single value", "a list", "keys with values"};
     if (node->kind == kind) return LM_OK;
@@ -46,16 +41,17 @@ static lm_err need(const loader *l, const lm_node *node, node_kind kind, const c
 
 /* ---- single values ---- */
 
-static lm_err read_text(const loader *l, const lm_node *node, const char *what, const char **out)
+lm_err lm_load_text(const lm_loader *l, const lm_node *node, const char *what, const char **out)
 {
-    lm_err err = need(l, node, NODE_SCALAR, what);
+    lm_err err = lm_load_need(l, node, NODE_SCALAR, what);
     if (!err) *out = node->text;
     return err;
 }
 
-static lm_err read_duration(const loader *l, const lm_node *node, const char *what, uint64_t *out)
+static lm_err read_duration(const lm_loader *l, const lm_node *node, const char *what,
+                            uint64_t *out)
 {
-    lm_err err = need(l, node, NODE_SCALAR, what);
+    lm_err err = lm_load_need(l, node, NODE_SCALAR, what);
     if (err) return err;
     if (lm_duration_read(lm_str_of(node->text), out)) return LM_OK;
     return lm_node_wrong(&l->place, node,
@@ -63,9 +59,9 @@ static lm_err read_duration(const loader *l, const lm_node *node, const char *wh
                          what, node->text);
 }
 
-static lm_err read_size(const loader *l, const lm_node *node, const char *what, uint64_t *out)
+static lm_err read_size(const lm_loader *l, const lm_node *node, const char *what, uint64_t *out)
 {
-    lm_err err = need(l, node, NODE_SCALAR, what);
+    lm_err err = lm_load_need(l, node, NODE_SCALAR, what);
     if (err) return err;
     if (lm_size_read(lm_str_of(node->text), out)) return LM_OK;
     return lm_node_wrong(&l->place, node,
@@ -73,11 +69,11 @@ static lm_err read_size(const loader *l, const lm_node *node, const char *what, 
                          node->text);
 }
 
-static lm_err read_number(const loader *l, const lm_node *node, const char *what, uint64_t max,
+static lm_err read_number(const lm_loader *l, const lm_node *node, const char *what, uint64_t max,
                           uint64_t *out)
 {
     uint64_t value = 0;
-    lm_err err = need(l, node, NODE_SCALAR, what);
+    lm_err err = lm_load_need(l, node, NODE_SCALAR, what);
     if (err) return err;
     bool is_number = node->text[0] && !node->is_quoted;
     for (const char *p = node->text; *p && is_number; p++) {
@@ -91,9 +87,9 @@ static lm_err read_number(const loader *l, const lm_node *node, const char *what
     return LM_OK;
 }
 
-static lm_err read_bool(const loader *l, const lm_node *node, const char *what, bool *out)
+static lm_err read_bool(const lm_loader *l, const lm_node *node, const char *what, bool *out)
 {
-    lm_err err = need(l, node, NODE_SCALAR, what);
+    lm_err err = lm_load_need(l, node, NODE_SCALAR, what);
     if (err) return err;
     bool is_true = !node->is_quoted && strcmp(node->text, "true") == 0;
     if (!is_true && (node->is_quoted || strcmp(node->text, "false") != 0))
@@ -103,9 +99,9 @@ static lm_err read_bool(const loader *l, const lm_node *node, const char *what, 
     return LM_OK;
 }
 
-static lm_err read_tenant(const loader *l, const lm_node *node, const char **out)
+static lm_err read_tenant(const lm_loader *l, const lm_node *node, const char **out)
 {
-    lm_err err = need(l, node, NODE_SCALAR, "a tenant");
+    lm_err err = lm_load_need(l, node, NODE_SCALAR, "a tenant");
     if (err) return err;
     if (!lm_tenant_is_valid(lm_str_of(node->text)))
         return lm_node_wrong(&l->place, node, "'%.60s' may not be a tenant's name", node->text);
@@ -113,14 +109,14 @@ static lm_err read_tenant(const loader *l, const lm_node *node, const char **out
     return LM_OK;
 }
 
-static lm_err read_row(const loader *l, const lm_key_row *row, const lm_node *node)
+static lm_err read_row(const lm_loader *l, const lm_key_row *row, const lm_node *node)
 {
     char what[80];
     void *at = (char *)l->config + row->offset;
     (void)snprintf(what, sizeof what, "%s.%s", row->section, row->name);
     switch (row->kind) {
     case KEY_TEXT:
-        return read_text(l, node, what, at);
+        return lm_load_text(l, node, what, at);
     case KEY_SIZE:
         return read_size(l, node, what, at);
     case KEY_DURATION:
@@ -134,7 +130,7 @@ static lm_err read_row(const loader *l, const lm_key_row *row, const lm_node *no
 }
 
 /** Zeroed items for each of a list's children. */
-static lm_err items_new(const loader *l, const lm_node *node, size_t item_bytes, void *out)
+lm_err lm_load_items(const lm_loader *l, const lm_node *node, size_t item_bytes, void *out)
 {
     void *items = lm_arena_alloc(l->place.arena, node->count * item_bytes + 1, 16);
     if (!items) return lm_mem_err();
@@ -143,24 +139,24 @@ static lm_err items_new(const loader *l, const lm_node *node, size_t item_bytes,
     return LM_OK;
 }
 
-static lm_err read_texts(const loader *l, const lm_node *node, const char *what,
-                         const char *const **out, size_t *out_count)
+lm_err lm_load_texts(const lm_loader *l, const lm_node *node, const char *what,
+                     const char *const **out, size_t *out_count)
 {
     const char **items = NULL;
     if (node->kind == NODE_SCALAR) {
         lm_node one = {.kind = NODE_LIST, .count = 1};
-        lm_err err = items_new(l, &one, sizeof *items, &items);
+        lm_err err = lm_load_items(l, &one, sizeof *items, &items);
         if (err) return err;
         items[0] = node->text;
         *out = items;
         *out_count = 1;
         return LM_OK;
     }
-    lm_err err = need(l, node, NODE_LIST, what);
-    if (!err) err = items_new(l, node, sizeof *items, &items);
+    lm_err err = lm_load_need(l, node, NODE_LIST, what);
+    if (!err) err = lm_load_items(l, node, sizeof *items, &items);
     size_t count = 0;
     for (const lm_node *item = err ? NULL : node->child; item && !err; item = item->next)
-        err = read_text(l, item, what, &items[count++]);
+        err = lm_load_text(l, item, what, &items[count++]);
     if (err) return err;
     *out = items;
     *out_count = count;
@@ -169,19 +165,19 @@ static lm_err read_texts(const loader *l, const lm_node *node, const char *what,
 
 /* ---- listeners ---- */
 
-static lm_err read_tls(const loader *l, const lm_node *node, lm_config_tls *out)
+static lm_err read_tls(const lm_loader *l, const lm_node *node, lm_config_tls *out)
 {
-    lm_err err = need(l, node, NODE_MAP, "'tls'");
+    lm_err err = lm_load_need(l, node, NODE_MAP, "'tls'");
     if (err) return err;
     for (const lm_node *key = node->child; key && !err; key = key->next) {
         if (strcmp(key->text, "certificate") == 0)
-            err = read_text(l, key->child, "a certificate's path", &out->certificate);
+            err = lm_load_text(l, key->child, "a certificate's path", &out->certificate);
         else if (strcmp(key->text, "key") == 0)
-            err = read_text(l, key->child, "a key's path", &out->key);
+            err = lm_load_text(l, key->child, "a key's path", &out->key);
         else if (strcmp(key->text, "client_ca") == 0)
-            err = read_text(l, key->child, "a path", &out->client_ca);
+            err = lm_load_text(l, key->child, "a path", &out->client_ca);
         else
-            err = wrong_key(l, key, "'tls'", "certificate, key, client_ca");
+            err = lm_load_wrong_key(l, key, "'tls'", "certificate, key, client_ca");
     }
     if (!err && (!out->certificate[0] || !out->key[0]))
         err = lm_node_wrong(&l->place, node, "'tls' needs both certificate and key");
@@ -190,7 +186,7 @@ static lm_err read_tls(const loader *l, const lm_node *node, lm_config_tls *out)
 
 #define NO_TLS ((lm_config_tls){"", "", ""})
 
-static lm_err read_listen(const loader *l, const lm_node *node, lm_config_door door,
+static lm_err read_listen(const lm_loader *l, const lm_node *node, lm_config_door door,
                           lm_config_listen *out)
 {
     *out = (lm_config_listen){.door = door, .address = "", .tls = NO_TLS};
@@ -204,11 +200,11 @@ static lm_err read_listen(const loader *l, const lm_node *node, lm_config_door d
             else if (strcmp(key->text, "tls") == 0)
                 err = read_tls(l, key->child, &out->tls);
             else
-                err = wrong_key(l, key, "a listener", "address, tls");
+                err = lm_load_wrong_key(l, key, "a listener", "address, tls");
         }
         if (!err && !address) err = lm_node_wrong(&l->place, node, "a listener needs an address");
     }
-    if (!err) err = read_text(l, address, "a listener", &out->address);
+    if (!err) err = lm_load_text(l, address, "a listener", &out->address);
     if (err || !out->address[0]) return err;
     char host[256];
     uint16_t port;
@@ -224,10 +220,10 @@ static const char *const door_defaults[] = {"127.0.0.1:3100", "127.0.0.1:9200", 
 
 #define DOOR_COUNT 4
 
-static lm_err read_listens(const loader *l, const lm_node *node)
+static lm_err read_listens(const lm_loader *l, const lm_node *node)
 {
     lm_config *config = l->config;
-    lm_err err = node ? need(l, node, NODE_MAP, "'listen'") : LM_OK;
+    lm_err err = node ? lm_load_need(l, node, NODE_MAP, "'listen'") : LM_OK;
     if (err) return err;
     const lm_node *given[DOOR_COUNT] = {0};
     size_t count = DOOR_COUNT;
@@ -236,13 +232,14 @@ static lm_err read_listens(const loader *l, const lm_node *node)
         while (door < DOOR_COUNT && strcmp(key->text, door_keys[door]) != 0)
             door++;
         if (door == DOOR_COUNT)
-            return wrong_key(l, key, "'listen'", "http, elasticsearch, otlp_http, otlp_grpc");
+            return lm_load_wrong_key(l, key, "'listen'",
+                                     "http, elasticsearch, otlp_http, otlp_grpc");
         given[door] = key->child;
         count += key->child->count;
     }
     lm_node all = {.kind = NODE_LIST, .count = (uint32_t)count};
     lm_config_listen *items = NULL;
-    err = items_new(l, &all, sizeof *items, &items);
+    err = lm_load_items(l, &all, sizeof *items, &items);
     if (err) return err;
     count = 0;
     for (size_t door = 0; door < DOOR_COUNT; door++) {
@@ -268,9 +265,9 @@ static lm_err read_listens(const loader *l, const lm_node *node)
 
 /* ---- limits and tenants ---- */
 
-static lm_err read_limits(const loader *l, const lm_node *node, lm_config_limits *io)
+static lm_err read_limits(const lm_loader *l, const lm_node *node, lm_config_limits *io)
 {
-    lm_err err = need(l, node, NODE_MAP, "limits");
+    lm_err err = lm_load_need(l, node, NODE_MAP, "limits");
     if (err) return err;
     for (const lm_node *key = node->child; key && !err; key = key->next) {
         if (strcmp(key->text, "rate") == 0)
@@ -284,16 +281,17 @@ static lm_err read_limits(const loader *l, const lm_node *node, lm_config_limits
         else if (strcmp(key->text, "retention") == 0)
             err = read_duration(l, key->child, "retention", &io->retention);
         else
-            err = wrong_key(l, key, "limits", "rate, burst, streams, query_time, retention");
+            err =
+                lm_load_wrong_key(l, key, "limits", "rate, burst, streams, query_time, retention");
     }
     return err;
 }
 
-static lm_err read_tenants(const loader *l, const lm_node *node)
+static lm_err read_tenants(const lm_loader *l, const lm_node *node)
 {
     lm_config_tenant *items = NULL;
-    lm_err err = need(l, node, NODE_MAP, "'tenants'");
-    if (!err) err = items_new(l, node, sizeof *items, &items);
+    lm_err err = lm_load_need(l, node, NODE_MAP, "'tenants'");
+    if (!err) err = lm_load_items(l, node, sizeof *items, &items);
     size_t count = 0;
     for (const lm_node *key = err ? NULL : node->child; key && !err; key = key->next) {
         items[count].limits = l->config->limits;
@@ -311,13 +309,13 @@ static lm_err read_tenants(const loader *l, const lm_node *node)
 
 /* ---- users and tokens ---- */
 
-static lm_err read_scopes(const loader *l, const lm_node *node, uint32_t *out)
+static lm_err read_scopes(const lm_loader *l, const lm_node *node, uint32_t *out)
 {
     uint32_t scopes = 0;
-    lm_err err = need(l, node, NODE_LIST, "'scopes'");
+    lm_err err = lm_load_need(l, node, NODE_LIST, "'scopes'");
     for (const lm_node *item = err ? NULL : node->child; item && !err; item = item->next) {
         const char *text = "";
-        err = read_text(l, item, "a scope", &text);
+        err = lm_load_text(l, item, "a scope", &text);
         if (err) return err;
         if (strcmp(text, "write") == 0)
             scopes |= LM_SCOPE_WRITE;
@@ -334,26 +332,26 @@ static lm_err read_scopes(const loader *l, const lm_node *node, uint32_t *out)
 }
 
 /** One of users or tokens: they differ in the key that holds the hash. */
-static lm_err read_secret(const loader *l, const lm_node *node, const char *hash_key,
+static lm_err read_secret(const lm_loader *l, const lm_node *node, const char *hash_key,
                           const char *hash_prefix, lm_config_user *out)
 {
     char expected[80];
     const lm_node *hash = NULL;
     *out = (lm_config_user){"", "", "", LM_SCOPE_WRITE | LM_SCOPE_READ};
-    lm_err err = need(l, node, NODE_MAP, "a user or token");
+    lm_err err = lm_load_need(l, node, NODE_MAP, "a user or token");
     if (err) return err;
     (void)snprintf(expected, sizeof expected, "name, %s, tenant, scopes", hash_key);
     for (const lm_node *key = node->child; key && !err; key = key->next) {
         if (strcmp(key->text, "name") == 0)
-            err = read_text(l, key->child, "a name", &out->name);
+            err = lm_load_text(l, key->child, "a name", &out->name);
         else if (strcmp(key->text, hash_key) == 0)
-            err = read_text(l, hash = key->child, hash_key, &out->hash);
+            err = lm_load_text(l, hash = key->child, hash_key, &out->hash);
         else if (strcmp(key->text, "tenant") == 0)
             err = read_tenant(l, key->child, &out->tenant);
         else if (strcmp(key->text, "scopes") == 0)
             err = read_scopes(l, key->child, &out->scopes);
         else
-            err = wrong_key(l, key, "this", expected);
+            err = lm_load_wrong_key(l, key, "this", expected);
     }
     if (err) return err;
     if (!out->name[0] || !hash)
@@ -366,11 +364,11 @@ static lm_err read_secret(const loader *l, const lm_node *node, const char *hash
     return LM_OK;
 }
 
-static lm_err read_users(const loader *l, const lm_node *node)
+static lm_err read_users(const lm_loader *l, const lm_node *node)
 {
     lm_config_user *items = NULL;
-    lm_err err = need(l, node, NODE_LIST, "auth.users");
-    if (!err) err = items_new(l, node, sizeof *items, &items);
+    lm_err err = lm_load_need(l, node, NODE_LIST, "auth.users");
+    if (!err) err = lm_load_items(l, node, sizeof *items, &items);
     size_t count = 0;
     for (const lm_node *item = err ? NULL : node->child; item && !err; item = item->next)
         err = read_secret(l, item, "password_hash", "$argon2", &items[count++]);
@@ -380,11 +378,11 @@ static lm_err read_users(const loader *l, const lm_node *node)
     return LM_OK;
 }
 
-static lm_err read_tokens(const loader *l, const lm_node *node)
+static lm_err read_tokens(const lm_loader *l, const lm_node *node)
 {
     lm_config_token *items = NULL;
-    lm_err err = need(l, node, NODE_LIST, "auth.tokens");
-    if (!err) err = items_new(l, node, sizeof *items, &items);
+    lm_err err = lm_load_need(l, node, NODE_LIST, "auth.tokens");
+    if (!err) err = lm_load_items(l, node, sizeof *items, &items);
     size_t count = 0;
     for (const lm_node *item = err ? NULL : node->child; item && !err; item = item->next) {
         lm_config_user secret;
@@ -401,11 +399,11 @@ static lm_err read_tokens(const loader *l, const lm_node *node)
 
 /* ---- sources ---- */
 
-static lm_err read_labels(const loader *l, const lm_node *node, lm_config_source *out)
+static lm_err read_labels(const lm_loader *l, const lm_node *node, lm_config_source *out)
 {
     lm_config_label *items = NULL;
-    lm_err err = need(l, node, NODE_MAP, "'labels'");
-    if (!err) err = items_new(l, node, sizeof *items, &items);
+    lm_err err = lm_load_need(l, node, NODE_MAP, "'labels'");
+    if (!err) err = lm_load_items(l, node, sizeof *items, &items);
     size_t count = 0;
     for (const lm_node *key = err ? NULL : node->child; key && !err; key = key->next) {
         const char *p = key->text;
@@ -417,7 +415,7 @@ static lm_err read_labels(const loader *l, const lm_node *node, lm_config_source
         if (!is_name)
             return lm_node_wrong(&l->place, key, "'%.60s' is not a label's name", key->text);
         items[count].name = key->text;
-        err = read_text(l, key->child, "a label's value", &items[count++].value);
+        err = lm_load_text(l, key->child, "a label's value", &items[count++].value);
     }
     if (err) return err;
     out->labels = items;
@@ -425,47 +423,50 @@ static lm_err read_labels(const loader *l, const lm_node *node, lm_config_source
     return LM_OK;
 }
 
-static const char *const kind_names[] = {"files", "syslog", "pipe", "journal"};
+static const char *const kind_names[] = {"files", "syslog", "pipe", "journal", "kafka"};
 static const char *const kind_keys[] = {
     "type, paths, exclude, start_pattern, from_end, poll, tenant, labels",
     "type, address, udp, tcp, tls, message_size_max, tenant, labels",
     "type, path, tenant, labels",
     "type, path, tenant, labels",
+    lm_kafka_keys,
 };
 
 /** A key that only some kinds have. LM_E_NOTFOUND: none of theirs. */
-static lm_err read_kind_key(const loader *l, const lm_node *key, lm_config_source *out)
+static lm_err read_kind_key(const lm_loader *l, const lm_node *key, lm_config_source *out)
 {
     bool is_files = out->kind == LM_SOURCE_FILES, is_syslog = out->kind == LM_SOURCE_SYSLOG;
+    if (out->kind == LM_SOURCE_KAFKA) return lm_kafka_key_read(l, key, &out->kafka);
     const lm_node *value = key->child;
     const char *name = key->text;
     if (is_files && strcmp(name, "paths") == 0)
-        return read_texts(l, value, "paths", &out->paths, &out->path_count);
+        return lm_load_texts(l, value, "paths", &out->paths, &out->path_count);
     if (is_files && strcmp(name, "exclude") == 0)
-        return read_texts(l, value, "exclude", &out->excludes, &out->exclude_count);
+        return lm_load_texts(l, value, "exclude", &out->excludes, &out->exclude_count);
     if (is_files && strcmp(name, "start_pattern") == 0)
-        return read_text(l, value, "start_pattern", &out->start_pattern);
+        return lm_load_text(l, value, "start_pattern", &out->start_pattern);
     if (is_files && strcmp(name, "from_end") == 0)
         return read_bool(l, value, "from_end", &out->from_end);
     if (is_files && strcmp(name, "poll") == 0) return read_duration(l, value, "poll", &out->poll);
     if (is_syslog && strcmp(name, "address") == 0)
-        return read_text(l, value, "address", &out->address);
+        return lm_load_text(l, value, "address", &out->address);
     if (is_syslog && strcmp(name, "udp") == 0) return read_bool(l, value, "udp", &out->udp);
     if (is_syslog && strcmp(name, "tcp") == 0) return read_bool(l, value, "tcp", &out->tcp);
     if (is_syslog && strcmp(name, "tls") == 0) return read_tls(l, value, &out->tls);
     if (is_syslog && strcmp(name, "message_size_max") == 0)
         return read_size(l, value, "message_size_max", &out->message_size_max);
     if (!is_files && !is_syslog && strcmp(name, "path") == 0)
-        return read_text(l, value, "path", &out->path);
-    return wrong_key(l, key, "this source", kind_keys[out->kind]);
+        return lm_load_text(l, value, "path", &out->path);
+    return lm_load_wrong_key(l, key, "this source", kind_keys[out->kind]);
 }
 
-static lm_err check_source(const loader *l, const lm_node *node, lm_config_source *out)
+static lm_err check_source(const lm_loader *l, const lm_node *node, lm_config_source *out)
 {
     if (out->kind == LM_SOURCE_FILES && !out->path_count)
         return lm_node_wrong(&l->place, node, "a source of files needs paths");
     if (out->kind == LM_SOURCE_PIPE && !out->path[0])
         return lm_node_wrong(&l->place, node, "a pipe needs a path ('-': standard input)");
+    if (out->kind == LM_SOURCE_KAFKA) return lm_kafka_check(l, node, &out->kafka);
     if (out->kind != LM_SOURCE_SYSLOG) return LM_OK;
     if (out->tls.certificate[0]) {
         if (out->udp)
@@ -490,29 +491,31 @@ static void source_init(lm_config_source *out, lm_config_kind kind)
                               .tcp = true,
                               .tls = NO_TLS,
                               .path = "",
+                              .kafka = lm_kafka_initial,
                               .tenant = ""};
 }
 
-static lm_err read_source(const loader *l, const lm_node *node, lm_config_source *out)
+static lm_err read_source(const lm_loader *l, const lm_node *node, lm_config_source *out)
 {
     const lm_node *type = NULL;
-    lm_err err = need(l, node, NODE_MAP, "a source");
+    lm_err err = lm_load_need(l, node, NODE_MAP, "a source");
     if (err) return err;
     for (const lm_node *key = node->child; key; key = key->next) {
         if (strcmp(key->text, "type") == 0) type = key->child;
     }
     if (!type)
         return lm_node_wrong(&l->place, node,
-                             "a source needs a type: files, syslog, pipe, journal");
-    err = need(l, type, NODE_SCALAR, "type");
+                             "a source needs a type: files, syslog, pipe, journal, kafka");
+    err = lm_load_need(l, type, NODE_SCALAR, "type");
     if (err) return err;
     size_t kind = 0, kinds = sizeof kind_names / sizeof kind_names[0];
     while (kind < kinds && strcmp(type->text, kind_names[kind]) != 0)
         kind++;
     if (kind == kinds)
-        return lm_node_wrong(&l->place, type,
-                             "there is no source '%.60s'; expected: files, syslog, pipe, journal",
-                             type->text);
+        return lm_node_wrong(
+            &l->place, type,
+            "there is no source '%.60s'; expected: files, syslog, pipe, journal, kafka",
+            type->text);
     source_init(out, (lm_config_kind)kind);
     for (const lm_node *key = node->child; key && !err; key = key->next) {
         if (strcmp(key->text, "type") == 0) continue;
@@ -526,12 +529,12 @@ static lm_err read_source(const loader *l, const lm_node *node, lm_config_source
     return err ? err : check_source(l, node, out);
 }
 
-static lm_err read_sources(const loader *l, const lm_node *node)
+static lm_err read_sources(const lm_loader *l, const lm_node *node)
 {
     lm_node one = {.kind = NODE_LIST, .count = 1};
     lm_config_source *items = NULL;
-    lm_err err = node ? need(l, node, NODE_LIST, "'sources'") : LM_OK;
-    if (!err) err = items_new(l, node ? node : &one, sizeof *items, &items);
+    lm_err err = node ? lm_load_need(l, node, NODE_LIST, "'sources'") : LM_OK;
+    if (!err) err = lm_load_items(l, node ? node : &one, sizeof *items, &items);
     if (err) return err;
     size_t count = 0;
     if (!node) source_init(&items[count++], LM_SOURCE_SYSLOG);
@@ -554,10 +557,10 @@ static bool is_section(const char *name)
     return false;
 }
 
-static lm_err read_section(const loader *l, const lm_node *key)
+static lm_err read_section(const lm_loader *l, const lm_node *key)
 {
     char expected[200] = "", where[40];
-    lm_err err = need(l, key->child, NODE_MAP, key->text);
+    lm_err err = lm_load_need(l, key->child, NODE_MAP, key->text);
     if (err) return err;
     for (size_t i = 0; i < lm_key_row_count; i++) {
         if (strcmp(lm_key_rows[i].section, key->text) != 0) continue;
@@ -582,15 +585,15 @@ static lm_err read_section(const loader *l, const lm_node *key)
         else if (is_auth && strcmp(item->text, "tokens") == 0)
             err = read_tokens(l, item->child);
         else
-            err = wrong_key(l, item, where, expected);
+            err = lm_load_wrong_key(l, item, where, expected);
     }
     return err;
 }
 
-static lm_err read_root(const loader *l, const lm_node *root)
+static lm_err read_root(const lm_loader *l, const lm_node *root)
 {
     const lm_node *listen = NULL, *tenants = NULL, *sources = NULL;
-    lm_err err = root ? need(l, root, NODE_MAP, "the file") : LM_OK;
+    lm_err err = root ? lm_load_need(l, root, NODE_MAP, "the file") : LM_OK;
     for (const lm_node *key = root && !err ? root->child : NULL; key && !err; key = key->next) {
         if (strcmp(key->text, "listen") == 0)
             listen = key->child;
@@ -603,9 +606,10 @@ static lm_err read_root(const loader *l, const lm_node *root)
         else if (is_section(key->text))
             err = read_section(l, key);
         else
-            err = wrong_key(l, key, "the file",
-                            "listen, storage, ingest, memory, mill, query, limits, tenants, auth, "
-                            "sources, shutdown");
+            err = lm_load_wrong_key(
+                l, key, "the file",
+                "listen, storage, ingest, memory, mill, query, limits, tenants, auth, "
+                "sources, shutdown");
     }
     if (!err) err = read_listens(l, listen);
     if (!err && tenants) err = read_tenants(l, tenants); /* after limits, which fill them up */
@@ -616,7 +620,7 @@ static lm_err read_root(const loader *l, const lm_node *root)
     return err;
 }
 
-static lm_err read_defaults(const loader *l)
+static lm_err read_defaults(const lm_loader *l)
 {
     lm_err err = LM_OK;
     for (size_t i = 0; i < lm_key_row_count && !err; i++) {
@@ -627,7 +631,7 @@ static lm_err read_defaults(const loader *l)
 }
 
 /** Where an unprivileged user's data belong (XDG base directories). */
-static lm_err default_path(const loader *l, const char **out)
+static lm_err default_path(const lm_loader *l, const char **out)
 {
     char path[LM_PATH_BYTES_MAX];
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -648,7 +652,7 @@ lm_err lm_config_parse(lm_mem *mem, const char *name, lm_str text, lm_config **o
     if (!config) return lm_mem_err();
     config->mem = mem;
     lm_arena_init(&config->arena, mem);
-    loader l = {.place = {.name = name, .arena = &config->arena}, .config = config};
+    lm_loader l = {.place = {.name = name, .arena = &config->arena}, .config = config};
     lm_node *root = NULL;
     lm_err err = read_defaults(&l);
     config->path = lm_arena_copy(&config->arena, name, strlen(name));

@@ -229,9 +229,61 @@ static void put_pair(printer *p, const char *key, const char *value)
     put(p, "\n");
 }
 
+/** KEY: VALUE inside of a mapping; nothing if it is empty. */
+static void put_inner(printer *p, const char *key, const char *value)
+{
+    if (!value[0]) return;
+    put(p, "      %s: ", key);
+    put_text(p, value);
+    put(p, "\n");
+}
+
+static void put_kafka(printer *p, const lm_config_kafka *kafka)
+{
+    static const char *const names[] = {"partition", "offset", "key", "headers"};
+    put_texts(p, "brokers", kafka->brokers, kafka->broker_count);
+    put_texts(p, "topics", kafka->topics, kafka->topic_count);
+    put_pair(p, "group_id", kafka->group_id);
+    put_pair(p, "client_id", kafka->client_id);
+    put(p, "    auto_offset_reset: %s\n", kafka->from_end ? "latest" : "earliest");
+    if (kafka->mechanism[0]) {
+        put(p, "    sasl:\n");
+        put_inner(p, "mechanism", kafka->mechanism);
+        put_inner(p, "username", kafka->username);
+        put_inner(p, "password", kafka->password[0] ? "***" : "");
+        put_inner(p, "password_file", kafka->password_file);
+    }
+    if (kafka->has_tls) {
+        put(p, "    tls:%s\n", kafka->tls_ca[0] || kafka->tls_key[0] ? "" : " {}");
+        put_inner(p, "ca", kafka->tls_ca);
+        put_inner(p, "certificate", kafka->tls_certificate);
+        put_inner(p, "key", kafka->tls_key);
+    }
+    if (kafka->option_count) put(p, "    options:\n");
+    for (size_t i = 0; i < kafka->option_count; i++) {
+        const lm_config_label *option = &kafka->options[i];
+        put(p, "      ");
+        put_text(p, option->name);
+        put(p, ": ");
+        put_text(p, lm_setting_is_secret(option->name) ? "***" : option->value);
+        put(p, "\n");
+    }
+    put_pair(p, "message_field", kafka->message_field);
+    put_pair(p, "time_field", kafka->time_field);
+    put_texts(p, "stream_fields", kafka->stream_fields, kafka->stream_field_count);
+    const char *between = "";
+    put(p, "    metadata: [");
+    for (size_t i = 0; i < 4; i++) {
+        if (!(kafka->metadata & 1u << i)) continue;
+        put(p, "%s%s", between, names[i]);
+        between = ", ";
+    }
+    put(p, "]\n");
+}
+
 static void put_source(printer *p, const lm_config_source *source)
 {
-    static const char *const kinds[] = {"files", "syslog", "pipe", "journal"};
+    static const char *const kinds[] = {"files", "syslog", "pipe", "journal", "kafka"};
     char text[40];
     put(p, "  - type: %s\n", kinds[source->kind]);
     put_texts(p, "paths", source->paths, source->path_count);
@@ -265,6 +317,7 @@ static void put_source(printer *p, const lm_config_source *source)
             }
         }
     }
+    if (source->kind == LM_SOURCE_KAFKA) put_kafka(p, &source->kafka);
     put_pair(p, "path", source->path);
     put_pair(p, "tenant", source->tenant);
     if (source->label_count) put(p, "    labels:\n");

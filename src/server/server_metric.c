@@ -223,6 +223,7 @@ static void told_source(void *ctx, const char *name, const lm_source_counters *n
     put(p, "logmill_source_rejected_total{source=\"%s\"} %" PRIu64 "\n", label, now->rejected);
     put(p, "logmill_source_errors_total{source=\"%s\"} %" PRIu64 "\n", label, now->errors);
     put(p, "logmill_source_lag_bytes{source=\"%s\"} %" PRIu64 "\n", label, now->lag_bytes);
+    put(p, "logmill_source_lag_records{source=\"%s\"} %" PRIu64 "\n", label, now->lag_records);
     put(p, "logmill_source_open{source=\"%s\"} %u\n", label, now->open);
 }
 

@@ -8,7 +8,9 @@ typedef struct server_source {
     server_state *state;
     const lm_config_source *config;
     lm_label *labels;
-    bool is_wanted; /* by the configuration being applied */
+    lm_label *settings;    /* of Kafka */
+    lm_str *stream_fields; /* of Kafka */
+    bool is_wanted;        /* by the configuration being applied */
 } server_source;
 
 static bool same_texts(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
@@ -20,17 +22,41 @@ static bool same_texts(const char *const *a, size_t a_count, const char *const *
     return true;
 }
 
+static bool same_pairs(const lm_config_label *a, size_t a_count, const lm_config_label *b,
+                       size_t b_count)
+{
+    if (a_count != b_count) return false;
+    for (size_t i = 0; i < a_count; i++) {
+        if (strcmp(a[i].name, b[i].name) != 0 || strcmp(a[i].value, b[i].value) != 0) return false;
+    }
+    return true;
+}
+
+static bool same_kafka(const lm_config_kafka *a, const lm_config_kafka *b)
+{
+    return same_texts(a->brokers, a->broker_count, b->brokers, b->broker_count) &&
+           same_texts(a->topics, a->topic_count, b->topics, b->topic_count) &&
+           same_texts(a->stream_fields, a->stream_field_count, b->stream_fields,
+                      b->stream_field_count) &&
+           same_pairs(a->options, a->option_count, b->options, b->option_count) &&
+           strcmp(a->group_id, b->group_id) == 0 && strcmp(a->client_id, b->client_id) == 0 &&
+           a->from_end == b->from_end && strcmp(a->mechanism, b->mechanism) == 0 &&
+           strcmp(a->username, b->username) == 0 && strcmp(a->password, b->password) == 0 &&
+           strcmp(a->password_file, b->password_file) == 0 && a->has_tls == b->has_tls &&
+           strcmp(a->tls_ca, b->tls_ca) == 0 &&
+           strcmp(a->tls_certificate, b->tls_certificate) == 0 &&
+           strcmp(a->tls_key, b->tls_key) == 0 && strcmp(a->message_field, b->message_field) == 0 &&
+           strcmp(a->time_field, b->time_field) == 0 && a->metadata == b->metadata;
+}
+
 static bool is_same(const lm_config_source *a, const lm_config_source *b)
 {
     bool is_equal = a->kind == b->kind && a->from_end == b->from_end && a->poll == b->poll &&
                     a->udp == b->udp && a->tcp == b->tcp &&
-                    a->message_size_max == b->message_size_max && a->label_count == b->label_count;
-    if (!is_equal) return false;
-    for (size_t i = 0; i < a->label_count; i++) {
-        if (strcmp(a->labels[i].name, b->labels[i].name) != 0 ||
-            strcmp(a->labels[i].value, b->labels[i].value) != 0)
-            return false;
-    }
+                    a->message_size_max == b->message_size_max;
+    if (!is_equal || !same_pairs(a->labels, a->label_count, b->labels, b->label_count))
+        return false;
+    if (a->kind == LM_SOURCE_KAFKA && !same_kafka(&a->kafka, &b->kafka)) return false;
     return same_texts(a->paths, a->path_count, b->paths, b->path_count) &&
            same_texts(a->excludes, a->exclude_count, b->excludes, b->exclude_count) &&
            strcmp(a->start_pattern, b->start_pattern) == 0 && strcmp(a->address, b->address) == 0 &&
@@ -49,6 +75,39 @@ static void note(void *ctx, int level, const char *event, const char *text)
     const lm_server *server = ctx;
     if (server->options.log)
         server->options.log(server->options.log_ctx, level, "source", event, text);
+}
+
+static lm_err start_kafka(const lm_source_host *host, lm_str tenant, server_source *entry)
+{
+    const lm_config_kafka *kafka = &entry->config->kafka;
+    return lm_source_kafka(host,
+                           &(lm_source_kafka_options){
+                               .brokers = kafka->brokers,
+                               .broker_count = kafka->broker_count,
+                               .topics = kafka->topics,
+                               .topic_count = kafka->topic_count,
+                               .group_id = kafka->group_id,
+                               .client_id = kafka->client_id,
+                               .from_end = kafka->from_end,
+                               .sasl = {or_null(kafka->mechanism), kafka->username, kafka->password,
+                                        or_null(kafka->password_file)},
+                               .tls = {kafka->has_tls, or_null(kafka->tls_ca),
+                                       or_null(kafka->tls_certificate), or_null(kafka->tls_key)},
+                               .settings = entry->settings,
+                               .setting_count = kafka->option_count,
+                               .message_field = lm_str_of(kafka->message_field),
+                               .time_field = lm_str_of(kafka->time_field),
+                               .stream_fields = entry->stream_fields,
+                               .stream_field_count = kafka->stream_field_count,
+                               .no_partition = !(kafka->metadata & LM_KAFKA_PARTITION),
+                               .no_offset = !(kafka->metadata & LM_KAFKA_OFFSET),
+                               .no_key = !(kafka->metadata & LM_KAFKA_KEY),
+                               .no_headers = !(kafka->metadata & LM_KAFKA_HEADERS),
+                               .labels = entry->labels,
+                               .label_count = entry->config->label_count,
+                               .tenant = tenant,
+                           },
+                           &entry->source);
 }
 
 static lm_err start(lm_server *server, server_source *entry)
@@ -101,16 +160,33 @@ static lm_err start(lm_server *server, server_source *entry)
                                                               .label_count = config->label_count,
                                                               .tenant = tenant},
                                  &entry->source);
+    case LM_SOURCE_KAFKA:
+        return start_kafka(&host, tenant, entry);
     }
     return LM_OK;
 }
 
 static void source_free(lm_server *server, server_source *entry, uint64_t drain_ns)
 {
+    const lm_config_source *config = entry->config;
     lm_source_stop(entry->source, drain_ns);
-    lm_mem_release(server->mem, entry->labels, entry->config->label_count * sizeof *entry->labels);
+    lm_mem_release(server->mem, entry->labels, config->label_count * sizeof *entry->labels);
+    lm_mem_release(server->mem, entry->settings,
+                   config->kafka.option_count * sizeof *entry->settings);
+    lm_mem_release(server->mem, entry->stream_fields,
+                   config->kafka.stream_field_count * sizeof *entry->stream_fields);
     server_state_unref(server, entry->state);
     lm_mem_release(server->mem, entry, sizeof *entry);
+}
+
+static lm_err make_pairs(lm_mem *mem, const lm_config_label *pairs, size_t count, lm_label **out)
+{
+    lm_label *made = lm_mem_alloc(mem, count * sizeof *made);
+    if (!made) return lm_mem_err();
+    for (size_t i = 0; i < count; i++)
+        made[i] = (lm_label){lm_str_of(pairs[i].name), lm_str_of(pairs[i].value)};
+    *out = made;
+    return LM_OK;
 }
 
 static lm_err source_new(lm_server *server, const lm_config_source *config, server_source **out)
@@ -120,11 +196,16 @@ static lm_err source_new(lm_server *server, const lm_config_source *config, serv
     entry->state = server_state_get(server);
     entry->config = config;
     entry->is_wanted = true;
-    entry->labels = lm_mem_alloc(server->mem, config->label_count * sizeof *entry->labels);
-    lm_err err = entry->labels ? LM_OK : lm_mem_err();
-    for (size_t i = 0; i < config->label_count && !err; i++)
-        entry->labels[i] =
-            (lm_label){lm_str_of(config->labels[i].name), lm_str_of(config->labels[i].value)};
+    const lm_config_kafka *kafka = &config->kafka;
+    lm_err err = make_pairs(server->mem, config->labels, config->label_count, &entry->labels);
+    if (!err) err = make_pairs(server->mem, kafka->options, kafka->option_count, &entry->settings);
+    if (!err) {
+        entry->stream_fields =
+            lm_mem_alloc(server->mem, kafka->stream_field_count * sizeof *entry->stream_fields);
+        if (!entry->stream_fields) err = lm_mem_err();
+    }
+    for (size_t i = 0; i < kafka->stream_field_count && !err; i++)
+        entry->stream_fields[i] = lm_str_of(kafka->stream_fields[i]);
     if (!err) err = start(server, entry);
     if (err) {
         source_free(server, entry, 0);

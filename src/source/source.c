@@ -133,6 +133,7 @@ void lm_source_counters_get(const lm_source *source, lm_source_counters *out)
         .rejected = atomic_load_explicit(&source->rejected, memory_order_relaxed),
         .errors = atomic_load_explicit(&source->errors, memory_order_relaxed),
         .lag_bytes = atomic_load_explicit(&source->lag_bytes, memory_order_relaxed),
+        .lag_records = atomic_load_explicit(&source->lag_records, memory_order_relaxed),
         .open = atomic_load_explicit(&source->open, memory_order_relaxed),
     };
 }

@@ -1,5 +1,6 @@
 /**
- * source — listeners and readers that fetch records themselves: files, syslog, journal, pipes.
+ * source — listeners and readers that fetch records themselves: files, syslog, journal, pipes,
+ * Kafka.
  *
  * Purpose:  what does not come over HTTP comes in here, and goes to a sink that makes it durable.
  * Flow:     socket or file --read(2)--> bytes --frame, join, wire--> batch --lm_sink.put--> store;
@@ -8,8 +9,9 @@
  * ns, buffers bytes. Limits:   SOURCE_BUFFER_MAX a connection or file, SOURCE_CONNECTIONS_MAX.
  *
  * Invariants
- *   (1) No line is lost and none comes twice: positions of files and the journal are checkpoints of the sink, durable
- *       together with their records (docs/format/positions.md). Sockets and pipes have none.
+ *   (1) No line is lost and none comes twice: positions of files, the journal and Kafka's partitions are checkpoints of
+ *       the sink, durable together with their records (docs/format/positions.md). Sockets and pipes
+ * have none.
  *   (2) Nothing is read faster than the sink takes it: at most two batches of a file, a pipe
  *       or a listener are on their way.
  *   (3) read(2), never mmap: a log may shrink while it is read.
@@ -33,8 +35,9 @@ typedef struct lm_source_host {
 
 typedef struct lm_source_counters {
     uint64_t records, bytes, rejected, errors;
-    uint64_t lag_bytes; /* files: not yet read */
-    uint32_t open;      /* files or connections */
+    uint64_t lag_bytes;   /* files: not yet read */
+    uint64_t lag_records; /* Kafka: not yet durable here, of the partitions assigned */
+    uint32_t open;        /* files, connections or partitions */
 } lm_source_counters;
 
 typedef struct lm_tls_files {
@@ -92,6 +95,41 @@ typedef struct lm_source_journal_options {
 
 LM_USE lm_err lm_source_journal(const lm_source_host *host,
                                 const lm_source_journal_options *options, lm_source **out);
+
+/** Topics of a Kafka cluster, as a member of a consumer group. LM_E_UNSUPPORTED without librdkafka.
+ */
+typedef struct lm_source_kafka_options {
+    const char *const *brokers; /* "HOST:PORT" */
+    size_t broker_count;
+    const char *const *topics; /* names, or regular expressions that begin with '^' */
+    size_t topic_count;
+    const char *group_id, *client_id;
+    bool from_end; /* partitions that the group has not read before: only what is added */
+
+    struct {
+        const char *mechanism; /* "PLAIN", "SCRAM-SHA-256", ...; NULL: no login */
+        const char *username, *password;
+        const char *password_file; /* read at the start; NULL: password */
+    } sasl;
+
+    struct {
+        bool is_on;
+        const char *ca, *certificate, *key; /* PEM; NULL: the system's authorities; none shown */
+    } tls;
+
+    const lm_label *settings; /* of librdkafka, by its names */
+    size_t setting_count;
+    lm_str message_field, time_field; /* of JSON; empty: the usual ones */
+    const lm_str *stream_fields;
+    size_t stream_field_count;
+    bool no_partition, no_offset, no_key, no_headers; /* left out of the metadata */
+    lm_label *labels;                                 /* besides {topic="..."} */
+    size_t label_count;
+    lm_str tenant;
+} lm_source_kafka_options;
+
+LM_USE lm_err lm_source_kafka(const lm_source_host *host, const lm_source_kafka_options *options,
+                              lm_source **out);
 
 /** "file", "syslog", ... and what it listens to, for people. */
 const char *lm_source_name(const lm_source *source);

@@ -1,5 +1,5 @@
-/** Positions as text: "1 offset=4711 head=1024:0123456789abcdef state=live before=2049:1311
- * path=/var/log/app.log".
+/** Positions of files and of partitions as text: "1 offset=4711 head=1024:0123456789abcdef
+ * state=live before=2049:1311 path=/var/log/app.log".
  */
 #include "source/source_position.h"
 
@@ -78,6 +78,27 @@ lm_err lm_position_parse(lm_str text, lm_position *out)
     position.head.len = (uint32_t)head_len;
     position.path = rest;
     *out = position;
+    return LM_OK;
+}
+
+size_t lm_offset_print(lm_offset offset, char text[LM_OFFSET_TEXT_MAX])
+{
+    LM_ASSERT(offset.last >= 0);
+    return (size_t)snprintf(text, LM_OFFSET_TEXT_MAX, "1 last=%" PRId64 ":%016" PRIx64, offset.last,
+                            offset.hash); /* fits */
+}
+
+lm_err lm_offset_parse(lm_str text, lm_offset *out)
+{
+    uint64_t last = 0, hash = 0;
+    lm_str rest = text;
+    bool is_good = take(&rest, LM_STR("1 last=")) && take_number(&rest, 10, &last) &&
+                   last < (uint64_t)INT64_MAX && take(&rest, LM_STR(":")) &&
+                   take_number(&rest, 16, &hash) && rest.len == 0;
+    if (!is_good)
+        return lm_fail_at(LM_E_CORRUPT, text.len - rest.len,
+                          "a partition's position cannot be read");
+    *out = (lm_offset){(int64_t)last, hash};
     return LM_OK;
 }
 

@@ -45,4 +45,17 @@ LM_USE lm_err lm_positions_print(const lm_position *positions, size_t count, lm_
 LM_USE lm_err lm_positions_parse(lm_str text, lm_position *positions, size_t cap,
                                  size_t *out_count);
 
+/** Where a partition of a queue stands: the last record that is kept, and what it looks like. */
+typedef struct lm_offset {
+    int64_t last;  /* 0 or more */
+    uint64_t hash; /* of its bytes and time */
+} lm_offset;
+
+enum { LM_OFFSET_TEXT_MAX = 64 };
+
+/** "1 last=4711:0123456789abcdef" into text; its length. */
+size_t lm_offset_print(lm_offset offset, char text[LM_OFFSET_TEXT_MAX]);
+/** LM_E_CORRUPT. */
+LM_USE lm_err lm_offset_parse(lm_str text, lm_offset *out);
+
 #endif

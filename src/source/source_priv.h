@@ -57,7 +57,7 @@ struct lm_source {
     pthread_t thread;
     bool has_thread;
     _Atomic bool is_stopping;
-    _Atomic uint64_t records, bytes, rejected, errors, lag_bytes;
+    _Atomic uint64_t records, bytes, rejected, errors, lag_bytes, lag_records;
     _Atomic uint32_t open;
     void (*run)(lm_source *source);  /* the thread */
     void (*fini)(lm_source *source); /* what the kind added */

@@ -88,6 +88,22 @@ LM_USE lm_err lm_wire_ndjson(lm_str body, const lm_wire_fields *fields,
                              const lm_wire_options *options, lm_record_batch *batch,
                              lm_wire_report *report);
 
+/** A message of a queue: one record, whatever newlines its text holds. */
+typedef struct lm_wire_payload {
+    lm_str text;
+    int64_t time_ns;              /* where the text names none */
+    const lm_wire_fields *fields; /* how the text is read, and the labels; many share one */
+    const lm_label *metadata;     /* besides the text's own; sorted here */
+    uint32_t metadata_count;
+    bool is_plain; /* the text is the line, JSON or not */
+} lm_wire_payload;
+
+/** Each message as lm_wire_ndjson takes a line; an empty one is an empty line. Texts, metadata and
+ * fields must outlive the batch. */
+LM_USE lm_err lm_wire_payloads(const lm_wire_payload *payloads, size_t count,
+                               const lm_wire_options *options, lm_record_batch *batch,
+                               lm_wire_report *report);
+
 /** One syslog message (RFC 5424 or RFC 3164, told apart), without framing. Labels: host, app,
  * severity, facility (names); metadata: procid, msgid, structured data as sd_ID_NAME. The line is
  * the message's text as sent (MSG); a message that is neither is kept whole as the line. RFC 3164

@@ -21,12 +21,14 @@ typedef struct ndjson {
     const lm_wire_fields *fields;
     const lm_wire_options *options;
     lm_record_batch *batch;
+    const lm_wire_payload *payload; /* the one at hand; NULL: lines of a request */
+    int64_t now_ns;
     lm_wire_report report;
     lm_wire_block block;
     lm_wire_times times;
     lm_wire_seen seen;
-    lm_buf key; /* of key_of */
-    lm_wire_order order;
+    lm_buf key;                          /* of key_of */
+    lm_wire_order order, beside;         /* of metadata: with the object's keys, without */
     lm_label labels[LM_LABEL_COUNT_MAX]; /* of a record's stream */
     lm_label metadata[LM_LABEL_COUNT_MAX];
     size_t metadata_count;
@@ -91,7 +93,7 @@ static void find(ndjson *n, yyjson_val *root, found *f)
     const lm_wire_fields *fields = n->fields;
     yyjson_val *times[TIMES] = {0};
     f->message = f->time = NULL;
-    f->time_ns = n->options->now_ns;
+    f->time_ns = n->now_ns;
     if (!fields->message.len || !fields->time.len) {
         find_usual(root, !fields->message.len, &f->message, times);
     }
@@ -121,10 +123,14 @@ static lm_str stream_text(yyjson_val *value)
 }
 
 /** The values of the object's stream keys behind one another, each with its length: its stream's
- * key. Nothing for a line that is no object. */
+ * key. Nothing for a line that is no object. Payloads have labels of their own before them. */
 static lm_err key_of(ndjson *n, const found *f)
 {
     n->key.len = 0;
+    if (n->payload) {
+        lm_err err = lm_buf_append(&n->key, &n->fields, sizeof n->fields);
+        if (err) return err;
+    }
     for (size_t i = 0; f && i < n->fields->stream_count; i++) {
         lm_str text = f->streams[i] ? stream_text(f->streams[i]) : LM_STR("");
         lm_err err = lm_buf_varint(&n->key, text.len);
@@ -226,7 +232,7 @@ static lm_err flatten(ndjson *n, const found *f, yyjson_val *object, lm_str pref
 static lm_err add(ndjson *n, const found *f, lm_str line, lm_labels metadata)
 {
     uint32_t stream;
-    int64_t time_ns = f ? f->time_ns : n->options->now_ns;
+    int64_t time_ns = f ? f->time_ns : n->now_ns;
     lm_err err = stream_of(n, f, &stream);
     if (lm_wire_is_own_fault(err) && f) err = stream_of(n, NULL, &stream); /* too long a value */
     if (!err) err = lm_record_batch_add(n->batch, stream, time_ns, line, metadata);
@@ -235,16 +241,29 @@ static lm_err add(ndjson *n, const found *f, lm_str line, lm_labels metadata)
     return LM_OK;
 }
 
+/** The line with the metadata that came beside it. */
+static lm_err add_whole(ndjson *n, const found *f, lm_str line)
+{
+    lm_labels metadata = {NULL, 0};
+    const lm_wire_payload *payload = n->payload;
+    lm_err err = payload ? lm_wire_metadata(&n->beside, payload->metadata, payload->metadata_count,
+                                            &n->batch->arena, &metadata)
+                         : LM_OK;
+    return err ? err : add(n, f, line, metadata);
+}
+
 static lm_err add_object(ndjson *n, yyjson_val *root, lm_str line)
 {
     found f;
     lm_labels metadata = {NULL, 0};
     find(n, root, &f);
-    if (!f.message) return add(n, &f, line, metadata);
-    n->metadata_count = 0;
-    n->is_too_much = false;
+    if (!f.message) return add_whole(n, &f, line);
+    n->metadata_count = n->payload ? n->payload->metadata_count : 0;
+    n->is_too_much = n->metadata_count > LM_LABEL_COUNT_MAX;
+    for (size_t i = 0; i < n->metadata_count && !n->is_too_much; i++)
+        n->metadata[i] = n->payload->metadata[i];
     lm_err err = flatten(n, &f, root, (lm_str){NULL, 0}, 0);
-    if (err || n->is_too_much) return err ? err : add(n, &f, line, metadata);
+    if (err || n->is_too_much) return err ? err : add_whole(n, &f, line);
     err = lm_wire_metadata(&n->order, n->metadata, n->metadata_count, &n->batch->arena, &metadata);
     return err ? err : add(n, &f, lm_wire_json_text(f.message), metadata);
 }
@@ -253,9 +272,10 @@ static lm_err read_line(ndjson *n, lm_str line)
 {
     yyjson_doc *doc = NULL;
     size_t at = 0;
-    while (line.ptr[at] == ' ' || line.ptr[at] == '\t') /* the line is not blank */
+    while (at < line.len && (line.ptr[at] == ' ' || (line.ptr[at] >= '\t' && line.ptr[at] <= '\r')))
         at++;
-    bool may_be_object = line.ptr[at] == '{' || line.ptr[at] == 0xEF; /* a BOM */
+    bool may_be_object = at < line.len && (line.ptr[at] == '{' || line.ptr[at] == 0xEF); /* a BOM */
+    if (n->payload && n->payload->is_plain) may_be_object = false;
     lm_err err = may_be_object ? lm_wire_json_read(line, &n->batch->arena,
                                                    lm_wire_block_for(&n->block, line.len), &doc)
                                : LM_E_USAGE;
@@ -263,29 +283,55 @@ static lm_err read_line(ndjson *n, lm_str line)
     if (yyjson_is_obj(root)) {
         err = add_object(n, root, line);
     } else if (!err || err == LM_E_USAGE) {
-        err = add(n, NULL, line, (lm_labels){NULL, 0});
+        err = add_whole(n, NULL, line);
     }
     yyjson_doc_free(doc);
     return err;
 }
 
+static lm_err check_fields(const lm_wire_fields *fields)
+{
+    if (fields->stream_count <= STREAM_KEYS_MAX) return LM_OK;
+    return lm_fail(LM_E_LIMIT, "%zu keys for streams, at most %d are allowed", fields->stream_count,
+                   STREAM_KEYS_MAX);
+}
+
 lm_err lm_wire_ndjson(lm_str body, const lm_wire_fields *fields, const lm_wire_options *options,
                       lm_record_batch *batch, lm_wire_report *report)
 {
-    ndjson n = {.fields = fields, .options = options, .batch = batch};
+    ndjson n = {.fields = fields, .options = options, .batch = batch, .now_ns = options->now_ns};
     lm_wire_mark mark = lm_wire_begin(batch);
     lm_str line;
     size_t number = 0;
     n.times.now_ns = options->now_ns;
-    if (fields->stream_count > STREAM_KEYS_MAX) {
-        return lm_fail(LM_E_LIMIT, "%zu keys for streams, at most %d are allowed",
-                       fields->stream_count, STREAM_KEYS_MAX);
-    }
-    lm_err err = lm_wire_block_init(&n.block, options->mem);
+    lm_err err = check_fields(fields);
+    if (!err) err = lm_wire_block_init(&n.block, options->mem);
     if (err) return err;
     lm_buf_init(&n.key, options->mem);
     while (!err && lm_wire_line_next(&body, &number, &line))
         err = read_line(&n, line);
+    lm_buf_fini(&n.key);
+    lm_wire_block_fini(&n.block);
+    return lm_wire_end(mark, err, batch, &n.report, report);
+}
+
+lm_err lm_wire_payloads(const lm_wire_payload *payloads, size_t count,
+                        const lm_wire_options *options, lm_record_batch *batch,
+                        lm_wire_report *report)
+{
+    ndjson n = {.options = options, .batch = batch};
+    lm_wire_mark mark = lm_wire_begin(batch);
+    n.times.now_ns = options->now_ns;
+    lm_err err = lm_wire_block_init(&n.block, options->mem);
+    if (err) return err;
+    lm_buf_init(&n.key, options->mem);
+    for (size_t i = 0; i < count && !err; i++) {
+        n.payload = &payloads[i];
+        n.fields = n.payload->fields;
+        n.now_ns = n.payload->time_ns;
+        err = check_fields(n.fields);
+        if (!err) err = read_line(&n, n.payload->text);
+    }
     lm_buf_fini(&n.key);
     lm_wire_block_fini(&n.block);
     return lm_wire_end(mark, err, batch, &n.report, report);

@@ -70,6 +70,16 @@ static const char whole[] =
     "  - {type: syslog, address: \"127.0.0.1:6514\", udp: false, tls: {certificate: /c, key: /k}}\n"
     "  - {type: pipe, path: \"-\", tenant: b}\n"
     "  - {type: journal}\n"
+    "  - type: kafka\n"
+    "    brokers: [\"127.0.0.1:9092\"]\n"
+    "    topics: [orders, \"^late-.*\"]\n"
+    "    group_id: g\n"
+    "    auto_offset_reset: latest\n"
+    "    sasl: {mechanism: PLAIN, username: me, password: s3cret}\n"
+    "    tls: {ca: /a}\n"
+    "    options: {session.timeout.ms: 9000, ssl.key.password: s3cret}\n"
+    "    stream_fields: app\n"
+    "    metadata: [key]\n"
     "shutdown: {timeout: 5s}\n";
 
 static void test_whole(void **state)
@@ -90,12 +100,21 @@ static void test_whole(void **state)
     assert_int_equal(config->users[0].scopes, LM_SCOPE_READ | LM_SCOPE_ADMIN);
     assert_int_equal(config->tokens[0].scopes, LM_SCOPE_WRITE);
     assert_string_equal(config->tokens[0].tenant, "a");
-    assert_int_equal(config->source_count, 4);
+    assert_int_equal(config->source_count, 5);
     assert_false(config->sources_are_default);
     assert_string_equal(config->sources[0].labels[0].value, "a \"b\" v\"al ${X}");
     assert_string_equal(config->sources[0].excludes[0], "/var/log/secret.log");
     assert_true(config->sources[1].tcp);
     assert_false(config->sources[1].udp);
+    const lm_config_kafka *kafka = &config->sources[4].kafka;
+    assert_string_equal(kafka->brokers[0], "127.0.0.1:9092");
+    assert_string_equal(kafka->topics[1], "^late-.*");
+    assert_string_equal(kafka->client_id, "logmill");
+    assert_true(kafka->from_end && kafka->has_tls);
+    assert_string_equal(kafka->password, "s3cret");
+    assert_string_equal(kafka->options[0].value, "9000");
+    assert_string_equal(kafka->stream_fields[0], "app");
+    assert_int_equal(kafka->metadata, LM_KAFKA_KEY);
     lm_config_free(config);
 }
 
@@ -114,6 +133,7 @@ static void test_shown_reads_back(void **state)
         assert_int_equal(lm_buf_u8(&first, 0), LM_OK);
         assert_null(strstr((char *)first.ptr, "argon2"));
         assert_null(strstr((char *)first.ptr, "blake2b"));
+        assert_null(strstr((char *)first.ptr, "s3cret"));
         assert_non_null(strstr((char *)first.ptr, "\"***\""));
         /* The stars stand for secrets: with secrets of the right form the text is a configuration.
          */
@@ -182,6 +202,19 @@ static void test_wrong(void **state)
         {"sources: [{type: files}]\n", "f.yaml:1:11: ", "paths"},
         {"sources: [{type: files, paths: [/a], udp: true}]\n", "f.yaml:1:38: ", "no key 'udp'"},
         {"sources: [{type: pipe, path: /p, labels: {1a: b}}]\n", "f.yaml:1:43: ", "label"},
+        {"sources: [{type: kafka, topics: [a]}]\n", "f.yaml:1:11: ", "brokers"},
+        {"sources: [{type: kafka, brokers: [a]}]\n", "f.yaml:1:11: ", "topics"},
+        {"sources: [{type: kafka, brokers: [a], topics: [\"\"]}]\n", "f.yaml:1:11: ", "topics"},
+        {"sources: [{type: kafka, path: x}]\n", "f.yaml:1:25: ", "no key 'path'"},
+        {"sources: [{type: kafka, auto_offset_reset: none}]\n", "f.yaml:1:44: ", "latest"},
+        {"sources: [{type: kafka, sasl: {mechanism: MD5}}]\n", "f.yaml:1:31: ", "SCRAM-SHA-512"},
+        {"sources: [{type: kafka, sasl: {mechanism: PLAIN, username: a}}]\n",
+         "f.yaml:1:31: ", "password"},
+        {"sources: [{type: kafka, sasl: {mechanism: PLAIN, password: a, password_file: b}}]\n",
+         "f.yaml:1:31: ", "both"},
+        {"sources: [{type: kafka, tls: {key: a}}]\n", "f.yaml:1:30: ", "both"},
+        {"sources: [{type: kafka, metadata: [keys]}]\n", "f.yaml:1:36: ", "headers"},
+        {"sources: [{type: kafka, options: [a]}]\n", "f.yaml:1:34: ", "keys with values"},
         {"tenants: {a/b: {}}\n", "f.yaml:1:11: ", "tenant"},
         {"auth: {tokens: [{name: a, hash: secret}]}\n", "f.yaml:1:33: ", "logmill config hash"},
         {"auth: {tokens: [{name: a, hash: \"blake2b:1\", scopes: [all]}]}\n",

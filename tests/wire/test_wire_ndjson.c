@@ -271,16 +271,51 @@ static void test_each_allocation_fails(void **state)
     LM_TEST_EACH_ALLOCATION_FAILS(mem, once(mem));
 }
 
+/** Messages of two topics: each is one record, and what came beside it stays beside it. */
+static void test_payloads(void **state)
+{
+    static const lm_label job = {LM_STR("topic"), LM_STR("a")},
+                          other = {LM_STR("topic"), LM_STR("b")};
+    static const lm_label beside[] = {{LM_STR("key"), LM_STR("k")}, {LM_STR("at"), LM_STR("7")}};
+    static const lm_str streams[] = {LM_STR("app")};
+    const lm_wire_fields a = {.labels = {&job, 1}, .streams = streams, .stream_count = 1};
+    const lm_wire_fields b = {.labels = {&other, 1}, .streams = streams, .stream_count = 1};
+    const lm_wire_payload payloads[] = {
+        {LM_STR("two\nlines\n"), 1, &a, beside, 2, false},
+        {LM_STR(""), 2, &a, NULL, 0, false},
+        {LM_STR(" \n\t"), 3, &a, NULL, 0, false},
+        {LM_STR("\n{\"msg\":\"m\",\n\"app\":\"x\",\"n\":1,\"key\":\"own\"}\n"), 4, &a, beside, 2,
+         false},
+        {LM_STR("{\"msg\":\"m\",\"app\":\"x\",\"time\":1795441080}"), 5, &b, beside, 1, false},
+        {LM_STR("{\"msg\":\"m\",\"app\":\"x\"}"), 6, &b, beside, 2, true},
+        {LM_STR("{\"no\":1,\"app\":\"x\"}"), 7, &a, beside, 2, false},
+    };
+    wire_test t;
+    (void)state;
+    wire_init(&t);
+    size_t count = sizeof payloads / sizeof payloads[0];
+    assert_int_equal(lm_wire_payloads(payloads, count, &t.options, &t.batch, &t.report), LM_OK);
+    assert_int_equal(t.report.accepted, count);
+    assert_string_equal(
+        wire_print(&t),
+        "1 {topic=\"a\"} {at=\"7\", key=\"k\"} two\nlines\n\n"
+        "2 {topic=\"a\"} {} \n"
+        "3 {topic=\"a\"} {}  \n\t\n"
+        "4 {app=\"x\", topic=\"a\"} {at=\"7\", key=\"own\", n=\"1\"} m\n"
+        "now {app=\"x\", topic=\"b\"} {key=\"k\"} m\n"
+        "6 {topic=\"b\"} {at=\"7\", key=\"k\"} {\"msg\":\"m\",\"app\":\"x\"}\n"
+        "7 {app=\"x\", topic=\"a\"} {at=\"7\", key=\"k\"} {\"no\":1,\"app\":\"x\"}\n");
+    assert_int_equal(t.batch.stream_count, 4);
+    wire_fini(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual_fields),
-        cmocka_unit_test(test_given_fields),
-        cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_each_allocation_fails),
+        cmocka_unit_test(test_usual_fields), cmocka_unit_test(test_given_fields),
+        cmocka_unit_test(test_payloads),     cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_times),        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_each_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

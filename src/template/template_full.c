@@ -164,7 +164,7 @@ lm_err template_shape_of_full(lm_miner *m, const raw_line *line, item *items, ui
 {
     soft_key key;
     uint32_t shape = shape_find_by_hash(m, items, line->count), index = NO_INDEX;
-    bool is_plain = template_is_plain(items, line->count);
+    bool is_plain = template_is_plain(template_any_flags(items, line->count));
     if (shape == NO_INDEX && (!is_plain || m->mask_count)) {
         template_soft_key(items, line->count, &key);
         index = is_plain ? NO_INDEX : group_find_by_hash(m, &key);

@@ -50,6 +50,7 @@ enum {
     TOKEN_UNIT = 1u << 11,  /* a unit of size or time */
     TOKEN_ALPHA = 1u << 12, /* letters only */
     TOKEN_TELLS = 1u << 14, /* one of = [ ] ) <, by which values are told */
+    TOKEN_SPAN = 1u << 15,  /* a quote or a colon: several words behind it may be one value */
     TOKEN_CODE = 1u << 13,  /* the name of a place in a program, and the '+' before its offset */
 };
 
@@ -91,6 +92,7 @@ typedef struct group_row {
     uint32_t parts[HASH_PARTS]; /* what each part of the key adds to its hash */
     uint32_t shape;             /* the first of its shapes */
     uint32_t template_id;       /* NO_INDEX before settle */
+    uint16_t any;               /* what the flags of its first shape have together */
     bool is_plain; /* one shape of plain words, which is key and text; not in the index of keys */
 } group_row;
 
@@ -231,8 +233,11 @@ typedef struct soft_key {
     uint64_t alignment; /* never 0 */
 } soft_key;
 
-/** Nothing in it that a value could be told by: the line is its own key and text. */
-bool template_is_plain(const item *line, size_t count);
+/** What its tokens' flags have together. */
+uint16_t template_any_flags(const item *line, size_t count);
+/** By them: nothing in it that a value could be told by, so that the line is its own key and text.
+ */
+bool template_is_plain(uint16_t any);
 
 void template_soft_key(const item *line, size_t count, soft_key *out);
 /** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each

@@ -2,7 +2,10 @@
  * Settling: from groups (shapes with one soft key) to templates. Only keys are looked at, never
  * lines.
  *
- * Each group starts as one node. Then, until nothing changes:
+ * Each group starts as one node. Then
+ *   spans    (template_span.c) several words that are one value, in nodes of different frames; once
+ *            more behind slots
+ * and, until nothing changes:
  *   slots    (template_slot.c) nodes equal but for one word: when the words there are many enough
  * to be values, that word becomes a variable in all of them and they fall together and once:
  *   similar  (template_simhash.c) nodes that differ in a few words of many, found by SimHash and
@@ -136,6 +139,37 @@ lm_err settle_replace(settle *s, node *n, const uint32_t *tokens)
     return settle_need_words(s, n);
 }
 
+lm_err settle_rekey(settle *s, node *n, const uint16_t *keep, size_t count)
+{
+    item items[MESSAGE_TOKENS_MAX * 2];
+    uint16_t from[MESSAGE_TOKENS_MAX * 2];
+    uint32_t agree[MESSAGE_TOKENS_MAX * 2];
+    lm_err err = flatten(s, n);
+    if (err) return err;
+    for (size_t i = 0; i < count; i++) {
+        bool is_kept = keep[i] != SETTLE_VALUE;
+        items[i] = template_item_of(s->miner, is_kept ? n->tokens[keep[i]] : TOKEN_ID_WILD);
+        agree[i] = is_kept ? n->agree[keep[i]] : TOKEN_ID_WILD;
+        from[i] = (uint16_t)i;
+    }
+    size_t used = template_collapse(items, from, count);
+    uint32_t *tokens = lm_arena_alloc(&s->arena, used * sizeof *tokens, _Alignof(uint32_t));
+    uint32_t *made = lm_arena_alloc(&s->arena, used * sizeof *made, _Alignof(uint32_t));
+    if (!tokens || !made) return lm_mem_err();
+    err = template_project(s->miner, agree, count, from, used, made);
+    if (err) return err;
+    for (size_t i = 0; i < used; i++)
+        tokens[i] = items[i].id;
+    n->tokens = tokens;
+    n->agree = made;
+    n->count = n->agree_count = (uint16_t)used;
+    n->is_own = true;
+    n->is_plain = false;
+    n->hash = template_items_hash(items, used, n->parts);
+    n->words = NULL;
+    return LM_OK;
+}
+
 /* The node that is here already and equal, or NULL. */
 static node *find_equal(settle *s, const index_table *table, const node *n)
 {
@@ -196,6 +230,7 @@ static lm_err nodes_of_groups(settle *s)
                     .agree_count = g->agree_count,
                     .alignment = g->alignment,
                     .is_plain = g->is_plain,
+                    .any = g->any,
                     .template_id = NO_INDEX};
         memcpy(n->parts, g->parts, sizeof n->parts);
     }
@@ -363,6 +398,7 @@ lm_err lm_miner_settle(lm_miner *m)
 {
     settle s = {.miner = m, .node_count = m->group_count};
     lm_err err = LM_OK;
+    bool is_changed = false;
     bool is_known = m->settled_shape_count == m->shape_count && (!m->is_full || m->wide);
     if (m->is_settled && is_known) return LM_OK;
     lm_arena_init(&s.arena, m->mem);
@@ -372,7 +408,10 @@ lm_err lm_miner_settle(lm_miner *m)
         goto out;
     }
     err = nodes_of_groups(&s);
+    if (!err) err = settle_spans(&s, &is_changed);
     if (!err) err = settle_slots(&s);
+    if (!err) err = settle_spans(&s, &is_changed); /* slots made more of them equal */
+    if (!err && is_changed) err = settle_slots(&s);
     if (!err) err = settle_similar(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);

@@ -18,6 +18,7 @@ typedef struct node {
     uint32_t parts[HASH_PARTS]; /* what each part of the tokens adds to the hash */
     uint32_t parent;            /* the node it fell together with; itself: none */
     uint32_t template_id;
+    uint16_t any;      /* flags of the tokens together, and of some that are gone */
     bool is_own;       /* agree may be written */
     bool is_plain;     /* still one shape of plain words: the tokens are the text */
     bool is_text_kept; /* text is in the miner's arena, else in that of settling */
@@ -65,6 +66,10 @@ LM_USE lm_err settle_need_from(settle *s, node *n);
 uint32_t settle_root(const settle *s, uint32_t index);
 /** Give the node other tokens, of the same count; runs of variables collapse. */
 LM_USE lm_err settle_replace(settle *s, node *n, const uint32_t *tokens);
+/** Give the node those of its tokens that stand at these positions, and a variable for each
+ * SETTLE_VALUE; runs of variables collapse. */
+#define SETTLE_VALUE UINT16_MAX
+LM_USE lm_err settle_rekey(settle *s, node *n, const uint16_t *keep, size_t count);
 /** Nodes with equal tokens become one. */
 LM_USE lm_err settle_unite(settle *s);
 
@@ -77,6 +82,10 @@ enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one 
 /** Nodes that are equal but for one word, where that word is a value, become one; until nothing
  * changes. */
 LM_USE lm_err settle_slots(settle *s);
+
+/* ---- template_span.c ---- */
+/** Several words that are one value become one variable. */
+LM_USE lm_err settle_spans(settle *s, bool *out_changed);
 
 /* ---- template_simhash.c ---- */
 /** Nodes that differ in several words at once, each of them a value, become one. */

@@ -369,10 +369,13 @@ static size_t constants_but(const settle *s, const node *n, size_t p)
     return count;
 }
 
-/* Is the word at p the name of a key, before '='? */
+/* Is the word at p the name of a key, before '=', or quoted before ':'? */
 bool settle_is_key_name(const settle *s, const node *n, size_t p)
 {
     size_t next = p + 1;
+    if (p > 0 && p + 2 < n->count && settle_byte(s, n->tokens[p - 1]) == '"' &&
+        settle_byte(s, n->tokens[p + 1]) == '"' && settle_byte(s, n->tokens[p + 2]) == ':')
+        return true;
     while (next < n->count && n->tokens[next] == TOKEN_ID_BLANK)
         next++;
     return next < n->count && settle_byte(s, n->tokens[next]) == '=';

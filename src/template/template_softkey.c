@@ -212,17 +212,18 @@ static void put(soft_key *out, item it, size_t from)
     out->items[out->count++] = it;
 }
 
-bool template_is_plain(const item *line, size_t count)
+uint16_t template_any_flags(const item *line, size_t count)
 {
-    enum {
-        NOT_PLAIN = TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT |
-                    TOKEN_TELLS
-    };
-
     uint32_t any = 0;
     for (size_t i = 0; i < count; i++)
         any |= line[i].flags;
-    return (any & NOT_PLAIN) == 0;
+    return (uint16_t)any;
+}
+
+bool template_is_plain(uint16_t any)
+{
+    return (any & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT | TOKEN_BOOL | TOKEN_SIGN | TOKEN_DOT |
+                   TOKEN_TELLS)) == 0;
 }
 
 void template_soft_key(const item *line, size_t count, soft_key *out)

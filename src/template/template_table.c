@@ -346,18 +346,22 @@ static void shape_commit(lm_miner *m, uint32_t group_index)
 }
 
 /* The group of a new shape. */
-static lm_err group_of(lm_miner *m, const item *items, uint32_t shape_index, uint32_t *out)
+static lm_err group_of(lm_miner *m, const item *items, uint32_t shape_index, uint16_t any,
+                       uint32_t *out)
 {
     soft_key key;
     template_soft_key(items, m->shapes[shape_index].count, &key);
     *out = group_find(m, &key);
-    return *out == NO_INDEX ? group_insert(m, &key, shape_index, out)
-                            : group_join_shape(m, *out, &m->shapes[shape_index], &key);
+    if (*out != NO_INDEX) return group_join_shape(m, *out, &m->shapes[shape_index], &key);
+    lm_err err = group_insert(m, &key, shape_index, out);
+    if (!err) m->groups[*out].any = any;
+    return err;
 }
 
 lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint32_t *out_shape)
 {
-    group_row plain = {.key_count = (uint16_t)count, .is_plain = true};
+    uint16_t any = template_any_flags(items, count);
+    group_row plain = {.key_count = (uint16_t)count, .any = any, .is_plain = true};
     plain.hash = template_items_hash(items, count, plain.parts);
     uint32_t found = template_shape_find(m, items, count, plain.hash);
     if (found != NO_INDEX) {
@@ -367,12 +371,12 @@ lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint3
     uint32_t id = 0, group_index = (uint32_t)m->group_count;
     lm_err err = shape_append(m, items, count, plain.hash, false, &id);
     if (err) return err;
-    if (template_is_plain(items, count)) { /* no other shape has this key */
+    if (template_is_plain(any)) { /* no other shape has this key */
         plain.shape = id;
         plain.alignment = template_alignment_unmoved(count);
         err = group_append(m, &plain);
     } else {
-        err = group_of(m, items, id, &group_index);
+        err = group_of(m, items, id, any, &group_index);
     }
     if (err) return err;
     shape_commit(m, group_index);

@@ -1,0 +1,447 @@
+/**
+ * Spans: several words that are one value.
+ *
+ *   optional   variables between brackets behind a variable, where the same message comes without
+ *              them too: a part that is sometimes left out ("12 bytes", "2048 bytes (2 KB)")
+ *   quoted     texts between quotes: three and more, of different numbers of words, all else equal
+ *   tails      what stands behind words and a colon, when most of it stands behind other words and
+ *              a colon too: an error's text travels from message to message, a sentence does not
+ *
+ * Slots (template_slot.c) see only nodes of one frame; here the frame itself differs. Each step
+ * judges all nodes on the state before it; what becomes a value is one variable afterwards.
+ */
+#include "template/template_settle.h"
+#include <stdlib.h>
+
+enum {
+    TEXTS_NEEDED = 3,  /* in one place between quotes, or behind one colon */
+    TRAVEL_NEEDED = 2, /* of those behind a colon: that many, and half of them, stand elsewhere */
+    SPLITS_MAX = 3,    /* colons of a message that are looked at */
+    QUOTES_MAX = 16,   /* quoted texts of a message that are looked at */
+    WORDS_BESIDE = 2,  /* outside of quotes, and before a colon */
+};
+
+/* A node under a number that it may share with others. */
+typedef struct claim {
+    uint64_t key;
+    uint64_t text; /* of tails: what stands behind the colon; of optional parts: which are there */
+    uint32_t node;
+    uint16_t split; /* of tails: the colon's position */
+    bool is_value;  /* of tails: a variable, or known to stand elsewhere too */
+} claim;
+
+typedef struct claims {
+    claim *items;
+    size_t count, cap;
+} claims;
+
+static int by_key(const void *x, const void *y)
+{
+    const claim *a = x, *b = y;
+    if (a->key != b->key) return a->key < b->key ? -1 : 1;
+    return (a->text > b->text) - (a->text < b->text);
+}
+
+static int by_text(const void *x, const void *y)
+{
+    const claim *a = x, *b = y;
+    if (a->text != b->text) return a->text < b->text ? -1 : 1;
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+static lm_err claim_add(settle *s, claims *list, claim c)
+{
+    lm_err err = lm_vec_grow(s->miner->mem, &list->items, &list->cap, list->count + 1, sizeof c);
+    if (!err) list->items[list->count++] = c;
+    return err;
+}
+
+static void claims_fini(settle *s, claims *list)
+{
+    lm_mem_release(s->miner->mem, list->items, list->cap * sizeof *list->items);
+    *list = (claims){0};
+}
+
+static uint64_t hash_at(const settle *s, uint32_t token_id, size_t position)
+{
+    return template_slot_hash(s->miner->hashes[token_id], position);
+}
+
+/* The hash a node with these positions would have; see settle_rekey. */
+static uint64_t hash_kept(const settle *s, const node *n, const uint16_t *keep, size_t count)
+{
+    uint64_t hash = count;
+    for (size_t i = 0; i < count; i++)
+        hash += hash_at(s, keep[i] == SETTLE_VALUE ? TOKEN_ID_WILD : n->tokens[keep[i]], i);
+    return hash;
+}
+
+static bool is_word_at(const settle *s, const node *n, size_t i)
+{
+    return template_is_word(s->miner->kinds[n->tokens[i]].flags);
+}
+
+/* ---- optional ---- */
+
+/* Behind the variable at p: how many tokens an optional part has; 0: none. */
+static size_t optional_behind(const settle *s, const node *n, size_t p)
+{
+    size_t i = p + 1;
+    bool has_value = false;
+    if (i < n->count && n->tokens[i] == TOKEN_ID_BLANK) i++;
+    if (i == n->count || settle_byte(s, n->tokens[i]) != '(') return 0;
+    for (i++; i < n->count; i++) {
+        uint32_t id = n->tokens[i];
+        if (settle_byte(s, id) == ')') return has_value ? i - p : 0;
+        has_value |= settle_is_wild(s, id);
+        bool is_fit = settle_is_wild(s, id) || id == TOKEN_ID_BLANK ||
+                      (s->miner->kinds[id].flags & TOKEN_UNIT);
+        if (!is_fit) return 0;
+    }
+    return 0;
+}
+
+/* The node without its optional parts; which are there, as a number that is 0 for none. */
+static size_t keep_required(const settle *s, const node *n, uint16_t *keep, uint64_t *out_parts)
+{
+    size_t count = 0;
+    *out_parts = 0;
+    for (size_t i = 0; i < n->count; i++) {
+        size_t part = settle_is_wild(s, n->tokens[i]) ? optional_behind(s, n, i) : 0;
+        keep[count++] = part ? SETTLE_VALUE : (uint16_t)i;
+        if (part) *out_parts += lm_hash_u64(count);
+        i += part;
+    }
+    return count;
+}
+
+static bool has_key(const claims *list, uint64_t key)
+{
+    size_t low = 0, high = list->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (list->items[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < list->count && list->items[low].key == key;
+}
+
+static lm_err find_optional(settle *s, claims *list)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        uint64_t parts = 0;
+        if (n->parent != i || n->is_plain) continue;
+        size_t count = keep_required(s, n, keep, &parts);
+        if (parts == 0) continue;
+        claim c = {.key = hash_kept(s, n, keep, count), .text = parts, .node = i};
+        lm_err err = claim_add(s, list, c);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static lm_err settle_optional(settle *s, bool *out_changed)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    claims with = {0}, bare = {0};
+    lm_err err = find_optional(s, &with);
+    if (err || with.count == 0) goto out;
+    qsort(with.items, with.count, sizeof *with.items, by_key);
+    for (uint32_t i = 0; i < s->node_count && !err; i++) {
+        const node *n = &s->nodes[i];
+        if (n->parent == i && !n->is_plain && has_key(&with, n->hash))
+            err = claim_add(s, &bare, (claim){.key = n->hash, .node = i});
+    }
+    if (err) goto out;
+    qsort(bare.items, bare.count, sizeof *bare.items, by_key);
+    for (size_t begin = 0; begin < with.count && !err;) {
+        size_t end = begin + 1;
+        while (end < with.count && with.items[end].key == with.items[begin].key)
+            end++;
+        bool is_optional = with.items[begin].text != with.items[end - 1].text ||
+                           has_key(&bare, with.items[begin].key);
+        for (size_t i = begin; i < end && is_optional && !err; i++) {
+            node *n = &s->nodes[with.items[i].node];
+            uint64_t parts = 0;
+            size_t count = keep_required(s, n, keep, &parts);
+            err = settle_rekey(s, n, keep, count);
+            *out_changed = true;
+        }
+        begin = end;
+    }
+out:
+    claims_fini(s, &with);
+    claims_fini(s, &bare);
+    return err;
+}
+
+/* ---- quoted ---- */
+
+typedef struct quote {
+    uint16_t begin, end; /* of the text between */
+} quote;
+
+static bool is_escaped(const settle *s, const node *n, size_t i)
+{
+    if (i == 0) return false;
+    const token *t = &s->miner->tokens[n->tokens[i - 1]];
+    return s->miner->token_bytes.ptr[t->offset + t->len - 1] == '\\';
+}
+
+/* Texts between quotes that open behind no word and close before none. The name of a key, before a
+ * colon, is none. */
+static size_t find_quotes(const settle *s, const node *n, quote *out)
+{
+    size_t count = 0, open = SIZE_MAX;
+    for (size_t i = 0; i < n->count && count < QUOTES_MAX; i++) {
+        if (settle_byte(s, n->tokens[i]) != '"' || is_escaped(s, n, i)) continue;
+        if (open == SIZE_MAX) {
+            if (i == 0 || !is_word_at(s, n, i - 1)) open = i;
+            continue;
+        }
+        if (i + 1 < n->count && is_word_at(s, n, i + 1)) continue;
+        bool is_name = i + 1 < n->count && settle_byte(s, n->tokens[i + 1]) == ':';
+        if (!is_name && i > open + 1) out[count++] = (quote){(uint16_t)(open + 1), (uint16_t)i};
+        open = SIZE_MAX;
+    }
+    return count;
+}
+
+/* The node with the chosen quoted texts (bit by number) as one variable each. */
+static size_t keep_outside(const node *n, const quote *quotes, size_t quote_count, uint32_t chosen,
+                           uint16_t *keep)
+{
+    size_t count = 0, q = 0;
+    for (size_t i = 0; i < n->count; i++) {
+        while (q < quote_count && (quotes[q].begin < i || !(chosen >> q & 1)))
+            q++;
+        if (q < quote_count && quotes[q].begin == i) {
+            keep[count++] = SETTLE_VALUE;
+            i = quotes[q].end - 1u;
+        } else {
+            keep[count++] = (uint16_t)i;
+        }
+    }
+    return count;
+}
+
+static lm_err find_quoted(settle *s, claims *list)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    quote quotes[QUOTES_MAX];
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        if (n->parent != i || !(n->any & TOKEN_SPAN)) continue;
+        size_t quote_count = find_quotes(s, n, quotes), words = 0;
+        if (quote_count == 0) continue;
+        size_t count = keep_outside(n, quotes, quote_count, UINT32_MAX, keep);
+        for (size_t k = 0; k < count; k++)
+            words += keep[k] != SETTLE_VALUE && is_word_at(s, n, keep[k]);
+        if (words < WORDS_BESIDE) continue;
+        claim c = {.key = hash_kept(s, n, keep, count), .node = i};
+        lm_err err = claim_add(s, list, c);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+static int by_number(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* Which of the quoted texts of nodes that are else equal are values. */
+static uint32_t varying_quotes(const settle *s, const claim *list, size_t count, uint64_t *texts)
+{
+    quote quotes[QUOTES_MAX];
+    uint32_t varying = 0;
+    size_t quote_count = find_quotes(s, &s->nodes[list[0].node], quotes);
+    for (size_t q = 0; q < quote_count; q++) {
+        size_t least = SIZE_MAX, most = 0, distinct = 1;
+        for (size_t i = 0; i < count; i++) {
+            const node *n = &s->nodes[list[i].node];
+            if (find_quotes(s, n, quotes) != quote_count) return 0; /* two hashes met */
+            size_t len = quotes[q].end - quotes[q].begin;
+            least = len < least ? len : least;
+            most = len > most ? len : most;
+            texts[i] = len;
+            for (size_t k = 0; k < len; k++)
+                texts[i] += hash_at(s, n->tokens[quotes[q].begin + k], k);
+        }
+        qsort(texts, count, sizeof *texts, by_number);
+        for (size_t i = 1; i < count; i++)
+            distinct += texts[i] != texts[i - 1];
+        if (distinct >= TEXTS_NEEDED && least != most) varying |= 1u << q;
+    }
+    return varying;
+}
+
+static lm_err settle_quoted(settle *s, bool *out_changed)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    quote quotes[QUOTES_MAX];
+    claims list = {0};
+    uint64_t *texts = NULL;
+    lm_err err = find_quoted(s, &list);
+    if (err || list.count < TEXTS_NEEDED) goto out;
+    qsort(list.items, list.count, sizeof *list.items, by_key);
+    texts = lm_mem_alloc(s->miner->mem, list.count * sizeof *texts);
+    if (!texts) err = lm_mem_err();
+    for (size_t begin = 0; begin < list.count && !err;) {
+        size_t end = begin + 1;
+        while (end < list.count && list.items[end].key == list.items[begin].key)
+            end++;
+        uint32_t varying = end - begin >= TEXTS_NEEDED
+                               ? varying_quotes(s, list.items + begin, end - begin, texts)
+                               : 0;
+        for (size_t i = begin; i < end && varying && !err; i++) {
+            node *n = &s->nodes[list.items[i].node];
+            size_t quote_count = find_quotes(s, n, quotes);
+            err = settle_rekey(s, n, keep, keep_outside(n, quotes, quote_count, varying, keep));
+            *out_changed = true;
+        }
+        begin = end;
+    }
+out:
+    lm_mem_release(s->miner->mem, texts, list.count * sizeof *texts);
+    claims_fini(s, &list);
+    return err;
+}
+
+/* ---- tails ---- */
+
+/* Words before the colon that stand alone, as in a sentence; the head of a line, "host name[12]:",
+ * has one at most. */
+static bool is_sentence(const settle *s, const node *n, size_t colon)
+{
+    size_t words = 0;
+    for (size_t i = 0; i < colon; i++) {
+        bool is_alone = (i == 0 || n->tokens[i - 1] == TOKEN_ID_BLANK) &&
+                        (i + 1 == colon || n->tokens[i + 1] == TOKEN_ID_BLANK);
+        words += is_alone && (s->miner->kinds[n->tokens[i]].flags & TOKEN_ALPHA);
+    }
+    return words >= WORDS_BESIDE;
+}
+
+static lm_err find_tails(settle *s, claims *list)
+{
+    for (uint32_t k = 0; k < s->node_count; k++) {
+        const node *n = &s->nodes[k];
+        if (n->parent != k || !(n->any & TOKEN_SPAN)) continue;
+        uint64_t prefix = 0;
+        size_t splits = 0;
+        for (size_t i = 0; i + 2 < n->count && splits < SPLITS_MAX; i++) {
+            prefix += hash_at(s, n->tokens[i], i);
+            bool is_split = settle_byte(s, n->tokens[i]) == ':' &&
+                            n->tokens[i + 1] == TOKEN_ID_BLANK && is_sentence(s, n, i);
+            if (!is_split) continue;
+            claim c = {.key = lm_hash_u64(prefix), .node = k, .split = (uint16_t)i};
+            for (size_t j = i + 2; j < n->count; j++)
+                c.text += hash_at(s, n->tokens[j], j - i);
+            c.is_value = i + 3 == n->count && settle_is_wild(s, n->tokens[i + 2]);
+            lm_err err = claim_add(s, list, c);
+            if (err) return err;
+            splits++;
+        }
+    }
+    return LM_OK;
+}
+
+/* Leave out those behind whose words too few texts stand. */
+static void keep_frequent(claims *list)
+{
+    size_t kept = 0;
+    qsort(list->items, list->count, sizeof *list->items, by_key);
+    for (size_t begin = 0; begin < list->count;) {
+        size_t end = begin + 1;
+        while (end < list->count && list->items[end].key == list->items[begin].key)
+            end++;
+        for (size_t i = begin; end - begin >= TEXTS_NEEDED && i < end; i++)
+            list->items[kept++] = list->items[i];
+        begin = end;
+    }
+    list->count = kept;
+}
+
+/* Texts that stand in several messages: behind colons at different places, or of different first
+ * words. Two that differ in another word alone may be one message. */
+static void find_travelling(const settle *s, claims *list)
+{
+    qsort(list->items, list->count, sizeof *list->items, by_text);
+    for (size_t begin = 0; begin < list->count;) {
+        const claim *first = &list->items[begin];
+        bool is_travelling = false;
+        size_t end = begin + 1;
+        for (; end < list->count && list->items[end].text == first->text; end++) {
+            const claim *c = &list->items[end];
+            is_travelling |= c->split != first->split ||
+                             s->nodes[c->node].tokens[0] != s->nodes[first->node].tokens[0];
+        }
+        for (size_t i = begin; i < end && is_travelling; i++)
+            list->items[i].is_value = true;
+        begin = end;
+    }
+}
+
+static lm_err cut_tail(settle *s, node *n, size_t colon)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    size_t count = 0;
+    for (; count < colon + 2; count++)
+        keep[count] = (uint16_t)count;
+    keep[count++] = SETTLE_VALUE;
+    return settle_rekey(s, n, keep, count);
+}
+
+static lm_err settle_tails(settle *s, bool *out_changed)
+{
+    claims list = {0};
+    uint16_t *cuts = NULL; /* by node: position of the colon + 1 */
+    lm_err err = find_tails(s, &list);
+    if (!err) keep_frequent(&list);
+    if (err || list.count == 0) goto out;
+    find_travelling(s, &list);
+    qsort(list.items, list.count, sizeof *list.items, by_key);
+    cuts = lm_mem_calloc(s->miner->mem, s->node_count, sizeof *cuts);
+    if (!cuts) err = lm_mem_err();
+    for (size_t begin = 0; begin < list.count && !err;) {
+        size_t end = begin + 1, values = list.items[begin].is_value;
+        while (end < list.count && list.items[end].key == list.items[begin].key)
+            values += list.items[end++].is_value;
+        for (size_t i = begin; i < end && values >= TRAVEL_NEEDED && values * 2 >= end - begin;
+             i++) {
+            uint16_t *cut = &cuts[list.items[i].node], split = list.items[i].split;
+            if (*cut == 0 || *cut > split + 1) *cut = (uint16_t)(split + 1);
+        }
+        begin = end;
+    }
+    for (size_t i = 0; i < s->node_count && !err; i++) {
+        if (cuts[i] == 0) continue;
+        err = cut_tail(s, &s->nodes[i], cuts[i] - 1u);
+        *out_changed = true;
+    }
+out:
+    lm_mem_release(s->miner->mem, cuts, s->node_count * sizeof *cuts);
+    claims_fini(s, &list);
+    return err;
+}
+
+lm_err settle_spans(settle *s, bool *out_changed)
+{
+    static lm_err (*const steps[])(settle *, bool *) = {settle_optional, settle_quoted,
+                                                        settle_tails};
+    *out_changed = false;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        bool is_changed = false;
+        lm_err err = steps[i](s, &is_changed);
+        if (!err && is_changed) err = settle_unite(s);
+        if (err) return err;
+        *out_changed |= is_changed;
+    }
+    return LM_OK;
+}

@@ -66,8 +66,10 @@ static bool is_instance(matcher *m, size_t i, size_t j)
             continue;
         }
         bool has_value = false;
+        bool is_quoted = i > 0 && settle_byte(m->s, m->a->tokens[i - 1]) == '"';
         size_t k = j;
         for (; k < m->b->count && m->b->tokens[k] != TOKEN_ID_BLANK; k++) {
+            if (is_quoted && settle_byte(m->s, m->b->tokens[k]) == '"') break;
             has_value |= is_value_like(m->s, m->b->tokens[k]);
             bool is_word = k == j && template_is_word(m->s->miner->kinds[m->b->tokens[k]].flags);
             if ((has_value || (is_word && m->is_framed)) && is_instance(m, i + 1, k + 1))

@@ -82,12 +82,29 @@ lm_err settle_roles(settle *s)
     return LM_OK;
 }
 
+/* name.name.name in small letters, with digits, hyphens and slashes: a machine or something on one.
+ */
+static bool is_host_like(const settle *s, uint32_t id)
+{
+    const token *t = &s->miner->tokens[id];
+    const uint8_t *p = s->miner->token_bytes.ptr + t->offset;
+    size_t dots = 0;
+    for (size_t i = 0; i < t->len; i++) {
+        bool is_fit = (p[i] >= 'a' && p[i] <= 'z') || (p[i] >= '0' && p[i] <= '9') || p[i] == '-' ||
+                      p[i] == '/' || p[i] == '.';
+        if (!is_fit) return false;
+        dots += p[i] == '.' && i > 0 && i + 1 < t->len;
+    }
+    return dots >= 2;
+}
+
 bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs)
 {
     uint16_t flags = s->miner->kinds[n->agree[i]].flags;
     if (!template_is_word(flags)) return false;
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_WILD) return true;
+    if ((flags & TOKEN_DOT) && i > 0 && is_host_like(s, n->agree[i])) return true;
     uint32_t key = has_pairs ? key_before(s, n, i) : NO_INDEX;
     if (key == NO_INDEX) return false;
     if (flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;

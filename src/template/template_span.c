@@ -388,6 +388,21 @@ static void find_travelling(const settle *s, claims *list)
     }
 }
 
+/* Do all texts behind the colon end in the same two tokens? Then something stands behind the value,
+ * and they are no tails. */
+static bool is_same_end(const settle *s, const claim *list, size_t count)
+{
+    const node *first = &s->nodes[list[0].node];
+    for (size_t i = 0; i < count; i++) {
+        const node *n = &s->nodes[list[i].node];
+        if (n->count < list[i].split + 4u ||
+            n->tokens[n->count - 1] != first->tokens[first->count - 1] ||
+            n->tokens[n->count - 2] != first->tokens[first->count - 2])
+            return false;
+    }
+    return true;
+}
+
 static lm_err cut_tail(settle *s, node *n, size_t colon)
 {
     uint16_t keep[MESSAGE_TOKENS_MAX * 2];
@@ -413,8 +428,9 @@ static lm_err settle_tails(settle *s, bool *out_changed)
         size_t end = begin + 1, values = list.items[begin].is_value;
         while (end < list.count && list.items[end].key == list.items[begin].key)
             values += list.items[end++].is_value;
-        for (size_t i = begin; i < end && values >= TRAVEL_NEEDED && values * 2 >= end - begin;
-             i++) {
+        bool is_tail = values >= TRAVEL_NEEDED && values * 2 >= end - begin &&
+                       !is_same_end(s, list.items + begin, end - begin);
+        for (size_t i = begin; i < end && is_tail; i++) {
             uint16_t *cut = &cuts[list.items[i].node], split = list.items[i].split;
             if (*cut == 0 || *cut > split + 1) *cut = (uint16_t)(split + 1);
         }

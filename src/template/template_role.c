@@ -98,6 +98,20 @@ static bool is_host_like(const settle *s, uint32_t id)
     return dots >= 2;
 }
 
+/* An object by its kind and address, name.name@7f3a; or a word between escaped quotes, which is
+ * data within data. */
+static bool is_shown_value(const settle *s, const node *n, size_t i)
+{
+    const token *t = &s->miner->tokens[n->agree[i]];
+    const uint8_t *p = s->miner->token_bytes.ptr + t->offset;
+    if (t->len > 3 && p[t->len - 1] == MARK_WILD && p[t->len - 2] == '@')
+        return memchr(p, '.', t->len) != NULL;
+    bool is_escaped = t->len > 1 && p[t->len - 1] == '\\' && i >= 2 && i + 2 < n->agree_count &&
+                      settle_byte(s, n->agree[i - 1]) == '"' &&
+                      settle_byte(s, n->agree[i + 1]) == '"';
+    return is_escaped && settle_byte(s, n->agree[i + 2]) != ':';
+}
+
 bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs)
 {
     uint16_t flags = s->miner->kinds[n->agree[i]].flags;
@@ -105,6 +119,7 @@ bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs
     if (flags & TOKEN_BOOL) return true;
     if (flags & TOKEN_WILD) return true;
     if ((flags & TOKEN_DOT) && i > 0 && is_host_like(s, n->agree[i])) return true;
+    if ((flags & TOKEN_SIGN) && is_shown_value(s, n, i)) return true;
     uint32_t key = has_pairs ? key_before(s, n, i) : NO_INDEX;
     if (key == NO_INDEX) return false;
     if (flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;

@@ -106,10 +106,11 @@ static bool is_shown_value(const settle *s, const node *n, size_t i)
     const uint8_t *p = s->miner->token_bytes.ptr + t->offset;
     if (t->len > 3 && p[t->len - 1] == MARK_WILD && p[t->len - 2] == '@')
         return memchr(p, '.', t->len) != NULL;
-    bool is_escaped = t->len > 1 && p[t->len - 1] == '\\' && i >= 2 && i + 2 < n->agree_count &&
+    bool is_escaped = t->len > 1 && p[t->len - 1] == '\\' && i > 0 && i + 1 < n->agree_count &&
                       settle_byte(s, n->agree[i - 1]) == '"' &&
                       settle_byte(s, n->agree[i + 1]) == '"';
-    return is_escaped && settle_byte(s, n->agree[i + 2]) != ':';
+    bool is_name = i + 2 < n->agree_count && settle_byte(s, n->agree[i + 2]) == ':';
+    return is_escaped && !is_name;
 }
 
 bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs)

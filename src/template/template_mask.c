@@ -377,9 +377,10 @@ static size_t match_form(const cursor *c, const uint8_t *p)
         if (!n) n = match_date(c, p);
         if (!n && c->has_colon) {
             const uint8_t *q = match_clock(c, p, true);
+            size_t groups = match_hex_colons(c, p); /* 00:11:43:e3:ba:c3 begins like a time */
             if (q) n = (size_t)(q - p);
+            if (groups > n) n = groups;
         }
-        if (!n && c->has_colon) n = match_hex_colons(c, p);
     } else if (is_slash(first)) {
         n = match_ip(c, p);
         if (!n) n = match_path(c, p);

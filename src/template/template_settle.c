@@ -409,9 +409,9 @@ lm_err lm_miner_settle(lm_miner *m)
     }
     err = nodes_of_groups(&s);
     if (!err) err = settle_spans(&s, &is_changed);
-    if (!err) err = settle_slots(&s);
-    if (!err) err = settle_spans(&s, &is_changed); /* slots made more of them equal */
-    if (!err && is_changed) err = settle_slots(&s);
+    if (!err) err = settle_slots(&s, &is_changed);
+    if (!err && is_changed) err = settle_spans(&s, &is_changed); /* more are equal now */
+    if (!err && is_changed) err = settle_slots(&s, &is_changed);
     if (!err) err = settle_similar(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);

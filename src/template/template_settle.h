@@ -81,7 +81,7 @@ enum { SLOT_WORDS_MAX = 64 }; /* words of a line whose slots are looked at: one 
 
 /** Nodes that are equal but for one word, where that word is a value, become one; until nothing
  * changes. */
-LM_USE lm_err settle_slots(settle *s);
+LM_USE lm_err settle_slots(settle *s, bool *out_changed);
 
 /* ---- template_span.c ---- */
 /** Several words that are one value become one variable. */

@@ -161,7 +161,7 @@ static void find_neighbours(slots *t)
         }
         for (size_t i = 0; i < s->node_count; i++) {
             size_t at = t->where[i] & t->seen_mask;
-            t->has_neighbour[i] |= t->again[at / 64] >> (at % 64) & 1;
+            if (t->again[at / 64] >> (at % 64) & 1) t->has_neighbour[i] = 1;
         }
     }
     for (size_t i = 0; i < s->node_count; i++)
@@ -478,11 +478,12 @@ static lm_err judge_buckets(slots *t, bool *out_changed)
     return is_changed ? widen_marked(s) : LM_OK;
 }
 
-lm_err settle_slots(settle *s)
+lm_err settle_slots(settle *s, bool *out_changed)
 {
     lm_mem *mem = s->miner->mem;
     lm_err err = LM_OK;
     bool is_changed = true;
+    *out_changed = false;
     size_t place_count = 64, seen_count = 64;
     while (place_count < s->node_count * 2)
         place_count *= 2;
@@ -501,6 +502,7 @@ lm_err settle_slots(settle *s)
     for (int round = 0; round < ROUNDS_MAX && !err; round++) {
         if (is_changed) err = find_buckets(&t); /* else they are what they were */
         if (!err) err = judge_buckets(&t, &is_changed);
+        *out_changed |= is_changed && !err;
         if (!is_changed && t.is_travel_round) break;
         t.is_travel_round = !is_changed;
     }

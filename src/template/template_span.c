@@ -134,7 +134,7 @@ static lm_err find_optional(settle *s, claims *list)
     for (uint32_t i = 0; i < s->node_count; i++) {
         const node *n = &s->nodes[i];
         uint64_t parts = 0;
-        if (n->parent != i || n->is_plain) continue;
+        if (n->parent != i || !(n->any & TOKEN_TELLS)) continue; /* no bracket closes */
         size_t count = keep_required(s, n, keep, &parts);
         if (parts == 0) continue;
         claim c = {.key = hash_kept(s, n, keep, count), .text = parts, .node = i};

@@ -148,11 +148,11 @@ static lm_err write_plain(const lm_miner *m, const node *n, lm_buf *out)
     return LM_OK;
 }
 
+enum { LIST_ITEMS = 6 };
+
 /* In place: as many variables in a row as no one writes into a format are a list, one variable. */
 static size_t join_lists(uint8_t *p, size_t len)
 {
-    enum { LIST_ITEMS = 6 };
-
     size_t used = 0;
     for (size_t i = 0; i < len;) {
         size_t items = 0, end = i;
@@ -182,7 +182,7 @@ lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_b
     if (n->is_plain) return write_plain(s->miner, n, out);
     lm_err err = write_marked(s, n, out);
     if (!err) err = notate(out->ptr, out->len, scratch);
-    if (!err) scratch->len = join_lists(scratch->ptr, scratch->len);
+    if (!err && n->agree_count >= LIST_ITEMS) scratch->len = join_lists(scratch->ptr, scratch->len);
     out->len = 0;
     if (!err) err = expand(scratch->ptr, scratch->len, out);
     return err;

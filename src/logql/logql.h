@@ -27,6 +27,18 @@ LM_USE lm_err lm_logql_parse(lm_mem *mem, lm_str text, lm_logql **out);
 void lm_logql_free(lm_logql *query);
 /** Is it a metric query (samples), not a log query (lines)? */
 bool lm_logql_is_metric(const lm_logql *query);
+/** Is it a selector and nothing else? */
+bool lm_logql_is_selector(const lm_logql *query);
+/** `| template_id = N` asks for templates that only a store knows: who runs the query tells their
+ * texts beforehand; those that nobody tells are no line's. False: there are no more. */
+bool lm_logql_template_id_at(const lm_logql *query, size_t index, uint64_t *out_id);
+LM_USE lm_err lm_logql_template_is(lm_logql *query, uint64_t id, lm_str text);
+/** Matchers of the selector number index, left to right; their texts are the query's. *out_is_one
+ * false: there are no more. */
+LM_USE lm_err lm_logql_selector_at(const lm_logql *query, size_t index, lm_arena *arena,
+                                   const lm_matcher **out, uint32_t *out_count, bool *out_is_one);
+/** How far before a step a metric query looks: its longest range and offset, ns. */
+int64_t lm_logql_reach(const lm_logql *query);
 /** The query printed in its canonical form (format_query), appended. */
 LM_USE lm_err lm_logql_print(const lm_logql *query, lm_buf *out);
 /** Matchers of `{...}` alone (for /series, /labels?query=, /index/...): parse and hand out. Texts

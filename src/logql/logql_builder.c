@@ -168,7 +168,7 @@ lm_err lm_lq_builder_delete(lm_lq_builder *b, lm_str name)
 
 bool lm_lq_builder_is_plain(const lm_lq_builder *b)
 {
-    return b->count == 0 && b->deleted_count == 0 && b->error.len == 0 && b->details.len == 0;
+    return b->count == 0 && b->deleted_count == 0 && b->error.len == 0;
 }
 
 /* ---- results ---- */
@@ -237,7 +237,7 @@ lm_err lm_lq_builder_labels(const lm_lq_builder *b, lm_arena *arena, lm_labels *
         }
         if (category == LM_LQ_PARSED && b->error.len)
             all[len++] = (lm_label){LM_STR("__error__"), b->error};
-        if (category == LM_LQ_PARSED && b->details.len)
+        if (category == LM_LQ_PARSED && b->error.len && b->details.len)
             all[len++] = (lm_label){LM_STR("__error_details__"), b->details};
         lm_labels *part = category == LM_LQ_METADATA ? metadata : parsed;
         if (!part) continue;

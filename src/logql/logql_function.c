@@ -2,8 +2,11 @@
 #include "logql/logql_template_priv.h"
 
 #include <ctype.h>
+#include <locale.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <wctype.h>
 
 #define TEXT_BYTES_MAX (16u * 1024u * 1024u)
 
@@ -122,22 +125,56 @@ static lm_str part(lm_str s, size_t from, size_t to)
 
 /* ---- case, trimming, parts ---- */
 
+static locale_t letters;
+
+static void letters_make(void)
+{
+    letters = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+/** Letters of the whole of Unicode, whatever the locale of the process is; NULL: ASCII alone. */
+static locale_t letters_of_unicode(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, letters_make);
+    return letters;
+}
+
+/** Go's strings.Title: what parts words? */
+static bool parts_words(uint32_t c, locale_t unicode)
+{
+    if (c < 0x80) return !isalnum((int)c) && c != '_';
+    return !(unicode && iswalnum_l((wint_t)c, unicode)) &&
+           (c == 0x85 || c == 0xA0 || (unicode && iswspace_l((wint_t)c, unicode)));
+}
+
+/** -1: small, 1: large, 0: each word begins large. */
 static lm_err change_case(lm_lq_exec *x, const lm_lq_value *a, int how, lm_lq_value *out)
 {
     lm_str s;
     if (!text_arg(x, a, &s)) return LM_OK;
-    uint8_t *text = lm_arena_alloc(x->arena, s.len + 1, 1);
+    locale_t unicode = letters_of_unicode();
+    uint8_t *text = lm_arena_alloc(x->arena, 3 * s.len + 4, 1); /* no letter grows more */
     if (!text) return lm_mem_err();
     bool begins = true;
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.ptr[i];
+    size_t len = 0;
+    for (size_t i = 0; i < s.len;) {
+        uint32_t c, plain;
+        i += lm_lq_utf8(s.ptr + i, s.len - i, &c);
+        plain = c;
         bool is_upper = how > 0 || (how == 0 && begins);
-        if (c >= 'A' && c <= 'Z' && how < 0) c |= 0x20;
-        if (c >= 'a' && c <= 'z' && is_upper) c &= 0xDF;
-        begins = isspace(c);
-        text[i] = c;
+        if (c < 0x80 && how < 0)
+            c = (uint32_t)tolower((int)c);
+        else if (c < 0x80 && is_upper)
+            c = (uint32_t)toupper((int)c);
+        else if (unicode && how < 0)
+            c = (uint32_t)towlower_l((wint_t)c, unicode);
+        else if (unicode && is_upper)
+            c = (uint32_t)towupper_l((wint_t)c, unicode);
+        begins = parts_words(plain, unicode);
+        len += lm_lq_utf8_put(c, text + len);
     }
-    return give_text((lm_str){text, s.len}, out);
+    return give_text((lm_str){text, len}, out);
 }
 
 FN(lower)
@@ -288,9 +325,16 @@ FN(substr)
     lm_str s;
     if (!int_arg(x, &a[0], &from) || !int_arg(x, &a[1], &to) || !text_arg(x, &a[2], &s))
         return LM_OK;
-    size_t end = to < 0 || (uint64_t)to > s.len ? s.len : (size_t)to;
-    size_t begin = from < 0 ? 0 : (uint64_t)from > s.len ? s.len : (size_t)from;
-    return give_text(part(s, begin, end), out);
+    int64_t len = (int64_t)s.len, begin = from < 0 ? 0 : from;
+    int64_t end = from >= 0 && (to < 0 || to > len) ? len : to;
+    if (end < 0 || end > len)
+        return lm_lq_exec_fail(x,
+                               "runtime error: slice bounds out of range [:%lld] with length %lld",
+                               (long long)end, (long long)len);
+    if (begin > end)
+        return lm_lq_exec_fail(x, "runtime error: slice bounds out of range [%lld:%lld]",
+                               (long long)begin, (long long)end);
+    return give_text(part(s, (size_t)begin, (size_t)end), out);
 }
 
 static lm_err align(lm_lq_exec *x, const lm_lq_value *a, bool left, lm_lq_value *out)
@@ -378,10 +422,9 @@ FN(repeat)
     int64_t count;
     lm_str s;
     if (!int_arg(x, &a[0], &count) || !text_arg(x, &a[1], &s)) return LM_OK;
-    if (count < 0)
-        return lm_lq_exec_fail(x, "error calling repeat: strings: negative Repeat count");
+    if (count < 0) return lm_lq_exec_fail(x, "strings: negative Repeat count");
     if (s.len && (uint64_t)count > TEXT_BYTES_MAX / s.len)
-        return lm_lq_exec_fail(x, "error calling repeat: the text gets too long");
+        return lm_lq_exec_fail(x, "the text gets too long");
     uint8_t *text = lm_arena_alloc(x->arena, s.len * (size_t)count + 1, 1);
     if (!text) return lm_mem_err();
     for (size_t i = 0; s.len && i < (size_t)count; i++)
@@ -459,7 +502,7 @@ FN(len)
     UNUSED_COUNT;
     if (a->kind == LM_LQ_V_TEXT) return give_int((int64_t)a->text.len, out);
     if (a->kind == LM_LQ_V_LIST || a->kind == LM_LQ_V_MAP) return give_int((int64_t)a->count, out);
-    return lm_lq_exec_fail(x, "error calling len: len of type %s", lm_lq_value_type(a));
+    return lm_lq_exec_fail(x, "len of type %s", lm_lq_value_type(a));
 }
 
 FN(index)
@@ -469,8 +512,7 @@ FN(index)
         lm_lq_value next = {.kind = LM_LQ_V_NIL};
         if (at.kind == LM_LQ_V_LIST && a[i].kind == LM_LQ_V_INT) {
             if (a[i].number < 0 || (uint64_t)a[i].number >= at.count)
-                return lm_lq_exec_fail(x, "error calling index: index out of range: %lld",
-                                       (long long)a[i].number);
+                return lm_lq_exec_fail(x, "index out of range: %lld", (long long)a[i].number);
             next = at.items[a[i].number];
         } else if (at.kind == LM_LQ_V_MAP && a[i].kind == LM_LQ_V_TEXT) {
             for (size_t k = 0; k < at.count; k++) {
@@ -483,9 +525,14 @@ FN(index)
             } else {
                 (void)lm_lq_builder_get(&x->run->labels, a[i].text, &next.text);
             }
+        } else if (at.kind == LM_LQ_V_TEXT && a[i].kind == LM_LQ_V_INT) {
+            if (a[i].number < 0 || (uint64_t)a[i].number >= at.text.len)
+                return lm_lq_exec_fail(x, "index out of range: %lld", (long long)a[i].number);
+            next = (lm_lq_value){.kind = LM_LQ_V_INT, .number = at.text.ptr[a[i].number]};
+        } else if (at.kind == LM_LQ_V_NIL) {
+            return lm_lq_exec_fail(x, "index of untyped nil");
         } else {
-            return lm_lq_exec_fail(x, "error calling index: can't index item of type %s",
-                                   lm_lq_value_type(&at));
+            return lm_lq_exec_fail(x, "can't index item of type %s", lm_lq_value_type(&at));
         }
         at = next;
     }
@@ -554,6 +601,85 @@ FN(count)
 
 /* ---- codes ---- */
 
+/** What a page or a script may not hold as it is; NULL: it may. */
+typedef const char *(*escape_of)(uint8_t c);
+
+static const char *escape_of_html(uint8_t c)
+{
+    return c == '<'    ? "&lt;"
+           : c == '>'  ? "&gt;"
+           : c == '&'  ? "&amp;"
+           : c == '"'  ? "&#34;"
+           : c == '\'' ? "&#39;"
+           : c == 0    ? "\xEF\xBF\xBD"
+                       : NULL;
+}
+
+static const char *escape_of_js(uint8_t c)
+{
+    return c == '<'    ? "\\u003C"
+           : c == '>'  ? "\\u003E"
+           : c == '&'  ? "\\u0026"
+           : c == '='  ? "\\u003D"
+           : c == '"'  ? "\\\""
+           : c == '\'' ? "\\'"
+           : c == '\\' ? "\\\\"
+                       : NULL;
+}
+
+static lm_err escape(lm_lq_exec *x, const lm_lq_value *a, escape_of of, bool escapes_controls,
+                     lm_lq_value *out)
+{
+    lm_buf buf;
+    lm_str s;
+    if (!text_arg(x, a, &s)) return LM_OK;
+    lm_buf_init(&buf, x->run->mem);
+    lm_err err = LM_OK;
+    for (size_t i = 0; i < s.len && !err; i++) {
+        char control[8];
+        const char *text = of(s.ptr[i]);
+        snprintf(control, sizeof control, "\\u%04X", s.ptr[i]);
+        if (!text && escapes_controls && s.ptr[i] < ' ') text = control;
+        err = text ? lm_buf_append(&buf, text, strlen(text)) : lm_buf_u8(&buf, s.ptr[i]);
+    }
+    return give_buf(x, &buf, err, out);
+}
+
+FN(html)
+{
+    UNUSED_COUNT;
+    return escape(x, a, escape_of_html, false, out);
+}
+
+FN(js)
+{
+    UNUSED_COUNT;
+    return escape(x, a, escape_of_js, true, out);
+}
+
+FN(slice) /* slice text [from [to]] */
+{
+    lm_str s;
+    if (a->kind != LM_LQ_V_TEXT && a->kind != LM_LQ_V_LIST)
+        return lm_lq_exec_fail(x, "can't slice item of type %s", lm_lq_value_type(a));
+    int64_t len = (int64_t)(a->kind == LM_LQ_V_TEXT ? a->text.len : a->count), from = 0, to = len;
+    if ((n > 1 && !int_arg(x, &a[1], &from)) || (n > 2 && !int_arg(x, &a[2], &to))) return LM_OK;
+    if (from < 0 || from > len || to < 0 || to > len)
+        return lm_lq_exec_fail(x, "index out of range: %lld",
+                               (long long)(from < 0 || from > len ? from : to));
+    if (from > to)
+        return lm_lq_exec_fail(x, "invalid slice index: %lld > %lld", (long long)from,
+                               (long long)to);
+    *out = *a;
+    if (a->kind == LM_LQ_V_TEXT) {
+        s = part(a->text, (size_t)from, (size_t)to);
+        return give_text(s, out);
+    }
+    out->items = a->items + from;
+    out->count = (size_t)(to - from);
+    return LM_OK;
+}
+
 FN(urlencode)
 {
     UNUSED_COUNT;
@@ -600,7 +726,7 @@ FN(urldecode)
             int high = i + 2 < s.len ? hex_of(s.ptr[i + 1]) : -1;
             int low = high >= 0 ? hex_of(s.ptr[i + 2]) : -1;
             if (low < 0)
-                return lm_lq_exec_fail(x, "error calling urldecode: invalid URL escape \"%.*s\"",
+                return lm_lq_exec_fail(x, "invalid URL escape \"%.*s\"",
                                        (int)(s.len - i < 3 ? s.len - i : 3),
                                        (const char *)s.ptr + i);
             c = (uint8_t)(high << 4 | low);
@@ -674,7 +800,7 @@ FN(bytes)
     if (!text_arg(x, a, &s)) return LM_OK;
     if (lm_lq_bytes(s, &bytes)) return give_real((double)bytes, out);
     return lm_lq_exec_fail(x,
-                           "error calling bytes: strconv.ParseFloat: parsing \"%.*s\": invalid "
+                           "strconv.ParseFloat: parsing \"%.*s\": invalid "
                            "syntax",
                            (int)(s.len < 60 ? s.len : 60), (const char *)s.ptr);
 }
@@ -685,9 +811,10 @@ FN(duration)
     lm_str s;
     int64_t ns;
     if (!text_arg(x, a, &s)) return LM_OK;
-    if (lm_lq_duration_go(s, &ns)) return give_real((double)ns / 1e9, out);
-    return lm_lq_exec_fail(x, "error calling duration: time: invalid duration \"%.*s\"",
-                           (int)(s.len < 60 ? s.len : 60), (const char *)s.ptr);
+    if (lm_lq_duration_go(s, &ns))
+        return give_real((double)(ns / NS_PER_S) + (double)(ns % NS_PER_S) / 1e9, out);
+    return lm_lq_exec_fail(x, "time: invalid duration \"%.*s\"", (int)(s.len < 60 ? s.len : 60),
+                           (const char *)s.ptr);
 }
 
 FN(from_json)
@@ -769,8 +896,8 @@ FN(unix_to_time)
                     : s.len == 19 ? 1
                                   : 0;
     if (!scale || !lm_lq_int(s, &v) || __builtin_mul_overflow(v, scale, &v))
-        return lm_lq_exec_fail(x, "error calling unixToTime: unable to parse time '%.*s'",
-                               (int)(s.len < 60 ? s.len : 60), (const char *)s.ptr);
+        return lm_lq_exec_fail(x, "unable to parse time '%.*s'", (int)(s.len < 60 ? s.len : 60),
+                               (const char *)s.ptr);
     *out = (lm_lq_value){.kind = LM_LQ_V_TIME, .number = v};
     return LM_OK;
 }
@@ -930,16 +1057,18 @@ FN(eq)
         bool both_nil = a[0].kind == LM_LQ_V_NIL && a[i].kind == LM_LQ_V_NIL;
         bool one_nil = a[0].kind == LM_LQ_V_NIL || a[i].kind == LM_LQ_V_NIL;
         if (!one_nil && !order_of(&a[0], &a[i], &order))
-            return lm_lq_exec_fail(x, "error calling eq: incompatible types for comparison");
+            return lm_lq_exec_fail(x, "incompatible types for comparison: %s and %s",
+                                   lm_lq_value_type(&a[0]), lm_lq_value_type(&a[i]));
         if (both_nil || order == 0) return give_bool(true, out);
     }
     return give_bool(false, out);
 }
 
-static lm_err ordered(lm_lq_exec *x, const lm_lq_value *a, const char *name, int *out)
+static lm_err ordered(lm_lq_exec *x, const lm_lq_value *a, int *out)
 {
     if (order_of(&a[0], &a[1], out)) return LM_OK;
-    return lm_lq_exec_fail(x, "error calling %s: incompatible types for comparison", name);
+    return lm_lq_exec_fail(x, "incompatible types for comparison: %s and %s",
+                           lm_lq_value_type(&a[0]), lm_lq_value_type(&a[1]));
 }
 
 #define COMPARE(name, test)                                                                        \
@@ -947,7 +1076,7 @@ static lm_err ordered(lm_lq_exec *x, const lm_lq_value *a, const char *name, int
     {                                                                                              \
         UNUSED_COUNT;                                                                              \
         int order = 0;                                                                             \
-        lm_err err = ordered(x, a, #name, &order);                                                 \
+        lm_err err = ordered(x, a, &order);                                                        \
         return err || x->failed ? err : give_bool(order test, out);                                \
     }
 
@@ -1184,8 +1313,10 @@ static const lm_lq_function functions[] = {
     {"hasPrefix", fn_has_prefix, 2, 2},
     {"hasSuffix", fn_has_suffix, 2, 2},
     {"indent", fn_indent, 2, 2},
+    {"html", fn_html, 1, 1},
     {"index", fn_index, 1, MANY},
     {"int", fn_int, 1, 1},
+    {"js", fn_js, 1, 1},
     {"le", fn_le, 2, 2},
     {"len", fn_len, 1, 1},
     {"lower", fn_lower, 1, 1},
@@ -1210,6 +1341,7 @@ static const lm_lq_function functions[] = {
     {"repeat", fn_repeat, 2, 2},
     {"replace", fn_replace, 3, 3},
     {"round", fn_round, 2, 3},
+    {"slice", fn_slice, 1, 3},
     {"sub", fn_sub, 2, 2},
     {"subf", fn_subf, 1, MANY},
     {"substr", fn_substr, 3, 3},

@@ -1,12 +1,11 @@
 /** JSON: keys become labels, flattened with '_'; single values by path; packed entries. The text is
- * read by yyjson into the memory of the record. */
+ * read by yyjson into the memory of the record; what it does not take, by logql_json_torn.c. */
 #include "logql/logql_priv.h"
 
 #include <yyjson.h>
 
 #define FLAGS                                                                                      \
     (YYJSON_READ_NUMBER_AS_RAW | YYJSON_READ_STOP_WHEN_DONE | YYJSON_READ_ALLOW_INVALID_UNICODE)
-#define BROKEN LM_STR("Value looks like object, but can't find closing '}' symbol")
 
 /** *out NULL: it is not JSON. */
 static lm_err read_json(lm_lq_run *run, lm_str text, yyjson_doc **out)
@@ -125,6 +124,41 @@ static lm_err flatten(lm_lq_run *run, yyjson_val *object, lm_str prefix, unsigne
     return LM_OK;
 }
 
+/* ---- the same where the text breaks off ---- */
+
+typedef struct torn_walk {
+    lm_lq_run *run;
+    lm_str prefix;
+    unsigned depth;
+    bool done;
+} torn_walk;
+
+static lm_err flatten_torn(void *ctx, lm_str key, lm_lq_torn_value value, bool *io_goes_on,
+                           lm_str *io_why)
+{
+    torn_walk *walk = ctx;
+    lm_lq_run *run = walk->run;
+    lm_str name, text = value.text;
+    bool is_right = true;
+    if (value.kind == LM_LQ_TORN_NULL || value.kind == LM_LQ_TORN_ARRAY) return LM_OK;
+    lm_err err = join_name(run, walk->prefix, key, &name);
+    if (err) return err;
+    if (value.kind == LM_LQ_TORN_OBJECT) {
+        if (walk->depth >= LM_JSON_DEPTH_MAX || !lm_lq_hints_wants_prefix(run, name)) return LM_OK;
+        torn_walk inner = {.run = run, .prefix = name, .depth = walk->depth + 1};
+        err = lm_lq_torn_each(value.text, &run->scratch, flatten_torn, &inner, io_why);
+        walk->done = inner.done;
+    } else if (name.len) {
+        if (value.kind == LM_LQ_TORN_STRING)
+            err = lm_lq_torn_unescape(text, &run->scratch, &text, &is_right);
+        if (!err) err = clean_value(run, text, &text);
+        if (!err) err = lm_lq_extracted(run, name, text);
+        walk->done = run->hints.required && lm_lq_hints_done(run);
+    }
+    *io_goes_on = !walk->done;
+    return err;
+}
+
 lm_err lm_lq_json_run(lm_lq_run *run, lm_str line)
 {
     if (lm_lq_hints_done(run)) return LM_OK;
@@ -133,8 +167,11 @@ lm_err lm_lq_json_run(lm_lq_run *run, lm_str line)
     lm_err err = read_json(run, line, &doc);
     if (err) return err;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    if (!yyjson_is_obj(root)) return lm_lq_set_error(run, "JSONParserErr", BROKEN);
-    return flatten(run, root, LM_STR(""), 1, &done);
+    if (yyjson_is_obj(root)) return flatten(run, root, LM_STR(""), 1, &done);
+    torn_walk walk = {.run = run, .depth = 1};
+    lm_str why;
+    err = lm_lq_torn_each(line, &run->scratch, flatten_torn, &walk, &why);
+    return err || !why.len || walk.done ? err : lm_lq_set_error(run, "JSONParserErr", why);
 }
 
 /* ---- values by path ---- */
@@ -155,28 +192,53 @@ static yyjson_val *walk(yyjson_val *value, const lm_lq_extract *extract)
     return value;
 }
 
-static lm_err text_of(lm_lq_run *run, yyjson_val *value, lm_str *out)
+static lm_err set_extract(lm_lq_run *run, lm_str name, lm_str text)
 {
-    if (yyjson_is_null(value)) {
-        *out = LM_STR("");
-        return LM_OK;
+    if (lm_lq_builder_collides(&run->labels, name)) {
+        uint8_t *longer = lm_arena_alloc(&run->scratch, name.len + 10, 1);
+        if (!longer) return lm_mem_err();
+        memcpy(longer, name.ptr, name.len);
+        memcpy(longer + name.len, "_extracted", 10);
+        name = (lm_str){longer, name.len + 10};
     }
-    if (scalar_of(value, out)) return clean_value(run, *out, out);
-    yyjson_alc alc;
-    size_t room = 1024, len = 0;
-    for (;; room *= 4) { /* the text of an object or a list, without blanks */
-        void *memory = lm_arena_alloc(&run->scratch, room, 16);
-        if (!memory) return lm_mem_err();
-        char *text =
-            yyjson_alc_pool_init(&alc, memory, room)
-                ? yyjson_val_write_opts(value, YYJSON_WRITE_ALLOW_INVALID_UNICODE, &alc, &len, NULL)
-                : NULL;
-        if (text) {
-            *out = (lm_str){(const uint8_t *)text, len};
-            return LM_OK;
+    return lm_lq_builder_set(&run->labels, name, text);
+}
+
+static lm_err set_missing(lm_lq_run *run, const lm_lq_stage *stage)
+{
+    lm_err err = LM_OK;
+    lm_str text;
+    for (uint32_t i = 0; i < stage->extract_count && !err; i++) {
+        if (!lm_lq_builder_get(&run->labels, stage->extracts[i].name, &text))
+            err = lm_lq_builder_set(&run->labels, stage->extracts[i].name, LM_STR(""));
+    }
+    return err;
+}
+
+/** From the text as it is written: lists and objects are wanted so, or it breaks off. */
+static lm_err extract_torn(lm_lq_run *run, const lm_lq_stage *stage, lm_str line)
+{
+    lm_lq_torn_found *found =
+        lm_arena_alloc(&run->scratch, stage->extract_count * sizeof *found, 16);
+    if (!found) return lm_mem_err();
+    lm_err err = lm_lq_torn_search(line, stage, &run->scratch, found);
+    const lm_lq_torn_found *broken = NULL; /* the last of them is told */
+    for (uint32_t i = 0; i < stage->extract_count && !err; i++) {
+        lm_str text = found[i].value.text;
+        bool is_right = true;
+        if (!found[i].is_there) continue;
+        if (found[i].why.len) {
+            if (!broken || broken->rank < found[i].rank) broken = &found[i];
+            continue;
         }
-        if (room > SIZE_MAX / 16) return lm_fail(LM_E_LIMIT, "a JSON value is too long");
+        if (found[i].value.kind == LM_LQ_TORN_NULL) text = LM_STR("");
+        if (found[i].value.kind != LM_LQ_TORN_OBJECT)
+            err = lm_lq_torn_unescape(text, &run->scratch, &text, &is_right);
+        if (!err) err = clean_value(run, text, &text);
+        if (!err) err = set_extract(run, stage->extracts[i].name, text);
     }
+    if (!err && broken) err = lm_lq_set_error(run, "JSONParserErr", broken->why);
+    return err;
 }
 
 lm_err lm_lq_json_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line)
@@ -187,31 +249,59 @@ lm_err lm_lq_json_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line
     yyjson_doc *doc = NULL;
     lm_err err = read_json(run, line, &doc);
     if (err) return err;
-    if (!doc) err = lm_lq_set_error(run, "JSONParserErr", BROKEN);
     yyjson_val *root = yyjson_doc_get_root(doc);
-    for (uint32_t i = 0; i < stage->extract_count && !err; i++) {
-        const lm_lq_extract *extract = &stage->extracts[i];
-        lm_str name = extract->name, text;
-        yyjson_val *value = walk(root, extract);
-        if (!value) {
-            if (!lm_lq_builder_get(&run->labels, name, &text))
-                err = lm_lq_builder_set(&run->labels, name, LM_STR(""));
-            continue;
-        }
-        err = text_of(run, value, &text);
-        if (!err && lm_lq_builder_collides(&run->labels, name)) {
-            uint8_t *longer = lm_arena_alloc(&run->scratch, name.len + 10, 1);
-            if (!longer) return lm_mem_err();
-            memcpy(longer, name.ptr, name.len);
-            memcpy(longer + name.len, "_extracted", 10);
-            name = (lm_str){longer, name.len + 10};
-        }
-        if (!err) err = lm_lq_builder_set(&run->labels, name, text);
+    bool is_plain = root != NULL;
+    for (uint32_t i = 0; i < stage->extract_count && is_plain; i++)
+        is_plain = !yyjson_is_ctn(walk(root, &stage->extracts[i]));
+    for (uint32_t i = 0; i < stage->extract_count && is_plain && !err; i++) {
+        lm_str text = LM_STR("");
+        yyjson_val *value = walk(root, &stage->extracts[i]);
+        if (!value) continue;
+        if (scalar_of(value, &text)) err = clean_value(run, text, &text);
+        if (!err) err = set_extract(run, stage->extracts[i].name, text);
     }
-    return err;
+    if (!is_plain && !err) err = extract_torn(run, stage, line);
+    return err ? err : set_missing(run, stage);
 }
 
 /* ---- packed entries ---- */
+
+/** Members of a packed entry: texts only; what is no _entry becomes a label. */
+typedef struct packed {
+    lm_lq_run *run;
+    lm_label *labels;
+    size_t count, cap;
+    lm_str entry;
+    bool has_entry;
+} packed;
+
+static lm_err unpack_one(void *ctx, lm_str key, lm_lq_torn_value value, bool *io_goes_on,
+                         lm_str *io_why)
+{
+    packed *work = ctx;
+    lm_arena *scratch = &work->run->scratch;
+    lm_str text;
+    bool is_right;
+    (void)io_goes_on; /* all of them are wanted */
+    if (value.kind != LM_LQ_TORN_STRING) return LM_OK;
+    lm_err err = lm_lq_torn_unescape(value.text, scratch, &text, &is_right);
+    if (!err && lm_str_equal(key, LM_STR("_entry"))) {
+        if (!is_right) *io_why = LM_STR("Encountered an invalid escape sequence in a string");
+        work->entry = text;
+        work->has_entry = true;
+        return LM_OK;
+    }
+    if (!err && work->count == work->cap) {
+        size_t cap = work->cap ? 2 * work->cap : 16;
+        lm_label *labels = lm_arena_alloc(scratch, cap * sizeof *labels, 16);
+        if (!labels) return lm_mem_err();
+        if (work->count) memcpy(labels, work->labels, work->count * sizeof *labels);
+        work->labels = labels;
+        work->cap = cap;
+    }
+    if (!err) work->labels[work->count++] = (lm_label){key, text};
+    return err;
+}
 
 lm_err lm_lq_unpack_run(lm_lq_run *run, lm_str *io_line)
 {
@@ -220,26 +310,16 @@ lm_err lm_lq_unpack_run(lm_lq_run *run, lm_str *io_line)
         return lm_lq_set_error(run, "JSONParserErr",
                                LM_STR("expecting json object(6), but it is not"));
     }
-    yyjson_doc *doc = NULL;
-    lm_err err = read_json(run, *io_line, &doc);
-    if (err) return err;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (!yyjson_is_obj(root)) return lm_lq_set_error(run, "JSONParserErr", BROKEN);
-    yyjson_val *entry = NULL, *key;
-    yyjson_obj_iter iter = yyjson_obj_iter_with(root);
-    while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
-        yyjson_val *value = yyjson_obj_iter_get_val(key);
-        if (yyjson_is_str(value) && lm_str_equal(str_of(key), LM_STR("_entry"))) entry = value;
-    }
-    if (!entry) return LM_OK;
-    *io_line = str_of(entry);
-    iter = yyjson_obj_iter_with(root);
-    while (!err && (key = yyjson_obj_iter_next(&iter)) != NULL) {
-        yyjson_val *value = yyjson_obj_iter_get_val(key);
+    packed work = {.run = run};
+    lm_str why;
+    lm_err err = lm_lq_torn_each(*io_line, &run->scratch, unpack_one, &work, &why);
+    if (!err && why.len) return lm_lq_set_error(run, "JSONParserErr", why);
+    if (err || !work.has_entry) return err;
+    *io_line = work.entry;
+    for (size_t i = 0; i < work.count && !err; i++) {
         lm_str name, text;
-        if (!yyjson_is_str(value) || lm_str_equal(str_of(key), LM_STR("_entry"))) continue;
-        err = lm_lq_key_clean(str_of(key), &run->scratch, &name);
-        if (!err) err = clean_value(run, str_of(value), &text);
+        err = lm_lq_key_clean(work.labels[i].name, &run->scratch, &name);
+        if (!err) err = clean_value(run, work.labels[i].value, &text);
         if (!err && name.len) err = lm_lq_extracted(run, name, text);
     }
     return err;

@@ -807,10 +807,8 @@ static lm_err make_steps(const lm_logql_range *range, lm_lq_steps *out)
         return lm_fail(LM_E_USAGE, "end timestamp must not be before or equal to start time");
     if (__builtin_sub_overflow(range->end_ns, range->start_ns, &span) ||
         span / range->step_ns > LM_LOGQL_POINTS_MAX) {
-        return lm_fail(LM_E_LIMIT,
-                       "exceeded maximum resolution of %d points per time series. Try "
-                       "increasing the value of the step parameter",
-                       LM_LOGQL_POINTS_MAX);
+        return lm_fail(LM_E_LIMIT, "exceeded maximum resolution of 11,000 points per time series. "
+                                   "Try increasing the value of the step parameter");
     }
     *out = (lm_lq_steps){range->start_ns, range->step_ns, (uint32_t)(span / range->step_ns) + 1};
     return LM_OK;

@@ -321,7 +321,7 @@ lm_err lm_lq_print_float(double v, bool plain, lm_buf *out)
     }
     char *e = strchr(text, 'e');
     int exponent = e ? (int)strtol(e + 1, NULL, 10) : 0;
-    if (plain || (exponent >= -4 && exponent < 21)) {
+    if (plain || (exponent >= -4 && exponent < 6)) { /* where Go goes over to an exponent */
         int decimals = digits - 1 - exponent;
         snprintf(text, sizeof text, "%.*f", decimals > 0 ? decimals : 0, v);
     }

@@ -220,14 +220,12 @@ static bool filter_op_of(lm_lq_tok kind, lm_filter_op *out)
     }
 }
 
-static lm_err parse_line_text(parser *p, lm_lq_stage *stage, bool is_first)
+static lm_err parse_line_text(parser *p, lm_lq_stage *stage)
 {
     lm_err err = grow(p, &stage->texts, stage->text_count, sizeof *stage->texts);
     if (err) return err;
     lm_lq_text text = {.is_ip = p->now.kind == LM_LQ_T_IP};
     if (text.is_ip) {
-        if (stage->op != LM_HAS && stage->op != LM_HAS_NOT)
-            return is_first ? unexpected(p, NULL) : lm_lq_fail("ip: invalid operation");
         err = next(p);
         if (!err) err = expect(p, LM_LQ_T_OPEN, "(");
         if (err) return err;
@@ -237,7 +235,9 @@ static lm_err parse_line_text(parser *p, lm_lq_stage *stage, bool is_first)
     err = LM_OK;
     if (text.is_ip) {
         stage->has_ip = true;
-        if (!lm_lq_ip_make(text.text, &text.ip)) {
+        if (stage->op != LM_HAS && stage->op != LM_HAS_NOT) {
+            err = lm_fail(LM_E_USAGE, "ip: invalid operation");
+        } else if (!lm_lq_ip_make(text.text, &text.ip)) {
             err = lm_fail(LM_E_USAGE, "ip: invalid pattern: \"%.*s\"",
                           (int)(text.text.len < 100 ? text.text.len : 100),
                           (const char *)text.text.ptr);
@@ -258,10 +258,10 @@ static lm_err parse_line_filter(parser *p, lm_lq_stage *stage)
 {
     stage->kind = LM_LQ_S_LINE;
     lm_err err = next(p);
-    if (!err) err = parse_line_text(p, stage, true);
+    if (!err) err = parse_line_text(p, stage);
     while (!err && p->now.kind == LM_LQ_T_OR) {
         err = next(p);
-        if (!err) err = parse_line_text(p, stage, false);
+        if (!err) err = parse_line_text(p, stage);
     }
     return err;
 }
@@ -444,6 +444,12 @@ static lm_err parse_filter(parser *p, int after, lm_lq_filter **out)
 
 /* ---- parsers and formats ---- */
 
+static lm_err wrong_expression(lm_str text)
+{
+    return lm_fail(LM_E_USAGE, "cannot parse expression [%.*s]: syntax error",
+                   (int)(text.len < 100 ? text.len : 100), (const char *)text.ptr);
+}
+
 /** a, b["c"][0].d : keys and indexes of a JSON expression. */
 static lm_err parse_json_path(parser *p, lm_lq_extract *extract)
 {
@@ -488,9 +494,17 @@ static lm_err parse_json_path(parser *p, lm_lq_extract *extract)
         extract->path[extract->path_len++] = piece;
         is_first = false;
     }
-    if (bad || !extract->path_len) {
-        return lm_lq_fail("cannot parse expression [%.*s]: syntax error",
-                          (int)(s.len < 100 ? s.len : 100), (const char *)s.ptr);
+    if (bad || !extract->path_len) return wrong_expression(s);
+    return LM_OK;
+}
+
+/** A logfmt key, in quotes or not. */
+static lm_err parse_logfmt_key(lm_lq_extract *extract)
+{
+    lm_str s = extract->expression;
+    bool is_quoted = s.len && s.ptr[0] == '"';
+    for (size_t i = 0; i < s.len && !is_quoted; i++) {
+        if (s.ptr[i] == ' ' || s.ptr[i] == '=') return wrong_expression(s);
     }
     return LM_OK;
 }
@@ -509,8 +523,13 @@ static lm_err parse_extracts(parser *p, lm_lq_stage *stage)
             if (!err) extract.expression = p->now.text;
             if (!err) err = next(p);
         }
-        if (!err && stage->kind == LM_LQ_S_JSON_EXPR) err = parse_json_path(p, &extract);
         if (err) return err;
+        err = stage->kind == LM_LQ_S_JSON_EXPR ? parse_json_path(p, &extract)
+                                               : parse_logfmt_key(&extract);
+        if (err) {
+            stage->extracts[stage->extract_count++] = extract; /* the stage is told with it */
+            return as_stage_error(p, err, stage, "");
+        }
         extract.key = extract.expression;
         if (extract.key.len >= 2 && extract.key.ptr[0] == '"')
             extract.key = (lm_str){extract.key.ptr + 1, extract.key.len - 2};
@@ -553,6 +572,12 @@ static lm_err make_regexp(parser *p, lm_lq_stage *stage)
     for (uint32_t i = 1; i <= count; i++) {
         stage->names[i] = lm_lq_regex_group_name(stage->regex, i);
         named += stage->names[i].len != 0;
+        for (uint32_t k = 1; k < i; k++) {
+            if (stage->names[i].len && lm_str_equal(stage->names[k], stage->names[i]))
+                return lm_lq_fail("%sduplicate extracted label name '%.*s'", where,
+                                  (int)(stage->names[i].len < 100 ? stage->names[i].len : 100),
+                                  (const char *)stage->names[i].ptr);
+        }
     }
     if (!named) return lm_lq_fail("%sat least one named capture must be supplied", where);
     return LM_OK;
@@ -560,8 +585,14 @@ static lm_err make_regexp(parser *p, lm_lq_stage *stage)
 
 static lm_err make_pattern(parser *p, lm_lq_stage *stage)
 {
-    lm_err err = as_parse_error(lm_lq_pattern_make(stage->param, false, p->arena, &stage->pattern),
-                                "invalid pattern parser: ");
+    static const char where[] = "invalid pattern parser: ";
+    if (!stage->param.len) {
+        return lm_lq_fail("%sparse error at line 1, col 1: syntax error: unexpected $end, "
+                          "expecting IDENTIFIER or LITERAL",
+                          where);
+    }
+    lm_err err =
+        as_parse_error(lm_lq_pattern_make(stage->param, false, p->arena, &stage->pattern), where);
     if (err) return err;
     stage->names = make(p, (stage->pattern.count + 1) * sizeof *stage->names);
     if (!stage->names) return lm_mem_err();
@@ -643,7 +674,7 @@ static lm_err parse_label_format(parser *p, lm_lq_stage *stage)
         if (!err) err = expect(p, LM_LQ_T_EQ, "=");
         if (err) return err;
         if (p->now.kind != LM_LQ_T_STRING && p->now.kind != LM_LQ_T_IDENTIFIER)
-            return unexpected(p, "STRING or IDENTIFIER");
+            return unexpected(p, "IDENTIFIER or STRING");
         format.value = p->now.text;
         format.is_rename = p->now.kind == LM_LQ_T_IDENTIFIER;
         stage->formats[stage->count++] = format;
@@ -677,6 +708,20 @@ static lm_err parse_named(parser *p, lm_lq_stage *stage)
     return err;
 }
 
+/** `template_id = N` alone in its stage. */
+static lm_err take_template_id(parser *p, lm_lq_stage *stage)
+{
+    double number = stage->filter->number;
+    lm_lq_template_id *id = make(p, sizeof *id);
+    if (!id) return lm_mem_err();
+    id->id = number >= 0 && number < 18446744073709551616.0 ? (uint64_t)number : 0;
+    id->next = p->query->template_ids;
+    p->query->template_ids = id;
+    stage->kind = LM_LQ_S_TEMPLATE_ID;
+    stage->id = id;
+    return LM_OK;
+}
+
 static lm_err parse_identifier_stage(parser *p, lm_lq_stage *stage)
 {
     lm_str name = p->now.text;
@@ -691,7 +736,10 @@ static lm_err parse_identifier_stage(parser *p, lm_lq_stage *stage)
     }
     lm_lq_filter *first = NULL;
     err = parse_filter_compare(p, name, &first);
-    return err ? err : parse_filter_rest(p, AFTER_NOTHING, first, &stage->filter);
+    if (!err) err = parse_filter_rest(p, AFTER_NOTHING, first, &stage->filter);
+    bool is_id = !err && stage->filter == first && first->kind == LM_LQ_F_NUMBER &&
+                 first->compare == LM_LQ_EQ && lm_str_equal(name, LM_STR("template_id"));
+    return is_id ? take_template_id(p, stage) : err;
 }
 
 /** Behind a '|' that is not followed by unwrap. */
@@ -826,7 +874,7 @@ static lm_err parse_names(parser *p, lm_str **out, uint32_t *out_count)
         err = next(p);
         if (err) return err;
         if (p->now.kind == LM_LQ_T_CLOSE) return next(p);
-        if (p->now.kind != LM_LQ_T_COMMA) return unexpected(p, ") or ,");
+        if (p->now.kind != LM_LQ_T_COMMA) return unexpected(p, ", or )");
         err = next(p);
         if (err) return err;
     }
@@ -927,8 +975,8 @@ static lm_err parse_range_aggregation(parser *p, lm_lq_expr **out)
         return unexpected(p, expr->has_param ? "{ or (" : "NUMBER or { or (");
     err = parse_log_range(p, expr, &is_ranged);
     if (err) return err;
-    if (!is_ranged) return unexpected(p, NULL);
-    err = expect(p, LM_LQ_T_CLOSE, NULL);
+    if (!is_ranged) return unexpected(p, expr->has_unwrap ? "RANGE or |" : NULL);
+    err = expect(p, LM_LQ_T_CLOSE, ")");
     if (!err && (p->now.kind == LM_LQ_T_BY || p->now.kind == LM_LQ_T_WITHOUT))
         err = parse_grouping(p, &expr->grouping);
     if (!err) err = check_range_aggregation(expr, param);
@@ -976,12 +1024,9 @@ static const char *log_name(const lm_lq_expr *expr)
 
 static lm_err parse_inner_metric(parser *p, lm_lq_expr **out)
 {
-    size_t offset = p->now.offset;
-    lm_lq_tok kind = p->now.kind;
     lm_err err = parse_expr(p, 0, out);
-    if (err || (*out)->kind != LM_LQ_E_LOG) return err;
-    return lm_lq_fail_at(p->lexer.text, offset, "syntax error: unexpected %s",
-                         lm_lq_tok_text(kind));
+    /* Lines may stand there for all that the grammar knows, until what follows them is seen. */
+    return err || (*out)->kind != LM_LQ_E_LOG ? err : unexpected(p, NULL);
 }
 
 static lm_err parse_aggregation(parser *p, lm_lq_expr **out)
@@ -1269,6 +1314,7 @@ lm_err lm_logql_parse(lm_mem *mem, lm_str text, lm_logql **out)
 {
     lm_logql *query = NULL;
     parser p;
+    if (!text.len) return lm_lq_fail("syntax error: unexpected $end");
     lm_err err = query_new(mem, &query);
     if (err) return err;
     err = parser_start(&p, query, text);
@@ -1296,6 +1342,72 @@ void lm_logql_free(lm_logql *query)
 bool lm_logql_is_metric(const lm_logql *query)
 {
     return query->root->kind != LM_LQ_E_LOG;
+}
+
+bool lm_logql_is_selector(const lm_logql *query)
+{
+    return query->root->kind == LM_LQ_E_LOG && !query->root->log.stage_count;
+}
+
+bool lm_logql_template_id_at(const lm_logql *query, size_t index, uint64_t *out_id)
+{
+    const lm_lq_template_id *at = query->template_ids;
+    while (at && index--)
+        at = at->next;
+    if (at) *out_id = at->id;
+    return at != NULL;
+}
+
+lm_err lm_logql_template_is(lm_logql *query, uint64_t id, lm_str text)
+{
+    lm_err err = LM_OK;
+    const uint8_t *copy = lm_arena_copy(&query->arena, text.ptr, text.len);
+    if (!copy) return lm_mem_err();
+    for (lm_lq_template_id *at = query->template_ids; at && !err; at = at->next) {
+        if (at->id != id) continue;
+        err = lm_lq_template_text_make((lm_str){copy, text.len}, &query->arena, &at->pattern);
+        at->is_known = !err;
+    }
+    return err;
+}
+
+static int64_t reach_of(const lm_lq_expr *expr)
+{
+    if (!expr) return 0;
+    int64_t left = reach_of(expr->left), right = reach_of(expr->right), own = 0;
+    if (__builtin_add_overflow(expr->range_ns, expr->offset_ns, &own)) own = INT64_MAX;
+    if (left > own) own = left;
+    return right > own ? right : own;
+}
+
+int64_t lm_logql_reach(const lm_logql *query)
+{
+    return reach_of(query->root);
+}
+
+static const lm_lq_log *selector_at(const lm_lq_expr *expr, size_t *io_index)
+{
+    if (!expr) return NULL;
+    bool is_one = expr->kind == LM_LQ_E_LOG || expr->kind == LM_LQ_E_RANGE;
+    if (is_one) return (*io_index)-- == 0 ? &expr->log : NULL;
+    const lm_lq_log *found = selector_at(expr->left, io_index);
+    return found ? found : selector_at(expr->right, io_index);
+}
+
+lm_err lm_logql_selector_at(const lm_logql *query, size_t index, lm_arena *arena,
+                            const lm_matcher **out, uint32_t *out_count, bool *out_is_one)
+{
+    const lm_lq_log *log = selector_at(query->root, &index);
+    *out_is_one = log != NULL;
+    if (!log) return LM_OK;
+    lm_matcher *matchers =
+        lm_arena_alloc(arena, (log->matcher_count + 1) * sizeof *matchers, _Alignof(lm_matcher));
+    if (!matchers) return lm_mem_err();
+    for (uint32_t i = 0; i < log->matcher_count; i++)
+        matchers[i] = log->matchers[i].is;
+    *out = matchers;
+    *out_count = log->matcher_count;
+    return LM_OK;
 }
 
 lm_err lm_logql_matchers(lm_str text, lm_arena *arena, lm_matcher **out, uint32_t *out_count)

@@ -45,6 +45,32 @@ static lm_err push(lm_lq_plan *plan, const lm_lq_stage *stage, lm_arena *arena)
     return LM_OK;
 }
 
+/** The longest constant text of a pattern. */
+static lm_str longest(const lm_lq_pattern *pattern)
+{
+    lm_str best = LM_STR("");
+    for (uint32_t i = 0; i < pattern->count; i++) {
+        if (!pattern->pieces[i].is_capture && pattern->pieces[i].text.len > best.len)
+            best = pattern->pieces[i].text;
+    }
+    return best;
+}
+
+/** Whether a line fits a pattern is decided here, since <_> takes the first place that fits and
+ * nothing else; the store is asked for the lines that hold its longest text. */
+static lm_err push_pattern(lm_lq_plan *plan, const lm_lq_stage *stage, lm_arena *arena)
+{
+    lm_str *texts = lm_arena_alloc(arena, stage->text_count * sizeof *texts, _Alignof(lm_str));
+    if (!texts) return lm_mem_err();
+    if (stage->op != LM_PATTERN) return LM_OK;
+    for (uint32_t i = 0; i < stage->text_count; i++) {
+        texts[i] = longest(&stage->texts[i].pattern);
+        if (!texts[i].len) return LM_OK;
+    }
+    plan->filters[plan->filter_count++] = (lm_line_filter){LM_HAS, texts, stage->text_count};
+    return LM_OK;
+}
+
 lm_err lm_lq_plan_make(const lm_lq_log *log, const lm_lq_hints *hints, bool wants_line,
                        lm_arena *arena, lm_lq_plan *out)
 {
@@ -63,10 +89,11 @@ lm_err lm_lq_plan_make(const lm_lq_log *log, const lm_lq_hints *hints, bool want
         plan.skip[i] = is_needless(stage, hints) || (is_line && is_idle(stage));
         if (plan.skip[i]) continue;
         if (is_line && !changed && !stage->has_ip) {
-            lm_err err = push(&plan, stage, arena);
+            bool is_pattern = stage->op == LM_PATTERN || stage->op == LM_PATTERN_NOT;
+            lm_err err = is_pattern ? push_pattern(&plan, stage, arena) : push(&plan, stage, arena);
             if (err) return err;
-            plan.skip[i] = true;
-            continue;
+            plan.skip[i] = !is_pattern;
+            if (!is_pattern) continue;
         }
         changed = changed || stage->kind == LM_LQ_S_LINE_FORMAT ||
                   stage->kind == LM_LQ_S_DECOLORIZE || stage->kind == LM_LQ_S_UNPACK;

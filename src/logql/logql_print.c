@@ -129,8 +129,8 @@ static void put_formats(printer *p, const lm_lq_stage *s)
 static void put_stage(printer *p, const lm_lq_stage *s)
 {
     static const char *const words[] = {
-        "", "json",        "json",         "logfmt",     "logfmt", "pattern", "regexp",  "unpack",
-        "", "line_format", "label_format", "decolorize", "drop",   "keep",    "template"};
+        "", "json",        "json",         "logfmt",     "logfmt", "pattern", "regexp",   "unpack",
+        "", "line_format", "label_format", "decolorize", "drop",   "keep",    "template", ""};
     if (s->kind == LM_LQ_S_LINE) {
         put_line(p, s);
         return;
@@ -139,6 +139,7 @@ static void put_stage(printer *p, const lm_lq_stage *s)
     put(p, words[s->kind]);
     switch (s->kind) {
     case LM_LQ_S_FILTER:
+    case LM_LQ_S_TEMPLATE_ID:
         put_filter(p, s->filter);
         break;
     case LM_LQ_S_PATTERN:

@@ -306,7 +306,8 @@ typedef enum lm_lq_stage_kind {
     LM_LQ_S_DECOLORIZE,
     LM_LQ_S_DROP,
     LM_LQ_S_KEEP,
-    LM_LQ_S_TEMPLATE
+    LM_LQ_S_TEMPLATE,
+    LM_LQ_S_TEMPLATE_ID
 } lm_lq_stage_kind;
 
 typedef struct lm_lq_stage {
@@ -319,14 +320,15 @@ typedef struct lm_lq_stage {
     lm_lq_extract *extracts;
     uint32_t extract_count;
     lm_str param;
-    lm_lq_regex *regex;    /* REGEXP, DECOLORIZE */
-    lm_lq_pattern pattern; /* PATTERN, TEMPLATE */
-    lm_str *names;         /* PATTERN, REGEXP: by capture or group; empty: not wanted */
-    lm_lq_filter *filter;  /* FILTER */
-    lm_lq_template *tmpl;  /* LINE_FORMAT */
-    lm_lq_format *formats; /* LABEL_FORMAT */
-    lm_lq_named *named;    /* DROP, KEEP */
-    uint32_t count;        /* of names, formats, named */
+    lm_lq_regex *regex;           /* REGEXP, DECOLORIZE */
+    lm_lq_pattern pattern;        /* PATTERN, TEMPLATE */
+    lm_str *names;                /* PATTERN, REGEXP: by capture or group; empty: not wanted */
+    lm_lq_filter *filter;         /* FILTER, TEMPLATE_ID */
+    struct lm_lq_template_id *id; /* TEMPLATE_ID */
+    lm_lq_template *tmpl;         /* LINE_FORMAT */
+    lm_lq_format *formats;        /* LABEL_FORMAT */
+    lm_lq_named *named;           /* DROP, KEEP */
+    uint32_t count;               /* of names, formats, named */
 } lm_lq_stage;
 
 typedef struct lm_lq_log {
@@ -381,7 +383,16 @@ typedef struct lm_lq_expr {
     uint32_t index; /* of this node in the query, from 0 */
 } lm_lq_expr;
 
+/** `| template_id = N`: the text comes from the store, before the query is run. */
+typedef struct lm_lq_template_id {
+    struct lm_lq_template_id *next;
+    uint64_t id;
+    bool is_known;
+    lm_lq_pattern pattern;
+} lm_lq_template_id;
+
 struct lm_logql {
+    lm_lq_template_id *template_ids;
     lm_mem *mem;
     lm_arena arena;
     lm_lq_expr *root;
@@ -511,6 +522,42 @@ LM_USE lm_err lm_lq_json_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_s
 LM_USE lm_err lm_lq_unpack_run(lm_lq_run *run, lm_str *io_line);
 LM_USE lm_err lm_lq_logfmt_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line);
 LM_USE lm_err lm_lq_logfmt_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line);
+
+/* ---- JSON that breaks off (logql_json_torn.c) ---- */
+
+typedef enum lm_lq_torn_kind {
+    LM_LQ_TORN_STRING, /* between its quotes, escapes as written */
+    LM_LQ_TORN_WORD,   /* a number or a truth value */
+    LM_LQ_TORN_NULL,
+    LM_LQ_TORN_ARRAY,
+    LM_LQ_TORN_OBJECT
+} lm_lq_torn_kind;
+
+typedef struct lm_lq_torn_value {
+    lm_lq_torn_kind kind;
+    lm_str text; /* as written, borrowed */
+} lm_lq_torn_value;
+
+/** *io_goes_on false: no more is wanted. *io_why not empty: the object ends here for this reason.
+ */
+typedef lm_err (*lm_lq_torn_fn)(void *ctx, lm_str key, lm_lq_torn_value value, bool *io_goes_on,
+                                lm_str *io_why);
+/** Members of an object up to where it ends or breaks; *out_why empty: it is whole, or was left. */
+LM_USE lm_err lm_lq_torn_each(lm_str text, lm_arena *scratch, lm_lq_torn_fn told, void *ctx,
+                              lm_str *out_why);
+/** *out_right false: a wrong escape, and out is empty. */
+LM_USE lm_err lm_lq_torn_unescape(lm_str text, lm_arena *scratch, lm_str *out, bool *out_right);
+
+typedef struct lm_lq_torn_found {
+    bool is_there;
+    uint32_t rank; /* 1 for the one that was found first */
+    lm_str why;    /* not empty: the value breaks off */
+    lm_lq_torn_value value;
+} lm_lq_torn_found;
+
+/** Values of a stage's paths, those that stand before the break; found has one for each path. */
+LM_USE lm_err lm_lq_torn_search(lm_str text, const struct lm_lq_stage *stage, lm_arena *scratch,
+                                lm_lq_torn_found *found);
 
 /** A value of a template's world from JSON text, for fromJson. */
 struct lm_lq_value;

@@ -113,7 +113,8 @@ static void filter_names(const lm_lq_filter *filter, names *n)
 
 static void stage_names(const lm_lq_stage *stage, names *n)
 {
-    if (stage->kind == LM_LQ_S_FILTER) filter_names(stage->filter, n);
+    if (stage->kind == LM_LQ_S_FILTER || stage->kind == LM_LQ_S_TEMPLATE_ID)
+        filter_names(stage->filter, n);
     if (stage->kind == LM_LQ_S_LINE_FORMAT) lm_lq_template_fields(stage->tmpl, add_name, n);
     for (uint32_t i = 0; stage->kind == LM_LQ_S_LABEL_FORMAT && i < stage->count; i++) {
         if (stage->formats[i].is_rename) {
@@ -528,8 +529,11 @@ static double variance(const point *p, size_t n)
     return rest / count;
 }
 
-/** Prometheus' extrapolated rate of a counter, with the window's own bounds. */
-static double counter_rate(const point *p, size_t n, int64_t range_ns, int64_t end_ns)
+/** How much a counter grew by, resets made good, for each second of the range. Loki takes the
+ * first and last sample for the bounds of the window and stretches the growth by the seconds of the
+ * range against the thousands of nanoseconds between samples: next to nothing, kept for the same
+ * digits. */
+static double counter_rate(const point *p, size_t n, int64_t range_ns)
 {
     if (n < 2) return 0;
     double result = p[n - 1].value - p[0].value, last = 0;
@@ -537,17 +541,12 @@ static double counter_rate(const point *p, size_t n, int64_t range_ns, int64_t e
         if (p[i].value < last) result += last;
         last = p[i].value;
     }
-    double to_start = (double)(p[0].time_ns - (end_ns - range_ns)) / 1e9;
-    double to_end = (double)(end_ns - p[n - 1].time_ns) / 1e9;
-    double sampled = (double)(p[n - 1].time_ns - p[0].time_ns) / 1e9;
-    double between = sampled / (double)(n - 1), threshold = between * 1.1;
-    if (to_start >= threshold) to_start = between / 2;
-    double to_zero = to_start;
-    if (result > 0 && p[0].value >= 0) to_zero = sampled * (p[0].value / result);
-    if (to_zero < to_start) to_start = to_zero;
-    if (to_end >= threshold) to_end = between / 2;
-    result = result * ((sampled + to_start + to_end) / sampled);
-    return result / ((double)range_ns / 1e9);
+    double sampled = (double)(p[n - 1].time_ns - p[0].time_ns) / 1e3;
+    double between = sampled / (double)(n - 1);
+    double to_start = (double)(range_ns / 1000000) / 1e3;
+    if (result > 0 && p[0].value >= 0) to_start = fmin(to_start, sampled * (p[0].value / result));
+    double stretched = sampled + (to_start < between * 1.1 ? to_start : between / 2);
+    return result * (stretched / sampled) / ((double)range_ns / 1e9);
 }
 
 static lm_err quantile(lm_lq_range_node *node, const point *p, size_t n, double *out)
@@ -568,8 +567,7 @@ static lm_err quantile(lm_lq_range_node *node, const point *p, size_t n, double 
     return LM_OK;
 }
 
-static lm_err window_value(lm_lq_range_node *node, const point *p, size_t n, int64_t end_ns,
-                           double *out)
+static lm_err window_value(lm_lq_range_node *node, const point *p, size_t n, double *out)
 {
     double v = p[0].value;
     switch (node->expr->op) {
@@ -603,7 +601,7 @@ static lm_err window_value(lm_lq_range_node *node, const point *p, size_t n, int
     case LM_LQ_T_QUANTILE_OVER_TIME:
         return quantile(node, p, n, out);
     case LM_LQ_T_RATE_COUNTER:
-        v = counter_rate(p, n, node->expr->range_ns, end_ns);
+        v = counter_rate(p, n, node->expr->range_ns);
         break;
     default: /* first_over_time */
         break;
@@ -659,7 +657,7 @@ static lm_err step_value(lm_lq_range_node *node, series *s, uint32_t step, bool 
         s->low++;
     *out_has = s->high > s->low;
     if (!*out_has) return LM_OK;
-    return window_value(node, s->points + s->low, s->high - s->low, end, out);
+    return window_value(node, s->points + s->low, s->high - s->low, out);
 }
 
 /** Labels of what is absent: those that the selector says must be. */

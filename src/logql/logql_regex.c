@@ -109,7 +109,7 @@ static const struct {
 static lm_err compile(lm_lq_regex *regex, pcre2_compile_context *context, lm_str pattern,
                       unsigned options)
 {
-    uint32_t flags = PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY;
+    uint32_t flags = PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY | PCRE2_DUPNAMES;
     if (options & LM_LQ_WHOLE) flags |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;
     if (options & LM_LQ_DOTALL) flags |= PCRE2_DOTALL;
     regex->is_utf8 = needs_utf8(pattern);

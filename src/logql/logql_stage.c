@@ -490,6 +490,16 @@ static lm_err run_keep(lm_lq_run *run, const lm_lq_stage *stage)
     return err;
 }
 
+/** A record that has such a label is told by it. */
+static lm_err run_template_id(lm_lq_run *run, const lm_lq_stage *stage, lm_str line, bool *out)
+{
+    lm_str value;
+    if (lm_lq_builder_get(&run->labels, stage->filter->matcher.is.name, &value))
+        return lm_lq_filter_test(run, stage->filter, out);
+    *out = stage->id->is_known && lm_lq_template_text_test(&stage->id->pattern, line);
+    return LM_OK;
+}
+
 /* ---- all of them ---- */
 
 static lm_err run_stage(lm_lq_run *run, const lm_lq_stage *stage, int64_t time_ns, lm_str *io_line,
@@ -503,6 +513,8 @@ static lm_err run_stage(lm_lq_run *run, const lm_lq_stage *stage, int64_t time_n
     case LM_LQ_S_TEMPLATE:
         *out_passes = lm_lq_template_text_test(&stage->pattern, *io_line);
         return LM_OK;
+    case LM_LQ_S_TEMPLATE_ID:
+        return run_template_id(run, stage, *io_line, out_passes);
     case LM_LQ_S_JSON:
         return lm_lq_json_run(run, *io_line);
     case LM_LQ_S_JSON_EXPR:

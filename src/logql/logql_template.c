@@ -1,7 +1,7 @@
 /**
  * Templates of line_format and label_format: Go's text/template over the labels of a record. Text,
  * {{ pipelines }}, if / else if / else / with / range / end, variables, comments and trim marks;
- * not define, template, block, break, continue.
+ * not define, template, block.
  */
 #include "logql/logql_template_priv.h"
 
@@ -31,11 +31,14 @@ typedef struct arg {
     lm_str *fields;
     uint32_t field_count;
     struct pipe *pipe;
+    lm_str written;      /* in the template's text */
+    const uint8_t *told; /* where errors of its fields are said to be */
 } arg;
 
 typedef struct command {
     arg *args;
     uint32_t count;
+    lm_str written;
 } command;
 
 typedef struct pipe {
@@ -43,9 +46,18 @@ typedef struct pipe {
     uint32_t count;
     uint32_t slots[2]; /* of variables that take the result; range: index, element */
     uint32_t slot_count;
+    lm_str written;
 } pipe;
 
-typedef enum node_kind { NODE_TEXT, NODE_ACTION, NODE_IF, NODE_WITH, NODE_RANGE } node_kind;
+typedef enum node_kind {
+    NODE_TEXT,
+    NODE_ACTION,
+    NODE_IF,
+    NODE_WITH,
+    NODE_RANGE,
+    NODE_BREAK,
+    NODE_CONTINUE
+} node_kind;
 
 typedef struct node {
     node_kind kind;
@@ -56,6 +68,7 @@ typedef struct node {
 } node;
 
 struct lm_lq_template {
+    lm_str text;
     node *first;
     lm_str simple;
     const char *name;
@@ -71,7 +84,7 @@ typedef struct reader {
     const char *name;
     lm_str variables[VARIABLES_MAX]; /* names in scope, by slot */
     uint32_t variable_count;
-    uint32_t depth;
+    uint32_t depth, range_depth;
     bool trims; /* the blanks at the beginning of what follows go */
 } reader;
 
@@ -107,6 +120,15 @@ static lm_err grow(reader *r, void *ptr_to_array, uint32_t count, size_t item_by
     if (count) memcpy(larger, array, count * item_bytes);
     memcpy(ptr_to_array, &larger, sizeof larger);
     return LM_OK;
+}
+
+/** The text from begin to where the reader is, without the blanks at its end. */
+static lm_str written_from(const reader *r, size_t begin)
+{
+    size_t end = r->at < r->text.len ? r->at : r->text.len;
+    while (end > begin && isspace(r->text.ptr[end - 1]))
+        end--;
+    return (lm_str){r->text.ptr + begin, end - begin};
 }
 
 static uint8_t peek(const reader *r)
@@ -187,6 +209,7 @@ static lm_err read_fields(reader *r, arg *out)
 {
     while (peek(r) == '.') {
         r->at++;
+        if (out->field_count < 2) out->told = r->text.ptr + r->at - 1;
         lm_str name = read_name(r);
         if (!name.len) return bad(r, "unexpected <.> in operand");
         lm_err err = grow(r, &out->fields, out->field_count, sizeof *out->fields);
@@ -282,16 +305,22 @@ static lm_err read_arg(reader *r, arg *out)
 static lm_err read_command(reader *r, command *out)
 {
     *out = (command){.count = 0};
+    skip_blank(r);
+    size_t from = r->at;
     for (;;) {
         skip_blank(r);
         uint8_t c = peek(r);
         if (r->at >= r->text.len || c == '|' || c == ')' || at_end_of_action(r)) break;
         arg one;
+        size_t begin = r->at;
         lm_err err = read_arg(r, &one);
+        one.written = written_from(r, begin);
+        if (!one.told) one.told = one.written.ptr;
         if (!err) err = grow(r, &out->args, out->count, sizeof *out->args);
         if (err) return err;
         out->args[out->count++] = one;
     }
+    out->written = written_from(r, from);
     if (!out->count) return bad(r, "missing value for command");
     const arg *first = &out->args[0];
     if (out->count > 1 && first->kind != ARG_FUNCTION && first->kind != ARG_PIPE &&
@@ -341,6 +370,7 @@ static lm_err read_pipe(reader *r, pipe **out)
     pipe *p = make(r, sizeof *p);
     if (!p) return lm_mem_err();
     skip_blank(r);
+    size_t begin = r->at;
     lm_err err = read_declaration(r, p);
     while (!err) {
         command one;
@@ -351,6 +381,7 @@ static lm_err read_pipe(reader *r, pipe **out)
         if (peek(r) != '|') break;
         r->at++;
     }
+    p->written = written_from(r, begin);
     if (!err) *out = p;
     return err;
 }
@@ -373,7 +404,9 @@ static lm_err read_block(reader *r, node *one)
     if (++r->depth > DEPTH_MAX) return bad(r, "nested too deep");
     lm_err err = read_pipe(r, &one->what);
     if (!err) err = close_action(r);
+    r->range_depth += one->kind == NODE_RANGE;
     if (!err) err = read_list(r, &one->body, &end);
+    r->range_depth -= one->kind == NODE_RANGE;
     if (!err && end == END_ELSE_IF) {
         node *inner = make(r, sizeof *inner);
         if (!inner) return lm_mem_err();
@@ -423,7 +456,7 @@ static lm_err read_action(reader *r, node ***io_tail, bool *out_ended, list_end 
         }
         return LM_OK;
     }
-    static const char *const missing[] = {"define", "template", "block", "break", "continue"};
+    static const char *const missing[] = {"define", "template", "block"};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         if (lm_str_equal(word, lm_str_of(missing[i])))
             return bad(r, "{{%s}} is not supported", missing[i]);
@@ -438,7 +471,16 @@ static lm_err read_action(reader *r, node ***io_tail, bool *out_ended, list_end 
     }
     r->at = begin;
     one->kind = NODE_ACTION;
-    lm_err err = read_pipe(r, &one->what);
+    bool is_break = lm_str_equal(word, LM_STR("break"));
+    lm_err err = LM_OK;
+    if (is_break || lm_str_equal(word, LM_STR("continue"))) {
+        if (!r->range_depth)
+            return bad(r, "{{%s}} outside {{range}}", is_break ? "break" : "continue");
+        one->kind = is_break ? NODE_BREAK : NODE_CONTINUE;
+        r->at += word.len;
+    } else {
+        err = read_pipe(r, &one->what);
+    }
     if (!err) err = close_action(r);
     return err ? err : append(io_tail, one);
 }
@@ -515,6 +557,7 @@ lm_err lm_lq_template_parse(lm_logql *query, lm_str text, const char *name, lm_l
         return bad(&r, end == END_OF_BLOCK ? "unexpected {{end}}" : "unexpected {{else}}");
     t->simple = simple_of(t->first);
     t->name = name;
+    t->text = text;
     *out = t;
     return LM_OK;
 }
@@ -584,6 +627,47 @@ static void label_value(const lm_lq_exec *x, lm_str name, lm_lq_value *out)
     *out = (lm_lq_value){.kind = LM_LQ_V_TEXT, .text = value};
 }
 
+/** What Go's times tell without arguments. */
+static lm_err time_method(lm_lq_exec *x, int64_t time_ns, lm_str name, lm_lq_value *out)
+{
+    static const struct {
+        const char *name;
+        int64_t scale;
+    } epochs[] = {{"Unix", NS_PER_S}, {"UnixMilli", 1000000}, {"UnixMicro", 1000}, {"UnixNano", 1}};
+
+    static const struct {
+        const char *name, *layout;
+        bool is_number;
+    } parts[] = {{"Year", "2006", true},      {"Month", "January", false}, {"Day", "2", true},
+                 {"Hour", "15", true},        {"Minute", "4", true},       {"Second", "5", true},
+                 {"Weekday", "Monday", false}};
+
+    for (size_t i = 0; i < sizeof epochs / sizeof *epochs; i++) {
+        if (!lm_str_equal(name, lm_str_of(epochs[i].name))) continue;
+        int64_t whole = time_ns / epochs[i].scale - (time_ns % epochs[i].scale < 0);
+        *out = (lm_lq_value){.kind = LM_LQ_V_INT, .number = whole};
+        return LM_OK;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!lm_str_equal(name, lm_str_of(parts[i].name))) continue;
+        lm_buf text;
+        lm_buf_init(&text, x->run->mem);
+        lm_err err = lm_lq_time_format(lm_str_of(parts[i].layout), time_ns, &text);
+        const uint8_t *copy = err ? NULL : lm_arena_copy(x->arena, text.ptr, text.len);
+        *out = (lm_lq_value){.kind = LM_LQ_V_TEXT, .text = {copy, text.len}};
+        lm_buf_fini(&text);
+        if (!err && !copy) err = lm_mem_err();
+        if (!err && parts[i].is_number) {
+            lm_str digits = out->text;
+            *out = (lm_lq_value){.kind = LM_LQ_V_INT};
+            if (!lm_lq_int(digits, &out->number)) out->number = 0;
+        }
+        return err;
+    }
+    return lm_lq_exec_fail(x, "can't evaluate field %.*s in type time.Time",
+                           (int)(name.len < 60 ? name.len : 60), (const char *)name.ptr);
+}
+
 static lm_err field_of(lm_lq_exec *x, const lm_lq_value *from, lm_str name, lm_lq_value *out)
 {
     if (from->kind == LM_LQ_V_LABELS) {
@@ -597,6 +681,7 @@ static lm_err field_of(lm_lq_exec *x, const lm_lq_value *from, lm_str name, lm_l
         }
         return LM_OK;
     }
+    if (from->kind == LM_LQ_V_TIME) return time_method(x, from->number, name, out);
     if (from->kind == LM_LQ_V_NIL)
         return lm_lq_exec_fail(x, "nil pointer evaluating interface {}.%.*s",
                                (int)(name.len < 60 ? name.len : 60), (const char *)name.ptr);
@@ -621,10 +706,19 @@ static lm_err call(lm_lq_exec *x, const arg *what, const lm_lq_value *args, uint
     }
     const lm_lq_function *f = what->function;
     if (count < f->min || count > f->max) {
+        x->place = x->context = what->written;
         return lm_lq_exec_fail(x, "wrong number of args for %s: want %s%d got %u", f->name,
                                f->min == f->max ? "" : "at least ", f->min, count);
     }
-    return f->fn(x, args, count, out);
+    lm_err err = f->fn(x, args, count, out);
+    bool is_of_type =
+        strncmp(x->why, "wrong type", 10) == 0 || strncmp(x->why, "invalid value", 13) == 0;
+    if (!err && x->failed && !is_of_type) {
+        char why[sizeof x->why];
+        snprintf(why, sizeof why, "error calling %s: %.200s", f->name, x->why);
+        memcpy(x->why, why, sizeof why);
+    }
+    return err;
 }
 
 static lm_err eval(lm_lq_exec *x, const arg *one, const lm_lq_value *dot, lm_lq_value *out)
@@ -649,6 +743,8 @@ static lm_err eval(lm_lq_exec *x, const arg *one, const lm_lq_value *dot, lm_lq_
     }
     for (uint32_t i = 0; i < one->field_count && !err && !x->failed; i++) {
         lm_lq_value from = *out;
+        x->place = (lm_str){one->told, 0};
+        x->context = one->written;
         err = field_of(x, &from, one->fields[i], out);
     }
     return err;
@@ -665,8 +761,12 @@ static lm_err run_command(lm_lq_exec *x, const command *c, const lm_lq_value *do
                           const lm_lq_value *piped, lm_lq_value *out)
 {
     const arg *first = &c->args[0];
-    if (first->kind != ARG_FUNCTION || first->field_count) {
-        if (c->count > 1 || piped) return lm_lq_exec_fail(x, "can't give argument to non-function");
+    if (first->kind != ARG_FUNCTION || first->field_count) { /* __timestamp__.Unix, too */
+        x->place = x->context = first->written;
+        if (c->count > 1 || piped)
+            return lm_lq_exec_fail(x, "can't give argument to non-function %.*s",
+                                   (int)(first->written.len < 100 ? first->written.len : 100),
+                                   (const char *)first->written.ptr);
         return eval(x, first, dot, out);
     }
     lm_lq_value args[ARGS_MAX];
@@ -684,6 +784,7 @@ static lm_err run_command(lm_lq_exec *x, const command *c, const lm_lq_value *do
         }
     }
     if (piped) args[count++] = *piped;
+    x->place = x->context = c->written;
     return call(x, first, args, count, out);
 }
 
@@ -708,6 +809,11 @@ static lm_err run_range(lm_lq_exec *x, const node *n, const lm_lq_value *value,
     if (value->kind == LM_LQ_V_INT) count = value->number > 0 ? (size_t)value->number : 0;
     bool is_countable = value->kind == LM_LQ_V_LIST || value->kind == LM_LQ_V_MAP ||
                         value->kind == LM_LQ_V_INT || value->kind == LM_LQ_V_NIL;
+    x->place = x->context = n->what->written;
+    if (value->kind == LM_LQ_V_TEXT)
+        return lm_lq_exec_fail(x, "range can't iterate over %.*s",
+                               (int)(value->text.len < 100 ? value->text.len : 100),
+                               (const char *)value->text.ptr);
     if (!is_countable)
         return lm_lq_exec_fail(x, "range can't iterate over %s", lm_lq_value_type(value));
     if (!count) return run_list(x, n->otherwise, dot, out);
@@ -725,7 +831,9 @@ static lm_err run_range(lm_lq_exec *x, const node *n, const lm_lq_value *value,
             x->variables[n->what->slots[1]] = element;
         }
         lm_err err = run_list(x, n->body, &element, out);
-        if (err) return err;
+        bool is_over = x->leaves == LEAVES_RANGE;
+        x->leaves = LEAVES_NOT;
+        if (err || is_over) return err;
     }
     return LM_OK;
 }
@@ -751,6 +859,10 @@ static lm_err print_labels(lm_lq_exec *x, lm_buf *out)
 static lm_err run_node(lm_lq_exec *x, const node *n, const lm_lq_value *dot, lm_buf *out)
 {
     if (n->kind == NODE_TEXT) return lm_buf_append(out, n->text.ptr, n->text.len);
+    if (n->kind == NODE_BREAK || n->kind == NODE_CONTINUE) {
+        x->leaves = n->kind == NODE_BREAK ? LEAVES_RANGE : LEAVES_TURN;
+        return LM_OK;
+    }
     lm_lq_value value;
     lm_err err = run_pipe(x, n->what, dot, &value);
     if (err || x->failed) return err;
@@ -772,7 +884,7 @@ static lm_err run_node(lm_lq_exec *x, const node *n, const lm_lq_value *dot, lm_
 static lm_err run_list(lm_lq_exec *x, const node *first, const lm_lq_value *dot, lm_buf *out)
 {
     lm_err err = LM_OK;
-    for (const node *n = first; n && !err && !x->failed; n = n->next)
+    for (const node *n = first; n && !err && !x->failed && !x->leaves; n = n->next)
         err = run_node(x, n, dot, out);
     return err;
 }
@@ -787,14 +899,26 @@ lm_err lm_lq_template_run(const lm_lq_template *tmpl, lm_lq_run *run, lm_str lin
     x.time_ns = time_ns;
     x.steps = 0;
     x.failed = false;
+    x.leaves = LEAVES_NOT;
+    x.place = x.context = LM_STR("");
     x.why[0] = 0;
     lm_lq_value dot = {.kind = LM_LQ_V_LABELS};
     x.variables[0] = dot;
     lm_err err = run_list(&x, tmpl->first, &dot, out);
     *out_failed = x.failed;
     if (err || !x.failed) return err;
-    char why[380];
-    int len = snprintf(why, sizeof why, "template: %s: %s", tmpl->name, x.why);
+    /* As Go: line and column of a place, the column from 0, and what is written there. */
+    unsigned row = 1, column = 0;
+    const uint8_t *end = x.place.ptr ? x.place.ptr : tmpl->text.ptr;
+    for (const uint8_t *at = tmpl->text.ptr; at < end; at++) {
+        column = *at == '\n' ? 0 : column + 1;
+        row += *at == '\n';
+    }
+    char why[640];
+    int len =
+        snprintf(why, sizeof why, "template: %s:%u:%u: executing \"%s\" at <%.*s>: %s", tmpl->name,
+                 row, column, tmpl->name, (int)(x.context.len < 200 ? x.context.len : 200),
+                 (const char *)x.context.ptr, x.why);
     const uint8_t *copy = lm_arena_copy(&run->scratch, why, (size_t)len);
     if (!copy) return lm_mem_err();
     *out_why = (lm_str){copy, (size_t)len};

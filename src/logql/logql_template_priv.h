@@ -33,7 +33,10 @@ typedef struct lm_lq_exec {
     lm_lq_value variables[32]; /* by slot; slot 0 is '$' */
     uint32_t steps;            /* so that no template runs for ever */
     bool failed;               /* the record gets TemplateFormatErr ... */
-    char why[300];             /* ... with this */
+    char why[300];             /* ... with this ... */
+    lm_str place, context;     /* ... at this place of the template, and what stands there */
+
+    enum { LEAVES_NOT, LEAVES_TURN, LEAVES_RANGE } leaves; /* {{continue}}, {{break}} */
 } lm_lq_exec;
 
 typedef lm_err (*lm_lq_function_fn)(lm_lq_exec *x, const lm_lq_value *args, uint32_t count,

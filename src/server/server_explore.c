@@ -4,6 +4,7 @@
  */
 #include "server/server_priv.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 
 #define NS_PER_S         1000000000ll
@@ -23,6 +24,20 @@ static lm_err read_selection(server_request *request, lm_select *out)
     if (end <= start)
         return lm_fail(LM_E_USAGE, "end timestamp must not be before or equal to start time");
     return server_select(request, server_form_get(&request->form, "query"), start, end, out);
+}
+
+/** The same where nothing but a selector is asked for. */
+static lm_err read_selector(server_request *request, bool may_be_any, lm_select *out)
+{
+    int64_t start, end;
+    lm_str query = server_form_get(&request->form, "query");
+    lm_err err = server_bounds(request, SINCE_NS, &start, &end);
+    if (err) return err;
+    if (end < start)
+        return lm_fail(LM_E_USAGE, "end timestamp must not be before or equal to start time");
+    return may_be_any && lm_str_equal(query, LM_STR("{}"))
+               ? server_select(request, query, start, end, out)
+               : server_select_strictly(request, query, start, end, out);
 }
 
 /* ---- index/stats ---- */
@@ -47,7 +62,7 @@ void server_index_stats(server_request *request)
     lm_select what;
     totals sum = {0};
     lm_store_counters store;
-    lm_err err = read_selection(request, &what);
+    lm_err err = read_selector(request, false, &what);
     if (!err) err = face->streams(face->self, &what, add_totals, &sum);
     if (err) {
         server_answer_err(request, err);
@@ -59,7 +74,8 @@ void server_index_stats(server_request *request)
     server_json_key(&json, "streams");
     server_json_u64(&json, sum.streams);
     server_json_key(&json, "chunks"); /* the nearest we have: a segment, for each of its streams */
-    server_json_u64(&json, sum.streams < store.segments ? store.segments : sum.streams);
+    server_json_u64(&json,
+                    sum.streams && sum.streams < store.segments ? store.segments : sum.streams);
     server_json_key(&json, "bytes");
     server_json_u64(&json, sum.bytes);
     server_json_key(&json, "entries");
@@ -84,7 +100,8 @@ typedef struct volumes {
     size_t cap;
     lm_str *targets; /* names to group by; none: those of the selector */
     size_t target_count;
-    bool by_label; /* one item for each label's name */
+    bool are_given; /* streams without one of them do not count */
+    bool by_label;  /* one item for each label's name */
     int64_t start_ns, step_ns;
     size_t point_count;
     lm_err err;
@@ -138,7 +155,7 @@ static lm_err volume_add(volumes *work, lm_labels labels, int64_t time_ns, uint6
     if (err) return err;
     item->bytes += bytes;
     if (!work->point_count) return LM_OK;
-    size_t at = (size_t)((time_ns - work->start_ns) / work->step_ns);
+    size_t at = (size_t)((uint64_t)(time_ns - work->start_ns) / (uint64_t)work->step_ns);
     if (at < work->point_count) item->points[at] += bytes;
     return LM_OK;
 }
@@ -160,6 +177,7 @@ static lm_err volume_add_stream(volumes *work, lm_labels labels, int64_t time_ns
         if (!is_target(work, labels.items[i].name)) continue;
         kept[count++] = labels.items[i];
     }
+    if (work->are_given && count < work->target_count) return LM_OK;
     if (!work->by_label) return volume_add(work, (lm_labels){kept, count}, time_ns, bytes);
     for (uint32_t i = 0; i < count && !err; i++) {
         lm_label name = {kept[i].name, LM_STR("")};
@@ -196,12 +214,12 @@ static lm_err read_targets(volumes *work, const lm_select *what)
         if (end > i) work->targets[work->target_count++] = (lm_str){text.ptr + i, end - i};
         i = end + 1;
     }
-    bool has_given = work->target_count > 0;
+    work->are_given = work->target_count > 0;
     lm_str by = server_form_get(&work->request->form, "aggregateBy");
     work->by_label = lm_str_equal(by, LM_STR("labels"));
     if (by.len && !work->by_label && !lm_str_equal(by, LM_STR("series")))
         return lm_fail(LM_E_USAGE, "invalid aggregation option");
-    if (has_given || work->by_label) return LM_OK;
+    if (work->are_given || work->by_label) return LM_OK;
     for (uint32_t i = 0; i < what->matcher_count; i++)
         work->targets[work->target_count++] = what->matchers[i].name;
     return LM_OK;
@@ -211,6 +229,14 @@ static int by_bytes(const void *a, const void *b)
 {
     const volume *x = a, *y = b;
     return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+/** A point stands at the end of its step, the last one at the end of the range. */
+static int64_t point_time(const volumes *work, size_t index, int64_t end_ns)
+{
+    int64_t begin = work->start_ns + (int64_t)index * work->step_ns, end;
+    if (__builtin_add_overflow(begin, work->step_ns - 1000000, &end)) return end_ns;
+    return end < end_ns ? end : end_ns;
 }
 
 /** Volumes as metrics: of aggregated labels the name alone, with no value. */
@@ -237,8 +263,7 @@ static void put_volumes(server_request *request, volumes *work, uint32_t limit, 
             uint64_t bytes = is_matrix ? work->items[i].points[k] : work->items[i].bytes;
             if (is_matrix && !bytes) continue;
             server_json_open(&json, '[');
-            server_json_seconds(&json,
-                                is_matrix ? work->start_ns + (int64_t)k * work->step_ns : end_ns);
+            server_json_seconds(&json, is_matrix ? point_time(work, k, end_ns) : end_ns);
             server_json_sample(&json, (double)bytes);
             server_json_close(&json, ']');
         }
@@ -260,19 +285,25 @@ static void answer_volume(server_request *request, bool is_range)
     work.keys.arena = &request->arena;
     lm_select what;
     uint32_t limit;
-    lm_err err = read_selection(request, &what);
+    lm_err err = read_selector(request, true, &what);
     if (!err)
         err = server_limit_parse(server_form_get(&request->form, "limit"), VOLUME_LIMIT, &limit);
     if (!err) err = read_targets(&work, &what);
     if (!err) {
         int64_t span = what.time_max - what.time_min;
         int64_t step = span / NS_PER_S / 250 * NS_PER_S;
-        work.start_ns = what.time_min;
         err = server_seconds_parse(server_form_get(&request->form, "step"),
                                    step > NS_PER_S ? step : NS_PER_S, &work.step_ns);
         if (!err && (work.step_ns <= 0 || span / work.step_ns >= POINTS_MAX))
             err = lm_fail(LM_E_USAGE, "the step is too small for the time range");
-        if (!err && is_range) work.point_count = (size_t)(span / work.step_ns) + 1;
+    }
+    if (!err && is_range) { /* steps lie on multiples of their length */
+        int64_t below = what.time_min % work.step_ns;
+        work.start_ns = what.time_min - (below < 0 ? below + work.step_ns : below);
+        work.point_count =
+            (size_t)(((uint64_t)what.time_max - (uint64_t)work.start_ns) / (uint64_t)work.step_ns) +
+            1;
+        what.skip_line = false; /* lengths are counted */
     }
     if (!err) {
         err = is_range ? face->select(face->self, &what, add_record, &work)
@@ -444,7 +475,34 @@ void server_segments(server_request *request)
 
 /* ---- detected labels ---- */
 
+/** A number, or a UUID: what tells records apart, and groups nothing. */
+static bool is_id(lm_str text)
+{
+    size_t digits = 0, dots = 0, i = 0;
+    if (text.len == 36) {
+        while (i < 36 && (i == 8 || i == 13 || i == 18 || i == 23 ? text.ptr[i] == '-'
+                                                                  : isxdigit(text.ptr[i]) != 0))
+            i++;
+        if (i == 36) return true;
+    }
+    i = text.len && (text.ptr[0] == '-' || text.ptr[0] == '+');
+    for (; i < text.len; i++) {
+        digits += text.ptr[i] >= '0' && text.ptr[i] <= '9';
+        dots += text.ptr[i] == '.';
+        if (text.ptr[i] != '.' && (text.ptr[i] < '0' || text.ptr[i] > '9')) return false;
+    }
+    return digits && dots < 2;
+}
+
+/** Labels that say where a record is from are told whatever their values look like. */
+static bool is_place(lm_str name)
+{
+    return lm_str_equal(name, LM_STR("cluster")) || lm_str_equal(name, LM_STR("namespace")) ||
+           lm_str_equal(name, LM_STR("instance")) || lm_str_equal(name, LM_STR("pod"));
+}
+
 typedef struct label_values {
+    server_texts plain; /* names with a value that is no id */
     server_texts names;
     server_texts pairs; /* "name\0value" */
     lm_buf key;
@@ -468,6 +526,8 @@ static bool add_label_values(void *ctx, const lm_stream *stream, uint64_t record
             work->err =
                 server_texts_add(&work->pairs, (lm_str){work->key.ptr, work->key.len}, true, &pair);
         if (!work->err && work->pairs.count > before) work->names.counts[name]++;
+        if (!work->err && (is_place(label->name) || !is_id(label->value)))
+            work->err = server_texts_add(&work->plain, label->name, true, &pair);
     }
     return !work->err;
 }
@@ -475,7 +535,9 @@ static bool add_label_values(void *ctx, const lm_stream *stream, uint64_t record
 void server_detected_labels(server_request *request)
 {
     lm_store_face *face = &request->server->face;
-    label_values work = {.names = {.arena = &request->arena}, .pairs = {.arena = &request->arena}};
+    label_values work = {.plain = {.arena = &request->arena},
+                         .names = {.arena = &request->arena},
+                         .pairs = {.arena = &request->arena}};
     lm_select what;
     lm_buf_init(&work.key, request->server->data_mem);
     lm_err err = read_selection(request, &what);
@@ -491,6 +553,7 @@ void server_detected_labels(server_request *request)
     server_json_key(&json, "detectedLabels");
     server_json_open(&json, '[');
     for (size_t i = 0; i < work.names.count; i++) {
+        if (!server_texts_has(&work.plain, work.names.items[i])) continue;
         server_json_open(&json, '{');
         server_json_key(&json, "label");
         server_json_text(&json, work.names.items[i]);
@@ -504,6 +567,8 @@ void server_detected_labels(server_request *request)
 }
 
 /* ---- detected fields ---- */
+
+#define DETECTED LM_STR("detected")
 
 enum { PARSER_JSON = 1u << 0, PARSER_LOGFMT = 1u << 1 };
 
@@ -579,34 +644,64 @@ static lm_err field_add(fields *work, const lm_label *label, uint32_t parser)
     return server_texts_add(&at->values, label->value, true, &value);
 }
 
-/** The fields of one line: what `| json` or `| logfmt` makes of it, and its structured metadata. */
-static lm_err fields_of(fields *work, const lm_logql_entry *entry)
+static bool has_name(lm_labels labels, lm_str name)
 {
-    static const lm_label label = {{(const uint8_t *)"detected", 8}, {(const uint8_t *)"x", 1}};
+    for (uint32_t i = 0; i < labels.count; i++) {
+        if (lm_str_equal(labels.items[i].name, name)) return true;
+    }
+    return false;
+}
+
+/** The labels that an entry's stream was pushed with, and the one that the parsers' own selector
+ * asks for. */
+static lm_err base_labels(fields *work, lm_labels all, const lm_logql_entry *entry, lm_labels *out)
+{
+    lm_label *items = lm_arena_alloc(work->arena, (all.count + 1) * sizeof *items, 16);
+    if (!items) return lm_mem_err();
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all.count; i++) {
+        lm_str name = all.items[i].name;
+        if (!has_name(entry->metadata, name) && !has_name(entry->parsed, name) &&
+            !lm_str_equal(name, DETECTED))
+            items[count++] = all.items[i];
+    }
+    items[count++] = (lm_label){DETECTED, LM_STR("x")};
+    return lm_labels_make(items, count, work->arena, out);
+}
+
+static lm_err fields_add(fields *work, lm_labels labels, uint32_t parser)
+{
     lm_err err = LM_OK;
-    for (uint32_t i = 0; i < entry->metadata.count && !err; i++)
-        err = field_add(work, &entry->metadata.items[i], 0);
-    for (uint32_t i = 0; i < entry->parsed.count && !err; i++)
-        err = field_add(work, &entry->parsed.items[i], 0);
-    if (err || entry->parsed.count) return err; /* the query parsed it already */
+    for (uint32_t i = 0; i < labels.count && !err; i++) {
+        if (!lm_str_starts(labels.items[i].name, LM_STR("__error")))
+            err = field_add(work, &labels.items[i], parser);
+    }
+    return err;
+}
+
+/** The fields of one line: what `| json` or `| logfmt` makes of it, and its structured metadata. */
+static lm_err fields_of(fields *work, lm_labels labels, const lm_logql_entry *entry)
+{
     size_t blank = 0;
+    bool passes = false;
     while (blank < entry->line.len && entry->line.ptr[blank] == ' ')
         blank++;
     bool is_json = blank < entry->line.len && entry->line.ptr[blank] == '{';
-    bool passes = false;
-    lm_stream stream = {.labels = {&label, 1}}; /* what the parsers' own selector asks for */
-    lm_record record = {.time_ns = entry->time_ns, .line = entry->line};
-    lm_labels labels;
+    uint32_t parser = is_json ? PARSER_JSON : PARSER_LOGFMT;
+    lm_err err = fields_add(work, entry->metadata, 0);
+    if (err) return err;
+    if (entry->parsed.count) return fields_add(work, entry->parsed, parser); /* by the query */
+    lm_stream stream = {.hash = 0};
+    lm_record record = {
+        .time_ns = entry->time_ns, .line = entry->line, .metadata = entry->metadata};
+    lm_labels after;
     lm_logql_entry parsed;
-    err = lm_logql_pass(is_json ? work->json : work->logfmt, &stream, &record, work->arena, &passes,
-                        &labels, &parsed);
-    if (err || !passes) return err;
-    for (uint32_t i = 0; i < parsed.parsed.count; i++) {
-        if (lm_str_starts(parsed.parsed.items[i].name, LM_STR("__error"))) return LM_OK;
-    }
-    for (uint32_t i = 0; i < parsed.parsed.count && !err; i++)
-        err = field_add(work, &parsed.parsed.items[i], is_json ? PARSER_JSON : PARSER_LOGFMT);
-    return err;
+    err = base_labels(work, labels, entry, &stream.labels);
+    if (!err)
+        err = lm_logql_pass(is_json ? work->json : work->logfmt, &stream, &record, work->arena,
+                            &passes, &after, &parsed);
+    if (err || !passes || has_name(parsed.parsed, LM_STR("__error__"))) return err;
+    return fields_add(work, parsed.parsed, parser);
 }
 
 static lm_err detect_fields(server_request *request, fields *work, uint32_t *out_limit)
@@ -631,7 +726,7 @@ static lm_err detect_fields(server_request *request, fields *work, uint32_t *out
                              &result);
     for (size_t i = 0; i < result.series_count && !err; i++) {
         for (size_t k = 0; k < result.series[i].count && !err; k++)
-            err = fields_of(work, &result.series[i].entries[k]);
+            err = fields_of(work, result.series[i].labels, &result.series[i].entries[k]);
     }
     lm_logql_free(work->json);
     lm_logql_free(work->logfmt);

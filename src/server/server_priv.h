@@ -385,6 +385,9 @@ void server_tail_abandon(struct server_tail *tail);
 void server_query_run(server_request *request);
 /** The `{...}` a query begins with; the whole text if there is none. */
 lm_str server_selector_of(lm_str query);
+/** The texts of templates that a query asks for by id, looked up in the records it will see. */
+LM_USE lm_err server_templates_tell(lm_server *server, lm_str tenant, lm_logql *query,
+                                    int64_t start, int64_t end, lm_arena *arena);
 /** JSON of an answer's envelope: {"status":"success","data": */
 void server_json_success(server_json *json);
 /** A log query over a time range, newest first: entries for looking into. */
@@ -394,6 +397,8 @@ LM_USE lm_err server_entries(server_request *request, lm_str query, int64_t star
 LM_USE lm_err server_bounds(const server_request *request, int64_t since_ns, int64_t *out_start,
                             int64_t *out_end);
 /** The query's selector as lm_select of the request's tenant; empty text: everything. */
+LM_USE lm_err server_select_strictly(server_request *request, lm_str query, int64_t start,
+                                     int64_t end, lm_select *out);
 LM_USE lm_err server_select(server_request *request, lm_str query, int64_t start, int64_t end,
                             lm_select *out);
 void server_json_labels(server_json *json, lm_labels labels);
@@ -409,6 +414,7 @@ typedef struct server_texts {
 
 /** Adds a text if it is new; its index. keep: copy the text into the arena first. */
 LM_USE lm_err server_texts_add(server_texts *texts, lm_str text, bool keep, size_t *out_index);
+bool server_texts_has(const server_texts *texts, lm_str text);
 void server_texts_sort(server_texts *texts); /* bytewise; indices given out are void */
 
 /* Sources: server_source.c. */

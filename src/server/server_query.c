@@ -100,7 +100,7 @@ static lm_err read_range(const server_request *request, lm_logql_range *out)
 {
     lm_err err = server_bounds(request, SINCE_NS, &out->start_ns, &out->end_ns);
     int64_t span;
-    if (!err && out->end_ns <= out->start_ns)
+    if (!err && out->end_ns < out->start_ns)
         err = lm_fail(LM_E_USAGE, "end timestamp must not be before or equal to start time");
     if (!err && __builtin_sub_overflow(out->end_ns, out->start_ns, &span))
         err = lm_fail(LM_E_USAGE, "the time range is too long");
@@ -140,6 +140,18 @@ lm_str server_selector_of(lm_str query)
         }
     }
     return query;
+}
+
+lm_err server_select_strictly(server_request *request, lm_str query, int64_t start, int64_t end,
+                              lm_select *out)
+{
+    lm_logql *parsed = NULL;
+    lm_err err = lm_logql_parse(request->server->data_mem, query, &parsed);
+    bool is_selector = !err && lm_logql_is_selector(parsed);
+    lm_logql_free(parsed);
+    if (err) return err;
+    if (!is_selector) return lm_fail(LM_E_USAGE, "only label matchers are supported");
+    return server_select(request, query, start, end, out);
 }
 
 lm_err server_select(server_request *request, lm_str query, int64_t start, int64_t end,
@@ -245,23 +257,75 @@ static bool is_due(spacing *space, int64_t time_ns)
     return true;
 }
 
-static size_t put_plain_streams(server_json *json, const lm_logql_result *result,
-                                int64_t interval_ns)
+/** An entry among those of all streams. */
+typedef struct among {
+    const lm_logql_entry *entry;
+    size_t series, rank;
+    bool forwards;
+} among;
+
+static int by_time_and_rank(const void *a, const void *b)
+{
+    const among *x = a, *y = b;
+    int order = (x->entry->time_ns > y->entry->time_ns) - (x->entry->time_ns < y->entry->time_ns);
+    if (order) return x->forwards ? order : -order;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+/** Leaves entries out that are nearer than the interval to the last one told, of whatever stream,
+ * and those beyond the limit. */
+static lm_err thin_out(lm_logql_result *result, int64_t interval_ns, bool forwards, uint32_t limit,
+                       lm_arena *arena)
+{
+    size_t total = 0, at = 0, kept = 0;
+    spacing space = {.interval_ns = interval_ns};
+    for (size_t i = 0; i < result->series_count; i++)
+        total += result->series[i].count;
+    among *all = lm_arena_alloc(arena, (total + 1) * sizeof *all, _Alignof(among));
+    lm_logql_entry *entries = lm_arena_alloc(arena, (total + 1) * sizeof *entries, 16);
+    size_t *counts = lm_arena_alloc(arena, (result->series_count + 1) * sizeof *counts, 8);
+    if (!all || !entries || !counts) return lm_mem_err();
+    for (size_t i = 0; i < result->series_count; i++) {
+        for (size_t k = 0; k < result->series[i].count; k++, at++)
+            all[at] = (among){&result->series[i].entries[k], i, at, forwards};
+        counts[i] = 0;
+    }
+    if (total) qsort(all, total, sizeof *all, by_time_and_rank);
+    for (size_t i = 0; i < total && kept < limit; i++) {
+        if (!is_due(&space, all[i].entry->time_ns)) continue;
+        all[kept++] = all[i];
+        counts[all[i].series]++;
+    }
+    size_t series_count = 0;
+    for (size_t i = 0, from = 0; i < result->series_count; i++) {
+        lm_logql_series *series = &result->series[i];
+        series->entries = entries + from;
+        series->count = 0;
+        from += counts[i];
+    }
+    for (size_t i = 0; i < kept; i++) {
+        lm_logql_series *series = &result->series[all[i].series];
+        memcpy(&series->entries[series->count++], all[i].entry, sizeof *entries);
+    }
+    for (size_t i = 0; i < result->series_count; i++) {
+        if (result->series[i].count) result->series[series_count++] = result->series[i];
+    }
+    result->series_count = series_count;
+    return LM_OK;
+}
+
+static size_t put_plain_streams(server_json *json, const lm_logql_result *result)
 {
     size_t entries = 0;
     for (size_t i = 0; i < result->series_count; i++) {
         const lm_logql_series *series = &result->series[i];
-        spacing space = {.interval_ns = interval_ns};
         server_json_open(json, '{');
         server_json_key(json, "stream");
         server_json_labels(json, series->labels);
         server_json_key(json, "values");
         server_json_open(json, '[');
-        for (size_t k = 0; k < series->count; k++) {
-            if (!is_due(&space, series->entries[k].time_ns)) continue;
+        for (size_t k = 0; k < series->count; k++, entries++)
             put_entry(json, &series->entries[k], false);
-            entries++;
-        }
         server_json_close(json, ']');
         server_json_close(json, '}');
     }
@@ -395,7 +459,7 @@ static size_t put_samples(server_json *json, const lm_logql_result *result)
 }
 
 static void put_result(server_request *request, const lm_logql_result *result,
-                       const lm_logql_range *range, int64_t interval_ns, uint64_t took_ns)
+                       const lm_logql_range *range, uint64_t took_ns)
 {
     static const char *const kinds[] = {"streams", "matrix", "vector", "scalar"};
     const char *flags = server_request_header(request, "X-Loki-Response-Encoding-Flags");
@@ -419,7 +483,7 @@ static void put_result(server_request *request, const lm_logql_result *result,
         if (is_categorized)
             entries = put_categorized(&json, result, range->forwards, &request->arena);
         else if (result->kind == LM_LOGQL_STREAMS)
-            entries = put_plain_streams(&json, result, interval_ns);
+            entries = put_plain_streams(&json, result);
         else
             entries = put_samples(&json, result);
         server_json_close(&json, ']');
@@ -431,6 +495,42 @@ static void put_result(server_request *request, const lm_logql_result *result,
 }
 
 /* ---- query, query_range ---- */
+
+/** Points of a metric query lie on multiples of its step, as Loki splits long ranges: begun no
+ * later than asked, ended no sooner. */
+static void align_to_step(lm_logql_range *range)
+{
+    int64_t step = range->step_ns, below = range->start_ns % step, above = range->end_ns % step;
+    int64_t start, end;
+    if (below < 0) below += step;
+    if (above < 0) above += step;
+    if (!__builtin_sub_overflow(range->start_ns, below, &start)) range->start_ns = start;
+    if (above && !__builtin_add_overflow(range->end_ns, step - above, &end)) range->end_ns = end;
+}
+
+lm_err server_templates_tell(lm_server *server, lm_str tenant, lm_logql *query, int64_t start,
+                             int64_t end, lm_arena *arena)
+{
+    lm_select what = {.tenant = tenant, .skip_line = true};
+    bool is_one = true;
+    uint64_t id = 0;
+    lm_err err = LM_OK;
+    if (!lm_logql_template_id_at(query, 0, &id)) return LM_OK;
+    if (__builtin_sub_overflow(start, lm_logql_reach(query), &what.time_min))
+        what.time_min = INT64_MIN;
+    what.time_max = end < INT64_MAX ? end + 1 : end;
+    for (size_t i = 0; !err && what.time_min < what.time_max; i++) {
+        lm_store_template *templates = NULL;
+        size_t count = 0, buckets = 0;
+        err = lm_logql_selector_at(query, i, arena, &what.matchers, &what.matcher_count, &is_one);
+        if (err || !is_one) break;
+        err = lm_store_templates(server->store, &what, INT64_MAX, arena, &templates, &count,
+                                 &buckets);
+        for (size_t k = 0; k < count && !err; k++)
+            err = lm_logql_template_is(query, templates[k].id, templates[k].text);
+    }
+    return err;
+}
 
 static void answer_query(server_request *request, lm_logql_range *range, bool is_instant)
 {
@@ -445,10 +545,19 @@ static void answer_query(server_request *request, lm_logql_range *range, bool is
     lm_err err = lm_logql_parse(server->data_mem, server_form_get(&request->form, "query"), &query);
     if (!err) err = server_seconds_parse(server_form_get(&request->form, "interval"), 0, &interval);
     if (!err && interval < 0) err = lm_fail(LM_E_USAGE, "interval must be >= 0");
+    if (!err && !is_instant && lm_logql_is_metric(query)) align_to_step(range);
     if (!err && is_instant && !lm_logql_is_metric(query))
         err = lm_fail(LM_E_USAGE, "log queries are not supported as an instant query type, please "
                                   "change your query to a range query type");
+    if (!err)
+        err = server_templates_tell(server, request->tenant, query, range->start_ns, range->end_ns,
+                                    &request->arena);
+    uint32_t limit = range->limit;
+    bool is_thinned = !err && interval > 0 && !is_instant && !lm_logql_is_metric(query);
+    if (is_thinned) range->limit = (uint32_t)request->state->config->query_entries_max;
     if (!err) err = lm_logql_run(query, &server->face, range, &request->arena, &result);
+    if (!err && is_thinned)
+        err = thin_out(&result, interval, range->forwards, limit, &request->arena);
     if (!err && result.kind != LM_LOGQL_STREAMS && result.series_count > series_max)
         err = lm_fail(LM_E_USAGE,
                       "maximum number of series (%" PRIu64
@@ -459,7 +568,7 @@ static void answer_query(server_request *request, lm_logql_range *range, bool is
     if (err)
         server_answer_err(request, err == LM_E_LIMIT && !lm_mem_refused() ? LM_E_USAGE : err);
     else
-        put_result(request, &result, range, interval, lm_clock_ns() - begin);
+        put_result(request, &result, range, lm_clock_ns() - begin);
     lm_logql_free(query);
 }
 
@@ -478,7 +587,6 @@ void server_query_instant(server_request *request)
     lm_logql_range range = {.limit = 100};
     lm_err err = server_time_parse(server_form_get(&request->form, "time"), lm_clock_wall_ns(),
                                    &range.end_ns);
-    if (err) err = wrong_parameter(err, "time");
     if (!err) err = read_limit(request, 100, &range.limit);
     if (!err) err = read_direction(request, &range.forwards);
     range.start_ns = range.end_ns;
@@ -501,6 +609,9 @@ lm_err server_entries(server_request *request, lm_str query, int64_t start, int6
     lm_err err = lm_logql_parse(request->server->data_mem, query, &parsed);
     if (!err && lm_logql_is_metric(parsed))
         err = lm_fail(LM_E_USAGE, "only log queries are supported");
+    if (!err)
+        err = server_templates_tell(request->server, request->tenant, parsed, start, end,
+                                    &request->arena);
     if (!err) err = lm_logql_run(parsed, &request->server->face, &range, &request->arena, out);
     lm_logql_free(parsed);
     return err;
@@ -556,6 +667,11 @@ lm_err server_texts_add(server_texts *texts, lm_str text, bool keep, size_t *out
     }
     *out_index = *slot - 1;
     return LM_OK;
+}
+
+bool server_texts_has(const server_texts *texts, lm_str text)
+{
+    return texts->count && *texts_slot(texts, text) != 0;
 }
 
 static int by_text(const void *a, const void *b)
@@ -656,7 +772,9 @@ void server_query_series(server_request *request)
         lm_str match = server_form_at(&request->form, "match[]", i);
         if (!match.ptr) match = server_form_at(&request->form, "match", i);
         if (!match.ptr && i) break;
-        err = server_select(request, match, start, end, &what);
+        err = match.len && !lm_str_equal(match, LM_STR("{}"))
+                  ? server_select_strictly(request, match, start, end, &what)
+                  : server_select(request, match, start, end, &what);
         if (!err) err = server->face.streams(server->face.self, &what, put_series, &list);
         if (!err) err = list.err;
     }

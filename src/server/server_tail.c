@@ -642,6 +642,9 @@ static lm_err read_query(server_tail *tail, const server_request *request)
     if (!err)
         err =
             server_seconds_parse(server_form_get(&request->form, "delay_for"), 0, &tail->delay_ns);
+    if (!err)
+        err = server_templates_tell(tail->server, tail->tenant, tail->query, tail->start_ns, now,
+                                    &tail->arena);
     if (!err && (tail->delay_ns < 0 || tail->delay_ns > DELAY_SECONDS_MAX * NS_PER_S))
         err = lm_fail(LM_E_USAGE, "delay_for can't be greater than %d", DELAY_SECONDS_MAX);
     return err;

@@ -62,8 +62,8 @@ void lm_store_counters_get(lm_store *store, lm_store_counters *out);
 
 /** One template of a tenant's data in a time range. */
 typedef struct lm_store_template {
-    uint64_t id; /* stable in the store */
-    lm_str text; /* with <*> */
+    uint64_t id; /* of the text: the same in every answer and store; at most 53 bits */
+    lm_str text; /* of the whole line, with <*> */
     uint64_t count;
     int64_t first_ns, last_ns;
     const uint64_t *buckets; /* counts per bucket of the call; bucket_count of them */

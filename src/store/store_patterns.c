@@ -7,6 +7,8 @@
 
 enum { SLOTS = 4096, HEAD_LEARN_LINES = 2000, BUCKETS_MAX = 11000 };
 
+#define VARIABLE LM_STR("<*>")
+
 typedef struct found_template {
     struct found_template *next;
     lm_store_template about;
@@ -17,10 +19,64 @@ typedef struct counting {
     lm_store *store;
     const lm_select *what;
     lm_arena *arena; /* of the caller */
+    lm_buf text;     /* of the template being looked for */
     int64_t begin_ns, bucket_ns;
     size_t bucket_count, template_count;
     found_template **slots;
 } counting;
+
+/** What of a line stands around its message, seen from a template of messages. */
+typedef struct surroundings {
+    bool has_before, has_after;
+} surroundings;
+
+/** Does a stand where b begins, as far as both go? */
+static bool begins_alike(lm_str a, lm_str b)
+{
+    return lm_str_starts(a.len < b.len ? b : a, a.len < b.len ? a : b);
+}
+
+static bool ends_alike(lm_str a, lm_str b)
+{
+    return lm_str_ends(a.len < b.len ? b : a, a.len < b.len ? a : b);
+}
+
+/** The constant texts at both ends of a template; empty where a <*> stands. */
+static void ends_of(lm_str text, lm_str *out_first, lm_str *out_last)
+{
+    lm_str rest = text;
+    size_t at = lm_str_find(text, VARIABLE);
+    *out_first = (lm_str){text.ptr, at == SIZE_MAX ? text.len : at};
+    while (at != SIZE_MAX) {
+        rest = (lm_str){rest.ptr + at + VARIABLE.len, rest.len - at - VARIABLE.len};
+        at = lm_str_find(rest, VARIABLE);
+    }
+    *out_last = rest;
+}
+
+/** A line of this shape: is there more of it than the template of its message says? */
+static surroundings of_shape(const lm_shape *shape, lm_str text)
+{
+    lm_str first, last;
+    ends_of(text, &first, &last);
+    if (!shape->piece_count) return (surroundings){false, false};
+    const lm_piece *head = &shape->pieces[0], *tail = &shape->pieces[shape->piece_count - 1];
+    return (surroundings){first.len && (head->column >= 0 || !begins_alike(head->text, first)),
+                          last.len && (tail->column >= 0 || !ends_alike(tail->text, last))};
+}
+
+/** The template of a message as one of its whole line, which people filter lines by; until the next
+ * call. */
+static lm_err whole_line(counting *c, lm_str text, surroundings around, lm_str *out)
+{
+    c->text.len = 0;
+    lm_err err = LM_OK;
+    if (around.has_before) err = lm_buf_append(&c->text, VARIABLE.ptr, VARIABLE.len);
+    if (!err) err = lm_buf_append(&c->text, text.ptr, text.len);
+    if (!err && around.has_after) err = lm_buf_append(&c->text, VARIABLE.ptr, VARIABLE.len);
+    *out = (lm_str){c->text.ptr, c->text.len};
+    return err;
+}
 
 /** The template of this text, added if new. */
 static lm_err find_template(counting *c, lm_str text, found_template **out)
@@ -37,7 +93,7 @@ static lm_err find_template(counting *c, lm_str text, found_template **out)
         memset(buckets, 0, c->bucket_count * sizeof *buckets);
         *at = (found_template){.next = *slot,
                                .buckets = buckets,
-                               .about = {.id = hash,
+                               .about = {.id = hash >> 11, /* a number of 53 bits survives JSON */
                                          .text = {copy, text.len},
                                          .first_ns = INT64_MAX,
                                          .last_ns = INT64_MIN,
@@ -72,24 +128,25 @@ static lm_err count_rows(counting *c, const store_view *view, size_t index, cons
     if (err) goto out;
     size_t shape_count = lm_segment_shape_count(segment);
     const lm_shape *shapes = lm_segment_shapes(segment);
-    found_template **of_shape = lm_arena_alloc(&arena, shape_count * sizeof *of_shape, 8);
-    if (!of_shape) {
+    found_template **found = lm_arena_alloc(&arena, shape_count * sizeof *found, 8);
+    if (!found) {
         err = lm_mem_err();
         goto out;
     }
-    memset(of_shape, 0, shape_count * sizeof *of_shape);
+    memset(found, 0, shape_count * sizeof *found);
     uint64_t first = view->run_first[index];
     uint32_t rows = lm_segment_row_count(segment);
     for (uint32_t row = 0; row < rows && !err; row++) {
         uint64_t record = first + row;
         if (!(wanted[record / 64] >> record % 64 & 1)) continue;
         uint32_t shape = shape_of_row[row];
-        if (!of_shape[shape]) {
+        if (!found[shape]) {
             uint32_t id = lm_archive_template_forward(view->archive, shapes[shape].template_id);
-            err =
-                find_template(c, lm_archive_template_at(view->archive, id)->text, &of_shape[shape]);
+            lm_str text = lm_archive_template_at(view->archive, id)->text;
+            err = whole_line(c, text, of_shape(&shapes[shape], text), &text);
+            if (!err) err = find_template(c, text, &found[shape]);
         }
-        if (!err) count_record(c, of_shape[shape], view->times[record]);
+        if (!err) count_record(c, found[shape], view->times[record]);
     }
 out:
     lm_segment_close(segment);
@@ -141,6 +198,16 @@ static bool keep_line(void *ctx, const lm_stream *stream, const lm_record *recor
     return true;
 }
 
+/** The same for a line that is at hand; its message may be a copy, with escapes undone. */
+static surroundings of_message(lm_str line, lm_str message, lm_str text)
+{
+    lm_str first, last;
+    ends_of(text, &first, &last);
+    if (line.len == message.len) return (surroundings){false, false};
+    return (surroundings){first.len && !lm_str_starts(line, first),
+                          last.len && !lm_str_ends(line, last)};
+}
+
 static lm_err mine_lines(counting *c, const head_lines *h)
 {
     lm_mem *mem = c->store->mem;
@@ -150,28 +217,32 @@ static lm_err mine_lines(counting *c, const head_lines *h)
     lm_arena_init(&arena, mem);
     lm_fields fields = {.arena = &arena};
     uint32_t *shapes = lm_mem_alloc(mem, h->count * sizeof *shapes);
-    lm_err err = shapes ? lm_schema_new(mem, &schema) : lm_mem_err();
+    lm_str *messages = lm_mem_alloc(mem, h->count * sizeof *messages);
+    lm_err err = shapes && messages ? lm_schema_new(mem, &schema) : lm_mem_err();
     if (!err)
         err = lm_schema_learn_head(schema, h->lines,
                                    h->count < HEAD_LEARN_LINES ? h->count : HEAD_LEARN_LINES);
     if (!err) err = lm_miner_new(mem, NULL, &miner);
     for (size_t i = 0; i < h->count && !err; i++) {
         err = lm_schema_parse(schema, h->lines[i], &fields);
-        lm_str message =
+        messages[i] =
             !err && fields.message >= 0 ? fields.items[fields.message].value : h->lines[i];
-        if (!err) err = lm_miner_add(miner, message, &shapes[i]);
+        if (!err) err = lm_miner_add(miner, messages[i], &shapes[i]);
     }
     if (!err) err = lm_miner_settle(miner);
     for (size_t i = 0; i < h->count && !err; i++) {
         found_template *t = NULL;
         uint32_t id = lm_miner_forward(miner, lm_miner_template_of(miner, shapes[i]));
-        err = find_template(c, lm_miner_text(miner, id), &t);
+        lm_str text = lm_miner_text(miner, id);
+        err = whole_line(c, text, of_message(h->lines[i], messages[i], text), &text);
+        if (!err) err = find_template(c, text, &t);
         if (!err) count_record(c, t, h->times[i]);
     }
     lm_miner_free(miner);
     lm_schema_free(schema);
     lm_arena_fini(&arena);
     if (shapes) lm_mem_release(mem, shapes, h->count * sizeof *shapes);
+    if (messages) lm_mem_release(mem, messages, h->count * sizeof *messages);
     return err;
 }
 
@@ -216,6 +287,7 @@ lm_err lm_store_templates(lm_store *store, const lm_select *what, int64_t bucket
                   .bucket_ns = bucket_ns,
                   .bucket_count = (size_t)((span - 1) / (uint64_t)bucket_ns) + 1};
     head_lines head = {.mem = store->mem};
+    lm_buf_init(&c.text, store->mem);
     lm_arena_init(&head.arena, store->mem);
     c.slots = lm_mem_calloc(store->mem, SLOTS, sizeof *c.slots);
     lm_err err =
@@ -228,5 +300,6 @@ lm_err lm_store_templates(lm_store *store, const lm_select *what, int64_t bucket
     lm_mem_release(store->mem, head.lines, head.line_cap * sizeof(lm_str));
     lm_mem_release(store->mem, head.times, head.time_cap * 8);
     lm_arena_fini(&head.arena);
+    lm_buf_fini(&c.text);
     return err;
 }

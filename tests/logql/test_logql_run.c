@@ -150,7 +150,7 @@ static void test_limits(void **state)
     memory_store_add(&w.store, "{a=\"b\"}", 5, LM_STR("x"), NULL);
     lm_logql_range range = {.end_ns = 20000, .step_ns = 1};
     assert_int_equal(ask(&w, "rate({a=\"b\"}[1m])", &range), LM_E_LIMIT);
-    assert_non_null(strstr(lm_err_text(), "exceeded maximum resolution of 11000 points"));
+    assert_non_null(strstr(lm_err_text(), "exceeded maximum resolution of 11,000 points"));
     int cancel = 1;
     for (int i = 0; i < 3000; i++)
         memory_store_add(&w.store, "{a=\"b\"}", 5, LM_STR("x"), NULL);

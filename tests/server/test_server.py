@@ -442,8 +442,33 @@ class TestQuery(ServerCase):
         )
         self.assertEqual(data["resultType"], "matrix")
         self.assertEqual({s["metric"]["app"] for s in data["result"]}, {"a", "b"})
-        stamp, value = data["result"][0]["values"][-1]
-        self.assertEqual((stamp, value), (self.now // NS, "10"))
+        stamps = [stamp for stamp, _ in data["result"][0]["values"]]
+        self.assertTrue(all(stamp % 30 == 0 for stamp in stamps), stamps)  # as Loki: multiples of the step
+        self.assertGreaterEqual(stamps[-1], self.now // NS)
+        self.assertLess(stamps[-1], self.now // NS + 30)
+        self.assertIn("10", [value for _, value in data["result"][0]["values"]])
+
+    def test_interval_thins_all_streams_together(self):
+        data = self.data("/loki/api/v1/query_range", query='{env="test"}', interval="3s", direction="forward", limit=3)
+        stamps = sorted(int(v[0]) for s in data["result"] for v in s["values"])
+        self.assertEqual([s - self.now for s in stamps], [-10 * NS, -7 * NS, -4 * NS])
+
+    def test_an_empty_range(self):
+        for query in ('{app="a"}', 'rate({app="a"}[1m])'):
+            status, body = self.daemon.get(
+                "/loki/api/v1/query_range", query=query, start=str(self.now), end=str(self.now)
+            )
+            self.assertEqual(status, 200, body)
+
+    def test_gzip(self):
+        query = urllib.parse.urlencode({"query": '{env="test"}'})
+        response, body = self.daemon.ask(
+            "GET", f"/loki/api/v1/query_range?{query}", headers={"Accept-Encoding": "gzip"}
+        )
+        self.assertEqual(response.status, 200, body)
+        if response.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.assertEqual(sum(len(s["values"]) for s in json.loads(body)["data"]["result"]), 20)
 
     def test_posted_form(self):
         body = urllib.parse.urlencode({"query": '{app="a"}', "limit": "1"})
@@ -487,7 +512,11 @@ class TestQuery(ServerCase):
         volume = self.data("/loki/api/v1/index/volume_range", query='{app=~".+"}', targetLabels="env", step="60")
         self.assertEqual(volume["resultType"], "matrix")
         total = sum(int(value) for series in volume["result"] for _, value in series["values"])
-        self.assertGreaterEqual(total, 20 * len("level=info n=0 app=a"))
+        self.assertEqual(total, 20 * len("level=info n=0 app=a"))  # a stream without the label does not count
+        for route in ("index/stats", "index/volume", "series"):
+            name = "match[]" if route == "series" else "query"
+            status, body = self.daemon.get(f"/loki/api/v1/{route}", **{name: '{app="a"} |= "n"'})
+            self.assertEqual((status, body.decode().strip()), (400, "only label matchers are supported"), route)
 
     def test_drilldown(self):
         status, body = self.daemon.get("/loki/api/v1/detected_labels")
@@ -508,7 +537,14 @@ class TestQuery(ServerCase):
         self.assertTrue(all("<*>" not in p["pattern"] for p in patterns))
         status, body = self.daemon.get("/logmill/v1/templates", query='{app="a"}')
         self.assertEqual(status, 200, body)
-        self.assertEqual(sum(t["count"] for t in json.loads(body)["templates"]), 10)
+        templates = json.loads(body)["templates"]
+        self.assertEqual(sum(t["count"] for t in templates), 10)
+        for template in templates:  # whole lines: by text and by number
+            for stage in (f"template `{template['text']}`", f"template_id = {template['id']}"):
+                data = self.data("/loki/api/v1/query_range", query=f'{{app="a"}} | {stage}')
+                self.assertEqual(sum(len(s["values"]) for s in data["result"]), template["count"], stage)
+        data = self.data("/loki/api/v1/query_range", query='{app="a"} | template_id = 1')
+        self.assertEqual(data["result"], [])
 
     def test_format_query(self):
         status, body = self.daemon.get("/loki/api/v1/format_query", query='{app="a"}|="x"')
@@ -578,6 +614,40 @@ class TestQuery(ServerCase):
         self.assertEqual(response.headers["X-Content-Type-Options"], "nosniff")
         self.assertEqual(response.headers["Cache-Control"], "no-store")
         self.assertNotIn("Access-Control-Allow-Origin", response.headers)
+
+
+class TestDrilldown(ServerCase):
+    def get(self, path, **parameters):
+        status, body = self.daemon.get(path, **parameters)
+        self.assertEqual(status, 200, body)
+        return json.loads(body)
+
+    def test_a_pattern_is_a_line_filter(self):
+        """Logs Drilldown puts a pattern behind |> when somebody clicks at it."""
+        kinds = {
+            "json": '{{"level":"info","n":{0},"msg":"user u{0} logged in from 10.0.0.{0}","took":"{0}ms"}}',
+            "text": "2026-01-01T00:00:0{0}Z host app[1{0}]: connection {0} closed by peer",
+        }
+        for case, form in kinds.items():
+            self.daemon.push([form.format(i) for i in range(8)], {"case": case})
+            query = f'{{case="{case}"}}'
+            patterns = self.get("/loki/api/v1/patterns", query=query)["data"]
+            self.assertTrue(patterns)
+            for pattern in patterns:
+                counted = sum(count for _, count in pattern["samples"])
+                answer = self.get("/loki/api/v1/query_range", query=f"{query} |> `{pattern['pattern']}`")
+                found = sum(len(s["values"]) for s in answer["data"]["result"])
+                self.assertGreaterEqual(found, counted, pattern["pattern"])
+
+    def test_fields_have_the_names_that_a_parser_gives(self):
+        self.daemon.push(['{"app":"inner","n":1,"torn":'], {"app": "names", "id": "1234"})
+        self.daemon.push(['{"app":"inner","n":1}'], {"app": "names", "id": "1235"})
+        for query in ('{app="names"}', '{app="names"} | json'):
+            fields = {f["label"]: f for f in self.get("/loki/api/v1/detected_fields", query=query)["fields"]}
+            self.assertEqual(sorted(fields), ["app_extracted", "n"])
+            self.assertEqual(fields["n"]["parsers"], ["json"])
+        labels = self.get("/loki/api/v1/detected_labels", query='{app="names"}')["detectedLabels"]
+        self.assertEqual([label["label"] for label in labels], ["app"])  # ids group nothing
 
 
 class WebSocket:

@@ -92,10 +92,7 @@ static lm_err take(keeper *k, const lm_stream *stream, const lm_record *record)
     lm_lq_builder *labels = &k->run.labels;
     entry one = {.time_ns = record->time_ns, .order = k->told, .line = record->line};
     bool passes = true;
-    lm_lq_builder_reset(labels, stream->labels);
-    lm_err err = record->metadata.count
-                     ? lm_lq_builder_metadata(labels, record->metadata, &k->run.scratch)
-                     : LM_OK;
+    lm_err err = lm_lq_run_begin(&k->run, k->log->wants_level, stream, record);
     if (!err && !k->plan.is_plain) {
         err = lm_lq_stages_run(&k->run, k->log->stages, k->log->stage_count, k->plan.skip,
                                record->time_ns, &one.line, &passes);
@@ -248,8 +245,7 @@ lm_err lm_logql_pass(const lm_logql *query, const lm_stream *stream, const lm_re
                                  &run.match, &passes);
     }
     if (err || !passes) goto out;
-    lm_lq_builder_reset(&run.labels, stream->labels);
-    err = lm_lq_builder_metadata(&run.labels, record->metadata, &run.scratch);
+    err = lm_lq_run_begin(&run, log->wants_level, stream, record);
     if (!err) {
         err = lm_lq_stages_run(&run, log->stages, log->stage_count, NULL, record->time_ns, &line,
                                &passes);

@@ -147,6 +147,7 @@ static bool match_op_of(lm_lq_tok kind, lm_match_op *out)
 static lm_err parse_selector(parser *p, lm_lq_log *log)
 {
     lm_err err = expect(p, LM_LQ_T_OPEN_BRACE, "{");
+    log->wants_level = lm_str_find(p->lexer.text, LM_LQ_LEVEL) != SIZE_MAX;
     if (err) return err;
     if (p->now.kind == LM_LQ_T_CLOSE_BRACE) return next(p);
     for (;;) {
@@ -1342,6 +1343,11 @@ void lm_logql_free(lm_logql *query)
 bool lm_logql_is_metric(const lm_logql *query)
 {
     return query->root->kind != LM_LQ_E_LOG;
+}
+
+void lm_logql_want_level(lm_logql *query)
+{
+    if (query->root->kind == LM_LQ_E_LOG) query->root->log.wants_level = true;
 }
 
 bool lm_logql_is_selector(const lm_logql *query)

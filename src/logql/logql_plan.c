@@ -74,7 +74,8 @@ static lm_err push_pattern(lm_lq_plan *plan, const lm_lq_stage *stage, lm_arena 
 lm_err lm_lq_plan_make(const lm_lq_log *log, const lm_lq_hints *hints, bool wants_line,
                        lm_arena *arena, lm_lq_plan *out)
 {
-    lm_lq_plan plan = {.skip_line = !wants_line, .is_plain = true};
+    lm_lq_plan plan = {.skip_line = !wants_line && !log->wants_level,
+                       .is_plain = !log->wants_level};
     size_t count = log->stage_count;
     plan.matchers = lm_arena_alloc(arena, (log->matcher_count + 1) * sizeof *plan.matchers, 16);
     plan.filters = lm_arena_alloc(arena, (count + 1) * sizeof *plan.filters, 16);

@@ -336,6 +336,7 @@ typedef struct lm_lq_log {
     uint32_t matcher_count;
     lm_lq_stage *stages;
     uint32_t stage_count;
+    bool wants_level; /* the query names detected_level */
 } lm_lq_log;
 
 typedef struct lm_lq_grouping {
@@ -522,6 +523,17 @@ LM_USE lm_err lm_lq_json_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_s
 LM_USE lm_err lm_lq_unpack_run(lm_lq_run *run, lm_str *io_line);
 LM_USE lm_err lm_lq_logfmt_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line);
 LM_USE lm_err lm_lq_logfmt_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line);
+
+/* ---- levels (logql_level.c) ---- */
+
+#define LM_LQ_LEVEL LM_STR("detected_level")
+
+/** "info", "warn", ..., "unknown", or what a label of a level's name holds. */
+LM_USE lm_err lm_lq_level(lm_labels labels, lm_labels metadata, lm_str line, lm_arena *scratch,
+                          lm_str *out);
+/** A record enters the pipeline: its labels, its metadata, and its level where it is wanted. */
+LM_USE lm_err lm_lq_run_begin(lm_lq_run *run, bool wants_level, const lm_stream *stream,
+                              const lm_record *record);
 
 /* ---- JSON that breaks off (logql_json_torn.c) ---- */
 

@@ -364,11 +364,7 @@ static lm_err take(lm_lq_range_node *node, const lm_stream *stream, const lm_rec
     double value = 0;
     lm_labels labels;
     uint32_t number = 0;
-    lm_lq_builder_reset(&node->run.labels, stream->labels);
-    lm_err err =
-        record->metadata.count
-            ? lm_lq_builder_metadata(&node->run.labels, record->metadata, &node->run.scratch)
-            : LM_OK;
+    lm_err err = lm_lq_run_begin(&node->run, expr->log.wants_level, stream, record);
     if (!err) {
         err = lm_lq_stages_run(&node->run, expr->log.stages, expr->log.stage_count, node->plan.skip,
                                record->time_ns, &line, &passes);

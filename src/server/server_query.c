@@ -609,6 +609,7 @@ lm_err server_entries(server_request *request, lm_str query, int64_t start, int6
     lm_err err = lm_logql_parse(request->server->data_mem, query, &parsed);
     if (!err && lm_logql_is_metric(parsed))
         err = lm_fail(LM_E_USAGE, "only log queries are supported");
+    if (!err) lm_logql_want_level(parsed);
     if (!err)
         err = server_templates_tell(request->server, request->tenant, parsed, start, end,
                                     &request->arena);
@@ -829,7 +830,7 @@ void server_drilldown_limits(server_request *request)
     server_json_key(&json, "limits");
     server_json_open(&json, '{');
     server_json_key(&json, "discover_log_levels");
-    server_json_bool(&json, false);
+    server_json_bool(&json, true);
     server_json_key(&json, "max_entries_limit_per_query");
     server_json_u64(&json, config->query_entries_max);
     server_json_key(&json, "max_query_series");

@@ -639,12 +639,22 @@ class TestDrilldown(ServerCase):
                 found = sum(len(s["values"]) for s in answer["data"]["result"])
                 self.assertGreaterEqual(found, counted, pattern["pattern"])
 
+    def test_levels_of_the_log_volume(self):
+        """What Explore draws above the lines, and Drilldown everywhere."""
+        lines = ['{"level":"ERROR","msg":"info"}', "lvl=warn msg=x", "an [error] here", "no word of it"]
+        self.daemon.push(lines, {"case": "levels"})
+        query = 'sum by (level, detected_level) (count_over_time({case="levels"} | drop __error__[1h]))'
+        answer = self.get("/loki/api/v1/query", query=query)
+        found = {s["metric"]["detected_level"]: s["value"][1] for s in answer["data"]["result"]}
+        self.assertEqual(found, {"error": "2", "warn": "1", "unknown": "1"})
+
     def test_fields_have_the_names_that_a_parser_gives(self):
         self.daemon.push(['{"app":"inner","n":1,"torn":'], {"app": "names", "id": "1234"})
         self.daemon.push(['{"app":"inner","n":1}'], {"app": "names", "id": "1235"})
         for query in ('{app="names"}', '{app="names"} | json'):
             fields = {f["label"]: f for f in self.get("/loki/api/v1/detected_fields", query=query)["fields"]}
-            self.assertEqual(sorted(fields), ["app_extracted", "n"])
+            self.assertEqual(sorted(fields), ["app_extracted", "detected_level", "n"])
+            self.assertIsNone(fields["detected_level"]["parsers"])
             self.assertEqual(fields["n"]["parsers"], ["json"])
         labels = self.get("/loki/api/v1/detected_labels", query='{app="names"}')["detectedLabels"]
         self.assertEqual([label["label"] for label in labels], ["app"])  # ids group nothing

@@ -20,14 +20,17 @@ ENTRIES_MAX = 5000  # of one answer: the daemon's default bound
 class Daemon:
     """`logmill run` with a store in folder. Ports are new with every start."""
 
-    def __init__(self, folder, rotated=None):
+    def __init__(self, folder, rotated=None, tls=None):
         self.folder = pathlib.Path(folder)
         self.log = self.folder / "daemon.log"
         self.process = None
-        self.http = self.elastic = self.otlp = self.otlp_grpc = self.syslog_port = None
+        self.http = self.elastic = self.otlp = self.otlp_grpc = self.syslog_port = self.syslog_tls = None
         sources = '  - {type: syslog, address: "127.0.0.1:0"}\n'
         if rotated:
             sources += f'  - {{type: files, paths: ["{rotated}"]}}\n'
+        if tls:  # a folder of certificates
+            sources += ('  - {type: syslog, address: "127.0.0.1:0", udp: false, tls: {'
+                        f'certificate: {tls}/server.pem, key: {tls}/server.key, client_ca: {tls}/ca.pem}}}}\n')
         (self.folder / "logmill.yaml").write_text(
             'listen: {http: "127.0.0.1:0", elasticsearch: "127.0.0.1:0", otlp_http: "127.0.0.1:0",'
             ' otlp_grpc: "127.0.0.1:0"}\n'
@@ -45,7 +48,9 @@ class Daemon:
                 break
             if words[:1] != ["listening"]:
                 continue
-            if words[1] == "syslog":
+            if words[1] == "syslog" and words[-1] == "tls":
+                self.syslog_tls = int(words[2].rpartition(":")[2])
+            elif words[1] == "syslog":
                 self.syslog_port = int(words[2].rpartition(":")[2])
             elif words[1].startswith("http"):
                 doors.append(words[1])

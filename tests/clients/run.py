@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Unmodified public clients send; every message is found exactly once afterwards, before and after a kill.
 
-run.py debian | pypi | npm | grpc
+run.py debian | syslog_ng | pypi | npm | grpc
 
   debian  logger, rsyslogd, curl, logrotate
+  syslog_ng
   pypi    python-logging-loki, elasticsearch, opentelemetry-exporter-otlp-proto-http and -grpc (requirements.txt)
   npm     pino-loki, winston-loki, winston-elasticsearch, @opentelemetry/exporter-logs-otlp-http (package-lock.json)
 
@@ -34,6 +35,7 @@ import tempfile
 import time
 import typing
 
+import clients_syslog_ng
 from clients_daemon import LOGMILL, Daemon
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -343,6 +345,36 @@ def rsyslog_cases(daemon, folder):
     yield from cases
 
 
+def syslog_ng_cases(daemon, folder):
+    tls = (f'tls(ca-file("{folder}/ca.pem") cert-file("{folder}/client.pem") key-file("{folder}/client.key") '
+           "peer-verify(required-trusted))")
+    plain, secure = f'"127.0.0.1" port({daemon.syslog_port})', f'"127.0.0.1" port({daemon.syslog_tls}) {tls}'
+    drivers = {  # network() speaks RFC 3164 and lines, syslog() RFC 5424 and octet counting
+        "ng-udp": f'network({plain} transport("udp") persist-name("udp"));',
+        "ng-lf": f'network({plain} transport("tcp") persist-name("lf"));',
+        "ng-octets": f'syslog({plain} transport("tcp") persist-name("octets"));',
+        "ng-tls-lf": f'network({secure} transport("tls") persist-name("tls-lf"));',
+        "ng-tls-octets": f'syslog({secure} transport("tls") persist-name("tls-octets"));',
+    }
+    since = time.time_ns()
+    cases = []
+    for name in drivers:
+        texts = [m["text"] for m in make_messages(name, LINES)]
+        (folder / f"{name}.in").write_text("".join(text + "\n" for text in texts), encoding="utf-8")
+        cases.append(Case(
+            name, f'{{app="{name}"}}', {text: None for text in texts},
+            lambda n, name=name: {"app": name, "host": ANY, "facility": "local3", "severity": "warning"},
+            clock=(since // 1000 * 1000, since + 300 * SECOND_NS)))
+    with clients_syslog_ng.running(CACHE / "syslog-ng" / "root", folder, drivers):
+        for case in cases:
+            try:
+                find(daemon, case)
+            except Failed as failed:
+                said = (folder / "syslog-ng.err").read_text(errors="replace")[-2000:]
+                raise Failed(f"{failed}\n{said}") from None
+    yield from cases
+
+
 def curl(url, *options, body=None, what="curl"):
     return run(["curl", "-sS", "--fail-with-body", *options, url], what, input=body)
 
@@ -500,6 +532,13 @@ def install_npm():
     install("npm", ["package.json", "package-lock.json"], build)
 
 
+def install_syslog_ng():
+    missing = [name for name in ("apt-get", "dpkg", "certtool") if not shutil.which(name)]
+    if missing:
+        skip(f"not installed: {', '.join(missing)}")
+    install("syslog-ng", ["clients_syslog_ng.py"], clients_syslog_ng.build)
+
+
 def need_debian():
     missing = [name for name in ("logger", "rsyslogd", "curl", "logrotate", "zstd") if not shutil.which(name)]
     if missing:
@@ -508,6 +547,7 @@ def need_debian():
 
 GROUPS = {  # what makes the clients ready, and who sends
     "debian": (need_debian, [logger_cases, rsyslog_cases, curl_cases]),
+    "syslog_ng": (install_syslog_ng, [syslog_ng_cases]),
     "pypi": (install_pypi, [logging_loki_cases, elasticsearch_cases, opentelemetry_py_cases]),
     "npm": (install_npm, [pino_cases, winston_loki_cases, winston_elasticsearch_cases, opentelemetry_js_cases]),
 }
@@ -549,7 +589,9 @@ def test(group, folder):
     prepare()
     tally = Tally()
     rotated = Rotated(folder) if group == "debian" else None
-    daemon = Daemon(folder, rotated.folder / "*.log*" if rotated else None)
+    if group == "syslog_ng":
+        clients_syslog_ng.make_certificates(folder)
+    daemon = Daemon(folder, rotated.folder / "*.log*" if rotated else None, folder if group == "syslog_ng" else None)
     daemon.start()
     try:
         cases = send_all(daemon, senders, folder, tally)

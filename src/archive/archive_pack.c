@@ -56,8 +56,11 @@ typedef struct packer {
     size_t slot_count, filled;
     size_t segment_bytes;
     uint64_t bytes_in, bytes_total, lines;
-    lm_buf stdin_head; /* bytes of standard input that were read to learn its schema */
-    lm_source *stdin_source;
+    lm_buf kept_head; /* bytes of an input that were read to learn its schema, and what follows
+                         them: standard input, or the only one */
+    lm_source *kept_source;
+    uint32_t kept_file;
+    bool kept_is_whole;
     void (*bad)(void *ctx, const char *path, const char *text);
     void *bad_ctx;
 } packer;
@@ -231,10 +234,12 @@ static lm_err open_input(packer *pk, const char *path, lm_source **out)
 
 /** Look at one input: its stream, name and times. A file that cannot be opened is told and left
  * out. */
-static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
+static lm_err add_input(packer *pk, const char *path, bool is_only)
 {
     bool is_stdin = strcmp(path, "-") == 0;
-    if (is_stdin && pk->stdin_source) return LM_OK; /* standard input counts once */
+    size_t peek_bytes = is_only ? HEAD_BYTES : PEEK_BYTES;
+    for (size_t i = 0; is_stdin && i < pk->file_count; i++)
+        if (strcmp(pk->paths[i], "-") == 0) return LM_OK; /* standard input counts once */
     lm_source *source = NULL;
     lm_err err = open_input(pk, path, &source);
     if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
@@ -251,6 +256,7 @@ static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
     if (err) goto out;
     err = read_head(source, head.ptr, peek_bytes, &head.len, &is_whole);
     if (err == LM_E_NOMEM || err == LM_E_LIMIT) goto out;
+    bool is_kept = is_stdin || (is_only && !err);
     if (err && is_stdin) {
         tell_bad(pk, path);
         err = LM_OK;
@@ -288,9 +294,11 @@ static lm_err add_input(packer *pk, const char *path, size_t peek_bytes)
     pk->file_count++;
     pk->bytes_total += file.packing == LM_PACKING_NONE ? info.bytes : 0;
     err = note_name(pk, i);
-    if (!err && is_stdin) {
-        pk->stdin_head = head;
-        pk->stdin_source = source;
+    if (!err && is_kept) {
+        pk->kept_head = head;
+        pk->kept_source = source;
+        pk->kept_file = (uint32_t)i;
+        pk->kept_is_whole = is_whole;
         return LM_OK;
     }
 out:
@@ -473,11 +481,23 @@ static lm_err slot_reserve(packer *pk, lm_seg_work *work, size_t cap)
     return LM_OK;
 }
 
-/** An empty slot that takes over rest bytes. */
+/** An empty slot that takes over rest bytes. What is known to be left to read sizes it: fresh
+ * memory costs more the more there is of it. */
 static lm_err slot_begin(packer *pk, lm_seg_work *work, size_t rest)
 {
+    enum { ENDS = 2 }; /* a last '\n', and a byte more to see the end */
+
     work->text_room = pk->segment_bytes > rest ? pk->segment_bytes : rest;
-    return slot_reserve(pk, work, work->text_room);
+    uint64_t left = pk->bytes_total - pk->bytes_in;
+    bool is_short = pk->bytes_total > pk->bytes_in && left < work->text_room - rest - ENDS;
+    return slot_reserve(pk, work, is_short ? rest + (size_t)left + ENDS : work->text_room);
+}
+
+/** More memory for a slot that is to be filled further. */
+static lm_err slot_grow(packer *pk, lm_seg_work *work)
+{
+    size_t cap = work->text_cap < work->text_room / 2 ? work->text_cap * 2 : work->text_room;
+    return slot_reserve(pk, work, cap);
 }
 
 static lm_err add_span(packer *pk, lm_seg_work *work, const lm_span *span)
@@ -600,7 +620,11 @@ static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str hea
         lm_seg_work *work = &pk->slots[pk->filled];
         lm_err err = work->text_len ? LM_OK : slot_begin(pk, work, 0);
         if (err) return err;
-        size_t room = work->text_room - work->text_len, n = 0;
+        if (work->text_cap <= work->text_len + 1 && work->text_cap < work->text_room)
+            err = slot_grow(pk, work);
+        if (err) return err;
+        size_t cap = work->text_cap < work->text_room ? work->text_cap : work->text_room;
+        size_t room = cap - work->text_len, n = 0;
         if (room <= 1) {
             err = cut_segment(pk, file, &file_begin, &line, &flags);
             if (err) return err;
@@ -627,9 +651,8 @@ static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str hea
 static lm_err pack_file(packer *pk, uint32_t file)
 {
     const char *path = pk->paths[file];
-    if (pk->stdin_source && strcmp(path, "-") == 0) {
-        return read_file(pk, file, pk->stdin_source,
-                         (lm_str){pk->stdin_head.ptr, pk->stdin_head.len});
+    if (pk->kept_source && file == pk->kept_file) {
+        return read_file(pk, file, pk->kept_source, (lm_str){pk->kept_head.ptr, pk->kept_head.len});
     }
     lm_source *source = NULL;
     lm_err err = open_input(pk, path, &source);
@@ -643,7 +666,7 @@ static lm_err pack_file(packer *pk, uint32_t file)
     return err;
 }
 
-static lm_err stream_joiners(packer *pk, uint32_t stream, const char *first_path)
+static lm_err stream_joiners(packer *pk, uint32_t stream, uint32_t first_file)
 {
     lm_buf head;
     lm_buf_init(&head, pk->mem);
@@ -651,9 +674,10 @@ static lm_err stream_joiners(packer *pk, uint32_t stream, const char *first_path
     bool is_whole = false;
     lm_str text = {0};
     lm_err err = LM_OK;
-    if (strcmp(first_path, "-") == 0) {
-        text = (lm_str){pk->stdin_head.ptr, pk->stdin_head.len};
-    } else if (open_input(pk, first_path, &source) == LM_OK) {
+    if (pk->kept_source && first_file == pk->kept_file) {
+        text = (lm_str){pk->kept_head.ptr, pk->kept_head.len};
+        is_whole = pk->kept_is_whole;
+    } else if (open_input(pk, pk->paths[first_file], &source) == LM_OK) {
         err = lm_buf_reserve(&head, HEAD_BYTES);
         if (!err)
             (void)read_head(source, head.ptr, HEAD_BYTES, &head.len,
@@ -683,7 +707,7 @@ static lm_err pack_stream_files(packer *pk, uint32_t stream)
     bool is_first = true;
     for (uint32_t i = 0; !err && i < pk->file_count; i++) {
         if (pk->file_streams[i] != stream) continue;
-        if (is_first) err = stream_joiners(pk, stream, pk->paths[i]);
+        if (is_first) err = stream_joiners(pk, stream, i);
         is_first = false;
         if (!err) err = pack_file(pk, i);
     }
@@ -839,8 +863,8 @@ static void packer_fini(packer *pk)
     lm_mem_release(mem, pk->segments, pk->segment_cap * sizeof *pk->segments);
     lm_buf_fini(&pk->first_shapes);
     lm_buf_fini(&pk->first_ids);
-    lm_source_close(pk->stdin_source);
-    lm_buf_fini(&pk->stdin_head);
+    lm_source_close(pk->kept_source);
+    lm_buf_fini(&pk->kept_head);
     lm_miner_free(pk->miner);
     lm_outfile_free(pk->out);
     lm_arena_fini(&pk->arena);
@@ -862,7 +886,7 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     pk->bad = bad;
     pk->bad_ctx = bad_ctx;
     lm_arena_init(&pk->arena, mem);
-    lm_buf_init(&pk->stdin_head, mem);
+    lm_buf_init(&pk->kept_head, mem);
     lm_buf_init(&pk->first_shapes, mem);
     lm_buf_init(&pk->first_ids, mem);
     for (size_t i = 0; i < SLOTS_MAX; i++) {
@@ -877,7 +901,7 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     if (!err) err = lm_outfile_new(mem, out_path, &pk->out);
     if (!err) err = lm_outfile_write(pk->out, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1);
     for (size_t i = 0; !err && i < path_count; i++)
-        err = add_input(pk, paths[i], path_count > 1 ? PEEK_BYTES : HEAD_BYTES);
+        err = add_input(pk, paths[i], path_count == 1);
     if (!err && pk->file_count > LM_FILE_COUNT_MAX)
         err = lm_fail(LM_E_LIMIT, "more than %d files", LM_FILE_COUNT_MAX);
     for (uint32_t s = 0; !err && s < pk->stream_count; s++)

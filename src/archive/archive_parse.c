@@ -71,16 +71,22 @@ static inline lm_err role_push(lm_mem *mem, lm_role *role, uint32_t vclass, int6
     return LM_OK;
 }
 
-static lm_err role_texts_grow(lm_mem *mem, lm_role *role, const uint8_t *text)
+/** The upper half of a hash, and the index that a slot of a dictionary holds. */
+#define SLOT_HASH   UINT64_C(0xffffffff00000000)
+#define SLOT_NUMBER UINT64_C(0x00000000ffffffff)
+
+static lm_err role_texts_grow(lm_mem *mem, lm_role *role)
 {
     uint32_t cap = role->slot_cap ? role->slot_cap * 2 : 16;
-    uint32_t *slots = lm_mem_calloc(mem, cap, sizeof *slots);
+    uint64_t *slots = lm_mem_calloc(mem, cap, sizeof *slots);
     if (!slots) return lm_mem_err();
-    for (uint32_t i = 0; i < role->text_count; i++) {
-        size_t at = lm_hash64(text + role->texts[i].offset, role->texts[i].len) & (cap - 1);
+    for (uint32_t i = 0; i < role->slot_cap; i++) {
+        uint64_t slot = role->text_slots[i];
+        if (!slot) continue;
+        size_t at = slot >> 32 & (cap - 1);
         while (slots[at])
             at = (at + 1) & (cap - 1);
-        slots[at] = i + 1;
+        slots[at] = slot;
     }
     lm_mem_release(mem, role->text_slots, role->slot_cap * sizeof *slots);
     role->text_slots = slots;
@@ -101,15 +107,19 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
         }
     }
     if (role->text_count * 2 >= role->slot_cap) {
-        lm_err err = role_texts_grow(mem, role, text);
+        lm_err err = role_texts_grow(mem, role);
         if (err) return err;
     }
     size_t mask = role->slot_cap - 1;
-    size_t at = lm_hash64(text + offset, len) & mask;
+    uint64_t hash = lm_hash64(text + offset, len) & SLOT_HASH;
+    size_t at = hash >> 32 & mask;
     for (; role->text_slots[at]; at = (at + 1) & mask) {
-        const lm_slice *known = &role->texts[role->text_slots[at] - 1];
+        uint64_t slot = role->text_slots[at];
+        if ((slot ^ hash) & SLOT_HASH) continue;
+        uint32_t number = (uint32_t)(slot & SLOT_NUMBER) - 1;
+        const lm_slice *known = &role->texts[number];
         if (known->len == len && memcmp(text + known->offset, text + offset, len) == 0) {
-            *out = role->text_last = role->text_slots[at] - 1;
+            *out = role->text_last = number;
             return LM_OK;
         }
     }
@@ -120,7 +130,7 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
     role->text_cap = (uint32_t)cap;
     role->texts[role->text_count] = (lm_slice){offset, len};
     role->text_bytes += len + 1;
-    role->text_slots[at] = ++role->text_count;
+    role->text_slots[at] = hash | ++role->text_count;
     *out = role->text_last = role->text_count - 1;
     return LM_OK;
 }

@@ -109,7 +109,7 @@ typedef struct lm_role {
     uint32_t uniform;
     uint32_t count, cap;
     lm_slice *texts;      /* dictionary, first appearance order */
-    uint32_t *text_slots; /* open addressing: index + 1 */
+    uint64_t *text_slots; /* open addressing: index + 1, above it half of the hash */
     uint32_t text_count, text_cap, slot_cap, text_last;
     uint64_t text_bytes;
     lm_buf wide; /* bytes of wide values */

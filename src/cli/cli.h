@@ -97,6 +97,13 @@ int cli_exit_of(lm_err err);
 /** Flush standard output: EXIT_IO (said) if anything could not be written, else code. */
 int cli_finish(int code);
 
+/** Before anything takes memory: what was given back is asked for again with the next segment, so
+ * the C library keeps it, or a quarter of the time goes into the kernel clearing pages. */
+void cli_memory_keep(const char *command);
+/** The heap in large pages from here on, for `pack`, once something of it is in use: a small log
+ * takes a thousand small pages, and on a virtual machine each costs a microsecond or two. */
+void cli_memory_large(void);
+
 /** A context as the options say: notes and progress on standard error, cancelled by Ctrl-C. NULL:
  * said, return EXIT_LIMIT. */
 lm_context *cli_context_new(const cli_args *args);

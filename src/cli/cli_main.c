@@ -2,14 +2,7 @@
 #include "cli/cli.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
-
-#ifdef __GLIBC__
-#    include <malloc.h>
-#    include <sys/mman.h>
-#    include <unistd.h>
-#endif
 
 static const struct {
     const char *name;
@@ -80,53 +73,9 @@ static int run(int argc, char **argv)
     return fn(&args);
 }
 
-#ifdef __GLIBC__
-/** The heap in large pages, before it is first used: a small log is packed in the time that a
- * thousand small ones take to come. A wish; nothing depends on it. */
-static void ask_for_large_pages(void)
-{
-#    ifdef MADV_HUGEPAGE
-    enum { PAGE = 2 << 20, HEAP = 32 << 20, BEFORE = 4096 };
-
-    /* a page before the first large one takes what malloc writes before the wish is known */
-    uintptr_t end = (uintptr_t)sbrk(0) + BEFORE;
-    size_t gap = -end & (PAGE - 1);
-    uint8_t *heap = (uint8_t *)end + gap;
-    if (sbrk((intptr_t)gap) == (void *)-1) return;
-    (void)mallopt(M_TOP_PAD, HEAP);
-    void *volatile first = malloc(1);
-    free(first);
-    if ((uint8_t *)sbrk(0) >= heap + HEAP) (void)madvise(heap, HEAP, MADV_HUGEPAGE);
-#    endif
-}
-#endif
-
-/** Memory that was given back is asked for again with the next segment: glibc keeps it, or a
- * quarter of the time goes into the kernel clearing pages. */
-static void keep_memory(const char *command)
-{
-#ifdef __GLIBC__
-    enum { MMAP_ABOVE = 32 << 20, TRIM_ABOVE = 256 << 20, GROW_BY = 2 << 20 };
-
-    enum { DAEMON_ARENAS = 2, DAEMON_MMAP_ABOVE = 1 << 20 };
-
-    if (strcmp(command, "run") == 0) { /* runs for months: what a burst needed goes back */
-        (void)mallopt(M_ARENA_MAX, DAEMON_ARENAS);
-        (void)mallopt(M_MMAP_THRESHOLD, DAEMON_MMAP_ABOVE);
-        return;
-    }
-    (void)mallopt(M_MMAP_THRESHOLD, MMAP_ABOVE);
-    (void)mallopt(M_TRIM_THRESHOLD, TRIM_ABOVE);
-    (void)mallopt(M_TOP_PAD, GROW_BY);
-    if (strcmp(command, "pack") == 0) ask_for_large_pages();
-#else
-    (void)command;
-#endif
-}
-
 int main(int argc, char **argv)
 {
-    keep_memory(argc > 1 ? argv[1] : "");
+    cli_memory_keep(argc > 1 ? argv[1] : "");
     int code = cli_finish(run(argc, argv));
     cli_progress_clear();
     cli_end_if_cancelled();

@@ -121,6 +121,7 @@ int cli_pack(const cli_args *args)
 
     lm_context *context = cli_context_new(args);
     if (!context) return EXIT_LIMIT;
+    cli_memory_large();
     lm_err err = lm_pack(context, &job, &result);
     if (err) code = cli_fail(context, err, NULL);
     if (to_stdout && err) (void)unlink(temporary);

@@ -26,6 +26,8 @@ enum {
     BLOCK_LINES = 512,
     FIRST_LINES = 128,
     PROBE_LINES = 32,
+    LINES_MIN = 32,         /* of a block, however long they are */
+    LINES_BYTES = 32 << 10, /* and then so many bytes */
     INFERRED_MAX = 12,
     INNER_ROUNDS = 3
 };
@@ -675,6 +677,15 @@ lm_err lm_schema_learn(lm_schema *schema, const lm_str *lines, size_t count)
     return learner_end(&l, err);
 }
 
+/* How many lines of a head to read at once: long ones tell more each. */
+static size_t lines_within(const lm_str *lines, size_t count)
+{
+    size_t n = 0;
+    for (size_t bytes = 0; n < count && (n < LINES_MIN || bytes < LINES_BYTES); n++)
+        bytes += lines[n].len;
+    return n;
+}
+
 lm_err lm_schema_learn_head(lm_schema *schema, const lm_str *lines, size_t count)
 {
     learner l;
@@ -684,7 +695,8 @@ lm_err lm_schema_learn_head(lm_schema *schema, const lm_str *lines, size_t count
         n = count - at < n ? count - at : n;
         size_t end = at + n;
         for (size_t i = at; !err && i < end;) {
-            size_t probe = !at || end - i < PROBE_LINES ? end - i : PROBE_LINES;
+            size_t most = !at || end - i < PROBE_LINES ? end - i : PROBE_LINES;
+            size_t probe = lines_within(lines + i, most);
             size_t extent = extent_of(schema);
             uint64_t misfits = schema->misfit_count;
             err = learn_block(&l, lines + i, probe);

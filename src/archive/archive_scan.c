@@ -410,15 +410,23 @@ static bool scan_part(parser *ps, size_t begin, size_t end, size_t line_begin, s
     return true;
 }
 
+/** What ends a part of a path, and what is a digit in it. */
+enum { PART_ENDS = 1, PART_DIGIT = 2 };
+
+static const uint8_t path_bytes[256] = {
+    [0 ... 8] = PART_ENDS, ['/'] = PART_ENDS, [' '] = PART_ENDS,
+    ['?'] = PART_ENDS,     ['"'] = PART_ENDS, ['0' ... '9'] = PART_DIGIT,
+};
+
 size_t lm_scan_slash(parser *ps, size_t at, size_t line_begin, size_t line_end, bool is_request)
 {
     const uint8_t *t = ps->text;
     size_t begin = at + 1, end = begin, count = ps->var_count;
     bool has_digits = false;
-    for (; end < line_end && t[end] != '/' && t[end] != ' ' && t[end] != '?' && t[end] != '"' &&
-           t[end] > 0x08;
-         end++) {
-        if (!is_digit(t[end])) continue;
+    for (; end < line_end; end++) {
+        uint8_t what = path_bytes[t[end]];
+        if (!what) continue;
+        if (what == PART_ENDS) break;
         if (!is_request) return begin;
         has_digits = true;
     }

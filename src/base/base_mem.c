@@ -244,7 +244,8 @@ lm_err lm_buf_le64(lm_buf *buf, uint64_t value)
     return lm_buf_append(buf, &value, sizeof value);
 }
 
-lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count, size_t item_bytes)
+lm_err lm_vec_grow_slow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count,
+                        size_t item_bytes)
 {
     if (count <= *cap) return LM_OK;
     size_t new_cap = *cap > SIZE_MAX / 2 ? SIZE_MAX : *cap * 2;

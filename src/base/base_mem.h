@@ -94,7 +94,13 @@ LM_USE lm_err lm_buf_le32(lm_buf *buf, uint32_t value);
 LM_USE lm_err lm_buf_le64(lm_buf *buf, uint64_t value);
 
 /** Grow the array *ptr of items so that it holds count; doubles. cap is in items. */
-LM_USE lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count,
-                          size_t item_bytes);
+LM_USE lm_err lm_vec_grow_slow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count,
+                               size_t item_bytes);
+
+LM_USE static inline lm_err lm_vec_grow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t count,
+                                        size_t item_bytes)
+{
+    return count <= *cap ? LM_OK : lm_vec_grow_slow(mem, ptr_to_array, cap, count, item_bytes);
+}
 
 #endif

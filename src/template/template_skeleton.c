@@ -28,44 +28,84 @@ static bool is_hex_letter(uint8_t c)
     return (uint8_t)((c | 0x20) - 'a') < 6;
 }
 
-/* One piece without '_' and with at least one digit. Returns where dst stands behind it. */
-static uint8_t *cut_piece(const uint8_t *src, size_t len, uint8_t *dst)
+/* Of a piece without '_' and with at least one digit: what its kind is told by. */
+typedef struct piece {
+    size_t digits, first, last; /* how many in a run, else 0; where the first and the last stand */
+    bool is_hex;                /* hex letters and digits, four and more */
+} piece;
+
+static piece look_at(const uint8_t *src, size_t len)
 {
-    size_t digit_count = 0, hex_letter_count = 0, first = len, last = 0;
+    piece p = {.first = len};
+    size_t hex_letters = 0;
     for (size_t i = 0; i < len; i++) {
         if (is_digit(src[i])) {
-            if (first == len) first = i;
-            last = i;
-            digit_count++;
+            if (p.first == len) p.first = i;
+            p.last = i;
+            p.digits++;
         } else {
-            hex_letter_count += is_hex_letter(src[i]);
+            hex_letters += is_hex_letter(src[i]);
         }
     }
-    if (digit_count == len) {
+    p.is_hex = p.digits + hex_letters == len && len >= 4;
+    if (p.digits != p.last - p.first + 1) p.digits = 0;
+    return p;
+}
+
+/* The same, where the digits are known: bit i of them stands for src[i]. */
+static piece look_at_digits(const uint8_t *src, size_t len, uint64_t digits)
+{
+    piece p = {.first = (size_t)__builtin_ctzll(digits),
+               .last = 63 - (size_t)__builtin_clzll(digits),
+               .is_hex = len >= 4};
+    uint64_t behind =
+        (digits >> p.first) + 1; /* one bit: a run; else their number does not count */
+    p.digits = behind & (behind - 1) ? 0 : p.last - p.first + 1;
+    for (size_t i = 0; p.is_hex && i < len; i++)
+        p.is_hex = is_hex_letter(src[i]) || is_digit(src[i]);
+    return p;
+}
+
+/* Returns where dst stands behind the piece. Copies may write up to 15 bytes more; reads stay below
+ * src_end. */
+static inline uint8_t *cut_piece(const uint8_t *src, size_t len, piece p, const uint8_t *src_end,
+                                 uint8_t *dst)
+{
+    enum { STEP = 16 };
+
+    bool is_short = len <= STEP && src_end - src >= STEP + UNIT_LETTERS_MAX;
+    if (p.digits == len) {
         *dst++ = MARK_NUMBER;
         return dst;
     }
-    bool is_hex = digit_count + hex_letter_count == len && len >= 4;
     bool has_prefix_0x = len > 2 && src[0] == '0' && (src[1] | 0x20) == 'x';
-    bool is_run = last - first + 1 == digit_count;
-    bool is_kept = digit_count == 1 && first > 0;
-    if (is_hex || has_prefix_0x || (!is_kept && !is_run)) {
+    bool is_kept = p.digits == 1 && p.first > 0;
+    if (p.is_hex || has_prefix_0x || p.digits == 0) {
         *dst++ = MARK_MIXED;
         return dst;
     }
     if (is_kept) {
-        memcpy(dst, src, len);
+        if (is_short)
+            memcpy(dst, src, STEP);
+        else
+            memcpy(dst, src, len);
         return dst + len;
     }
-    if (first == 0 && len - digit_count <= UNIT_LETTERS_MAX) {
+    if (p.first == 0 && len - p.digits <= UNIT_LETTERS_MAX) {
         *dst++ = MARK_NUMBER;
-        memcpy(dst, src + digit_count, len - digit_count);
-        return dst + (len - digit_count);
+        if (is_short)
+            memcpy(dst, src + p.digits, UNIT_LETTERS_MAX);
+        else
+            memcpy(dst, src + p.digits, len - p.digits);
+        return dst + (len - p.digits);
     }
-    if (last + 1 == len) {
-        memcpy(dst, src, first);
-        dst += first;
-        *dst++ = digit_count == 2 ? MARK_PAIR : MARK_NUMBER;
+    if (p.last + 1 == len) {
+        if (is_short)
+            memcpy(dst, src, STEP);
+        else
+            memcpy(dst, src, p.first);
+        dst += p.first;
+        *dst++ = p.digits == 2 ? MARK_PAIR : MARK_NUMBER;
         return dst;
     }
     *dst++ = MARK_MIXED;
@@ -82,7 +122,7 @@ static uint8_t *cut_word(const uint8_t *src, size_t len, uint8_t *dst)
         while (i < len && src[i] != '_')
             has_digit |= is_digit(src[i++]);
         if (has_digit) {
-            dst = cut_piece(src + start, i - start, dst);
+            dst = cut_piece(src + start, i - start, look_at(src + start, i - start), src + i, dst);
         } else {
             memcpy(dst, src + start, i - start);
             dst += i - start;
@@ -91,6 +131,16 @@ static uint8_t *cut_word(const uint8_t *src, size_t len, uint8_t *dst)
             *dst++ = src[i++];
     }
     return dst;
+}
+
+/* Is there a '_' in the word? */
+static bool has_joint(const uint8_t *src, size_t len, const uint8_t *src_end)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    if (len > 8 || src_end - src < 8) return memchr(src, '_', len) != NULL;
+    uint64_t other = lm_le64(src) ^ (ones * '_');
+    uint64_t hits = (other - ones) & ~other & (ones << 7);
+    return (hits << (8 * (8 - len))) != 0;
 }
 
 static bool is_word_byte(uint8_t c)
@@ -218,10 +268,16 @@ size_t template_skeleton(lm_str src, uint8_t *dst)
             size_t digit = block * 64 + (size_t)__builtin_ctzll(left);
             word_span word = span_at(digits, words, digit, done, src.len);
             out = copy_run(src.ptr + done, word.start - done, end, out);
-            if (word.is_number)
+            const uint8_t *p = src.ptr + word.start;
+            size_t len = word.stop - word.start;
+            if (word.is_number) {
                 *out++ = MARK_NUMBER;
-            else
-                out = cut_word(src.ptr + word.start, word.stop - word.start, out);
+            } else if (word.start / 64 != (word.stop - 1) / 64 || has_joint(p, len, end)) {
+                out = cut_word(p, len, out);
+            } else {
+                uint64_t bits_of = digits[block] >> (word.start % 64) & (~0ull >> (64 - len));
+                out = cut_piece(p, len, look_at_digits(p, len, bits_of), end, out);
+            }
             done = word.stop;
             if (done >= block * 64 + 64) break;
             left &= ~0ull << (done % 64);

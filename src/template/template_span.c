@@ -49,6 +49,12 @@ static int by_text(const void *x, const void *y)
     return (a->key > b->key) - (a->key < b->key);
 }
 
+/* qsort takes no empty list. */
+static void claims_sort(claims *list, int (*order)(const void *, const void *))
+{
+    if (list->count > 1) qsort(list->items, list->count, sizeof *list->items, order);
+}
+
 static lm_err claim_add(settle *s, claims *list, claim c)
 {
     lm_err err = lm_vec_grow(s->miner->mem, &list->items, &list->cap, list->count + 1, sizeof c);
@@ -150,14 +156,14 @@ static lm_err settle_optional(settle *s, bool *out_changed)
     claims with = {0}, bare = {0};
     lm_err err = find_optional(s, &with);
     if (err || with.count == 0) goto out;
-    qsort(with.items, with.count, sizeof *with.items, by_key);
+    claims_sort(&with, by_key);
     for (uint32_t i = 0; i < s->node_count && !err; i++) {
         const node *n = &s->nodes[i];
         if (n->parent == i && !n->is_plain && has_key(&with, n->hash))
             err = claim_add(s, &bare, (claim){.key = n->hash, .node = i});
     }
     if (err) goto out;
-    qsort(bare.items, bare.count, sizeof *bare.items, by_key);
+    claims_sort(&bare, by_key);
     for (size_t begin = 0; begin < with.count && !err;) {
         size_t end = begin + 1;
         while (end < with.count && with.items[end].key == with.items[begin].key)
@@ -289,7 +295,7 @@ static lm_err settle_quoted(settle *s, bool *out_changed)
     uint64_t *texts = NULL;
     lm_err err = find_quoted(s, &list);
     if (err || list.count < TEXTS_NEEDED) goto out;
-    qsort(list.items, list.count, sizeof *list.items, by_key);
+    claims_sort(&list, by_key);
     texts = lm_mem_alloc(s->miner->mem, list.count * sizeof *texts);
     if (!texts) err = lm_mem_err();
     for (size_t begin = 0; begin < list.count && !err;) {
@@ -356,7 +362,7 @@ static lm_err find_tails(settle *s, claims *list)
 static void keep_frequent(claims *list)
 {
     size_t kept = 0;
-    qsort(list->items, list->count, sizeof *list->items, by_key);
+    claims_sort(list, by_key);
     for (size_t begin = 0; begin < list->count;) {
         size_t end = begin + 1;
         while (end < list->count && list->items[end].key == list->items[begin].key)
@@ -372,7 +378,7 @@ static void keep_frequent(claims *list)
  * words. Two that differ in another word alone may be one message. */
 static void find_travelling(const settle *s, claims *list)
 {
-    qsort(list->items, list->count, sizeof *list->items, by_text);
+    claims_sort(list, by_text);
     for (size_t begin = 0; begin < list->count;) {
         const claim *first = &list->items[begin];
         bool is_travelling = false;
@@ -421,7 +427,7 @@ static lm_err settle_tails(settle *s, bool *out_changed)
     if (!err) keep_frequent(&list);
     if (err || list.count == 0) goto out;
     find_travelling(s, &list);
-    qsort(list.items, list.count, sizeof *list.items, by_key);
+    claims_sort(&list, by_key);
     cuts = lm_mem_calloc(s->miner->mem, s->node_count, sizeof *cuts);
     if (!cuts) err = lm_mem_err();
     for (size_t begin = 0; begin < list.count && !err;) {

@@ -53,19 +53,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lm_buf_init(&head, mem);
     lm_buf_init(&all, mem);
     lm_err err = lm_bytes_encode(mem, (lm_str){data + 4, head_len}, LM_LEVEL_FAST, &head);
-    if (!err) err = lm_buf_append(&all, "lmpart01", 8);
+    if (!err) err = lm_buf_append(&all, STORE_REC_MAGIC, 8);
     if (!err) err = lm_buf_le32(&all, (uint32_t)head_len);
     if (!err) err = lm_buf_le32(&all, (uint32_t)head.len);
     if (!err) err = lm_buf_le32(&all, (uint32_t)directory_len);
     if (!err) err = lm_buf_le32(&all, (uint32_t)(rest - directory_len));
     if (!err) err = lm_buf_append(&all, head.ptr, head.len);
+    if (!err) err = lm_buf_le64(&all, lm_hash64_seed(all.ptr, all.len, 1));
     if (!err) err = lm_buf_append(&all, data + 4 + head_len, rest);
     if (!err) err = lm_buf_le64(&all, lm_hash64_seed(all.ptr, all.len, 1));
     if (!err) {
         store_part_path(folder(), 1, "rec", path);
         write_file(path, all.ptr, all.len);
         err = store_view_open(mem, folder(), 1, &view);
-        store_view_close(err ? NULL : view);
+        if (!err) err = store_view_load(view, STORE_TIMES);
+        store_view_close(view);
         (void)unlink(path);
     }
     lm_buf_fini(&head);

@@ -202,6 +202,16 @@ typedef struct lm_segment lm_segment;
 bool lm_archive_segment_grams(const lm_archive *archive, size_t index, lm_str *out);
 /** May a line hold text, letters in any case? false is certain. */
 bool lm_archive_grams_admit(lm_str grams, lm_str text);
+
+/** Groups of three characters of lines, being collected: for sets of one's own. */
+typedef struct lm_grams lm_grams;
+LM_USE lm_err lm_grams_new(lm_mem *mem, lm_grams **out); /* LM_E_NOMEM; a quarter of a MB */
+void lm_grams_free(lm_grams *grams);
+/** O(len), no memory. line is without its '\n'. */
+void lm_grams_add(lm_grams *grams, lm_str line);
+/** Appends a set that lm_archive_grams_admit reads, of about so many bits for each group, and
+ * begins anew. */
+LM_USE lm_err lm_grams_take(lm_grams *grams, unsigned bits_each, lm_buf *out);
 /** Opens segment index; everything decoded lives until lm_segment_close. LM_E_CORRUPT names the
  * place. */
 LM_USE lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out);

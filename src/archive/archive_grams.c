@@ -39,6 +39,18 @@ static size_t gram_bit(uint32_t gram, size_t bytes)
     return (size_t)((uint64_t)(gram * 0x9e3779b1u) * (bytes * 8) >> 32);
 }
 
+/** Counts the grams without a line end, and forgets the others. */
+static size_t count_inner(uint8_t *seen)
+{
+    size_t count = 0;
+    for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
+        if (gram >> 12 == CODE_END || (gram >> 6 & 63) == CODE_END || (gram & 63) == CODE_END)
+            seen[gram] = 0;
+        count += seen[gram];
+    }
+    return count;
+}
+
 /** Marks the grams of text, and counts those without a line end. */
 static size_t grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
 {
@@ -47,13 +59,18 @@ static size_t grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
         last = (last << 6 | codes->of[text.ptr[i]]) & ((1u << GRAM_BITS) - 1);
         seen[last] = 1;
     }
-    size_t count = 0;
+    return count_inner(seen);
+}
+
+/** A set of bytes bytes, of those that were seen. */
+static void grams_put(const uint8_t *seen, uint8_t *bits, size_t bytes)
+{
+    memset(bits, 0, bytes);
     for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
-        if (gram >> 12 == CODE_END || (gram >> 6 & 63) == CODE_END || (gram & 63) == CODE_END)
-            seen[gram] = 0;
-        count += seen[gram];
+        if (!seen[gram]) continue;
+        size_t bit = gram_bit(gram, bytes);
+        bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
     }
-    return count;
 }
 
 lm_err lm_grams_write(lm_mem *mem, lm_str text, size_t stored_bytes, lm_buf *out)
@@ -69,13 +86,7 @@ lm_err lm_grams_write(lm_mem *mem, lm_str text, size_t stored_bytes, lm_buf *out
     lm_err err = lm_buf_varint(out, bytes);
     if (!err) err = lm_buf_reserve(out, bytes);
     if (!err && bytes) {
-        uint8_t *bits = out->ptr + out->len;
-        memset(bits, 0, bytes);
-        for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
-            if (!seen[gram]) continue;
-            size_t bit = gram_bit(gram, bytes);
-            bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
-        }
+        grams_put(seen, out->ptr + out->len, bytes);
         out->len += bytes;
     }
     lm_mem_release(mem, seen, 1u << GRAM_BITS);
@@ -94,4 +105,47 @@ bool lm_grams_admit(lm_str grams, lm_str text)
         if (!(grams.ptr[bit >> 3] >> (bit & 7) & 1)) return false;
     }
     return true;
+}
+
+/* ---- sets of one's own ---- */
+
+struct lm_grams {
+    lm_mem *mem;
+    gram_codes codes;
+    uint8_t seen[1u << GRAM_BITS];
+};
+
+lm_err lm_grams_new(lm_mem *mem, lm_grams **out)
+{
+    lm_grams *grams = lm_mem_calloc(mem, 1, sizeof *grams);
+    if (!grams) return lm_mem_err();
+    grams->mem = mem;
+    codes_make(&grams->codes);
+    *out = grams;
+    return LM_OK;
+}
+
+void lm_grams_free(lm_grams *grams)
+{
+    if (grams) lm_mem_release(grams->mem, grams, sizeof *grams);
+}
+
+void lm_grams_add(lm_grams *grams, lm_str line)
+{
+    uint32_t last = CODE_END << 6 | CODE_END;
+    for (size_t i = 0; i < line.len; i++) {
+        last = (last << 6 | grams->codes.of[line.ptr[i]]) & ((1u << GRAM_BITS) - 1);
+        grams->seen[last] = 1;
+    }
+}
+
+lm_err lm_grams_take(lm_grams *grams, unsigned bits_each, lm_buf *out)
+{
+    size_t count = count_inner(grams->seen), bytes = count * bits_each / 8 + 1;
+    lm_err err = lm_buf_reserve(out, bytes);
+    if (err) return err;
+    grams_put(grams->seen, out->ptr + out->len, bytes);
+    out->len += bytes;
+    memset(grams->seen, 0, sizeof grams->seen);
+    return LM_OK;
 }

@@ -72,6 +72,22 @@ void lm_arena_fini(lm_arena *arena)
     *arena = (lm_arena){.mem = arena->mem, .is_wide = arena->is_wide};
 }
 
+size_t lm_arena_held(const lm_arena *arena)
+{
+    size_t bytes = 0;
+    for (const struct lm_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next)
+        bytes += sizeof *chunk + chunk->cap;
+    return bytes;
+}
+
+size_t lm_arena_used(const lm_arena *arena)
+{
+    size_t bytes = 0;
+    for (const struct lm_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next)
+        bytes += chunk->used;
+    return bytes;
+}
+
 void lm_arena_reset(lm_arena *arena)
 {
     for (struct lm_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next) {

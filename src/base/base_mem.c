@@ -2,6 +2,9 @@
  * base_arena.c. */
 #include "base/base_mem.h"
 
+#if defined(__GLIBC__)
+#    include <malloc.h>
+#endif
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,4 +273,11 @@ lm_err lm_vec_grow_slow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t cou
     memcpy(ptr_to_array, &moved, sizeof moved);
     *cap = new_cap;
     return LM_OK;
+}
+
+void lm_mem_trim(void)
+{
+#if defined(__GLIBC__)
+    (void)malloc_trim(0); /* 0: there was nothing to give back */
+#endif
 }

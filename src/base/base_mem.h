@@ -35,6 +35,8 @@ LM_USE void *lm_mem_alloc(lm_mem *mem, size_t bytes);
 LM_USE void *lm_mem_calloc(lm_mem *mem, size_t count, size_t bytes); /* overflow checked */
 LM_USE void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
 void lm_mem_release(lm_mem *mem, void *ptr, size_t bytes); /* NULL is fine */
+/** Gives freed memory back to the system: for one who has done with much and rests now. */
+void lm_mem_trim(void);
 /** The code to return after one of the above gave NULL: LM_E_NOMEM or LM_E_LIMIT, as recorded. */
 lm_err lm_mem_err(void);
 /** Was this thread's last failure an account at its limit? LM_E_LIMIT alone does not say whether
@@ -54,6 +56,9 @@ void lm_arena_init(lm_arena *arena, lm_mem *mem);
 void lm_arena_init_wide(lm_arena *arena, lm_mem *mem);
 void lm_arena_fini(lm_arena *arena);
 void lm_arena_reset(lm_arena *arena); /* keeps the memory for reuse */
+/** Bytes that it has taken from its account, and those of them that are handed out. */
+size_t lm_arena_held(const lm_arena *arena);
+size_t lm_arena_used(const lm_arena *arena);
 /** align is a power of two <= 64. NULL on failure. */
 LM_USE void *lm_arena_alloc(lm_arena *arena, size_t bytes, size_t align);
 LM_USE void *lm_arena_copy(lm_arena *arena, const void *src, size_t bytes); /* adds a NUL behind */

@@ -241,8 +241,9 @@ static lm_err series_find(lm_lq_range_node *node, lm_labels labels, bool is_erro
     return LM_OK;
 }
 
-/** Steps whose windows hold a time; false: none. */
-static bool steps_of(const lm_lq_range_node *node, int64_t time_ns, uint32_t *low, uint32_t *high)
+/** The first and the last step whose window holds a time; first behind last: none does, the time is
+ * between two windows. False: it is out of reach. */
+static bool window_of(const lm_lq_range_node *node, int64_t time_ns, int64_t *first, int64_t *last)
 {
     const lm_lq_steps *steps = &node->steps;
     int64_t behind, ahead;
@@ -251,15 +252,24 @@ static bool steps_of(const lm_lq_range_node *node, int64_t time_ns, uint32_t *lo
         __builtin_add_overflow(behind, node->expr->range_ns - 1, &ahead))
         return false;
     if (ahead < 0) return false;
-    int64_t first = behind <= 0 ? 0 : (behind - 1) / steps->step + 1;
-    int64_t last = ahead / steps->step;
-    if (first >= steps->count) return false;
+    *first = behind <= 0 ? 0 : (behind - 1) / steps->step + 1;
+    *last = ahead / steps->step;
+    return *first < steps->count;
+}
+
+/** Steps whose windows hold a time; false: none. */
+static bool steps_of(const lm_lq_range_node *node, int64_t time_ns, uint32_t *low, uint32_t *high)
+{
+    const lm_lq_steps *steps = &node->steps;
+    int64_t first, last;
+    if (!window_of(node, time_ns, &first, &last)) return false;
     *low = (uint32_t)first;
     *high = last >= steps->count ? steps->count - 1 : (uint32_t)last;
     return *low <= *high;
 }
 
-static lm_err add_count(lm_lq_range_node *node, uint32_t number, int64_t time_ns, size_t bytes)
+static lm_err add_counts(lm_lq_range_node *node, uint32_t number, int64_t time_ns, uint64_t count,
+                         uint64_t bytes)
 {
     series *s = &node->series[number];
     uint32_t low, high;
@@ -270,11 +280,16 @@ static lm_err add_count(lm_lq_range_node *node, uint32_t number, int64_t time_ns
         if (!s->buckets) return lm_mem_err();
         memset(s->buckets, 0, room);
     }
-    s->buckets[low].count++;
+    s->buckets[low].count += (int64_t)count;
     s->buckets[low].bytes += (int64_t)bytes;
-    s->buckets[high + 1].count--;
+    s->buckets[high + 1].count -= (int64_t)count;
     s->buckets[high + 1].bytes -= (int64_t)bytes;
     return LM_OK;
+}
+
+static lm_err add_count(lm_lq_range_node *node, uint32_t number, int64_t time_ns, size_t bytes)
+{
+    return add_counts(node, number, time_ns, 1, bytes);
 }
 
 static lm_err add_value(lm_lq_range_node *node, uint32_t number, int64_t time_ns, double value)
@@ -454,6 +469,30 @@ static bool told(void *ctx, const lm_stream *stream, const lm_record *record)
     return node->err == LM_OK;
 }
 
+/* Both rise with time: where they are equal for two times, they are for those between. */
+static bool is_one(void *ctx, int64_t first_ns, int64_t last_ns)
+{
+    const lm_lq_range_node *node = ctx;
+    int64_t low, high, other_low, other_high;
+    return window_of(node, first_ns, &low, &high) &&
+           window_of(node, last_ns, &other_low, &other_high) && low == other_low &&
+           (high == other_high ||
+            (high >= node->steps.count - 1 && other_high >= node->steps.count - 1));
+}
+
+static bool lump(void *ctx, const lm_stream *stream, int64_t first_ns, uint64_t count,
+                 uint64_t bytes)
+{
+    lm_lq_range_node *node = ctx;
+    uint32_t number;
+    node->told += count;
+    node->bytes += bytes;
+    node->err = stream_series(node, stream, &number);
+    if (!node->err) node->err = add_counts(node, number, first_ns, count, bytes);
+    lm_arena_reset(&node->run.scratch);
+    return node->err == LM_OK;
+}
+
 lm_err lm_lq_range_select(lm_lq_range_node *node, const lm_store_face *store, lm_str tenant,
                           uint64_t *records, uint64_t *bytes)
 {
@@ -477,6 +516,12 @@ lm_err lm_lq_range_select(lm_lq_range_node *node, const lm_store_face *store, lm
                       .time_max = high,
                       .skip_line = node->plan.skip_line,
                       .cancel = node->cancel};
+    if (node->plan.is_plain && !expr->has_unwrap) {
+        what.only_size = true;
+        what.skip_metadata = node->no_labels;
+        what.is_one = is_one;
+        what.lump = lump;
+    }
     lm_err err = store->select(store->self, &what, told, node);
     if (node->err) err = node->err;
     *records += node->told;

@@ -140,7 +140,17 @@ typedef struct lm_select {
     uint32_t filter_count;
     int64_t time_min, time_max; /* ns, inclusive, exclusive */
     bool backwards;             /* newest parts of the store first; order within is not promised */
-    bool skip_line; /* the line's text is not wanted, nor its length: only metadata and time */
+    bool skip_line;     /* the line's text is not wanted, nor its length: only metadata and time */
+    bool only_size;     /* of the line at most its length is wanted, not its text */
+    bool skip_metadata; /* nor metadata */
+    /** May be NULL: records are told one by one. Else the store may tell many records of a stream
+     * at once where only_size is said: count of them, of bytes in all (skip_line: any number), the
+     * first at first_ns or later, and all at times that is_one calls alike. Both get told's
+     * context; lump gives false to stop. Records with metadata are told one by one, unless
+     * skip_metadata. */
+    bool (*is_one)(void *ctx, int64_t first_ns, int64_t last_ns);
+    bool (*lump)(void *ctx, const lm_stream *stream, int64_t first_ns, uint64_t count,
+                 uint64_t bytes);
     /** The one who asks may move these closer while told is running: what lies outside will not be
      * wanted any more (it has its newest hundred already). May be told all the same. */
     _Atomic int64_t *wanted_min, *wanted_max; /* NULL: as time_min, time_max */

@@ -42,6 +42,9 @@ LM_USE lm_err lm_query_match(const lm_query *query, lm_str line, const lm_fields
 LM_USE lm_err lm_query_match_in(const lm_query *query, lm_str file, lm_str line,
                                 const lm_fields *fields, bool *out);
 bool lm_query_needs_fields(const lm_query *query);
+/** May a line fit, of text that has these groups of characters (lm_archive_segment_grams)? false is
+ * certain. Cheap: no segment is opened for it. */
+bool lm_query_admitted(const lm_query *query, lm_str grams);
 
 /** A field of a record by the name a query uses: exact, else with '_' in the name standing for any
  * sign (request_uri finds request.uri), else level, timestamp and message by their meaning. NULL if

@@ -186,6 +186,11 @@ static bool grams_rule_out(const lm_node *node, lm_str grams)
     return false;
 }
 
+bool lm_query_admitted(const lm_query *query, lm_str grams)
+{
+    return grams.len == 0 || !grams_rule_out(query->root, grams);
+}
+
 static lm_err job_run(void *ctx, size_t slot)
 {
     search *s = ctx;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define NS_PER_S         1000000000ll
+#define MINUTE_NS        (60 * NS_PER_S)
 #define SINCE_NS         (3600 * NS_PER_S)
 #define VOLUME_LIMIT     100u
 #define FIELD_LIMIT      1000u
@@ -148,6 +149,22 @@ static lm_err volume_get(volumes *work, lm_labels labels, volume **out)
     return LM_OK;
 }
 
+/** The step of a time, which holds its end and not its begin, as windows of metric queries. Where
+ * steps are minutes or more a whole minute counts for one of them, so that the counts serve which
+ * the store keeps by minute. */
+static size_t point_of(const volumes *work, int64_t time_ns)
+{
+    if (work->step_ns >= MINUTE_NS && time_ns > 0 && time_ns < INT64_MAX - MINUTE_NS)
+        time_ns = (time_ns - 1) / MINUTE_NS * MINUTE_NS + 1;
+    int64_t away = time_ns - work->start_ns;
+    return away > 0 ? (size_t)((away - 1) / work->step_ns) : 0;
+}
+
+static bool is_one_point(void *ctx, int64_t first_ns, int64_t last_ns)
+{
+    return point_of(ctx, first_ns) == point_of(ctx, last_ns);
+}
+
 static lm_err volume_add(volumes *work, lm_labels labels, int64_t time_ns, uint64_t bytes)
 {
     volume *item = NULL;
@@ -155,7 +172,7 @@ static lm_err volume_add(volumes *work, lm_labels labels, int64_t time_ns, uint6
     if (err) return err;
     item->bytes += bytes;
     if (!work->point_count) return LM_OK;
-    size_t at = (size_t)((uint64_t)(time_ns - work->start_ns) / (uint64_t)work->step_ns);
+    size_t at = point_of(work, time_ns);
     if (at < work->point_count) item->points[at] += bytes;
     return LM_OK;
 }
@@ -198,6 +215,15 @@ static bool add_record(void *ctx, const lm_stream *stream, const lm_record *reco
 {
     volumes *work = ctx;
     work->err = volume_add_stream(work, stream->labels, record->time_ns, record->line.len);
+    return !work->err;
+}
+
+static bool add_lump(void *ctx, const lm_stream *stream, int64_t first_ns, uint64_t count,
+                     uint64_t bytes)
+{
+    volumes *work = ctx;
+    (void)count;
+    work->err = volume_add_stream(work, stream->labels, first_ns, bytes);
     return !work->err;
 }
 
@@ -304,6 +330,9 @@ static void answer_volume(server_request *request, bool is_range)
             (size_t)(((uint64_t)what.time_max - (uint64_t)work.start_ns) / (uint64_t)work.step_ns) +
             1;
         what.skip_line = false; /* lengths are counted */
+        what.only_size = what.skip_metadata = true;
+        what.is_one = is_one_point;
+        what.lump = add_lump;
     }
     if (!err) {
         err = is_range ? face->select(face->self, &what, add_record, &work)

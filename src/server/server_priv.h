@@ -222,6 +222,7 @@ struct server_request {
     server_handler work_run;      /* what the worker calls */
     uint64_t begin_ns;            /* monotonic */
     _Atomic uint64_t deadline_ns; /* of a query; 0: none */
+    _Atomic bool is_asking;       /* a query is being answered */
     volatile int cancel;          /* told to a query */
     _Atomic bool is_late;         /* cancelled because of its deadline */
     lm_arena arena;

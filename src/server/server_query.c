@@ -27,8 +27,10 @@ void server_query_run(server_request *request)
         server_answer_err(request, err);
     } else {
         atomic_fetch_add_explicit(&request->account->queries, 1, memory_order_relaxed);
+        atomic_store(&request->is_asking, true);
         request->route->run(request);
     }
+    atomic_store(&request->is_asking, false);
     atomic_store(&request->deadline_ns, 0);
     if (atomic_load(&request->is_late) && request->status >= 400) {
         char text[40];

@@ -6,6 +6,7 @@
 #include "server/server_priv.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -83,12 +84,21 @@ static lm_err read_config(lm_mem *mem, const lm_server_options *options, lm_conf
 
 /* ---- ticker ---- */
 
-/** Queries whose time is over are told to stop. */
-static void stop_late(lm_server *server, uint64_t now_ns)
+/** Has the client closed its connection, or its half of it? The connection sleeps while a query is
+ * answered, so nobody else would see it. */
+static bool has_left(const server_request *request)
+{
+    struct pollfd about = {.fd = request->conn ? request->conn->fd : -1, .events = POLLRDHUP};
+    return poll(&about, 1, 0) > 0 && (about.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/** Queries whose time is over, or whose client has left, are told to stop. */
+static void stop_queries(lm_server *server, uint64_t now_ns)
 {
     (void)pthread_mutex_lock(&server->lock);
     for (server_request *request = server->requests; request; request = request->next) {
         uint64_t deadline = atomic_load(&request->deadline_ns);
+        if (atomic_load(&request->is_asking) && has_left(request)) request->cancel = 1;
         if (!deadline || now_ns < deadline) continue;
         atomic_store(&request->is_late, true);
         request->cancel = 1;
@@ -111,7 +121,7 @@ static void *tick(void *ctx)
     lm_server *server = ctx;
     for (unsigned ticks = 0; !server->is_ticker_over; ticks++) {
         uint64_t now = lm_clock_ns();
-        stop_late(server, now);
+        stop_queries(server, now);
         if (ticks % TICKS_REAP == 0) reap(server, now);
         (void)nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL); /* early is no harm */
     }

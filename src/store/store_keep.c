@@ -9,6 +9,7 @@ enum {
     SECOND_NS = 1000000000,
     RETRY_NS = 1000000000,
     MILL_QUIET_NS = 2000000000,
+    CACHE_IDLE_S = 20, /* nobody asked for so long: what is kept for questions goes */
     MERGE_PARTS_MAX = 64
 };
 
@@ -43,6 +44,7 @@ void store_part_unuse(lm_store *store, store_part *part)
     part->users--;
     if (part->users || !part->is_gone) return;
     store_part_remove(store->folder, part->id);
+    store_view_drop(store, part->id);
     lm_mem_release(store->mem, part, sizeof *part);
 }
 
@@ -211,6 +213,7 @@ static lm_err merge_parts(lm_store *store, lm_str tenant, const uint64_t *ids, s
     for (size_t i = 0; i < count && !err; i++) {
         store_view *view = NULL;
         err = store_view_get(store, ids[i], &view);
+        if (!err) err = store_view_load(view, STORE_TIMES | STORE_LINES);
         if (!err) err = take_view(&m, view);
         if (view) store_view_put(store, view);
     }
@@ -396,6 +399,7 @@ void *store_keeper_main(void *arg)
         if (lm_clock_ns() - looked_ns > SECOND_NS) {
             looked_ns = lm_clock_ns();
             look_at_disk(store);
+            store_cache_rest(store, CACHE_IDLE_S * (uint64_t)SECOND_NS);
             if (store_retain(store)) store_note(store, 3, "retention_failed", "%s", lm_err_text());
         }
         if (!did && store_mill(store, &did) != LM_OK)

@@ -28,54 +28,6 @@ void store_note_bad(void *ctx, const char *text)
     store_note(store, 3, "damaged", "%s", text);
 }
 
-/* ---- opened segments ---- */
-
-lm_err store_view_get(lm_store *store, uint64_t id, store_view **out)
-{
-    lm_err err = LM_OK;
-    size_t oldest = SIZE_MAX, empty = SIZE_MAX;
-    pthread_mutex_lock(&store->cache_lock);
-    for (size_t i = 0; i < STORE_OPEN_SEGMENTS_MAX; i++) {
-        store_view *view = store->cache[i];
-        if (!view) {
-            empty = i;
-        } else if (view->id == id) {
-            view->users++;
-            view->used_at = ++store->cache_clock;
-            *out = view;
-            pthread_mutex_unlock(&store->cache_lock);
-            return LM_OK;
-        } else if (!view->users &&
-                   (oldest == SIZE_MAX || view->used_at < store->cache[oldest]->used_at)) {
-            oldest = i;
-        }
-    }
-    store_view *view = NULL;
-    err = store_view_open(store->mem, store->folder, id, &view);
-    if (!err) {
-        view->users = 1;
-        view->used_at = ++store->cache_clock;
-        size_t slot = empty != SIZE_MAX ? empty : oldest;
-        if (slot != SIZE_MAX) {
-            store_view_close(store->cache[slot]);
-            store->cache[slot] = view;
-            view->is_cached = true;
-        }
-        *out = view;
-    }
-    pthread_mutex_unlock(&store->cache_lock);
-    return err;
-}
-
-void store_view_put(lm_store *store, store_view *view)
-{
-    pthread_mutex_lock(&store->cache_lock);
-    view->users--;
-    bool is_over = !view->users && !view->is_cached;
-    pthread_mutex_unlock(&store->cache_lock);
-    if (is_over) store_view_close(view);
-}
-
 /* ---- opening ---- */
 
 typedef struct id_list {
@@ -198,6 +150,13 @@ static lm_err adopt(lm_store *store, uint64_t id, const id_list *logs, id_list *
 {
     store_view *view = NULL;
     lm_err err = store_view_open(store->mem, store->folder, id, &view);
+    if (!err) err = store_view_load(view, STORE_TIMES | STORE_LINES);
+    if (err && view) {
+        lm_err_info info;
+        lm_err_save(&info);
+        store_view_close(view);
+        err = lm_err_restore(&info);
+    }
     if (err == LM_E_CORRUPT || err == LM_E_NOTFOUND) {
         store_note_bad(store, lm_err_text());
         return LM_OK;
@@ -365,6 +324,7 @@ lm_err lm_store_open(lm_mem *mem, const lm_store_options *options, lm_store **ou
                      ? load(store)
                      : lm_fail(LM_E_USAGE, "'%s' cannot be a folder's name", options->folder);
     if (!err && options->threads != 1) err = lm_pool_new(mem, options->threads, &store->pool);
+    if (!err && options->threads != 1) err = lm_pool_new(mem, options->threads, &store->asking);
     if (!err) err = start_threads(store);
     if (err) {
         lm_err_info info;
@@ -389,8 +349,8 @@ void lm_store_close(lm_store *store)
     if (store->has_keeper) pthread_join(store->keeper_thread, NULL);
     store_log_close(&store->log);
     lm_pool_free(store->pool);
-    for (size_t i = 0; i < STORE_OPEN_SEGMENTS_MAX; i++)
-        store_view_close(store->cache[i]);
+    lm_pool_free(store->asking);
+    store_cache_rest(store, 0);
     while (store->generations) {
         store_generation *generation = store->generations;
         store->generations = generation->next;

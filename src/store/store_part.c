@@ -12,13 +12,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PART_MAGIC "lmpart01"
-
 enum {
     FOLD = 0x1E, /* stands for '\n' */
     ESCAPE = 0x1F,
-    PART_HEAD = 24, /* magic and four lengths */
-    PART_VERSION = 1,
     FILES_MAX = 256, /* streams with a file of their own; the others share the last one */
     NAME_BYTES_MAX = 512,
     PACK_BYTES = 8 << 20, /* text of one of the archive's segments: bounds memory */
@@ -47,7 +43,8 @@ static bool needs_folding(lm_str line)
     return line.len && memchr(line.ptr, '\n', line.len);
 }
 
-static lm_err fold_line(lm_str line, lm_buf *out)
+/** *escapes: set if a sign stands for another one than a newline. */
+static lm_err fold_line(lm_str line, lm_buf *out, bool *escapes)
 {
     lm_err err = lm_buf_reserve(out, line.len * 2);
     if (err) return err;
@@ -57,6 +54,7 @@ static lm_err fold_line(lm_str line, lm_buf *out)
         if (c == FOLD || c == ESCAPE) {
             *at++ = ESCAPE;
             *at++ = c == FOLD ? 'e' : 'f';
+            *escapes = true;
         } else {
             *at++ = c == '\n' ? FOLD : c;
         }
@@ -107,6 +105,7 @@ typedef struct writer {
     size_t file_count;
     bool is_metadata; /* what open_file reads */
     lm_buf folded;    /* the line that is being read, if it must be */
+    bool has_escapes; /* a folded line holds FOLD or ESCAPE itself */
     uint64_t *runs;   /* rows of each of the archive's segments */
     size_t run_count;
     size_t *record_items; /* item of each record */
@@ -117,7 +116,7 @@ static lm_str item_text(writer *w, const store_item *item)
 {
     if (!needs_folding(item->line)) return item->line;
     w->folded.len = 0;
-    if (fold_line(item->line, &w->folded)) return (lm_str){NULL, SIZE_MAX};
+    if (fold_line(item->line, &w->folded, &w->has_escapes)) return (lm_str){NULL, SIZE_MAX};
     return (lm_str){w->folded.ptr, w->folded.len};
 }
 
@@ -366,10 +365,55 @@ static lm_err put_text(lm_buf *out, lm_str text)
     return err ? err : lm_buf_append(out, text.ptr, text.len);
 }
 
+/** Which groups of characters the lines of each of the archive's segments have; level fast has no
+ * time for them. */
+static lm_err put_grams(const writer *w, lm_buf *out)
+{
+    lm_grams *grams = NULL;
+    lm_buf set;
+    size_t record = 0;
+    lm_buf_init(&set, w->mem);
+    lm_err err = lm_grams_new(w->mem, &grams);
+    for (size_t i = 0; i < w->run_count && !err; i++) {
+        set.len = 0;
+        bool is_fast = w->plan->level == LM_LEVEL_FAST;
+        for (uint64_t n = w->runs[i]; n && !is_fast; n--)
+            lm_grams_add(grams, w->plan->items[w->record_items[record++]].line);
+        if (!is_fast) err = lm_grams_take(grams, STORE_GRAM_BITS, &set);
+        if (!err) err = put_text(out, (lm_str){set.ptr, set.len});
+    }
+    lm_grams_free(grams);
+    lm_buf_fini(&set);
+    return err;
+}
+
+/** Records and bytes of each minute of a stream; none where that would say little in many words. */
+static lm_err put_minutes(const writer *w, uint32_t number, lm_buf *out)
+{
+    const store_item *items = w->plan->items + w->begins[number];
+    size_t count = (size_t)w->streams[number].records, minutes = 0;
+    for (size_t i = 0; i < count; i++)
+        minutes += !i || store_minute_of(items[i].time_ns) != store_minute_of(items[i - 1].time_ns);
+    if (minutes > 1 && minutes * STORE_MINUTE_RECORDS > count) minutes = 0;
+    lm_err err = lm_buf_varint(out, minutes);
+    int64_t before = store_minute_of(w->streams[number].time_min);
+    for (size_t begin = 0, end; begin < count && minutes && !err; begin = end) {
+        int64_t minute = store_minute_of(items[begin].time_ns);
+        uint64_t bytes = 0;
+        for (end = begin; end < count && store_minute_of(items[end].time_ns) == minute; end++)
+            bytes += items[end].line.len;
+        err = lm_buf_varint(out, (uint64_t)(minute - before));
+        if (!err) err = lm_buf_varint(out, end - begin);
+        if (!err) err = lm_buf_varint(out, bytes);
+        before = minute;
+    }
+    return err;
+}
+
 static lm_err put_head(const writer *w, lm_buf *out)
 {
     const store_part_plan *plan = w->plan;
-    lm_err err = lm_buf_varint(out, PART_VERSION);
+    lm_err err = lm_buf_varint(out, STORE_REC_VERSION);
     if (!err) err = lm_buf_varint(out, plan->generation);
     if (!err) err = lm_buf_varint(out, plan->level);
     if (!err) err = put_text(out, plan->tenant);
@@ -393,6 +437,10 @@ static lm_err put_head(const writer *w, lm_buf *out)
     }
     if (!err) err = put_set(w, is_folded, out);
     if (!err) err = put_set(w, has_metadata, out);
+    if (!err) err = lm_buf_varint(out, w->has_escapes);
+    if (!err) err = put_grams(w, out);
+    for (uint32_t i = 0; i < plan->stream_count && !err; i++)
+        err = put_minutes(w, i, out);
     return err;
 }
 
@@ -417,12 +465,13 @@ static lm_err write_rec(writer *w, uint64_t *out_bytes)
         .type = LM_COLUMN_INT, .role = LM_ROLE_TIME, .count = (uint32_t)count, .ints = times};
     if (!err)
         err = lm_columns_encode(mem, NULL, &column, 1, w->plan->level, &blocks, &directory, NULL);
-    if (!err) err = lm_buf_append(&all, PART_MAGIC, 8);
+    if (!err) err = lm_buf_append(&all, STORE_REC_MAGIC, 8);
     if (!err) err = lm_buf_le32(&all, (uint32_t)plain.len);
     if (!err) err = lm_buf_le32(&all, (uint32_t)head.len);
     if (!err) err = lm_buf_le32(&all, (uint32_t)directory.len);
     if (!err) err = lm_buf_le32(&all, (uint32_t)blocks.len);
     if (!err) err = lm_buf_append(&all, head.ptr, head.len);
+    if (!err) err = lm_buf_le64(&all, lm_hash64_seed(all.ptr, all.len, w->plan->id));
     if (!err) err = lm_buf_append(&all, directory.ptr, directory.len);
     if (!err) err = lm_buf_append(&all, blocks.ptr, blocks.len);
     if (!err) err = lm_buf_le64(&all, lm_hash64_seed(all.ptr, all.len, w->plan->id));

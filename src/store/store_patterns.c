@@ -157,7 +157,8 @@ out:
 static lm_err count_view(void *ctx, store_view *view, const uint64_t *wanted)
 {
     counting *c = ctx;
-    lm_err err = LM_OK;
+    lm_err err = store_view_load(view, STORE_TIMES | STORE_LINES);
+    if (err) return err;
     /* The texts are unpacked at the first call, which one thread may do at a time. */
     pthread_mutex_lock(&c->store->texts_lock);
     if (lm_archive_template_count(view->archive)) (void)lm_archive_template_at(view->archive, 0);

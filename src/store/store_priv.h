@@ -24,13 +24,23 @@ enum {
     STORE_GENERATIONS_MAX = 3,    /* unsealed ones, the active one among them */
     STORE_GENERATION_STREAMS_MAX = 1 << 17,
     STORE_FRAME_BYTES_MAX = 256 << 20, /* a frame larger than this is not one */
-    STORE_OPEN_SEGMENTS_MAX = 16,
     STORE_TENANT_BYTES_MAX = 150,
     STORE_PATH_MAX = 4096,
     STORE_MERGE_BYTES = 16 << 20,   /* raw text of a merged segment, at most */
     STORE_OWN_FILE_BYTES = 1 << 20, /* text of a stream that is worth a schema of its own */
+    STORE_MINUTE_RECORDS =
+        8,               /* records of a minute from which on its counts are kept, on average */
+    STORE_GRAM_BITS = 4, /* for each group of characters that a segment's lines have */
+    STORE_CACHE_SLOTS = 1024,
+    /* Shares of the memory (1 / n) that may be kept for questions: the opened rest of segments, and
+     * half as much for answers; heads of segments. */
+    STORE_CACHE_SHARE = 8,
+    STORE_HEADS_SHARE = 5,
+    STORE_SCARCE_SHARE = 4,        /* less than this share of the memory is free: nothing is kept */
+    STORE_CACHE_BYTES = 128 << 20, /* where memory has no bound */
 };
 
+#define STORE_MINUTE_NS     INT64_C(60000000000)
 #define STORE_HOUR_NS       UINT64_C(3600000000000)
 #define STORE_DISK_FREE_MIN (UINT64_C(64) << 20)
 
@@ -197,6 +207,18 @@ typedef struct store_part_plan {
     size_t replace_count;
 } store_part_plan;
 
+#define STORE_REC_MAGIC "lmpart02"
+
+enum { STORE_REC_VERSION = 2, STORE_REC_HEAD = 24 /* magic and four lengths */ };
+
+/** The minute of a time: from its first nanosecond but one to its end, so that windows of LogQL,
+ * which hold their end and not their begin, are made of whole ones. */
+static inline int64_t store_minute_of(int64_t time_ns)
+{
+    int64_t minute = time_ns / STORE_MINUTE_NS, rest = time_ns % STORE_MINUTE_NS;
+    return rest > 0 ? minute : minute - 1;
+}
+
 void store_part_path(const char *folder, uint64_t id, const char *suffix, char *dst);
 /** Writes the segment's files, synced, under their final names. out_streams: in arena, beside
  * plan's order of records. */
@@ -206,12 +228,21 @@ LM_USE lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder,
 /** Removes the files; what is not there is fine. */
 void store_part_remove(const char *folder, uint64_t id);
 
-/** An opened segment. */
+/** Records of a stream in a minute (store_minute_of). */
+typedef struct store_minute {
+    int64_t minute;
+    uint64_t records, bytes;
+} store_minute;
+
+/** A segment being read. Its head is there from the start; times and lines when they are asked for.
+ */
 typedef struct store_view {
     lm_mem *mem;
+    const char *folder; /* the store's */
     uint64_t id;
-    lm_arena arena;
-    lm_archive *archive, *metadata; /* metadata NULL: no record has any */
+    uint8_t *head; /* its bytes, which texts point into */
+    size_t head_len;
+    lm_arena arena; /* what was read from it */
     lm_str tenant;
     uint64_t generation;
     lm_level level;
@@ -220,23 +251,45 @@ typedef struct store_view {
     lm_stream *faces;  /* beside streams */
     uint32_t stream_count;
     uint64_t record_count, raw_bytes;
-    const int64_t *times;   /* by record */
     const uint64_t *folded; /* bit a record: its line holds newlines, kept as 0x1E; NULL: none */
     const uint64_t *has_metadata; /* bit a record; NULL: none */
+    bool has_escapes;             /* a folded line holds 0x1E or 0x1F itself */
     const uint64_t *replaces;
     size_t replace_count;
     /* rows of the archive's segment i are records run_first[i] ... in order */
     uint64_t *run_first;
+    lm_str *grams; /* of each of them; empty: not known */
     size_t run_count;
-    uint64_t bytes; /* of its files */
+    const store_minute *minutes;
+    const uint32_t *first_minute; /* by stream, and one behind: none where they are not kept */
+    uint64_t bytes;               /* of its files, as far as they were opened */
+
+    pthread_mutex_t lock; /* of loading; what is loaded stays while somebody uses the view */
+    lm_arena times_arena;
+    const int64_t *times;           /* by record; store_view_load */
+    lm_archive *archive, *metadata; /* the same; metadata NULL: no record has any */
+
+    /* the cache's, under its lock */
     uint32_t users;
-    uint64_t used_at;
-    bool is_cached;
+    bool is_gone;                     /* its files are deleted: closed when not used */
+    size_t head_bytes, rest_bytes;    /* as counted */
+    struct store_view *same;          /* next of the slot */
+    struct store_view *newer, *older; /* by use */
+    struct store_view *newer_loaded, *older_loaded; /* those with more than their head */
+    bool is_loaded;
 } store_view;
 
-/** LM_E_CORRUPT names the file. */
+/** Reads the head. LM_E_CORRUPT names the file. folder must outlive the view. */
 LM_USE lm_err store_view_open(lm_mem *mem, const char *folder, uint64_t id, store_view **out);
 void store_view_close(store_view *view);
+
+enum { STORE_TIMES = 1, STORE_LINES = 2 };
+
+/** Loads times, or lines and metadata, unless they are there. From any thread that uses the view.
+ * LM_E_CORRUPT names the file. */
+LM_USE lm_err store_view_load(store_view *view, unsigned what);
+/** Drops what was loaded; nobody uses it. */
+void store_view_unload(store_view *view);
 /** A folded line as it was; text in out. */
 LM_USE lm_err store_line_unfold(lm_str row, lm_buf *out);
 /** Lines of the metadata archive, in the order of the records that have any. */
@@ -340,11 +393,17 @@ struct lm_store {
 
     pthread_mutex_t texts_lock; /* unpacking of template texts */
     pthread_mutex_t cache_lock;
-    store_view *cache[STORE_OPEN_SEGMENTS_MAX];
-    uint64_t cache_clock;
+    store_view *cache[STORE_CACHE_SLOTS];
+    store_view *cache_newest, *cache_oldest;               /* by use */
+    store_view *cache_newest_loaded, *cache_oldest_loaded; /* with more than their head */
+    size_t cache_heads, cache_rest;                        /* bytes */
+    struct store_question *questions; /* whose answers are kept, the last one asked first */
+    size_t answers_bytes;
+    uint64_t cache_used_ns; /* when somebody asked last */
 
-    lm_pool *pool; /* the keeper's; NULL: one CPU */
-    store_log log; /* the commit thread's */
+    lm_pool *pool;   /* the keeper's; NULL: one CPU */
+    lm_pool *asking; /* of those who ask; NULL: one CPU */
+    store_log log;   /* the commit thread's */
     pthread_t commit_thread, keeper_thread;
     bool has_commit, has_keeper;
 };
@@ -356,6 +415,24 @@ void store_note_bad(void *store, const char *text);
 /** A view of a segment from the cache; give it back. LM_E_CORRUPT, LM_E_NOTFOUND (deleted). */
 LM_USE lm_err store_view_get(lm_store *store, uint64_t id, store_view **out);
 void store_view_put(lm_store *store, store_view *view);
+/** A segment is gone: its view goes too, and so its files' room on the disk. */
+void store_view_drop(lm_store *store, uint64_t id);
+/* Answers that are kept (store_answers.c); nothing of it fails but for memory, and then nothing is
+ * kept. */
+typedef struct store_question store_question;
+/** What is known of the question that these matchers and filters ask. */
+LM_USE lm_err store_question_begin(lm_store *store, const lm_select *what, store_question **out);
+void store_question_end(lm_store *store, store_question *question); /* NULL is fine */
+/** The records of a segment that fit, whatever their time, as words of bits; false: not known. */
+bool store_answer_get(lm_store *store, const store_question *question, uint64_t part,
+                      uint64_t *found, size_t words);
+void store_answer_put(lm_store *store, store_question *question, uint64_t part,
+                      const uint64_t *found, size_t words);
+/** Forgets all that nobody asks now. */
+void store_questions_drop(lm_store *store);
+
+/** Closes all views that nobody uses, if nobody has asked for longer than this. */
+void store_cache_rest(lm_store *store, uint64_t idle_ns);
 
 /** Keeps a copy of a durable checkpoint. Lock held. */
 LM_USE lm_err store_checkpoint_note(lm_store *store, lm_str key, lm_str value, uint64_t generation);

@@ -11,7 +11,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { FIRST_CHUNK = 256, CHUNK = 4096 };
+enum {
+    FIRST_CHUNK = 256,
+    CHUNK = 4096,
+    PASSES_MAX = 8 /* segments that are searched side by side */
+};
 
 typedef struct asker {
     lm_store *store;
@@ -24,6 +28,11 @@ typedef struct asker {
     lm_err (*visit)(void *ctx, store_view *view, const uint64_t *wanted); /* instead of told, for
                                                                              segments */
     void *visit_ctx;
+    struct known_stream *known; /* which streams match, by hash */
+    size_t known_slots, known_count;
+    lm_arena arena;           /* their keys */
+    store_question *question; /* NULL: answers are not kept */
+    bool finds_folded;        /* filters are such that folded lines are found as they are */
     bool stopped;
 } asker;
 
@@ -41,6 +50,56 @@ static int64_t wanted_last(const asker *a)
     return max == INT64_MAX || max - 1 > last ? last : max - 1;
 }
 
+/* ---- which streams match ---- */
+
+/** Streams come again in every segment: each is looked at once. */
+typedef struct known_stream {
+    uint64_t hash; /* of its key */
+    lm_str key;    /* copy; ptr NULL: a free slot */
+    bool matches;
+} known_stream;
+
+static lm_err grow_known(asker *a)
+{
+    lm_mem *mem = a->store->mem;
+    size_t slots = a->known_slots ? 2 * a->known_slots : 256;
+    known_stream *made = lm_mem_calloc(mem, slots, sizeof *made);
+    if (!made) return lm_mem_err();
+    for (size_t i = 0; i < a->known_slots; i++) {
+        if (!a->known[i].key.ptr) continue;
+        size_t at = (size_t)a->known[i].hash & (slots - 1);
+        while (made[at].key.ptr)
+            at = (at + 1) & (slots - 1);
+        made[at] = a->known[i];
+    }
+    lm_mem_release(mem, a->known, a->known_slots * sizeof *a->known);
+    a->known = made;
+    a->known_slots = slots;
+    return LM_OK;
+}
+
+static lm_err stream_fits(asker *a, const lm_stream *stream, bool *out)
+{
+    *out = true;
+    if (!a->what->matcher_count) return LM_OK;
+    lm_err err = 2 * (a->known_count + 1) > a->known_slots ? grow_known(a) : LM_OK;
+    if (err) return err;
+    size_t at = (size_t)stream->hash & (a->known_slots - 1);
+    while (a->known[at].key.ptr &&
+           (a->known[at].hash != stream->hash || !lm_str_equal(a->known[at].key, stream->key)))
+        at = (at + 1) & (a->known_slots - 1);
+    if (!a->known[at].key.ptr) {
+        const uint8_t *copy = lm_arena_copy(&a->arena, stream->key.ptr, stream->key.len);
+        if (!copy) return lm_mem_err();
+        a->known[at] = (known_stream){stream->hash,
+                                      {copy, stream->key.len},
+                                      store_matchers_match(a->matchers, stream->labels)};
+        a->known_count++;
+    }
+    *out = a->known[at].matches;
+    return LM_OK;
+}
+
 static bool is_cancelled(const asker *a)
 {
     return a->what->cancel && *a->what->cancel;
@@ -48,12 +107,20 @@ static bool is_cancelled(const asker *a)
 
 /* ---- a segment ---- */
 
+/* A segment is asked in three steps: begun, which needs its head alone and is mostly the end of it;
+ * searched, on any thread; told, in order. */
 typedef struct pass {
     asker *a;
     store_view *view;
+    bool *admitted; /* by the archive's segment: a line of it may fit */
+    bool *fits;     /* by stream: it matches, and may have records in the time range */
     size_t words;
-    uint64_t *wanted; /* records to be searched */
+    uint64_t *wanted; /* records to be searched; NULL: none are */
     uint64_t *found;  /* records that fit */
+    bool is_whole;    /* no record of the streams that match is outside the time range */
+    bool is_damaged;  /* something could not be read */
+    uint64_t *folded; /* records that must be looked at unfolded */
+    size_t folded_count;
     uint32_t *by_first;
     uint32_t last_stream; /* place in by_first */
     /* metadata, once it is needed */
@@ -63,7 +130,9 @@ typedef struct pass {
     size_t metadata_count;
     lm_arena arena; /* of one record */
     lm_arena own;
-    lm_err err;
+    lm_err err;    /* of telling */
+    lm_err failed; /* of searching */
+    lm_err_info why;
 } pass;
 
 static uint64_t bits_at(const uint64_t *bits, size_t words, uint64_t at)
@@ -79,6 +148,7 @@ static bool pass_wants(void *ctx, size_t segment)
 {
     const pass *p = ctx;
     uint64_t begin = p->view->run_first[segment], end = p->view->run_first[segment + 1];
+    if (!p->admitted[segment]) return false;
     for (uint64_t at = begin; at < end; at += 64) {
         uint64_t bits = bits_at(p->wanted, p->words, at);
         if (end - at < 64) bits &= (UINT64_C(1) << (end - at)) - 1;
@@ -152,7 +222,8 @@ static lm_err load_metadata(pass *p)
     }
     p->metadata_ends = lm_arena_alloc(&p->own, (count + 1) * sizeof *p->metadata_ends, 8);
     if (!p->metadata_ends) return lm_mem_err();
-    lm_err err = store_metadata_text(view, &p->metadata);
+    lm_err err = store_view_load(view, STORE_LINES);
+    if (!err) err = store_metadata_text(view, &p->metadata);
     if (err) return err;
     const uint8_t *at = p->metadata.ptr, *end = at + p->metadata.len;
     for (; p->metadata_count < count; p->metadata_count++) {
@@ -207,6 +278,7 @@ static void pass_bad(void *ctx, const char *text)
 {
     pass *p = ctx;
     char line[700];
+    p->is_damaged = true;
     (void)snprintf(line, sizeof line, "segment %016llx: %s", (unsigned long long)p->view->id, text);
     store_note_bad(p->a->store, line);
 }
@@ -224,10 +296,12 @@ static lm_err run_search(pass *p, bool as_rows)
                                  .rows = as_rows ? pass_rows : NULL,
                                  .rows_ctx = p,
                                  .cancel = p->a->what->cancel};
+    lm_err err = store_view_load(p->view, STORE_LINES);
+    if (err) return err;
     lm_arena arena;
     lm_arena_init(&arena, p->a->store->mem);
-    lm_err err = lm_search(p->view->archive, NULL, p->a->query, &options, pass_told, p, pass_bad, p,
-                           &arena, &report);
+    err = lm_search(p->view->archive, NULL, p->a->query, &options, pass_told, p, pass_bad, p,
+                    &arena, &report);
     lm_arena_fini(&arena);
     if (err == LM_E_CORRUPT) err = LM_OK; /* told to pass_bad; the rest was searched */
     return err ? err : p->err;
@@ -241,7 +315,7 @@ static lm_err tell_records(pass *p, const uint64_t *records, size_t count, bool 
     lm_buf text, unfolded;
     lm_buf_init(&text, view->mem);
     lm_buf_init(&unfolded, view->mem);
-    lm_err err = LM_OK;
+    lm_err err = store_view_load(view, STORE_LINES);
     bool goes_on = true;
     size_t segment = 0;
     for (size_t i = 0; i < count && !err && goes_on;) {
@@ -373,40 +447,212 @@ static uint64_t find_time(const store_view *view, const store_part_stream *strea
     return begin;
 }
 
-static bool want_records(pass *p)
+/** The records of a stream whose times are in [min, last]. Loads times if they are needed. */
+static lm_err range_of(store_view *view, const store_part_stream *stream, int64_t min, int64_t last,
+                       uint64_t *out_begin, uint64_t *out_end)
 {
-    const store_view *view = p->view;
-    int64_t min = wanted_min(p->a), last = wanted_last(p->a);
-    bool any = false;
-    for (uint32_t i = 0; i < view->stream_count; i++) {
-        const store_part_stream *stream = &view->streams[i];
-        if (stream->time_max < min || stream->time_min > last) continue;
-        if (!store_matchers_match(p->a->matchers, view->labels[i])) continue;
-        uint64_t begin = stream->time_min >= min ? stream->first : find_time(view, stream, min);
-        uint64_t end = stream->time_max <= last ? stream->first + stream->records
-                                                : find_time(view, stream, last + 1);
-        set_range(p->wanted, begin, end);
-        any = any || begin < end;
-    }
-    return any;
+    bool is_whole = stream->time_min >= min && stream->time_max <= last;
+    lm_err err = is_whole ? LM_OK : store_view_load(view, STORE_TIMES);
+    if (err) return err;
+    *out_begin = stream->time_min >= min ? stream->first : find_time(view, stream, min);
+    *out_end = stream->time_max <= last ? stream->first + stream->records
+                                        : find_time(view, stream, last + 1);
+    return LM_OK;
 }
 
-/** Folded records that are wanted come out of the search and, if they fit, go to found. */
-static lm_err take_folded(pass *p, uint64_t **out, size_t *out_count)
+static lm_err make_sets(pass *p)
 {
-    *out_count = 0;
-    *out = NULL;
-    if (!p->view->folded) return LM_OK;
+    p->words = (size_t)(p->view->record_count + 63) / 64;
+    p->wanted = lm_arena_alloc(&p->own, p->words * 8, 8);
+    p->found = lm_arena_alloc(&p->own, p->words * 8, 8);
+    if (!p->wanted || !p->found) return lm_mem_err();
+    memset(p->wanted, 0, p->words * 8);
+    memset(p->found, 0, p->words * 8);
+    return LM_OK;
+}
+
+static lm_err want_records(pass *p)
+{
+    int64_t min = wanted_min(p->a), last = wanted_last(p->a);
+    lm_err err = make_sets(p);
+    for (uint32_t i = 0; i < p->view->stream_count && !err; i++) {
+        uint64_t begin = 0, end = 0;
+        const store_part_stream *stream = &p->view->streams[i];
+        if (!p->fits[i] || stream->time_max < min || stream->time_min > last) continue;
+        err = range_of(p->view, stream, min, last, &begin, &end);
+        if (!err) set_range(p->wanted, begin, end);
+    }
+    return err;
+}
+
+/** Folded records that are wanted come out of the search, to be looked at one by one: but where the
+ * filters find in a folded line what they find in the line. */
+static lm_err take_folded(pass *p)
+{
+    if (!p->view->folded || (p->a->finds_folded && !p->view->has_escapes)) return LM_OK;
     uint64_t *set = lm_arena_alloc(&p->own, p->words * 8, 8);
     if (!set) return lm_mem_err();
     for (size_t w = 0; w < p->words; w++) {
         set[w] = p->wanted[w] & p->view->folded[w];
         p->wanted[w] &= ~set[w];
     }
-    return list_records(p, set, out, out_count);
+    return list_records(p, set, &p->folded, &p->folded_count);
 }
 
-/** Metrics that need no text: records that fit, told without it. */
+/* ---- records told in lumps ---- */
+
+static bool is_lumped(const pass *p)
+{
+    const lm_select *what = p->a->what;
+    return what->is_one && what->only_size && (what->skip_metadata || !p->view->has_metadata);
+}
+
+static bool is_one(const pass *p, int64_t first, int64_t last)
+{
+    return p->a->what->is_one(p->a->told_ctx, first, last);
+}
+
+static bool lump(pass *p, uint32_t stream, int64_t first_ns, uint64_t count, uint64_t bytes)
+{
+    asker *a = p->a;
+    if (!a->what->lump(a->told_ctx, &p->view->faces[stream], first_ns, count, bytes))
+        a->stopped = true;
+    return !a->stopped;
+}
+
+/** Behind the last of the records from begin on, at most end, that are alike with it in time. */
+static uint64_t alike_until(const pass *p, uint64_t begin, uint64_t end)
+{
+    const int64_t *times = p->view->times;
+    uint64_t step = 1, known = begin + 1; /* records before known are alike */
+    while (known < end) {
+        uint64_t next = end - known < step ? end : known + step;
+        if (!is_one(p, times[begin], times[next - 1])) {
+            end = next - 1;
+            break;
+        }
+        known = next;
+        step *= 2;
+    }
+    while (known < end) { /* those from end on are not */
+        uint64_t middle = known + (end - known + 1) / 2;
+        if (is_one(p, times[begin], times[middle - 1])) {
+            known = middle;
+        } else {
+            end = middle - 1;
+        }
+    }
+    return known;
+}
+
+/** Records of a stream with times in [min, last], of which nothing but times are wanted. */
+static lm_err lump_times(pass *p, uint32_t number, int64_t min, int64_t last)
+{
+    uint64_t begin, end;
+    lm_err err = store_view_load(p->view, STORE_TIMES);
+    if (!err) err = range_of(p->view, &p->view->streams[number], min, last, &begin, &end);
+    if (err) return err;
+    if (!p->a->what->skip_line) { /* lines must be looked at, to know how long they are */
+        if (!p->wanted) err = make_sets(p);
+        if (!err) set_range(p->wanted, begin, end);
+        return err;
+    }
+    for (uint64_t next; begin < end; begin = next) {
+        next = alike_until(p, begin, end);
+        if (!lump(p, number, p->view->times[begin], next - begin, 0)) break;
+    }
+    return LM_OK;
+}
+
+/** Records of a stream by the counts that are kept of it, as far as they serve. */
+static lm_err lump_stream(pass *p, uint32_t number)
+{
+    const store_view *view = p->view;
+    const store_part_stream *stream = &view->streams[number];
+    int64_t min = wanted_min(p->a), last = wanted_last(p->a), first_ns = 0;
+    uint64_t records = 0, bytes = 0; /* a lump that may grow */
+    lm_err err = LM_OK;
+    if (stream->time_min >= min && stream->time_max <= last &&
+        is_one(p, stream->time_min, stream->time_max)) {
+        (void)lump(p, number, stream->time_min, stream->records, stream->raw_bytes);
+        return LM_OK;
+    }
+    if (min < stream->time_min) min = stream->time_min;
+    if (last > stream->time_max) last = stream->time_max;
+    uint32_t begin = view->first_minute[number], end = view->first_minute[number + 1];
+    if (begin == end) return lump_times(p, number, min, last);
+    for (uint32_t i = begin; i < end && !err && !p->a->stopped; i++) {
+        const store_minute *minute = &view->minutes[i];
+        int64_t low = stream->time_min, high = stream->time_max;
+        if (i > begin) low = minute->minute * STORE_MINUTE_NS + 1;
+        if (i + 1 < end) high = (minute->minute + 1) * STORE_MINUTE_NS;
+        if (high < min || low > last) continue;
+        bool is_whole = low >= min && high <= last;
+        if (is_whole && records && is_one(p, first_ns, high)) {
+            records += minute->records;
+            bytes += minute->bytes;
+            continue;
+        }
+        if (records && !lump(p, number, first_ns, records, bytes)) break;
+        records = 0;
+        if (is_whole && is_one(p, low, high)) {
+            first_ns = low;
+            records = minute->records;
+            bytes = minute->bytes;
+        } else {
+            err = lump_times(p, number, low < min ? min : low, high > last ? last : high);
+        }
+    }
+    if (!err && records && !p->a->stopped) (void)lump(p, number, first_ns, records, bytes);
+    return err;
+}
+
+static uint64_t count_set(const uint64_t *set, uint64_t begin, uint64_t end)
+{
+    uint64_t count = 0;
+    for (uint64_t at = begin; at < end;) {
+        uint64_t n = 64 - at % 64 < end - at ? 64 - at % 64 : end - at;
+        uint64_t mask = n == 64 ? UINT64_MAX : ((UINT64_C(1) << n) - 1) << at % 64;
+        count += (uint64_t)__builtin_popcountll(set[at / 64] & mask);
+        at += n;
+    }
+    return count;
+}
+
+/** What was found, of which only times are wanted. */
+static lm_err lump_found(pass *p)
+{
+    const store_view *view = p->view;
+    for (uint32_t i = 0; i < view->stream_count && !p->a->stopped; i++) {
+        const store_part_stream *stream = &view->streams[i];
+        if (!p->fits[i]) continue;
+        uint64_t at = stream->first, end = stream->first + stream->records;
+        if (is_one(p, stream->time_min, stream->time_max)) {
+            uint64_t count = count_set(p->found, at, end);
+            if (count && !lump(p, i, stream->time_min, count, 0)) break;
+            continue;
+        }
+        lm_err err = store_view_load(p->view, STORE_TIMES);
+        if (err) return err;
+        while (at < end) {
+            uint64_t bits = p->found[at / 64] >> at % 64;
+            if (!bits) {
+                at = (at / 64 + 1) * 64;
+                continue;
+            }
+            at += (uint64_t)__builtin_ctzll(bits);
+            if (at >= end) break;
+            uint64_t next = alike_until(p, at, end);
+            if (!lump(p, i, view->times[at], count_set(p->found, at, next), 0)) break;
+            at = next;
+        }
+    }
+    return LM_OK;
+}
+
+/* ---- the three steps ---- */
+
+/** What was found, told without its text. */
 static lm_err tell_bare(pass *p)
 {
     uint64_t *records = NULL;
@@ -418,67 +664,161 @@ static lm_err tell_bare(pass *p)
     return err ? err : p->err;
 }
 
-static lm_err ask_view(pass *p)
+/** Is there anything to be searched, or told? Needs the head alone. */
+static lm_err pass_begin(pass *p, bool *out_any)
 {
     asker *a = p->a;
     store_view *view = p->view;
-    p->words = (size_t)(view->record_count + 63) / 64;
-    p->wanted = lm_arena_alloc(&p->own, p->words * 8, 8);
-    p->found = lm_arena_alloc(&p->own, p->words * 8, 8);
-    p->by_first = lm_arena_alloc(&p->own, view->stream_count * sizeof *p->by_first, 4);
-    if (!p->wanted || !p->found || !p->by_first) return lm_mem_err();
-    memset(p->wanted, 0, p->words * 8);
-    memset(p->found, 0, p->words * 8);
-    if (!want_records(p)) return LM_OK;
+    int64_t min = wanted_min(a), last = wanted_last(a);
+    bool any = !a->has_filters;
+    lm_err err = LM_OK;
+    *out_any = false;
+    p->is_whole = true;
+    p->admitted = lm_arena_alloc(&p->own, view->run_count + 1, 1);
+    p->fits = lm_arena_alloc(&p->own, (size_t)view->stream_count + 1, 1);
+    if (!p->admitted || !p->fits) return lm_mem_err();
+    for (size_t i = 0; i < view->run_count; i++) {
+        p->admitted[i] = !a->has_filters || lm_query_admitted(a->query, view->grams[i]);
+        any = any || p->admitted[i];
+    }
+    /* Filters that folding may hide things from say nothing of folded lines. */
+    if (!any && (!view->folded || (a->finds_folded && !view->has_escapes))) return LM_OK;
+    for (uint32_t i = 0; i < view->stream_count && !err; i++) {
+        const store_part_stream *stream = &view->streams[i];
+        p->fits[i] = stream->time_max >= min && stream->time_min <= last;
+        p->is_whole = p->is_whole && stream->time_min >= min && stream->time_max <= last;
+        if (p->fits[i]) err = stream_fits(a, &view->faces[i], &p->fits[i]);
+        *out_any = *out_any || p->fits[i];
+    }
+    return err;
+}
+
+/** Does telling come from searching, line by line? */
+static bool is_told_by_search(const asker *a)
+{
+    return !a->visit && !a->what->wanted_min && !a->what->wanted_max && !a->what->skip_line;
+}
+
+/** Records that are wanted and fit the filters, from what is known of an earlier time or searched.
+ */
+static lm_err find_records(pass *p)
+{
+    asker *a = p->a;
+    lm_store *store = a->store;
+    if (a->question && store_answer_get(store, a->question, p->view->id, p->found, p->words)) {
+        for (size_t w = 0; w < p->words; w++)
+            p->found[w] &= p->wanted[w];
+        return LM_OK;
+    }
+    p->is_damaged = false;
+    lm_err err = run_search(p, true);
+    bool is_whole = !err && !p->is_damaged && !is_cancelled(a) && p->is_whole;
+    if (is_whole && a->question)
+        store_answer_put(store, a->question, p->view->id, p->found, p->words);
+    return err;
+}
+
+static bool any_found(const pass *p)
+{
+    uint64_t any = 0;
+    for (size_t w = 0; w < p->words; w++)
+        any |= p->found[w];
+    return any != 0;
+}
+
+static lm_err pass_search(pass *p)
+{
+    asker *a = p->a;
+    if (is_lumped(p) && !a->has_filters) return LM_OK; /* counts are there */
+    lm_err err = want_records(p);
+    if (err || a->visit) return err;
+    if (is_told_by_search(a)) return take_folded(p);
+    if (!a->has_filters) {
+        memcpy(p->found, p->wanted, p->words * 8);
+    } else {
+        err = take_folded(p);
+        if (!err) err = find_records(p);
+    }
+    /* Whoever tells will want them. */
+    if (!err && !is_lumped(p) && any_found(p)) err = store_view_load(p->view, STORE_TIMES);
+    return err;
+}
+
+static lm_err pass_tell(pass *p)
+{
+    asker *a = p->a;
+    store_view *view = p->view;
+    lm_err err = LM_OK;
     if (a->visit) return a->visit(a->visit_ctx, view, p->wanted);
+    if (p->found && !is_told_by_search(a) && !any_found(p) && !p->folded_count) return LM_OK;
+    if (is_lumped(p) && !a->has_filters) {
+        for (uint32_t i = 0; i < view->stream_count && !err && !a->stopped; i++) {
+            if (p->fits[i]) err = lump_stream(p, i);
+        }
+        if (err || a->stopped || !p->wanted) return err;
+        err = take_folded(p); /* the rest is counted line by line */
+    } else if (is_lumped(p) && a->what->skip_line) {
+        err = lump_found(p);
+        if (err || a->stopped || !p->folded_count) return err;
+    }
+    p->by_first = lm_arena_alloc(&p->own, view->stream_count * sizeof *p->by_first, 4);
+    if (!p->by_first) return lm_mem_err();
     for (uint32_t i = 0; i < view->stream_count; i++)
         p->by_first[i] = i;
     qsort_r(p->by_first, view->stream_count, sizeof *p->by_first, compare_first, view);
-    uint64_t *folded = NULL;
-    size_t folded_count = 0;
-    bool is_bounded = a->what->wanted_min || a->what->wanted_max;
-    lm_err err = LM_OK;
-    if (!a->has_filters && (is_bounded || a->what->skip_line)) {
-        memcpy(p->found, p->wanted, p->words * 8);
-    } else {
-        err = take_folded(p, &folded, &folded_count);
-        if (!err) err = run_search(p, is_bounded || a->what->skip_line);
-    }
-    if (err || a->stopped) return err;
-    if (a->what->skip_line) {
-        err = tell_bare(p);
-    } else if (is_bounded) {
+    if (!err) err = store_view_load(view, STORE_TIMES);
+    if (!err && is_told_by_search(a)) {
+        err = run_search(p, false);
+    } else if (!err && a->what->skip_line) {
+        if (!is_lumped(p)) err = tell_bare(p);
+    } else if (!err) {
         uint64_t *records = NULL;
         size_t count = 0;
         err = list_records(p, p->found, &records, &count);
         if (!err) err = tell_by_time(p, records, count);
     }
-    if (!err && folded_count && !a->stopped) err = tell_records(p, folded, folded_count, true);
+    if (!err && p->folded_count && !a->stopped)
+        err = tell_records(p, p->folded, p->folded_count, true);
     return err;
 }
 
-static lm_err ask_part(asker *a, uint64_t id)
+static lm_err pass_open(asker *a, uint64_t id, pass *p, bool *out_any)
 {
-    pass p = {.a = a};
-    lm_err err = store_view_get(a->store, id, &p.view);
-    if (err == LM_E_CORRUPT) {
-        store_note_bad(a->store, lm_err_text());
-        return LM_OK; /* named; the rest is served */
-    }
+    *p = (pass){.a = a};
+    *out_any = false;
+    lm_err err = store_view_get(a->store, id, &p->view);
     if (err) return err;
-    lm_buf_init(&p.metadata, a->store->mem);
-    lm_arena_init(&p.arena, a->store->mem);
-    lm_arena_init(&p.own, a->store->mem);
-    err = ask_view(&p);
-    if (err == LM_E_CORRUPT) {
-        store_note_bad(a->store, lm_err_text());
-        err = LM_OK;
-    }
-    lm_buf_fini(&p.metadata);
-    lm_arena_fini(&p.arena);
-    lm_arena_fini(&p.own);
-    store_view_put(a->store, p.view);
-    return err;
+    lm_buf_init(&p->metadata, a->store->mem);
+    lm_arena_init(&p->arena, a->store->mem);
+    lm_arena_init(&p->own, a->store->mem);
+    return pass_begin(p, out_any);
+}
+
+static void pass_close(pass *p)
+{
+    if (!p->view) return;
+    lm_buf_fini(&p->metadata);
+    lm_arena_fini(&p->arena);
+    lm_arena_fini(&p->own);
+    store_view_put(p->a->store, p->view);
+    p->view = NULL;
+}
+
+/** A damaged segment is named; the rest is served. */
+static lm_err name_damage(asker *a, lm_err err)
+{
+    if (err != LM_E_CORRUPT && err != LM_E_NOTFOUND) return err;
+    store_note_bad(a->store, lm_err_text());
+    return LM_OK;
+}
+
+static lm_err search_one(void *ctx, size_t index)
+{
+    pass *p = &((pass *)ctx)[index];
+    if (is_cancelled(p->a)) return LM_OK;
+    p->failed = pass_search(p);
+    if (p->failed) lm_err_save(&p->why);
+    return LM_OK; /* told in order with the others */
 }
 
 /* ---- the head ---- */
@@ -608,6 +948,60 @@ static int compare_newest(const void *a, const void *b)
     return (x->id < y->id) - (x->id > y->id);
 }
 
+/** Segments from *next on that have something to be searched, up to a number of them; opened. */
+static lm_err open_passes(asker *a, const snapshot *s, size_t *next, pass *passes, size_t want,
+                          size_t *out_count)
+{
+    lm_err err = LM_OK;
+    while (*next < s->part_count && *out_count < want && !err && !is_cancelled(a)) {
+        const store_part *part = s->parts[(*next)++];
+        pass *p = &passes[*out_count];
+        bool any = false;
+        if (part->time_max < wanted_min(a) || part->time_min > wanted_last(a)) continue;
+        err = pass_open(a, part->id, p, &any);
+        if (err || !any) {
+            lm_err_info info;
+            lm_err_save(&info);
+            pass_close(p);
+            if (err) err = lm_err_restore(&info);
+            err = err ? name_damage(a, err) : LM_OK;
+        } else {
+            (*out_count)++;
+        }
+    }
+    return err;
+}
+
+/** A few segments are searched side by side, then told in order; fewer at first, since the newest
+ * ones may be all that is wanted. */
+static lm_err ask_parts(asker *a, snapshot *s)
+{
+    pass passes[PASSES_MAX];
+    lm_pool *pool = a->store->asking;
+    size_t width = a->what->wanted_min || a->what->wanted_max ? 1 : PASSES_MAX;
+    lm_err err = LM_OK;
+    for (size_t next = 0; next < s->part_count && !err && !a->stopped && !is_cancelled(a);) {
+        size_t count = 0;
+        err = open_passes(a, s, &next, passes, width, &count);
+        if (!err) err = lm_pool_for(count > 1 ? pool : NULL, count, search_one, passes);
+        for (size_t i = 0; i < count; i++) {
+            pass *p = &passes[i];
+            if (!err && p->failed) {
+                err = name_damage(a, lm_err_restore(&p->why));
+            } else if (!err && !a->stopped && !is_cancelled(a)) {
+                err = pass_tell(p);
+                if (err) err = name_damage(a, err);
+            }
+            lm_err_info info;
+            if (err) lm_err_save(&info);
+            pass_close(p);
+            if (err) err = lm_err_restore(&info);
+        }
+        if (2 * width <= PASSES_MAX) width *= 2;
+    }
+    return err;
+}
+
 static lm_err ask_all(asker *a, snapshot *s)
 {
     lm_err err = LM_OK;
@@ -616,24 +1010,39 @@ static lm_err ask_all(asker *a, snapshot *s)
         qsort(s->parts, s->part_count, sizeof(store_part *), compare_newest);
     for (size_t i = 0; backwards && i < s->head_count && !err && !a->stopped; i++)
         err = ask_head(a, &s->heads[s->head_count - 1 - i]);
-    for (size_t i = 0; i < s->part_count && !err && !a->stopped; i++) {
-        if (is_cancelled(a)) break;
-        const store_part *part = s->parts[i];
-        if (part->time_max < wanted_min(a) || part->time_min > wanted_last(a)) continue;
-        err = ask_part(a, part->id);
-    }
+    if (!err && !a->stopped) err = ask_parts(a, s);
     for (size_t i = 0; !backwards && i < s->head_count && !err && !a->stopped; i++)
         err = ask_head(a, &s->heads[i]);
     if (!err && is_cancelled(a)) err = lm_fail(LM_E_CANCELLED, "the query was stopped");
     return err;
 }
 
+/** Do filters find in a folded line (without signs of escape) what they find in the line? Texts do,
+ * if they hold no sign that folding changes. */
+static bool finds_folded(const lm_select *what)
+{
+    for (uint32_t i = 0; i < what->filter_count; i++) {
+        const lm_line_filter *filter = &what->filters[i];
+        if (filter->op != LM_HAS && filter->op != LM_HAS_NOT) return false;
+        for (uint32_t k = 0; k < filter->text_count; k++) {
+            lm_str text = filter->texts[k];
+            for (size_t c = 0; c < text.len; c++) {
+                if (text.ptr[c] == '\n' || text.ptr[c] == 0x1E || text.ptr[c] == 0x1F) return false;
+            }
+        }
+    }
+    return true;
+}
+
 static lm_err run_asker(asker *a)
 {
     lm_store *store = a->store;
     snapshot s = {0};
+    a->finds_folded = finds_folded(a->what);
+    lm_arena_init(&a->arena, store->mem);
     lm_err err = store_matchers_new(store->mem, a->what, &a->matchers);
     if (!err) err = store_filters_query(store->mem, a->what, &a->query);
+    if (!err && a->has_filters) err = store_question_begin(store, a->what, &a->question);
     if (!err) {
         err = snapshot_take(store, a->what, &s);
         if (!err) err = ask_all(a, &s);
@@ -641,6 +1050,9 @@ static lm_err run_asker(asker *a)
     }
     store_matchers_free(a->matchers);
     lm_query_free(a->query);
+    store_question_end(store, a->question);
+    lm_mem_release(store->mem, a->known, a->known_slots * sizeof *a->known);
+    lm_arena_fini(&a->arena);
     return err;
 }
 

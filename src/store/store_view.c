@@ -2,9 +2,7 @@
 #include "store/store_priv.h"
 #include <sys/stat.h>
 
-#define PART_MAGIC "lmpart01"
-
-enum { PART_HEAD = 24, PART_VERSION = 1 };
+enum { ROOM_SLACK = 128 /* what other places of pieces may take for their alignment */ };
 
 static lm_err corrupt(const char *path, const char *what)
 {
@@ -52,11 +50,52 @@ static lm_err read_stream(store_view *view, lm_reader *r, uint32_t i)
     return LM_OK;
 }
 
+/** Counts of minutes, which must add up to those of the streams. False: damaged, or out of memory.
+ */
+static bool read_minutes(store_view *view, lm_reader *r)
+{
+    lm_reader look = *r;
+    size_t room = 0, at = 0;
+    for (uint32_t i = 0; i < view->stream_count && !look.failed; i++) {
+        uint64_t count = lm_reader_varint_max(&look, lm_reader_left(&look));
+        room += (size_t)count;
+        for (uint64_t k = 0; k < 3 * count && !look.failed; k++)
+            (void)lm_reader_varint(&look);
+    }
+    if (look.failed) return false;
+    store_minute *minutes = lm_arena_alloc(&view->arena, room * sizeof *minutes, 8);
+    uint32_t *first =
+        lm_arena_alloc(&view->arena, ((size_t)view->stream_count + 1) * sizeof *first, 4);
+    if (!minutes || !first) return false;
+    for (uint32_t i = 0; i < view->stream_count; i++) {
+        const store_part_stream *stream = &view->streams[i];
+        uint64_t count = lm_reader_varint_max(r, room - at), records = 0, bytes = 0;
+        int64_t minute = store_minute_of(stream->time_min);
+        uint64_t span = (uint64_t)store_minute_of(stream->time_max) - (uint64_t)minute;
+        first[i] = (uint32_t)at;
+        for (uint64_t k = 0; k < count && !r->failed; k++) {
+            uint64_t away = lm_reader_varint_max(r, span);
+            span -= away;
+            minute += (int64_t)away;
+            minutes[at] = (store_minute){.minute = minute};
+            minutes[at].records = lm_reader_varint_max(r, stream->records - records);
+            minutes[at].bytes = lm_reader_varint_max(r, stream->raw_bytes - bytes);
+            records += minutes[at].records;
+            bytes += minutes[at++].bytes;
+        }
+        if (count && (records != stream->records || bytes != stream->raw_bytes)) return false;
+    }
+    first[view->stream_count] = (uint32_t)at;
+    view->minutes = minutes;
+    view->first_minute = first;
+    return !r->failed;
+}
+
 static lm_err read_head(store_view *view, lm_str head, const char *path)
 {
     lm_reader r = lm_reader_of(head.ptr, head.len);
     lm_arena *arena = &view->arena;
-    if (lm_reader_varint(&r) != PART_VERSION)
+    if (lm_reader_varint(&r) != STORE_REC_VERSION)
         return lm_fail(LM_E_UNSUPPORTED, "'%s' was written by a later version", path);
     view->generation = lm_reader_varint(&r);
     view->level = (lm_level)lm_reader_varint_max(&r, LM_LEVEL_MAX);
@@ -65,7 +104,8 @@ static lm_err read_head(store_view *view, lm_str head, const char *path)
     view->raw_bytes = lm_reader_varint(&r);
     view->run_count = (size_t)lm_reader_varint_max(&r, lm_reader_left(&r));
     view->run_first = lm_arena_alloc(arena, (view->run_count + 1) * sizeof *view->run_first, 8);
-    if (!view->run_first) return lm_mem_err();
+    view->grams = lm_arena_alloc(arena, (view->run_count + 1) * sizeof *view->grams, 8);
+    if (!view->run_first || !view->grams) return lm_mem_err();
     uint64_t rows = 0;
     for (size_t i = 0; i < view->run_count; i++) {
         view->run_first[i] = rows;
@@ -93,6 +133,10 @@ static lm_err read_head(store_view *view, lm_str head, const char *path)
     }
     if (!is_bad) is_bad = !read_set(view, &r, &view->folded);
     if (!is_bad) is_bad = !read_set(view, &r, &view->has_metadata);
+    view->has_escapes = lm_reader_varint_max(&r, 1);
+    for (size_t i = 0; i < view->run_count && !is_bad; i++)
+        view->grams[i] = read_text(&r);
+    if (!is_bad) is_bad = !read_minutes(view, &r);
     if (is_bad || r.failed || lm_reader_left(&r)) return corrupt(path, "its head makes no sense");
     return LM_OK;
 }
@@ -107,37 +151,74 @@ static lm_err read_times(store_view *view, lm_str directory, lm_str blocks, cons
                 lm_columns_info(columns, 0)->type == LM_COLUMN_INT &&
                 lm_columns_info(columns, 0)->count == view->record_count;
     if (!fits) err = corrupt(path, "its times are not those of its records");
-    if (!err) err = lm_columns_decode(columns, 0, &view->arena, &column);
+    if (!err) err = lm_columns_decode(columns, 0, &view->times_arena, &column);
     if (!err) view->times = column.ints;
     lm_columns_free(columns);
     return err;
 }
 
-static lm_err read_rec(store_view *view, const char *path, lm_str all)
+/** Lengths of what lies in ID.rec. */
+typedef struct rec_lengths {
+    size_t plain, head, directory, blocks;
+} rec_lengths;
+
+static lm_err read_lengths(lm_str all, const char *path, rec_lengths *out)
 {
-    if (all.len < PART_HEAD + 8 || memcmp(all.ptr, PART_MAGIC, 8) != 0)
+    if (all.len < STORE_REC_HEAD + 16 || memcmp(all.ptr, STORE_REC_MAGIC, 8) != 0)
         return corrupt(path, "it does not begin as one");
-    if (lm_hash64_seed(all.ptr, all.len - 8, view->id) != lm_le64(all.ptr + all.len - 8))
-        return corrupt(path, "its checksum does not fit");
-    size_t raw_len = lm_le32(all.ptr + 8), head_len = lm_le32(all.ptr + 12);
-    size_t directory_len = lm_le32(all.ptr + 16), blocks_len = lm_le32(all.ptr + 20);
-    if (PART_HEAD + head_len + directory_len + blocks_len + 8 != all.len)
+    rec_lengths lengths = {.plain = lm_le32(all.ptr + 8),
+                           .head = lm_le32(all.ptr + 12),
+                           .directory = lm_le32(all.ptr + 16),
+                           .blocks = lm_le32(all.ptr + 20)};
+    if (STORE_REC_HEAD + lengths.head + 8 + lengths.directory + lengths.blocks + 8 != all.len)
         return corrupt(path, "its lengths do not add up");
-    uint8_t *head = lm_arena_alloc(&view->arena, raw_len + 1, 1);
-    if (!head) return lm_mem_err();
-    const uint8_t *at = all.ptr + PART_HEAD;
-    lm_err err = lm_bytes_decode(view->mem, (lm_str){at, head_len}, head, raw_len);
-    if (!err) err = read_head(view, (lm_str){head, raw_len}, path);
-    at += head_len;
-    lm_str directory = {at, directory_len}, blocks = {at + directory_len, blocks_len};
-    return err ? err : read_times(view, directory, blocks, path);
+    *out = lengths;
+    return LM_OK;
 }
 
-static lm_err open_archive(store_view *view, const char *folder, const char *suffix,
-                           lm_archive **out)
+static lm_err check(lm_str all, size_t end, uint64_t id, const char *path)
+{
+    return lm_hash64_seed(all.ptr, end, id) == lm_le64(all.ptr + end)
+               ? LM_OK
+               : corrupt(path, "its checksum does not fit");
+}
+
+static lm_err open_head(store_view *view, const char *path, lm_str all)
+{
+    rec_lengths lengths = {0};
+    lm_err err = read_lengths(all, path, &lengths);
+    if (!err) err = check(all, STORE_REC_HEAD + lengths.head, view->id, path);
+    if (err) return err;
+    view->head = lm_mem_alloc(view->mem, lengths.plain);
+    if (!view->head) return lm_mem_err();
+    view->head_len = lengths.plain;
+    err = lm_bytes_decode(view->mem, (lm_str){all.ptr + STORE_REC_HEAD, lengths.head}, view->head,
+                          lengths.plain);
+    if (!err) err = read_head(view, (lm_str){view->head, lengths.plain}, path);
+    if (err) return err;
+    /* Many heads are kept: once more, into as much room as they need. */
+    size_t used = lm_arena_used(&view->arena) + ROOM_SLACK;
+    lm_arena_fini(&view->arena);
+    if (!lm_arena_alloc(&view->arena, used, 8)) return lm_mem_err();
+    lm_arena_reset(&view->arena);
+    return read_head(view, (lm_str){view->head, lengths.plain}, path);
+}
+
+static lm_err open_times(store_view *view, const char *path, lm_str all)
+{
+    rec_lengths lengths = {0};
+    lm_err err = read_lengths(all, path, &lengths);
+    if (!err) err = check(all, all.len - 8, view->id, path);
+    if (err) return err;
+    const uint8_t *at = all.ptr + STORE_REC_HEAD + lengths.head + 8;
+    lm_str directory = {at, lengths.directory};
+    return read_times(view, directory, (lm_str){at + lengths.directory, lengths.blocks}, path);
+}
+
+static lm_err open_archive(store_view *view, const char *suffix, lm_archive **out)
 {
     char path[STORE_PATH_MAX];
-    store_part_path(folder, view->id, suffix, path);
+    store_part_path(view->folder, view->id, suffix, path);
     lm_err err = lm_archive_open(view->mem, path, false, out);
     if (!err) view->bytes += lm_archive_bytes(*out);
     return err;
@@ -162,16 +243,16 @@ lm_err store_view_open(lm_mem *mem, const char *folder, uint64_t id, store_view 
     lm_map map = {0};
     if (!view) return lm_mem_err();
     view->mem = mem;
+    view->folder = folder;
     view->id = id;
     lm_arena_init(&view->arena, mem);
+    lm_arena_init(&view->times_arena, mem);
+    pthread_mutex_init(&view->lock, NULL);
     store_part_path(folder, id, "rec", path);
     lm_err err = lm_map_open(path, &map);
-    if (!err) err = read_rec(view, path, (lm_str){map.ptr, map.len});
+    if (!err) err = open_head(view, path, (lm_str){map.ptr, map.len});
     view->bytes += map.len;
     lm_map_close(&map);
-    if (!err) err = open_archive(view, folder, "lm", &view->archive);
-    if (!err && !runs_fit(view)) err = corrupt(path, "its rows are not those of its archive");
-    if (!err && view->has_metadata) err = open_archive(view, folder, "md", &view->metadata);
     if (err) {
         lm_err_info info;
         lm_err_save(&info);
@@ -182,12 +263,62 @@ lm_err store_view_open(lm_mem *mem, const char *folder, uint64_t id, store_view 
     return LM_OK;
 }
 
+static lm_err load_times(store_view *view)
+{
+    char path[STORE_PATH_MAX];
+    lm_map map = {0};
+    store_part_path(view->folder, view->id, "rec", path);
+    lm_err err = lm_map_open(path, &map);
+    if (!err) err = open_times(view, path, (lm_str){map.ptr, map.len});
+    lm_map_close(&map);
+    return err;
+}
+
+static lm_err load_lines(store_view *view)
+{
+    lm_archive *archive = NULL, *metadata = NULL;
+    lm_err err = open_archive(view, "lm", &archive);
+    view->archive = archive;
+    if (!err && !runs_fit(view)) {
+        char path[STORE_PATH_MAX];
+        store_part_path(view->folder, view->id, "lm", path);
+        err = corrupt(path, "its rows are not those that belong to it");
+    }
+    if (!err && view->has_metadata) err = open_archive(view, "md", &metadata);
+    if (err) {
+        lm_archive_close(archive);
+        view->archive = NULL;
+    }
+    view->metadata = metadata;
+    return err;
+}
+
+lm_err store_view_load(store_view *view, unsigned what)
+{
+    lm_err err = LM_OK;
+    pthread_mutex_lock(&view->lock);
+    if ((what & STORE_TIMES) && !view->times) err = load_times(view);
+    if (!err && (what & STORE_LINES) && !view->archive) err = load_lines(view);
+    pthread_mutex_unlock(&view->lock);
+    return err;
+}
+
+void store_view_unload(store_view *view)
+{
+    lm_archive_close(view->archive);
+    lm_archive_close(view->metadata);
+    lm_arena_fini(&view->times_arena);
+    view->archive = view->metadata = NULL;
+    view->times = NULL;
+}
+
 void store_view_close(store_view *view)
 {
     if (!view) return;
-    lm_archive_close(view->archive);
-    lm_archive_close(view->metadata);
+    store_view_unload(view);
+    pthread_mutex_destroy(&view->lock);
     lm_arena_fini(&view->arena);
+    lm_mem_release(view->mem, view->head, view->head_len);
     lm_mem_release(view->mem, view, sizeof *view);
 }
 

@@ -148,9 +148,24 @@ typedef struct question {
     bool level_not;
     const char *has, *fits; /* NULL: not asked */
     int64_t time_min, time_max;
-    bool skip_line;
+    bool skip_line, only_size, skip_metadata;
+    int64_t cell_ns; /* lumps may be told of records whose times are in one cell; 0: none */
     size_t told;
+    uint64_t bytes; /* of what was told */
 } question;
+
+static int64_t cell_of(const question *q, int64_t time_ns)
+{
+    int64_t cell = time_ns / q->cell_ns;
+    return time_ns % q->cell_ns > 0 ? cell + 1
+                                    : cell; /* a cell holds its end, as LogQL's windows */
+}
+
+static bool is_one_cell(void *ctx, int64_t first_ns, int64_t last_ns)
+{
+    assert_true(first_ns <= last_ns);
+    return cell_of(ctx, first_ns) == cell_of(ctx, last_ns);
+}
 
 static bool model_fits(const question *q, const model_record *r)
 {
@@ -177,17 +192,44 @@ static bool is_record(const question *q, const model_record *m, const lm_stream 
            lm_str_equal(lm_labels_get(stream->labels, LM_STR("level")),
                         lm_str_of(levels[m->level])) &&
            lm_str_equal(trace, lm_str_of(m->trace)) &&
-           (q->skip_line || lm_str_equal(line, r->line));
+           (q->skip_line || (q->only_size ? line.len == r->line.len : lm_str_equal(line, r->line)));
+}
+
+static bool told_lump(void *ctx, const lm_stream *stream, int64_t first_ns, uint64_t count,
+                      uint64_t bytes)
+{
+    question *q = ctx;
+    assert_true(count > 0);
+    q->told += count;
+    q->bytes += bytes;
+    for (size_t i = 0; i < q->w->count && count; i++) {
+        model_record *m = &q->w->model[i];
+        if (m->seen || !model_fits(q, m) || cell_of(q, m->time_ns) != cell_of(q, first_ns))
+            continue;
+        if (!lm_str_equal(lm_labels_get(stream->labels, LM_STR("app")), lm_str_of(apps[m->app])) ||
+            !lm_str_equal(lm_labels_get(stream->labels, LM_STR("level")),
+                          lm_str_of(levels[m->level])) ||
+            (m->trace[0] && !q->skip_metadata))
+            continue;
+        m->seen = 1;
+        count--;
+    }
+    assert_int_equal(count, 0); /* more were told than there are */
+    return true;
 }
 
 static bool told(void *ctx, const lm_stream *stream, const lm_record *record)
 {
     question *q = ctx;
+    /* Among lumps it is told as one of its cell: which of them the lumps were is not known. */
+    if (q->cell_ns && (q->skip_metadata || !record->metadata.count))
+        return told_lump(ctx, stream, record->time_ns, 1, record->line.len);
     for (size_t i = 0; i < q->w->count; i++) {
         model_record *m = &q->w->model[i];
         if (m->seen || !is_record(q, m, stream, record) || !model_fits(q, m)) continue;
         m->seen = 1;
         q->told++;
+        q->bytes += record->line.len;
         return true;
     }
     lm_store_counters c;
@@ -212,6 +254,10 @@ static void ask(question *q)
                       .time_min = q->time_min,
                       .time_max = q->time_max,
                       .skip_line = q->skip_line,
+                      .only_size = q->only_size,
+                      .skip_metadata = q->skip_metadata,
+                      .is_one = q->cell_ns ? is_one_cell : NULL,
+                      .lump = told_lump,
                       .backwards = random_below(2) == 0};
     if (q->app >= 0)
         matchers[what.matcher_count++] =
@@ -225,18 +271,22 @@ static void ask(question *q)
     if (q->has) filters[what.filter_count++] = (lm_line_filter){LM_HAS, &has, 1};
     if (q->fits) filters[what.filter_count++] = (lm_line_filter){LM_FITS, &fits, 1};
     size_t expected = 0;
+    uint64_t bytes = 0;
     for (size_t i = 0; i < w->count; i++) {
         w->model[i].seen = 0;
-        expected += model_fits(q, &w->model[i]);
+        if (!model_fits(q, &w->model[i])) continue;
+        expected++;
+        bytes += w->model[i].len;
     }
     lm_store_face face = lm_store_face_of(w->store);
     assert_int_equal(face.select(face.self, &what, told, q), LM_OK);
-    if (q->told != expected)
-        print_message("tenant %d app %d level %s%d |= '%s' |~ '%s' from %lld to %lld%s\n",
+    if (q->told != expected || (!q->skip_line && q->bytes != bytes))
+        print_message("tenant %d app %d level %s%d |= '%s' |~ '%s' from %lld to %lld%s%s\n",
                       q->tenant, q->app, q->level_not ? "not " : "", q->level, q->has ? q->has : "",
                       q->fits ? q->fits : "", (long long)q->time_min, (long long)q->time_max,
-                      q->skip_line ? ", no text" : "");
+                      q->skip_line ? ", no text" : "", q->only_size ? ", size" : "");
     assert_int_equal(q->told, expected);
+    if (!q->skip_line) assert_int_equal(q->bytes, bytes);
 }
 
 static void ask_many(world *w, size_t count)
@@ -251,14 +301,27 @@ static void ask_many(world *w, size_t count)
                       .level_not = random_below(2) == 0,
                       .time_min = INT64_MIN,
                       .time_max = INT64_MAX,
-                      .skip_line = random_below(4) == 0};
+                      .skip_line = random_below(4) == 0,
+                      .only_size = random_below(4) == 0,
+                      .skip_metadata = random_below(2) == 0};
+        if (random_below(2)) /* whole minutes, where counts serve, and others */
+            q.only_size = true;
+        if (q.only_size)
+            q.cell_ns = random_below(2) ? INT64_C(60000000000) * (1 + random_below(10))
+                                        : INT64_C(1000000) * (1 + random_below(3000));
         if (random_below(2)) q.has = needles[random_below(8)];
         if (random_below(3) == 0) q.fits = "user|odd";
         if (random_below(2) && w->count) {
             q.time_min = w->model[random_below((uint32_t)w->count)].time_ns;
             q.time_max = q.time_min + (int64_t)random_below(2000) * 1000000;
         }
+        question again = q;
         ask(&q);
+        if (random_below(3))
+            continue; /* what segments answered is kept: it serves other times too */
+        again.time_min = w->count ? w->model[random_below((uint32_t)w->count)].time_ns : 0;
+        again.time_max = INT64_MAX;
+        ask(&again);
     }
 }
 

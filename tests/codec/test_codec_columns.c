@@ -739,6 +739,37 @@ static void every_allocation_may_fail(void **state)
     free_columns(columns, count);
 }
 
+/* Packing compares columns with plain text by this: true has to be sure. */
+static void text_outgrows_a_limit(void **state)
+{
+    (void)state;
+    lm_mem *mem = new_mem(0);
+    rng r = {SEED + 8};
+    size_t len = 300000;
+    uint8_t *text = calloc(len, 1);
+    for (size_t i = 0; i < len; i++)
+        text[i] = (uint8_t)('a' + rng_below(&r, 16)); /* four bits a letter */
+    bool outgrows;
+    lm_str all = {text, len};
+    assert_int_equal(lm_text_outgrows(mem, all, len, len / 3, false, &outgrows), LM_OK);
+    assert_true(outgrows);
+    assert_int_equal(lm_text_outgrows(mem, all, len, len, false, &outgrows), LM_OK);
+    assert_false(outgrows);
+    assert_int_equal(lm_text_outgrows(mem, all, 1 << 15, len / 5, false, &outgrows), LM_OK);
+    assert_false(outgrows); /* no more was looked at */
+    assert_int_equal(lm_text_outgrows(mem, all, 1 << 15, len / 5, true, &outgrows), LM_OK);
+    assert_true(outgrows);
+    for (size_t i = 1000; i < len; i++)
+        text[i] = text[i - 1000];
+    assert_int_equal(lm_text_outgrows(mem, all, len, 10000, false, &outgrows), LM_OK);
+    assert_false(outgrows);
+    assert_int_equal(lm_text_outgrows(mem, (lm_str){text, 0}, 0, 0, true, &outgrows), LM_OK);
+    assert_false(outgrows);
+    free(text);
+    assert_int_equal(lm_mem_used(mem), 0);
+    lm_mem_free(mem);
+}
+
 static void a_bomb_meets_the_limit(void **state)
 {
     (void)state;
@@ -874,6 +905,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_bomb_meets_the_limit),
+        cmocka_unit_test(text_outgrows_a_limit),
         cmocka_unit_test(static_models_come_back),
         cmocka_unit_test(byte_runs_come_back),
     };

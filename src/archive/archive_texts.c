@@ -32,10 +32,8 @@ typedef struct tokens {
     size_t count;
 } tokens;
 
-static bool is_word(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+static const bool is_word[256] = {
+    ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['_'] = true};
 
 /** Cut text into tokens; a variable is LM_MARK and a kind in a skeleton, `<*>` in a template.
  * False: there are more than fit. */
@@ -53,7 +51,7 @@ static bool cut(lm_str text, bool is_skeleton, tokens *out)
         len = is_skeleton ? 2 : 3;
         if (is_variable) continue;
         len = 1;
-        while (is_word(p[0]) && len < left && is_word(p[len]))
+        while (is_word[p[0]] && len < left && is_word[p[len]])
             len++;
         t->len = (uint32_t)len;
         t->hash = 1;

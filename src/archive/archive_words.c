@@ -112,7 +112,9 @@ static size_t cut_words(const uint8_t *p, size_t len, word *out)
         if (count == WORDS_MAX) return 0;
         word *w = &out[count++];
         *w = (word){.begin = (uint32_t)at};
-        for (; at < len && !is_blank(p[at]); at++) {
+        for (; at < len; at++) {
+            if (p[at] > ' ') continue; /* most are letters */
+            if (is_blank(p[at])) break;
             if (p[at] != LM_MARK || at + 1 == len) continue;
             w->vars++;
             if (p[++at] == LM_KIND_TIME) w->times++;

@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     LM_ASSERT(lm_mem_new(NULL, (t.way & 0xC0) == 0xC0 ? 40000 : 32 << 20, &mem) == LM_OK);
     lm_buf_init(&out, mem);
     size_t step = t.way & 16 ? 7 : 65536;
-    lm_err err = lm_grpc_session_new(mem, &hooks, &t, &session);
+    lm_err err = lm_grpc_session_new(mem, mem, &hooks, &t, &session);
     for (size_t at = 1; at < size && !err; at += step) {
         size_t len = size - at < step ? size - at : step;
         err = lm_grpc_session_feed(session, (lm_str){data + at, len});

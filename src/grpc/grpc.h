@@ -48,9 +48,10 @@ typedef struct lm_grpc_hooks {
     void (*gone)(void *ctx, lm_grpc_call *call);
 } lm_grpc_hooks;
 
-/** mem is for everything the session holds; hooks must outlive it. LM_E_NOMEM, LM_E_LIMIT. */
-LM_USE lm_err lm_grpc_session_new(lm_mem *mem, const lm_grpc_hooks *hooks, void *ctx,
-                                  lm_grpc_session **out);
+/** mem is for the connection, some ten KB; call_mem for calls: when that is short they are refused
+ * in words. hooks must outlive the session. LM_E_NOMEM, LM_E_LIMIT. */
+LM_USE lm_err lm_grpc_session_new(lm_mem *mem, lm_mem *call_mem, const lm_grpc_hooks *hooks,
+                                  void *ctx, lm_grpc_session **out);
 void lm_grpc_session_free(lm_grpc_session *session); /* NULL is fine; tells `gone` */
 /** Bytes of the client. LM_E_USAGE: this is no HTTP/2, or breaks it: send what there is and close.
  * LM_E_NOMEM, LM_E_LIMIT: close. */

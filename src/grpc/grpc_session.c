@@ -7,8 +7,9 @@
  *     └──────────────────► gone       └────────► is told to nobody, the stream is reset ──────►
  * gone
  *
- * Memory of the library is taken from the session's account, so a client that makes it grow is
- * refused by the same limit as everything else. Bodies are not kept here.
+ * Memory of the library is taken from the session's account, and bounded by what a client may make
+ * it keep: its settings, GRPC_STREAMS_MAX, ACKS_MAX. What calls need is taken from another, which
+ * may be at its limit: there are still words then to say so. Bodies are not kept here.
  */
 #include "grpc/grpc.h"
 
@@ -18,6 +19,7 @@
 
 #define WINDOW_BYTES      (1 << 20) /* of a call: so much may be on its way */
 #define CONNECTION_WINDOW (4 << 20)
+#define ACKS_MAX          100 /* acknowledgements that wait to be sent */
 #define SIZE_BYTES        16u /* in front of the library's memory: how much it is */
 
 typedef struct metadata {
@@ -39,13 +41,14 @@ struct lm_grpc_call {
     bool is_whole;    /* the client has sent all */
     bool is_answered; /* an answer is on its way */
     bool is_long;     /* more metadata than we take */
+    bool is_unheard;  /* there was no memory for its metadata */
     lm_buf out;       /* the message that is being sent */
     size_t out_at;
     void *ctx;
 };
 
 struct lm_grpc_session {
-    lm_mem *mem;
+    lm_mem *mem, *call_mem;
     const lm_grpc_hooks *hooks;
     void *ctx;
     nghttp2_session *http;
@@ -227,11 +230,11 @@ static int on_begin_headers(nghttp2_session *http, const nghttp2_frame *frame, v
 {
     lm_grpc_session *session = ctx;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    lm_grpc_call *call = lm_mem_calloc(session->mem, 1, sizeof *call);
+    lm_grpc_call *call = lm_mem_calloc(session->call_mem, 1, sizeof *call);
     if (!call) return 0; /* refused when its head is there */
     call->session = session;
     call->id = frame->hd.stream_id;
-    lm_arena_init(&call->arena, session->mem);
+    lm_arena_init(&call->arena, session->call_mem);
     lm_buf_init(&call->out, session->mem);
     (void)nghttp2_session_set_stream_user_data(http, call->id, call); /* the stream is there */
     call->next = session->calls;
@@ -257,7 +260,7 @@ static int on_header(nghttp2_session *http, const nghttp2_frame *frame, const ui
     const char *names = lm_arena_copy(&call->arena, name, name_len);
     const char *values = lm_arena_copy(&call->arena, value, value_len);
     if (!names || !values) {
-        call->is_long = true;
+        call->is_unheard = true;
         return 0;
     }
     if (strcmp(names, ":path") == 0)
@@ -274,6 +277,10 @@ static void begin(lm_grpc_session *session, lm_grpc_call *call)
 {
     static const char type[] = "application/grpc";
     size_t len = sizeof type - 1;
+    if (call->is_unheard) {
+        lm_grpc_call_refuse(call, LM_GRPC_RESOURCE_EXHAUSTED, LM_STR("memory limit reached"), 1);
+        return;
+    }
     if (call->is_long) {
         lm_grpc_call_refuse(call, LM_GRPC_RESOURCE_EXHAUSTED,
                             LM_STR("the call has more metadata than is taken"), 0);
@@ -354,7 +361,7 @@ static void call_free(lm_grpc_call *call)
     session->call_count--;
     lm_buf_fini(&call->out);
     lm_arena_fini(&call->arena);
-    lm_mem_release(session->mem, call, sizeof *call);
+    lm_mem_release(session->call_mem, call, sizeof *call);
 }
 
 static int on_close(nghttp2_session *http, int32_t id, uint32_t code, void *ctx)
@@ -390,6 +397,7 @@ static int http_new(lm_grpc_session *session)
         nghttp2_session_callbacks_set_on_frame_send_callback(told, on_frame_sent);
         nghttp2_session_callbacks_set_on_stream_close_callback(told, on_close);
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
         rc = nghttp2_session_server_new3(&session->http, told, session, option, &mem);
     }
     nghttp2_option_del(option);
@@ -397,7 +405,7 @@ static int http_new(lm_grpc_session *session)
     return rc;
 }
 
-lm_err lm_grpc_session_new(lm_mem *mem, const lm_grpc_hooks *hooks, void *ctx,
+lm_err lm_grpc_session_new(lm_mem *mem, lm_mem *call_mem, const lm_grpc_hooks *hooks, void *ctx,
                            lm_grpc_session **out)
 {
     static const nghttp2_settings_entry settings[] = {
@@ -408,6 +416,7 @@ lm_err lm_grpc_session_new(lm_mem *mem, const lm_grpc_hooks *hooks, void *ctx,
     lm_grpc_session *session = lm_mem_calloc(mem, 1, sizeof *session);
     if (!session) return lm_mem_err();
     session->mem = mem;
+    session->call_mem = call_mem;
     session->hooks = hooks;
     session->ctx = ctx;
     int rc = http_new(session);

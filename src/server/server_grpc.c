@@ -305,18 +305,21 @@ static void told_begin(void *ctx, lm_grpc_call *call)
     begin(request);
 }
 
-/** Why the bytes are not kept; LM_E_USAGE: there are more than we ever take. */
+/** Why the bytes are not kept; LM_E_USAGE: there are more than we ever take, or will be. */
 static lm_err keep_body(server_request *request, lm_str bytes)
 {
     uint64_t max = request->state->config->ingest_body_size_max, wants = 0;
-    lm_str begun = {request->body.ptr, request->body.len};
-    if (request->body_seen > max + LM_GRPC_PREFIX_BYTES ||
-        (!lm_grpc_body_bytes(begun, &wants) && wants > max + LM_GRPC_PREFIX_BYTES))
-        return lm_fail(LM_E_USAGE, "message too large: at most %" PRIu64 " bytes are taken", max);
     if ((request->body.len > BODY_SMALL && server_is_short(request->server, 5)) ||
         (request->body.len > BODY_TINY && server_is_short(request->server, 7)))
         return lm_fail(LM_E_LIMIT, "memory is short: large messages wait");
-    return lm_buf_append(&request->body, bytes.ptr, bytes.len);
+    lm_err err = LM_OK;
+    if (request->body_seen <= max + LM_GRPC_PREFIX_BYTES)
+        err = lm_buf_append(&request->body, bytes.ptr, bytes.len);
+    lm_str begun = {request->body.ptr, request->body.len};
+    if (!err && (request->body_seen > max + LM_GRPC_PREFIX_BYTES ||
+                 (!lm_grpc_body_bytes(begun, &wants) && wants > max + LM_GRPC_PREFIX_BYTES)))
+        err = lm_fail(LM_E_USAGE, "message too large: at most %" PRIu64 " bytes are taken", max);
+    return err;
 }
 
 static void told_data(void *ctx, lm_grpc_call *call, lm_str bytes)
@@ -436,7 +439,7 @@ static void flush(grpc_conn *conn)
     }
     if (conn->is_dead || conn->is_shaking) return;
     lm_buf_fini(&conn->out);
-    lm_buf_init(&conn->out, conn->door->server->data_mem);
+    lm_buf_init(&conn->out, conn->door->server->mem);
     conn->out_at = 0;
     if (conn->is_closing || lm_grpc_session_is_over(conn->session))
         conn_drop(conn);
@@ -531,9 +534,9 @@ static void conn_new(server_grpc *door, int fd)
     conn->base.fd = fd;
     conn->since_ns = conn->base.quiet_ns = lm_clock_ns();
     conn->events = EPOLLIN;
-    lm_buf_init(&conn->out, server->data_mem);
+    lm_buf_init(&conn->out, server->mem);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* slower without */
-    lm_err err = lm_grpc_session_new(server->data_mem, &hooks, conn, &conn->session);
+    lm_err err = lm_grpc_session_new(server->mem, server->data_mem, &hooks, conn, &conn->session);
     if (!err && door->tls) {
         err = lm_tls_session_new(door->tls, fd, &conn->tls);
         conn->is_shaking = true;

@@ -1,9 +1,12 @@
 /** /metrics, /ready, /-/healthy, /logmill/v1/health: what the daemon tells of itself. */
 #include "server/server_priv.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /** Upper bounds of a latency histogram's buckets, in ns. */
 static const uint64_t bounds[HISTOGRAM_BOUNDS] = {
@@ -18,6 +21,16 @@ void server_histogram_add(server_histogram *histogram, uint64_t ns)
         at++;
     atomic_fetch_add_explicit(&histogram->buckets[at], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&histogram->sum_ns, ns, memory_order_relaxed);
+}
+
+static uint64_t open_files(void)
+{
+    uint64_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder && readdir(folder))
+        count++;
+    if (folder) (void)closedir(folder);
+    return count > 3 ? count - 3 : 0; /* ".", ".." and the folder itself */
 }
 
 typedef struct page {
@@ -49,6 +62,78 @@ static void put_one(page *p, const char *name, const char *type, const char *hel
     put(p, "logmill_%s %" PRIu64 "\n", name, value);
 }
 
+static void put_queue(page *p, const char *name, server_work *work, bool is_first)
+{
+    (void)pthread_mutex_lock(&work->lock);
+    uint64_t waiting = work->waiting;
+    (void)pthread_mutex_unlock(&work->lock);
+    if (is_first) head(p, "server_queue", "gauge", "Requests that wait for a worker, by queue");
+    put(p, "logmill_server_queue{queue=\"%s\"} %" PRIu64 "\n", name, waiting);
+}
+
+static void put_histogram(page *p, const char *name, const char *label, const uint64_t *counts,
+                          uint64_t sum_ns)
+{
+    uint64_t below = 0;
+    const char *comma = label[0] ? "," : "";
+    for (size_t k = 0; k < HISTOGRAM_BOUNDS; k++) {
+        below += counts[k];
+        put(p, "logmill_%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", name, label, comma,
+            (double)bounds[k] / 1e9, below);
+    }
+    below += counts[HISTOGRAM_BOUNDS];
+    put(p, "logmill_%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, label, comma, below);
+    const char *open = label[0] ? "{" : "", *close = label[0] ? "}" : "";
+    put(p, "logmill_%s_sum%s%s%s %.6f\n", name, open, label, close, (double)sum_ns / 1e9);
+    put(p, "logmill_%s_count%s%s%s %" PRIu64 "\n", name, open, label, close, below);
+}
+
+static void put_durable(page *p, const server_histogram *histogram)
+{
+    uint64_t counts[HISTOGRAM_BOUNDS + 1];
+    for (size_t k = 0; k <= HISTOGRAM_BOUNDS; k++)
+        counts[k] = atomic_load(&histogram->buckets[k]);
+    head(p, "server_durable_seconds", "histogram",
+         "Time from a batch's arrival at the store until it was on disk");
+    put_histogram(p, "server_durable_seconds", "", counts, atomic_load(&histogram->sum_ns));
+}
+
+/** What every process tells under the names that Prometheus' own libraries use. */
+static void put_process(page *p, const lm_server *server)
+{
+    struct rusage usage;
+    struct rlimit files;
+    char text[64] = "";
+    unsigned long long pages = 0, resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (statm && fgets(text, sizeof text, statm))
+        (void)sscanf(text, "%llu %llu", &pages, &resident);
+    if (statm) (void)fclose(statm);
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        put(p,
+            "# HELP process_cpu_seconds_total CPU time, user and system\n"
+            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.3f\n",
+            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    put(p,
+        "# HELP process_resident_memory_bytes Resident memory\n"
+        "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %llu\n",
+        resident * (unsigned long long)sysconf(_SC_PAGESIZE));
+    put(p,
+        "# HELP process_start_time_seconds When the daemon was started\n"
+        "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.3f\n",
+        (double)server->started_ns / 1e9);
+    put(p,
+        "# HELP process_open_fds Open descriptors\n# TYPE process_open_fds gauge\n"
+        "process_open_fds %" PRIu64 "\n",
+        open_files());
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        put(p,
+            "# HELP process_max_fds Descriptors that may be open\n# TYPE process_max_fds gauge\n"
+            "process_max_fds %" PRIu64 "\n",
+            (uint64_t)files.rlim_cur);
+}
+
 static void put_own(page *p, lm_server *server)
 {
 #define SERVER_COUNTER(name, help)                                                                 \
@@ -64,6 +149,10 @@ static void put_own(page *p, lm_server *server)
     (void)pthread_mutex_unlock(&server->queries.lock);
     put_one(p, "server_queries_waiting", "gauge", "Queries that wait for a worker", waiting);
     put_one(p, "server_queries_running", "gauge", "Queries being answered", running);
+    put_queue(p, "queries", &server->queries, true);
+    put_queue(p, "chores", &server->chores, false);
+    put_queue(p, "pushes", &server->waiters, false);
+    put_durable(p, &server->durable);
 }
 
 /** Several paths may share a route's name: their numbers are one. */
@@ -107,16 +196,9 @@ static void put_seconds(page *p, lm_server *server, size_t first)
     for (size_t k = 0; k <= HISTOGRAM_BOUNDS; k++)
         total += counts[k];
     if (!total) return;
-    uint64_t below = 0;
-    for (size_t k = 0; k < HISTOGRAM_BOUNDS; k++) {
-        below += counts[k];
-        put(p, "logmill_server_request_seconds_bucket{route=\"%s\",le=\"%g\"} %" PRIu64 "\n", name,
-            (double)bounds[k] / 1e9, below);
-    }
-    put(p, "logmill_server_request_seconds_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name,
-        total);
-    put(p, "logmill_server_request_seconds_sum{route=\"%s\"} %.6f\n", name, (double)sum / 1e9);
-    put(p, "logmill_server_request_seconds_count{route=\"%s\"} %" PRIu64 "\n", name, total);
+    char label[80];
+    (void)snprintf(label, sizeof label, "route=\"%s\"", name);
+    put_histogram(p, "server_request_seconds", label, counts, sum);
 }
 
 static void put_routes(page *p, lm_server *server)
@@ -206,25 +288,69 @@ static void put_store(page *p, lm_server *server)
     put_one(p, "store_lost_parts_total", "counter", "Damaged parts set aside", now.lost_parts);
     put_one(p, "store_streams", "gauge", "Streams", now.streams);
     put_one(p, "store_disk_free_bytes", "gauge", "Free space", now.disk_free_bytes);
+    put_one(p, "store_queue_bytes", "gauge", "Bytes that wait to be written", now.queue_bytes);
+    put_one(p, "store_sealing", "gauge", "Full heads that wait to be segments", now.sealing);
+    put_one(p, "store_templates", "gauge", "Templates in what was sealed last", now.templates);
+    put_one(p, "store_log_failures_total", "counter", "Writes of the log that failed",
+            now.log_failures);
 }
+
+/** One metric of all sources: a metric's lines stand together. */
+typedef struct source_page {
+    page *page;
+    const char *name;
+    uint64_t (*value)(const lm_source_counters *now);
+} source_page;
 
 static void told_source(void *ctx, const char *name, const lm_source_counters *now)
 {
-    page *p = ctx;
+    const source_page *sp = ctx;
     char label[200];
     size_t len = 0;
     for (; *name && len + 3 < sizeof label; name++) {
         if (*name == '"' || *name == '\\') label[len++] = '\\';
-        label[len++] = *name;
+        label[len++] = *name == '\n' ? ' ' : *name;
     }
     label[len] = '\0';
-    put(p, "logmill_source_records_total{source=\"%s\"} %" PRIu64 "\n", label, now->records);
-    put(p, "logmill_source_bytes_total{source=\"%s\"} %" PRIu64 "\n", label, now->bytes);
-    put(p, "logmill_source_rejected_total{source=\"%s\"} %" PRIu64 "\n", label, now->rejected);
-    put(p, "logmill_source_errors_total{source=\"%s\"} %" PRIu64 "\n", label, now->errors);
-    put(p, "logmill_source_lag_bytes{source=\"%s\"} %" PRIu64 "\n", label, now->lag_bytes);
-    put(p, "logmill_source_lag_records{source=\"%s\"} %" PRIu64 "\n", label, now->lag_records);
-    put(p, "logmill_source_open{source=\"%s\"} %u\n", label, now->open);
+    put(sp->page, "logmill_%s{source=\"%s\"} %" PRIu64 "\n", sp->name, label, sp->value(now));
+}
+
+#define SOURCE_VALUE(field)                                                                        \
+    static uint64_t source_##field(const lm_source_counters *now)                                  \
+    {                                                                                              \
+        return now->field;                                                                         \
+    }
+SOURCE_VALUE(records)
+SOURCE_VALUE(bytes)
+SOURCE_VALUE(rejected)
+SOURCE_VALUE(errors)
+SOURCE_VALUE(lag_bytes)
+SOURCE_VALUE(lag_records)
+SOURCE_VALUE(open)
+#undef SOURCE_VALUE
+
+static void put_sources(page *p, lm_server *server)
+{
+    static const struct {
+        const char *name, *type, *help;
+        uint64_t (*value)(const lm_source_counters *now);
+    } rows[] = {
+        {"source_records_total", "counter", "Records that sources took", source_records},
+        {"source_bytes_total", "counter", "Bytes of these records", source_bytes},
+        {"source_rejected_total", "counter", "Records that sources could not take",
+         source_rejected},
+        {"source_errors_total", "counter", "Troubles of reading", source_errors},
+        {"source_lag_bytes", "gauge", "Bytes of files that are not read yet", source_lag_bytes},
+        {"source_lag_records", "gauge", "Records of queues that are not read yet",
+         source_lag_records},
+        {"source_open", "gauge", "Open files or connections", source_open},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        source_page sp = {p, rows[i].name, rows[i].value};
+        head(p, rows[i].name, rows[i].type, rows[i].help);
+        server_sources_each(server, told_source, &sp);
+    }
 }
 
 void server_metrics(server_request *request)
@@ -237,7 +363,8 @@ void server_metrics(server_request *request)
     put_routes(&p, server);
     put_all_tenants(&p, server);
     put_store(&p, server);
-    server_sources_each(server, told_source, &p);
+    put_sources(&p, server);
+    put_process(&p, server);
     if (p.err) {
         server_answer_err(request, p.err);
         return;
@@ -253,28 +380,31 @@ const char *server_trouble(lm_server *server, const lm_config *config)
     if (!server->is_ready) return "starting";
     lm_store_counters_get(server->store, &now);
     if (now.disk_free_bytes <= config->storage_disk_free_min) return "the disk is full";
+    if (now.is_failing) return "the store cannot be written";
     return NULL;
 }
 
+/** Ready: it serves. A full disk is no reason to take it out of service: questions are answered,
+ * and those who push are told 507. */
 void server_ready(server_request *request)
 {
     lm_server *server = request->server;
-    if (server->is_ready && !server->is_stopping)
-        server_answer_text(request, MHD_HTTP_OK, "ready");
-    else
-        server_answer_text(request, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
-                           server->is_stopping ? "stopping" : "starting");
+    lm_store_counters now;
+    lm_store_counters_get(server->store, &now);
+    const char *trouble = server->is_stopping ? "stopping"
+                          : !server->is_ready ? "starting"
+                          : now.is_failing    ? "the store cannot be written"
+                                              : NULL;
+    server_answer_text(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, "%s",
+                       trouble ? trouble : "ready");
 }
 
-/** Healthy: it can take records. Disk full is not; clients are told 507 then. */
+/** Healthy: it can take records. */
 void server_healthy(server_request *request)
 {
-    lm_store_counters now;
-    lm_store_counters_get(request->server->store, &now);
-    if (now.disk_free_bytes <= request->state->config->storage_disk_free_min)
-        server_answer_text(request, MHD_HTTP_SERVICE_UNAVAILABLE, "the disk is full");
-    else
-        server_answer_text(request, MHD_HTTP_OK, "healthy");
+    const char *trouble = server_trouble(request->server, request->state->config);
+    server_answer_text(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, "%s",
+                       trouble ? trouble : "healthy");
 }
 
 void server_health(server_request *request)
@@ -284,10 +414,9 @@ void server_health(server_request *request)
     lm_store_counters_get(server->store, &now);
     server_json json = server_answer_begin(request);
     server_json_open(&json, '{');
+    const char *trouble = server_trouble(server, request->state->config);
     server_json_key(&json, "status");
-    server_json_z(&json, server->is_stopping ? "stopping"
-                         : server->is_ready  ? "ready"
-                                             : "starting");
+    server_json_z(&json, trouble ? trouble : "ready");
     server_json_key(&json, "version");
     server_json_z(&json, LM_VERSION);
     server_json_key(&json, "uptime_seconds");

@@ -221,6 +221,7 @@ struct server_request {
     server_request *work_next;    /* in a queue of workers */
     server_handler work_run;      /* what the worker calls */
     uint64_t begin_ns;            /* monotonic */
+    uint64_t put_ns;              /* when the store was given a push */
     _Atomic uint64_t deadline_ns; /* of a query; 0: none */
     _Atomic bool is_asking;       /* a query is being answered */
     volatile int cancel;          /* told to a query */
@@ -309,6 +310,7 @@ struct lm_server {
     struct server_tails *tails;
     struct server_auth *auth;
     server_route_metrics *routes; /* by index */
+    server_histogram durable;     /* from put to done */
     server_counters counters;
     pthread_t ticker;
     bool has_ticker;

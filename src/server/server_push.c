@@ -127,6 +127,7 @@ static void refuse_stored(server_request *request, lm_err err)
 static void push_durable(void *ctx, lm_err err)
 {
     server_request *request = ctx;
+    if (!err) server_histogram_add(&request->server->durable, lm_clock_ns() - request->put_ns);
     if (err) refuse_stored(request, err);
     server_request_done(request);
 }
@@ -152,6 +153,7 @@ static lm_err put(server_request *request)
     lm_server *server = request->server;
     const lm_record_batch *batch = &request->push->batch;
     uint64_t records = batch->record_count, bytes = batch->bytes;
+    request->put_ns = lm_clock_ns();
     lm_err err =
         server->sink.put(server->sink.self, request->tenant, batch, NULL, 0, push_durable, request);
     if (err) return err;

@@ -56,6 +56,11 @@ typedef struct lm_store_counters {
     uint64_t segments, segment_bytes, segment_raw_bytes, segment_records;
     uint64_t seals, merges, lost_parts, streams;
     uint64_t disk_free_bytes;
+    uint64_t queue_bytes; /* put, and not yet written */
+    uint64_t sealing;     /* heads that are full and wait to be segments */
+    uint64_t templates;   /* in what was sealed last */
+    uint64_t log_failures;
+    bool is_failing; /* in the last minute a batch could not be written, or a head not sealed */
 } lm_store_counters;
 
 void lm_store_counters_get(lm_store *store, lm_store_counters *out);

@@ -245,6 +245,8 @@ static void commit_group(lm_store *store, store_frame **frames, size_t count)
         store_generation_add(generation, frames[i]);
     }
     store->counters.syncs += syncs;
+    store->counters.log_failures += err != LM_OK;
+    store->failed_ns = err ? lm_clock_ns() : 0;
     store->queue_bytes -= bytes;
     generation->log_bytes = store->log.offset;
     pthread_mutex_unlock(&store->lock);

@@ -126,6 +126,10 @@ lm_err store_log_write(store_log *log, const store_frame *first, size_t count, u
         offset += bytes;
     }
     if (!err && fdatasync(log->fd) != 0) err = lm_fail_errno("cannot sync '%s'", log->path);
+    /* Somebody deleted the store below us: what is written would be lost at the next start. */
+    struct stat now;
+    if (!err && (fstat(log->fd, &now) != 0 || now.st_nlink == 0))
+        err = lm_fail(LM_E_IO, "'%s' was deleted", log->path);
     (*out_syncs)++;
     if (err) {
         /* Whole frames of the failed batch must not come back after a restart: nobody was told that

@@ -434,11 +434,15 @@ void lm_store_counters_get(lm_store *store, lm_store_counters *out)
     pthread_mutex_lock(&store->lock);
     *out = store->counters;
     out->disk_free_bytes = store->disk_free;
+    out->queue_bytes = store->queue_bytes;
+    out->is_failing = store->seal_failed == LM_E_IO ||
+                      (store->failed_ns && lm_clock_ns() < store->failed_ns + STORE_FAILING_NS);
     for (const store_generation *g = store->generations; g; g = g->next) {
         out->head_bytes += g->raw_bytes;
         out->head_records += g->records;
         out->log_bytes += g->log_bytes;
         out->streams += g->stream_count;
+        out->sealing += g->is_full;
     }
     pthread_mutex_unlock(&store->lock);
 }

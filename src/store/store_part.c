@@ -496,6 +496,7 @@ lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder, const st
     writer w = {.mem = mem, .pool = pool, .folder = folder, .plan = plan, .arena = arena};
     char path[STORE_PATH_MAX];
     uint64_t bytes = 0;
+    uint64_t templates = 0;
     lm_archive *archive = NULL;
     lm_buf_init(&w.folded, mem);
     LM_ASSERT(plan->item_count && plan->tenant.len <= STORE_TENANT_BYTES_MAX);
@@ -505,6 +506,7 @@ lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder, const st
     store_part_path(folder, plan->id, "lm", path);
     if (!err) err = lm_archive_open(mem, path, false, &archive);
     if (!err) err = number_records(&w, archive);
+    if (!err) templates = lm_archive_template_count(archive);
     lm_archive_close(archive);
     if (!err && w.metadata_records) {
         w.is_metadata = true;
@@ -528,6 +530,7 @@ lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder, const st
                         .streams = plan->stream_count,
                         .raw_bytes = w.raw_bytes,
                         .bytes = bytes,
+                        .templates = templates,
                         .generation = plan->generation};
     memcpy(out->tenant, plan->tenant.ptr, plan->tenant.len);
     for (uint32_t i = 0; i < plan->stream_count; i++) {

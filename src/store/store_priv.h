@@ -18,6 +18,9 @@
 #include <pthread.h>
 #include <stdio.h>
 
+/** A failure is told for so long, or until a batch is written. */
+#define STORE_FAILING_NS 60000000000ull
+
 enum {
     STORE_HEAD_BYTES = 8 << 20,
     STORE_WAITING_MAX = 16 << 20, /* bytes of frames that are not yet on disk */
@@ -189,6 +192,7 @@ typedef struct store_part {
     lm_level level;
     int64_t time_min, time_max;
     uint64_t records, streams, raw_bytes, bytes;
+    uint64_t templates;  /* of one that was just written */
     uint64_t generation; /* of the log it was sealed from; 0: merged */
     uint32_t users;
     bool is_gone;  /* deleted; files go with the last user */
@@ -389,6 +393,7 @@ struct lm_store {
     uint64_t sealed_ns;     /* when the keeper sealed last */
     uint64_t rest_until_ns; /* the mill's, to stay within its CPU budget */
     lm_store_counters counters;
+    uint64_t failed_ns; /* when the last batch could not be written; 0: it was */
     lm_err seal_failed; /* of the last try to seal; LM_OK: none */
 
     pthread_mutex_t texts_lock; /* unpacking of template texts */

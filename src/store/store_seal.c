@@ -141,6 +141,9 @@ lm_err store_publish(lm_store *store, const store_part *parts, store_part_stream
             sealed->is_sealed = true;
             store_checkpoints_drop(store, sealed->id);
             store->counters.seals++;
+            store->counters.templates = 0;
+            for (size_t i = 0; i < count; i++)
+                store->counters.templates += parts[i].templates;
         }
         pthread_mutex_unlock(&store->lock);
     }

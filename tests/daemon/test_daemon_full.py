@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What runs out outside the daemon: disk and descriptors. Who pushes is told (507), who asks is answered, and when
-there is room again, all goes on without a restart; nothing acknowledged is lost."""
+"""What runs out outside the daemon, disk and descriptors, or is taken away. Who pushes is told (507), who asks is
+answered, and when there is room again, all goes on without a restart; nothing acknowledged is lost."""
 
 import os
 import resource
@@ -125,6 +125,27 @@ def few_descriptors(dice, folder):
     daemon.stop()
 
 
+def store_is_gone(dice, folder):
+    """Somebody deletes the store below the running daemon: nothing more is acknowledged, and it says so."""
+    daemon = Daemon(folder, "sources: []\n")
+    now = time.time_ns()
+    check(daemon.push({"app": "x"}, [[str(now), "kept"]])[0] == 204, "push")
+    for path in ("/ready", "/-/healthy"):
+        check(daemon.get(path)[0] == 200, f"{path} of a daemon that is well")
+    (folder / "data").rename(folder / "away")
+    shutil.rmtree(folder / "away")
+    status, text = daemon.push({"app": "x"}, [[str(now + 1), "lost"]])
+    check(status == 507 and b"deleted" in text, f"a push into nothing: {status} {text!r}")
+    for path in ("/ready", "/-/healthy"):
+        status, text = daemon.get(path)
+        check(status == 503 and b"cannot be written" in text, f"{path}: {status} {text!r}")
+    check(daemon.metric("logmill_store_log_failures_total") >= 1, "it is not counted")
+    daemon.stop()
+    daemon.start()  # begins anew
+    check(daemon.push({"app": "x"}, [[str(now), "new"]])[0] == 204, "push after a restart")
+    daemon.stop()
+
+
 if __name__ == "__main__":
     os.umask(0o022)
-    main("test_daemon_full", [small_disk, file_size, few_descriptors])
+    main("test_daemon_full", [small_disk, file_size, few_descriptors, store_is_gone])

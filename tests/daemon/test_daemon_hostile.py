@@ -430,6 +430,8 @@ def repeat(attack, a):
 class Good:
     """Pushes a line and asks for it, on a connection of its own; a process, so that it waits for the daemon alone."""
 
+    query = '{app="good"}'
+
     def __init__(self, daemon):
         self.daemon_of = daemon
         self.answers, self.later, self.longest = 0, 0, 0.0
@@ -470,7 +472,7 @@ class Good:
                     continue
                 status, body = self.again(
                     lambda: self.daemon_of.get(
-                        "/loki/api/v1/query_range", query='{app="good"}', start=now, end=now + 1, limit=10
+                        "/loki/api/v1/query_range", query=self.query, start=now, end=now + 1, limit=10
                     )
                 )
                 if status == 429:
@@ -492,10 +494,10 @@ def fill(daemon, begin_ns):
         check(status == 204, f"{status} {text!r}")
 
 
-def at_once(dice, folder, attacks=ATTACKS):
+def at_once(dice, folder, attacks=ATTACKS, start=lambda folder: Daemon(folder, CONFIG), friend=Good):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    daemon = Daemon(folder, CONFIG)
+    daemon = start(folder)
     a = Attack(daemon, dice)
     a.begin_ns = time.time_ns() // NS * NS - 1800 * NS
     a.bombs = {}
@@ -503,7 +505,7 @@ def at_once(dice, folder, attacks=ATTACKS):
     fill(daemon, a.begin_ns)
     daemon.get("/ready")
     before = daemon.descriptors()
-    good = Good(daemon)
+    good = friend(daemon)
     load = Writer(daemon, 0, a.begin_ns)
     threads = [threading.Thread(target=repeat, args=(attack, a), daemon=True) for attack in attacks]
     load.start()
@@ -530,6 +532,7 @@ def at_once(dice, folder, attacks=ATTACKS):
     check(good.answers > 0, "the good client got no answer")
     check(not a.problems, f"{len(a.problems)} problems: " + "; ".join(sorted(set(a.problems))[:12]))
     check(daemon.get("/ready")[0] == 200, "not ready")
+    wait_until(lambda: daemon.metric("logmill_server_memory_bytes") < 100 << 20, "memory that comes back")
     load.compare(daemon)
     wait_until(
         lambda: daemon.descriptors() <= before + 24, f"{daemon.descriptors()} descriptors are open, {before} were"

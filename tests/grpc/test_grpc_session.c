@@ -213,7 +213,7 @@ static void open_pair(pair_of *p)
     memset(&p->s, 0, sizeof p->s);
     assert_int_equal(lm_mem_new(NULL, 0, &p->mem), LM_OK);
     client_init(&p->c);
-    assert_int_equal(lm_grpc_session_new(p->mem, &hooks, &p->s, &p->session), LM_OK);
+    assert_int_equal(lm_grpc_session_new(p->mem, p->mem, &hooks, &p->s, &p->session), LM_OK);
 }
 
 static void close_pair(pair_of *p)
@@ -365,7 +365,7 @@ static void no_memory(void **state)
         service s = {.way = ANSWER};
         if (lm_mem_new(&allocator, 0, &mem)) continue;
         client_init(&c);
-        lm_err err = lm_grpc_session_new(mem, &hooks, &s, &session);
+        lm_err err = lm_grpc_session_new(mem, mem, &hooks, &s, &session);
         for (int round = 0; round < 4 && !err; round++) {
             s.way = round % 2 ? REFUSE_BODY : ANSWER;
             client_call(&c, EXPORT, "application/grpc", "x", MESSAGE, BYTES);

@@ -113,6 +113,8 @@ static const char *const levels[] = {"info", "warn", "error", "debug"};
 static const char *const users[] = {"u1", "u2", "u3"};
 static const char *const fruits[] = {"apple", "pear", "plum", "fig"};
 
+#define TORN ",\"o\":{\"us#" /* where some JSON breaks off */
+
 static void make_record(record *r, int number)
 {
     static const char *const apps[] = {"a", "b", "c"};
@@ -144,7 +146,7 @@ static void make_record(record *r, int number)
         if (maybe(3)) ADD(",\"o\":{\"user\":\"%s\",\"app\":\"y\"}", PICK(users));
         if (maybe(4)) ADD(",\"nothing\":null,\"list\":[1,2]");
         if (maybe(5)) ADD(",\"level\":\"%s\"", PICK(levels));
-        ADD("}");
+        ADD("%s", maybe(4) ? TORN : "}");
         break;
     case 2:
         ADD("%s eats %s at %s", PICK(users), PICK(fruits), n);
@@ -185,7 +187,9 @@ typedef enum stage_kind {
     FORMAT_LINE,
     DROP,
     KEEP,
-    TEMPLATE
+    TEMPLATE,
+    TEMPLATE_ID,
+    LEVEL /* detected_level */
 } stage_kind;
 
 typedef struct stage {
@@ -226,6 +230,7 @@ typedef struct expr {
 static expr pool[64];
 static int pool_used;
 
+#define ID_FIRST 100u /* template_id of a word: its place in the list on top */
 static const char *const words[] = {"info",  "warn", "apple", "pear", "u1",
                                     "level", "n=",   "eats",  "xyz",  "a"};
 static const char *const label_names[] = {"level",  "app", "env",  "user",         "trace",
@@ -243,7 +248,7 @@ static void make_log(log_query *q, bool is_metric)
     int wanted = (int)below(STAGES_MAX - 1);
     for (int i = 0; i < wanted; i++) {
         stage *s = &q->stages[q->stage_count++];
-        s->kind = (stage_kind)below(TEMPLATE + 1);
+        s->kind = (stage_kind)below(LEVEL + 1);
         if (s->kind == NO_ERROR) s->kind = maybe(2) ? LOGFMT : JSON;
         snprintf(s->a, sizeof s->a, "%s", PICK(words));
         snprintf(s->b, sizeof s->b, "%s", PICK(words));
@@ -258,6 +263,10 @@ static void make_log(log_query *q, bool is_metric)
         if (s->kind == TEXT_FILTER || s->kind == BOTH_FILTERS) {
             snprintf(s->b, sizeof s->b, "%s", PICK(levels));
             if (maybe(4)) s->b[0] = 0;
+            snprintf(s->op, sizeof s->op, "%s", PICK(text_ops));
+        }
+        if (s->kind == LEVEL) {
+            snprintf(s->b, sizeof s->b, "%s", maybe(3) ? "unknown" : PICK(levels));
             snprintf(s->op, sizeof s->op, "%s", PICK(text_ops));
         }
         if (s->kind == NUMBER_FILTER) snprintf(s->op, sizeof s->op, "%s", PICK(number_ops));
@@ -276,7 +285,8 @@ static expr *new_expr(expr_kind kind)
 
 static void make_names(expr *e, bool may_be_empty)
 {
-    static const char *const names[] = {"app", "env", "level", "trace", "user", "nope"};
+    static const char *const names[] = {"app",  "env",  "level",         "trace",
+                                        "user", "nope", "detected_level"};
     e->groups = true;
     e->without = maybe(3);
     int wanted = (int)below(3) + !may_be_empty;
@@ -374,6 +384,14 @@ static void say(const char *fmt, ...)
     assert_true(text_len < sizeof text);
 }
 
+static unsigned number_of(const char *word)
+{
+    unsigned i = 0;
+    while (strcmp(words[i], word))
+        i++;
+    return i;
+}
+
 static void say_log(const log_query *q)
 {
     say("{");
@@ -440,6 +458,12 @@ static void say_log(const log_query *q)
             break;
         case TEMPLATE:
             say(" | template \"<*>%s<*>\"", s->a);
+            break;
+        case TEMPLATE_ID:
+            say(" | template_id = %u", ID_FIRST + number_of(s->a));
+            break;
+        case LEVEL:
+            say(" | detected_level%s\"%s\"", s->op, s->b);
             break;
         }
     }
@@ -660,7 +684,11 @@ static bool walk_stage(walker *w, const stage *s)
         return true;
     case JSON:
         value = w->line + strspn(w->line, " ");
-        if (*value == '{') {
+        if (*value == '{' && strstr(value, TORN)) {
+            snprintf(all, sizeof all, "%.*s}", (int)(strstr(value, TORN) - value), value);
+            parse_object(w, all, "");
+            w->failed = true;
+        } else if (*value == '{') {
             parse_object(w, value, "");
         } else {
             w->failed = true;
@@ -723,7 +751,11 @@ static bool walk_stage(walker *w, const stage *s)
         return true;
     }
     case TEMPLATE:
+    case TEMPLATE_ID:
         return strstr(w->line, s->a) != NULL;
+    case LEVEL:
+        value = get(w, "detected_level");
+        return text_fits(value ? value : "", s->op, s->b);
     }
     return false;
 }
@@ -744,6 +776,19 @@ static bool stream_fits(const log_query *q, record *r)
     return true;
 }
 
+/** The first level in the lines of make_record, wherever it stands. */
+static const char *level_in(const char *line)
+{
+    const char *first = NULL, *level = "unknown";
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        const char *at = strstr(line, levels[i]);
+        if (!at || (first && at > first)) continue;
+        first = at;
+        level = levels[i];
+    }
+    return level;
+}
+
 static bool walk(const log_query *q, record *r, walker *w)
 {
     memset(w, 0, sizeof *w);
@@ -756,6 +801,7 @@ static bool walk(const log_query *q, record *r, walker *w)
         put(&w->metadata, longer, l->value);
     }
     snprintf(w->line, sizeof w->line, "%s", r->line);
+    if (strstr(text, "detected_level")) put(&w->metadata, "detected_level", level_in(r->line));
     if (!stream_fits(q, r)) return false;
     for (int i = 0; i < q->stage_count; i++) {
         if (!walk_stage(w, &q->stages[i])) return false;
@@ -1224,6 +1270,16 @@ static void end_world(world *w)
     lm_mem_free(w->mem);
 }
 
+static void tell_templates(lm_logql *query)
+{
+    uint64_t id;
+    for (size_t i = 0; lm_logql_template_id_at(query, i, &id); i++) {
+        char form[64];
+        snprintf(form, sizeof form, "<*>%s<*>", words[id - ID_FIRST]);
+        assert_int_equal(lm_logql_template_is(query, id, lm_str_of(form)), LM_OK);
+    }
+}
+
 static void test_metric_queries(void **state)
 {
     (void)state;
@@ -1243,6 +1299,7 @@ static void test_metric_queries(void **state)
             expr *e = make_metric(0);
             say_expr(e);
             if (lm_logql_parse(w.mem, lm_str_of(text), &query)) wrong(lm_err_text(), 0);
+            tell_templates(query);
             lm_logql_range range = {.start_ns = (int64_t)below(10) * SECOND,
                                     .step_ns = (int64_t)(1 + below(12)) * SECOND};
             range.end_ns = range.start_ns + (int64_t)below(6) * range.step_ns;
@@ -1287,6 +1344,7 @@ static void test_log_queries(void **state)
             make_log(&q, false);
             say_log(&q);
             if (lm_logql_parse(w.mem, lm_str_of(text), &query)) wrong(lm_err_text(), 0);
+            tell_templates(query);
             lm_logql_range range = {.start_ns = (int64_t)below(20) * SECOND,
                                     .limit = 1 + below(maybe(2) ? 5 : 100),
                                     .forwards = maybe(2)};

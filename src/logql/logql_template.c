@@ -735,6 +735,7 @@ static lm_err eval(lm_lq_exec *x, const arg *one, const lm_lq_value *dot, lm_lq_
         *out = one->value;
         break;
     case ARG_FUNCTION:
+        x->place = x->context = one->written;
         err = call(x, one, NULL, 0, out);
         break;
     case ARG_PIPE:
@@ -900,7 +901,7 @@ lm_err lm_lq_template_run(const lm_lq_template *tmpl, lm_lq_run *run, lm_str lin
     x.steps = 0;
     x.failed = false;
     x.leaves = LEAVES_NOT;
-    x.place = x.context = LM_STR("");
+    x.place = x.context = (lm_str){tmpl->text.ptr, 0};
     x.why[0] = 0;
     lm_lq_value dot = {.kind = LM_LQ_V_LABELS};
     x.variables[0] = dot;
@@ -909,8 +910,7 @@ lm_err lm_lq_template_run(const lm_lq_template *tmpl, lm_lq_run *run, lm_str lin
     if (err || !x.failed) return err;
     /* As Go: line and column of a place, the column from 0, and what is written there. */
     unsigned row = 1, column = 0;
-    const uint8_t *end = x.place.ptr ? x.place.ptr : tmpl->text.ptr;
-    for (const uint8_t *at = tmpl->text.ptr; at < end; at++) {
+    for (const uint8_t *at = tmpl->text.ptr; at < x.place.ptr; at++) {
         column = *at == '\n' ? 0 : column + 1;
         row += *at == '\n';
     }

@@ -681,21 +681,16 @@ static bool has_name(lm_labels labels, lm_str name)
     return false;
 }
 
-/** The labels that an entry's stream was pushed with, and the one that the parsers' own selector
- * asks for. */
+/** The labels of an entry's stream, and the one that the parsers' own selector asks for. */
 static lm_err base_labels(fields *work, lm_labels all, const lm_logql_entry *entry, lm_labels *out)
 {
+    lm_labels base;
+    lm_err err = server_labels_base(all, entry, work->arena, &base);
     lm_label *items = lm_arena_alloc(work->arena, (all.count + 1) * sizeof *items, 16);
-    if (!items) return lm_mem_err();
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < all.count; i++) {
-        lm_str name = all.items[i].name;
-        if (!has_name(entry->metadata, name) && !has_name(entry->parsed, name) &&
-            !lm_str_equal(name, DETECTED))
-            items[count++] = all.items[i];
-    }
-    items[count++] = (lm_label){DETECTED, LM_STR("x")};
-    return lm_labels_make(items, count, work->arena, out);
+    if (err || !items) return err ? err : lm_mem_err();
+    if (base.count) memcpy(items, base.items, base.count * sizeof *items);
+    items[base.count] = (lm_label){DETECTED, LM_STR("x")}; /* the last of a name is kept */
+    return lm_labels_make(items, base.count + 1, work->arena, out);
 }
 
 static lm_err fields_add(fields *work, lm_labels labels, uint32_t parser)

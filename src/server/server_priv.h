@@ -399,6 +399,14 @@ LM_USE lm_err server_entries(server_request *request, lm_str query, int64_t star
 /** `[start, end)` of a request. LM_E_USAGE in Loki's words. */
 LM_USE lm_err server_bounds(const server_request *request, int64_t since_ns, int64_t *out_start,
                             int64_t *out_end);
+/** Does the client ask for structured metadata and parsed labels apart from a stream's? */
+bool server_wants_categories(const server_request *request);
+/** ["time", "line"], and what is not of the stream if asked. */
+void server_json_entry(server_json *json, const lm_logql_entry *entry, bool is_categorized);
+/** The labels that an entry's stream was pushed with: those that are neither metadata nor parsed.
+ */
+LM_USE lm_err server_labels_base(lm_labels all, const lm_logql_entry *entry, lm_arena *arena,
+                                 lm_labels *out);
 /** The query's selector as lm_select of the request's tenant; empty text: everything. */
 LM_USE lm_err server_select_strictly(server_request *request, lm_str query, int64_t start,
                                      int64_t end, lm_select *out);

@@ -222,7 +222,7 @@ static void put_stats(server_json *json, const lm_logql_result *result, size_t e
     server_json_close(json, '}');
 }
 
-static void put_entry(server_json *json, const lm_logql_entry *entry, bool is_categorized)
+void server_json_entry(server_json *json, const lm_logql_entry *entry, bool is_categorized)
 {
     server_json_open(json, '[');
     server_json_i64_text(json, entry->time_ns);
@@ -327,7 +327,7 @@ static size_t put_plain_streams(server_json *json, const lm_logql_result *result
         server_json_key(json, "values");
         server_json_open(json, '[');
         for (size_t k = 0; k < series->count; k++, entries++)
-            put_entry(json, &series->entries[k], false);
+            server_json_entry(json, &series->entries[k], false);
         server_json_close(json, ']');
         server_json_close(json, '}');
     }
@@ -361,23 +361,35 @@ static bool has_name(lm_labels labels, lm_str name)
     return false;
 }
 
+lm_err server_labels_base(lm_labels all, const lm_logql_entry *entry, lm_arena *arena,
+                          lm_labels *out)
+{
+    lm_label *items = lm_arena_alloc(arena, (all.count + 1) * sizeof *items, _Alignof(lm_label));
+    if (!items) return lm_mem_err();
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all.count; i++) {
+        if (!has_name(entry->metadata, all.items[i].name) &&
+            !has_name(entry->parsed, all.items[i].name))
+            items[count++] = all.items[i];
+    }
+    *out = (lm_labels){items, count};
+    return LM_OK;
+}
+
+bool server_wants_categories(const server_request *request)
+{
+    const char *flags = server_request_header(request, "X-Loki-Response-Encoding-Flags");
+    return flags && strstr(flags, "categorize-labels");
+}
+
 static lm_err base_of(const lm_logql_series *series, const lm_logql_entry *entry, lm_arena *arena,
                       placed *out)
 {
     lm_buf key;
-    lm_label *items =
-        lm_arena_alloc(arena, (series->labels.count + 1) * sizeof *items, _Alignof(lm_label));
-    if (!items) return lm_mem_err();
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < series->labels.count; i++) {
-        const lm_label *label = &series->labels.items[i];
-        if (has_name(entry->metadata, label->name) || has_name(entry->parsed, label->name))
-            continue;
-        items[count++] = *label;
-    }
-    out->base = (lm_labels){items, count};
+    lm_err err = server_labels_base(series->labels, entry, arena, &out->base);
+    if (err) return err;
     lm_buf_init(&key, arena->mem);
-    lm_err err = lm_labels_print(out->base, &key);
+    err = lm_labels_print(out->base, &key);
     if (!err) {
         out->key = (lm_str){lm_arena_copy(arena, key.ptr, key.len), key.len};
         if (!out->key.ptr) err = lm_mem_err();
@@ -423,7 +435,7 @@ static size_t put_categorized(server_json *json, const lm_logql_result *result, 
             server_json_key(json, "values");
             server_json_open(json, '[');
         }
-        put_entry(json, all[i].entry, true);
+        server_json_entry(json, all[i].entry, true);
     }
     if (total) {
         server_json_close(json, ']');
@@ -464,9 +476,7 @@ static void put_result(server_request *request, const lm_logql_result *result,
                        const lm_logql_range *range, uint64_t took_ns)
 {
     static const char *const kinds[] = {"streams", "matrix", "vector", "scalar"};
-    const char *flags = server_request_header(request, "X-Loki-Response-Encoding-Flags");
-    bool is_categorized =
-        result->kind == LM_LOGQL_STREAMS && flags && strstr(flags, "categorize-labels");
+    bool is_categorized = result->kind == LM_LOGQL_STREAMS && server_wants_categories(request);
     size_t entries = 0;
     server_json json = server_answer_begin(request);
     server_json_success(&json);

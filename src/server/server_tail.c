@@ -56,7 +56,7 @@ typedef struct server_tail {
     int64_t start_ns, delay_ns;
     _Atomic uint32_t refs;
     _Atomic bool is_stopping;
-    bool is_websocket;
+    bool is_websocket, is_categorized;
     int wake_fd; /* written when there is something to do */
 
     pthread_mutex_t lock; /* of what follows */
@@ -341,14 +341,6 @@ static bool send_json(server_tail *tail, lm_buf *text)
 
 /* ---- frames ---- */
 
-static void put_value(server_json *json, const lm_logql_entry *entry)
-{
-    server_json_open(json, '[');
-    server_json_i64_text(json, entry->time_ns);
-    server_json_text(json, entry->line);
-    server_json_close(json, ']');
-}
-
 static void put_dropped(server_json *json, const tail_batch *batch)
 {
     if (!batch || !batch->dropped_count) return;
@@ -365,49 +357,6 @@ static void put_dropped(server_json *json, const tail_batch *batch)
     server_json_close(json, ']');
 }
 
-/** What was there before: the newest `limit` since start, oldest first. */
-static bool send_history(server_tail *tail)
-{
-    lm_arena arena;
-    lm_buf text;
-    lm_logql_result result = {0};
-    lm_logql_range range = {.tenant = tail->tenant,
-                            .start_ns = tail->start_ns,
-                            .end_ns = lm_clock_wall_ns(),
-                            .step_ns = NS_PER_S,
-                            .limit = tail->limit};
-    bool is_sent = true;
-    lm_arena_init(&arena, tail->server->data_mem);
-    lm_buf_init(&text, tail->server->data_mem);
-    lm_err err = range.end_ns > range.start_ns
-                     ? lm_logql_run(tail->query, &tail->server->face, &range, &arena, &result)
-                     : LM_OK;
-    if (err) server_log(tail->server, 4, "tail_history", "%s", lm_err_text());
-    if (!err && result.series_count) {
-        server_json json = {.out = &text};
-        server_json_open(&json, '{');
-        server_json_key(&json, "streams");
-        server_json_open(&json, '[');
-        for (size_t i = 0; i < result.series_count; i++) {
-            server_json_open(&json, '{');
-            server_json_key(&json, "stream");
-            server_json_labels(&json, result.series[i].labels);
-            server_json_key(&json, "values");
-            server_json_open(&json, '[');
-            for (size_t k = result.series[i].count; k-- > 0;)
-                put_value(&json, &result.series[i].entries[k]);
-            server_json_close(&json, ']');
-            server_json_close(&json, '}');
-        }
-        server_json_close(&json, ']');
-        server_json_close(&json, '}');
-        is_sent = !json.err && send_json(tail, &text);
-    }
-    lm_buf_fini(&text);
-    lm_arena_fini(&arena);
-    return is_sent;
-}
-
 typedef struct passed {
     lm_labels labels;
     lm_logql_entry entry;
@@ -415,11 +364,88 @@ typedef struct passed {
     size_t order;
 } passed;
 
-static int by_stream(const void *a, const void *b)
+static int by_time(const void *a, const void *b)
 {
     const passed *x = a, *y = b;
-    if (x->stream != y->stream) return x->stream < y->stream ? -1 : 1;
+    if (x->entry.time_ns != y->entry.time_ns) return x->entry.time_ns < y->entry.time_ns ? -1 : 1;
     return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/** One frame: entries by time, those of one stream that follow one another together. */
+static bool send_entries(server_tail *tail, passed *items, size_t count, const tail_batch *dropped,
+                         lm_arena *arena)
+{
+    lm_buf text;
+    lm_buf_init(&text, tail->server->data_mem);
+    server_json json = {.out = &text};
+    if (count) qsort(items, count, sizeof *items, by_time);
+    server_json_open(&json, '{');
+    server_json_key(&json, "streams");
+    server_json_open(&json, '[');
+    for (size_t i = 0; i < count && !json.err; i++) {
+        bool begins = i == 0 || items[i].stream != items[i - 1].stream;
+        if (tail->is_categorized) begins = true; /* each entry has its own labels apart */
+        if (begins && i) {
+            server_json_close(&json, ']');
+            server_json_close(&json, '}');
+        }
+        if (begins) {
+            lm_labels labels = items[i].labels;
+            if (tail->is_categorized)
+                json.err = server_labels_base(labels, &items[i].entry, arena, &labels);
+            server_json_open(&json, '{');
+            server_json_key(&json, "stream");
+            server_json_labels(&json, labels);
+            server_json_key(&json, "values");
+            server_json_open(&json, '[');
+        }
+        server_json_entry(&json, &items[i].entry, tail->is_categorized);
+    }
+    if (count) {
+        server_json_close(&json, ']');
+        server_json_close(&json, '}');
+    }
+    server_json_close(&json, ']');
+    put_dropped(&json, dropped);
+    if (tail->is_categorized) {
+        server_json_key(&json, "encodingFlags");
+        server_json_raw(&json, "[\"categorize-labels\"]");
+    }
+    server_json_close(&json, '}');
+    bool is_sent = !json.err && send_json(tail, &text);
+    lm_buf_fini(&text);
+    return is_sent;
+}
+
+/** What was there before: the newest `limit` since start, oldest first. */
+static bool send_history(server_tail *tail)
+{
+    lm_arena arena;
+    lm_logql_result result = {0};
+    lm_logql_range range = {.tenant = tail->tenant,
+                            .start_ns = tail->start_ns,
+                            .end_ns = lm_clock_wall_ns(),
+                            .step_ns = NS_PER_S,
+                            .limit = tail->limit};
+    bool is_sent = true;
+    size_t total = 0, at = 0;
+    lm_arena_init(&arena, tail->server->data_mem);
+    lm_err err = range.end_ns > range.start_ns
+                     ? lm_logql_run(tail->query, &tail->server->face, &range, &arena, &result)
+                     : LM_OK;
+    for (size_t i = 0; i < result.series_count; i++)
+        total += result.series[i].count;
+    passed *items = lm_arena_alloc(&arena, (total + 1) * sizeof *items, _Alignof(passed));
+    if (!err && !items) err = lm_mem_err();
+    for (size_t i = 0; i < result.series_count && !err; i++) {
+        const lm_logql_series *series = &result.series[i];
+        for (size_t k = series->count; k-- > 0; at++)
+            items[at] = (passed){series->labels, series->entries[k], i, at};
+    }
+    if (err) server_log(tail->server, 4, "tail_history", "%s", lm_err_text());
+    if (!err && total) is_sent = send_entries(tail, items, total, NULL, &arena);
+    lm_arena_fini(&arena);
+    return is_sent;
 }
 
 /** Records of the working batch that pass; count. */
@@ -447,7 +473,6 @@ static lm_err pass_all(server_tail *tail, lm_arena *arena, passed **out, size_t 
     }
     lm_buf_fini(&key);
     if (err) return err;
-    if (count) qsort(items, count, sizeof *items, by_stream);
     *out = items;
     *out_count = count;
     return LM_OK;
@@ -456,39 +481,14 @@ static lm_err pass_all(server_tail *tail, lm_arena *arena, passed **out, size_t 
 static bool send_working(server_tail *tail)
 {
     lm_arena arena;
-    lm_buf text;
     passed *items = NULL;
     size_t count = 0;
     bool is_sent = true;
     lm_arena_init(&arena, tail->server->data_mem);
-    lm_buf_init(&text, tail->server->data_mem);
     lm_err err = pass_all(tail, &arena, &items, &count);
     if (err) server_log(tail->server, 4, "tail", "%s", lm_err_text());
-    if (!err && (count || tail->working->dropped_count)) {
-        server_json json = {.out = &text};
-        server_json_open(&json, '{');
-        server_json_key(&json, "streams");
-        server_json_open(&json, '[');
-        for (size_t i = 0; i < count; i++) {
-            if (i == 0 || items[i].stream != items[i - 1].stream) {
-                server_json_open(&json, '{');
-                server_json_key(&json, "stream");
-                server_json_labels(&json, items[i].labels);
-                server_json_key(&json, "values");
-                server_json_open(&json, '[');
-            }
-            put_value(&json, &items[i].entry);
-            if (i + 1 == count || items[i].stream != items[i + 1].stream) {
-                server_json_close(&json, ']');
-                server_json_close(&json, '}');
-            }
-        }
-        server_json_close(&json, ']');
-        put_dropped(&json, tail->working);
-        server_json_close(&json, '}');
-        is_sent = !json.err && send_json(tail, &text);
-    }
-    lm_buf_fini(&text);
+    if (!err && (count || tail->working->dropped_count))
+        is_sent = send_entries(tail, items, count, tail->working, &arena);
     lm_arena_fini(&arena);
     lm_record_batch_reset(&tail->working->records);
     tail->working->dropped_count = 0;
@@ -630,7 +630,7 @@ static lm_err read_query(server_tail *tail, const server_request *request)
     int64_t now = lm_clock_wall_ns();
     lm_err err = lm_logql_parse(tail->server->data_mem, query, &tail->query);
     if (!err && lm_logql_is_metric(tail->query))
-        err = lm_fail(LM_E_USAGE, "only log queries can be tailed");
+        err = lm_fail(LM_E_USAGE, "only log selector is supported");
     if (!err) err = lm_logql_matchers(server_selector_of(query), &tail->arena, &matchers, &count);
     if (!err) err = lm_matcher_set_new(tail->server->data_mem, matchers, count, &tail->matchers);
     if (!err) err = server_limit_parse(server_form_get(&request->form, "limit"), 100, &tail->limit);
@@ -657,6 +657,7 @@ static lm_err tail_new(server_request *request, bool is_websocket, server_tail *
     if (!tail) return lm_mem_err();
     tail->server = server;
     tail->is_websocket = is_websocket;
+    tail->is_categorized = server_wants_categories(request);
     tail->fd = -1;
     tail->connection = request->connection;
     atomic_store(&tail->refs, 1);

@@ -663,13 +663,13 @@ class TestDrilldown(ServerCase):
 class WebSocket:
     """As much of a client as a test needs."""
 
-    def __init__(self, daemon, path):
+    def __init__(self, daemon, path, headers=""):
         self.sock = socket.create_connection((daemon.host, daemon.port), timeout=WAIT_S)
         key = base64.b64encode(os.urandom(16)).decode()
         self.sock.sendall(
             (
                 f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
             ).encode()
         )
         self.rest = b""
@@ -742,6 +742,29 @@ class TestTail(ServerCase):
         while opcode != 8:
             opcode, payload = tail.frame()
         self.assertEqual(payload, b"\x03\xe8")
+        tail.close()
+
+    def test_entries_come_by_time(self):
+        self.daemon.push(["n=1"], {"case": "order"})
+        self.daemon.push(["n=2"], {"case": "order", "more": "x"})
+        self.daemon.push(["n=1 again"], {"case": "order"})
+        query = urllib.parse.urlencode({"query": '{case="order"} | logfmt'})
+        tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + query)
+        self.assertEqual(tail.lines(3), ["n=1", "n=2", "n=1 again"])
+        tail.close()
+
+    def test_labels_apart(self):
+        self.daemon.push(["n=1"], {"case": "apart"}, metadata={"trace": "t"})
+        query = urllib.parse.urlencode({"query": '{case="apart"} | logfmt'})
+        flags = "X-Loki-Response-Encoding-Flags: categorize-labels\r\n"
+        tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + query, flags)
+        opcode, payload = tail.frame()
+        frame = json.loads(payload)
+        self.assertEqual(frame["encodingFlags"], ["categorize-labels"])
+        self.assertEqual(frame["streams"][0]["stream"], {"case": "apart"})
+        self.assertEqual(
+            frame["streams"][0]["values"][0][2], {"structuredMetadata": {"trace": "t"}, "parsed": {"n": "1"}}
+        )
         tail.close()
 
     def test_unmasked_frames_end_it(self):

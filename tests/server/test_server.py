@@ -453,6 +453,27 @@ class TestQuery(ServerCase):
         stamps = sorted(int(v[0]) for s in data["result"] for v in s["values"])
         self.assertEqual([s - self.now for s in stamps], [-10 * NS, -7 * NS, -4 * NS])
 
+    def test_context_of_a_line(self):
+        """Explore's "show context": what came before a line, backwards, and what came after it, forwards."""
+        at = self.now - 5 * NS
+        both = {"query": '{app="a", env="test"}', "limit": "2"}
+        before = self.data("/loki/api/v1/query_range", **both, start=str(at - 7200 * NS), end=str(at))
+        after = self.data("/loki/api/v1/query_range", **both, start=str(at), end=str(at + 7200 * NS), direction="FORWARD")
+        numbers = [[v[1].split()[1] for v in data["result"][0]["values"]] for data in (before, after)]
+        self.assertEqual(numbers, [["n=4", "n=3"], ["n=5", "n=6"]])
+
+    def test_eleven_thousand_points(self):
+        start = self.now - 11000 * NS + NS // 2
+        for end, status in ((start + 11000 * NS, 200), (start + 11001 * NS, 400)):
+            answer, body = self.daemon.get(
+                "/loki/api/v1/query_range", query="vector(1)", start=str(start), end=str(end), step="1"
+            )
+            self.assertEqual(answer, status, body[:200])
+        for parameters in ({"start": "0", "step": "1"}, {"start": "1", "end": "9223372036854775807", "step": "0.001"}):
+            answer, body = self.daemon.get("/loki/api/v1/query_range", query='rate({app="a"}[1m])', **parameters)
+            self.assertEqual(answer, 400, body[:200])
+            self.assertIn(b"11,000 points", body)
+
     def test_an_empty_range(self):
         for query in ('{app="a"}', 'rate({app="a"}[1m])'):
             status, body = self.daemon.get(
@@ -743,6 +764,41 @@ class TestTail(ServerCase):
             opcode, payload = tail.frame()
         self.assertEqual(payload, b"\x03\xe8")
         tail.close()
+
+    def test_delay(self):
+        query = urllib.parse.urlencode({"query": '{case="delay"}', "delay_for": "1", "start": str(time.time_ns())})
+        tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + query)
+        found = []
+        while not found:  # it watches a moment after its history
+            self.daemon.push(["late"], {"case": "delay"})
+            found = tail.lines(1)
+        self.assertEqual(set(found), {"late"})
+        tail.close()
+        query = urllib.parse.urlencode({"query": '{case="delay"}', "delay_for": "6"})
+        status, body = self.daemon.get("/loki/api/v1/tail?" + query, {
+            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "eA=="})
+        self.assertEqual(status, 400, body)
+
+    def test_many(self):
+        self.daemon.push(["first"], {"case": "many"})
+        path = "/loki/api/v1/tail?" + urllib.parse.urlencode({"query": '{case="many"}'})
+        tails, refused = [], None
+        while refused is None:  # each has its history first; the one too many is told to come again
+            tail = WebSocket(self.daemon, path)
+            opcode, payload = tail.frame()
+            if opcode == 8:
+                refused = payload
+            else:
+                tails.append(tail)
+            self.assertLessEqual(len(tails), 64)
+        self.assertEqual(refused[:2], b"\x03\xf5")
+        self.assertGreater(len(tails), 50)
+        waiting = list(tails)
+        while waiting:  # all of them get what comes now
+            self.daemon.push(["second"], {"case": "many"})
+            self.assertEqual(waiting.pop().lines(1), ["second"])
+        for tail in tails:
+            tail.close()
 
     def test_entries_come_by_time(self):
         self.daemon.push(["n=1"], {"case": "order"})

@@ -527,7 +527,7 @@ FN(index)
             }
         } else if (at.kind == LM_LQ_V_TEXT && a[i].kind == LM_LQ_V_INT) {
             if (a[i].number < 0 || (uint64_t)a[i].number >= at.text.len)
-                return lm_lq_exec_fail(x, "index out of range: %lld", (long long)a[i].number);
+                return lm_lq_exec_fail(x, "reflect: string index out of range");
             next = (lm_lq_value){.kind = LM_LQ_V_INT, .number = at.text.ptr[a[i].number]};
         } else if (at.kind == LM_LQ_V_NIL) {
             return lm_lq_exec_fail(x, "index of untyped nil");

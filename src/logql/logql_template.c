@@ -682,9 +682,10 @@ static lm_err field_of(lm_lq_exec *x, const lm_lq_value *from, lm_str name, lm_l
         return LM_OK;
     }
     if (from->kind == LM_LQ_V_TIME) return time_method(x, from->number, name, out);
-    if (from->kind == LM_LQ_V_NIL)
-        return lm_lq_exec_fail(x, "nil pointer evaluating interface {}.%.*s",
-                               (int)(name.len < 60 ? name.len : 60), (const char *)name.ptr);
+    if (from->kind == LM_LQ_V_NIL) { /* of what is not there nothing is there */
+        *out = (lm_lq_value){.kind = LM_LQ_V_NIL};
+        return LM_OK;
+    }
     return lm_lq_exec_fail(x, "can't evaluate field %.*s in type %s",
                            (int)(name.len < 60 ? name.len : 60), (const char *)name.ptr,
                            lm_lq_value_type(from));

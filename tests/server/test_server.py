@@ -458,7 +458,8 @@ class TestQuery(ServerCase):
         at = self.now - 5 * NS
         both = {"query": '{app="a", env="test"}', "limit": "2"}
         before = self.data("/loki/api/v1/query_range", **both, start=str(at - 7200 * NS), end=str(at))
-        after = self.data("/loki/api/v1/query_range", **both, start=str(at), end=str(at + 7200 * NS), direction="FORWARD")
+        later = str(at + 7200 * NS)
+        after = self.data("/loki/api/v1/query_range", **both, start=str(at), end=later, direction="FORWARD")
         numbers = [[v[1].split()[1] for v in data["result"][0]["values"]] for data in (before, after)]
         self.assertEqual(numbers, [["n=4", "n=3"], ["n=5", "n=6"]])
 
@@ -766,7 +767,8 @@ class TestTail(ServerCase):
         tail.close()
 
     def test_delay(self):
-        query = urllib.parse.urlencode({"query": '{case="delay"}', "delay_for": "1", "start": str(time.time_ns())})
+        now = str(time.time_ns())
+        query = urllib.parse.urlencode({"query": '{case="delay"}', "delay_for": "1", "start": now})
         tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + query)
         found = []
         while not found:  # it watches a moment after its history
@@ -775,8 +777,10 @@ class TestTail(ServerCase):
         self.assertEqual(set(found), {"late"})
         tail.close()
         query = urllib.parse.urlencode({"query": '{case="delay"}', "delay_for": "6"})
-        status, body = self.daemon.get("/loki/api/v1/tail?" + query, {
-            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "eA=="})
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "eA=="}
+        status, body = self.daemon.get(
+            "/loki/api/v1/tail?" + query, {"Sec-WebSocket-Version": "13", **headers}
+        )
         self.assertEqual(status, 400, body)
 
     def test_many(self):

@@ -334,18 +334,26 @@ static bool is_sentence(const settle *s, const node *n, size_t colon)
     return words >= WORDS_BESIDE;
 }
 
+/* A colon with a blank behind it, from i on; the count of tokens: none. */
+static size_t next_colon(const settle *s, const node *n, size_t i)
+{
+    for (; i + 2 < n->count; i++)
+        if (settle_byte(s, n->tokens[i]) == ':' && n->tokens[i + 1] == TOKEN_ID_BLANK) return i;
+    return n->count;
+}
+
 static lm_err find_tails(settle *s, claims *list)
 {
     for (uint32_t k = 0; k < s->node_count; k++) {
         const node *n = &s->nodes[k];
         if (n->parent != k || !(n->any & TOKEN_SPAN)) continue;
         uint64_t prefix = 0;
-        size_t splits = 0;
-        for (size_t i = 0; i + 2 < n->count && splits < SPLITS_MAX; i++) {
-            prefix += hash_at(s, n->tokens[i], i);
-            bool is_split = settle_byte(s, n->tokens[i]) == ':' &&
-                            n->tokens[i + 1] == TOKEN_ID_BLANK && is_sentence(s, n, i);
-            if (!is_split) continue;
+        size_t splits = 0, done = 0;
+        for (size_t i = next_colon(s, n, 0); i < n->count && splits < SPLITS_MAX;
+             i = next_colon(s, n, i + 1)) {
+            if (!is_sentence(s, n, i)) continue;
+            for (; done <= i; done++)
+                prefix += hash_at(s, n->tokens[done], done);
             claim c = {.key = lm_hash_u64(prefix), .node = k, .split = (uint16_t)i};
             for (size_t j = i + 2; j < n->count; j++)
                 c.text += hash_at(s, n->tokens[j], j - i);

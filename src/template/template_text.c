@@ -150,6 +150,18 @@ static lm_err write_plain(const lm_miner *m, const node *n, lm_buf *out)
 
 enum { LIST_ITEMS = 6 };
 
+/* Are there so many variables in a row? Most texts are let off here. */
+static bool may_have_list(const uint8_t *p, size_t len)
+{
+    size_t items = 0, last = 0;
+    for (size_t i = next_mark(p, 0, len); i < len; i = next_mark(p, i + 1, len)) {
+        items = items && i - last <= 3 ? items + 1 : 1; /* a comma and a blank between */
+        if (items == LIST_ITEMS) return true;
+        last = i;
+    }
+    return false;
+}
+
 /* In place: as many variables in a row as no one writes into a format are a list, one variable. */
 static size_t join_lists(uint8_t *p, size_t len)
 {
@@ -182,7 +194,8 @@ lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_b
     if (n->is_plain) return write_plain(s->miner, n, out);
     lm_err err = write_marked(s, n, out);
     if (!err) err = notate(out->ptr, out->len, scratch);
-    if (!err && n->agree_count >= LIST_ITEMS) scratch->len = join_lists(scratch->ptr, scratch->len);
+    if (!err && may_have_list(scratch->ptr, scratch->len))
+        scratch->len = join_lists(scratch->ptr, scratch->len);
     out->len = 0;
     if (!err) err = expand(scratch->ptr, scratch->len, out);
     return err;

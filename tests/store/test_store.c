@@ -669,6 +669,20 @@ static void disk_full(void **ctx)
     end(&w);
 }
 
+/** Does this process have a file below the folder mapped? Then its room on the disk is still taken.
+ */
+static bool is_mapped(const char *folder)
+{
+    char line[1024];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (!found && fgets(line, sizeof line, maps))
+        found = strstr(line, folder) != NULL && strstr(line, "/segments/") != NULL;
+    (void)fclose(maps);
+    return found;
+}
+
 static void old_segments_go(void **ctx)
 {
     world w;
@@ -678,6 +692,7 @@ static void old_segments_go(void **ctx)
     assert_int_equal(put_some(&w, 20), LM_OK); /* of 2023 */
     assert_int_equal(lm_store_flush(w.store), LM_OK);
     assert_int_equal(count_all(&w), 20);
+    assert_true(is_mapped(w.folder)); /* a segment that was asked is kept open */
     for (int t = 0; t < TENANTS; t++)
         assert_int_equal(
             lm_store_retention_set(w.store, lm_str_of(tenants[t]), UINT64_C(3600000000000)), LM_OK);
@@ -689,6 +704,7 @@ static void old_segments_go(void **ctx)
     assert_int_equal(left, 0);
     char path[600];
     assert_false(find_file(&w, "segments", ".lm", path, sizeof path)); /* the disk is free again */
+    assert_false(is_mapped(w.folder));
     end(&w);
 }
 

@@ -804,8 +804,9 @@ static lm_err write_end(packer *pk)
     if (!err) err = fill_templates(pk, &meta);
     if (!err) err = lm_meta_write(&meta, &plain);
     if (!err) err = lm_buf_varint(&stored, plain.len);
-    if (!err)
-        err = lm_text_encode(pk->mem, (lm_str){plain.ptr, plain.len}, pk->options->level, &stored);
+    /* as the first segment: a small one takes more trouble at level fast, where bytes count */
+    lm_level level = pk->segment_count ? pk->segments[0].level : pk->options->level;
+    if (!err) err = lm_text_encode(pk->mem, (lm_str){plain.ptr, plain.len}, level, &stored);
     uint64_t offset = lm_outfile_offset(pk->out);
     size_t meta_len = stored.len;
     uint32_t check = (uint32_t)lm_hash64_seed(stored.ptr, stored.len, offset);

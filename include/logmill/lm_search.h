@@ -24,6 +24,7 @@ typedef struct lm_hit {
     uint64_t line;        /* in its file, from 1 */
     int64_t time_ns;      /* LM_TIME_NONE if unknown */
     uint32_t template_id; /* index for lm_view_template */
+    uint64_t line_count;  /* lines_only: lines in text; else 1 */
     bool is_context;      /* a neighbour (context_before, context_after), not a match */
     bool follows_gap; /* lines were left out between this and the one told before; only with context
                        */
@@ -63,6 +64,9 @@ typedef struct lm_question {
     const char *tally_field; /* LM_TALLY_FIELD: its name */
     int64_t tally_bucket_ns; /* LM_TALLY_TIME */
     bool skip_times; /* lm_hit.time_ns is not wanted and may be LM_TIME_NONE: saves reading times */
+    bool lines_only; /* told are runs of lines, each line with its '\n': of lm_hit only text and
+                        line_count are filled; not with context, newest_first, follow_templates or
+                        want_fields */
 } lm_question;
 
 #define LM_QUESTION_INIT                                                                           \
@@ -82,6 +86,7 @@ typedef struct lm_question {
      LM_TALLY_NONE,                                                                                \
      0,                                                                                            \
      0,                                                                                            \
+     false,                                                                                        \
      false}
 
 typedef struct lm_answer {

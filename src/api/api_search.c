@@ -68,6 +68,7 @@ static lm_err fields_fill(searching *work, size_t segment, lm_str line, lm_hit *
 static bool tell(searching *work, position at, lm_str line, lm_hit *hit)
 {
     hit->text = api_text(line);
+    hit->line_count = 1;
     if (work->question->want_fields) {
         work->err = fields_fill(work, at.segment, line, hit);
         if (work->err) return false;
@@ -219,6 +220,16 @@ static bool told(void *ctx, const lm_match *match)
     return !work->follow || !question->limit || work->told < question->limit;
 }
 
+static bool lines_told(void *ctx, lm_str lines, uint64_t count)
+{
+    searching *work = ctx;
+    lm_hit hit = {.text = api_text(lines), .line_count = count, .time_ns = LM_TIME_NONE};
+    work->told += count;
+    if (!work->hit || work->hit(work->hit_ctx, &hit)) return true;
+    work->is_stopped = true;
+    return false;
+}
+
 /* ---- the search ---- */
 
 static lm_search_options options_of(const lm_question *question, const lm_context *context)
@@ -237,6 +248,7 @@ static lm_search_options options_of(const lm_question *question, const lm_contex
         .group_field = api_str(question->tally_field),
         .group_bucket_ns = question->tally_bucket_ns,
         .cancel = context->options.cancel,
+        .lines = question->lines_only ? lines_told : NULL,
     };
     options.group_by = groups[question->tally_by];
     return options;
@@ -250,6 +262,10 @@ static lm_err question_check(const lm_view *view, const lm_question *question)
     }
     if (question->newest_first && has_context) {
         return lm_fail(LM_E_USAGE, "lines around a match are not told newest first");
+    }
+    if (question->lines_only && (has_context || question->newest_first ||
+                                 question->follow_templates || question->want_fields)) {
+        return lm_fail(LM_E_USAGE, "lines_only goes with plain lines in their order");
     }
     if ((unsigned)question->tally_by > LM_TALLY_TIME)
         return lm_fail(LM_E_USAGE, "no such grouping");

@@ -124,6 +124,8 @@ bool cli_put(lm_text text);
 /** A text and a line end; gathered, so cli_rows_flush is due before stdout is used otherwise than
  * here. */
 bool cli_put_row(lm_text text);
+/** The same for several lines, each with its '\n'. */
+bool cli_put_rows(lm_text rows_text);
 bool cli_rows_flush(void);
 bool cli_put_z(const char *text);
 void cli_putf(const char *fmt, ...) CLI_PRINTF(1, 2);

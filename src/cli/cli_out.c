@@ -75,6 +75,17 @@ bool cli_put_row(lm_text text)
     return !is_terminal || cli_rows_flush();
 }
 
+bool cli_put_rows(lm_text rows_text)
+{
+    if (rows_text.len >= sizeof rows - rows_len) {
+        if (!cli_rows_flush()) return false;
+        if (rows_text.len >= sizeof rows) return cli_put(rows_text);
+    }
+    if (rows_text.len) memcpy(rows + rows_len, rows_text.ptr, rows_text.len);
+    rows_len += rows_text.len;
+    return !is_terminal || cli_rows_flush();
+}
+
 int cli_out_errno(void)
 {
     return first_errno;

@@ -115,7 +115,9 @@ static void put_json(const searching *work, const lm_hit *hit)
 static bool put_hit(void *ctx, const lm_hit *hit)
 {
     searching *work = ctx;
-    if (work->is_plain && !hit->follows_gap)
+    if (work->question.lines_only)
+        (void)cli_put_rows(hit->text);
+    else if (work->is_plain && !hit->follows_gap)
         (void)cli_put_row(hit->text);
     else if (work->is_json)
         put_json(work, hit);
@@ -224,6 +226,9 @@ static int search_view(void *ctx, const cli_view *at)
     work->show_line = cli_flag(args, "line-number");
     work->is_plain = !work->show_archive && !work->show_file && !work->show_line &&
                      !work->is_json && !cli_color("match")[0];
+    question.lines_only = work->is_plain && !question.context_before && !question.context_after &&
+                          !question.newest_first && !question.follow_templates;
+    work->question.lines_only = question.lines_only;
 
     lm_err err = lm_view_search(at->view, &question, put_hit, work, &answer);
     work->matches += answer.matches;

@@ -73,6 +73,9 @@ typedef struct lm_search_options {
      * On the calling thread, in order; false stops the search. */
     bool (*rows)(void *ctx, size_t segment, const uint64_t *bits, uint32_t row_count);
     void *rows_ctx; /* of wants, choose and rows */
+    /** May be NULL. Instead of told, with told's ctx: lines that match, one behind the other, each
+     * with its '\n'. Not with backwards. False stops the search. */
+    bool (*lines)(void *ctx, lm_str lines, uint64_t count);
     volatile const int *cancel;
 } lm_search_options;
 

@@ -159,6 +159,10 @@ static lm_err batch_judge(lm_walk *walk, lm_batch *batch)
     lm_exec *exec = walk->exec;
     size_t head_index = SIZE_MAX;
     bool has_marks = walk->has_required;
+    if (batch->is_sure) {
+        memset(batch->fits, 1, batch->rows.count);
+        return LM_OK;
+    }
     if (has_marks) required_mark(walk, batch);
     for (size_t i = 0; i < batch->rows.count; i++) {
         uint32_t row = batch->rows.rows[i];
@@ -179,6 +183,19 @@ static lm_err batch_judge(lm_walk *walk, lm_batch *batch)
     return LM_OK;
 }
 
+/* Are all rows known to fit? Then no row is there for the sake of another. */
+static bool batch_is_sure(const lm_walk *walk, const uint32_t *rows, size_t count)
+{
+    if (count == 0) return true;
+    for (size_t w = rows[0] / 64; w <= rows[count - 1] / 64; w++) {
+        uint64_t in = UINT64_MAX;
+        if (w == rows[0] / 64) in &= UINT64_MAX << rows[0] % 64;
+        if (w == rows[count - 1] / 64) in &= UINT64_MAX >> (63 - rows[count - 1] % 64);
+        if (walk->maybe[w] & in) return false;
+    }
+    return true;
+}
+
 lm_err lm_walk_next(lm_walk *walk, size_t max_rows, lm_batch *batch, bool *out_any)
 {
     lm_exec *exec = walk->exec;
@@ -192,6 +209,7 @@ lm_err lm_walk_next(lm_walk *walk, size_t max_rows, lm_batch *batch, bool *out_a
     size_t count = walk->backwards ? backwards_take(walk, max_rows, batch->wanted)
                                    : forwards_take(walk, max_rows, batch->wanted);
     *out_any = count > 0;
+    batch->is_sure = !walk->only_maybe && batch_is_sure(walk, batch->wanted, count);
     err = lm_rows_render(exec, batch->wanted, count, &batch->rows);
     return err ? err : batch_judge(walk, batch);
 }

@@ -206,6 +206,7 @@ typedef struct lm_batch {
     lm_rows rows;
     uint8_t *fits;    /* by rendered row */
     uint32_t *wanted; /* rows to render */
+    bool is_sure;     /* all of them fit */
     size_t fits_cap, wanted_cap;
 } lm_batch;
 

@@ -257,9 +257,34 @@ static void row_tell(search *s, job *j, const lm_batch *batch, size_t i, const i
         s->stopped = true;
 }
 
+/* Runs of rows that fit lie one behind the other. */
+static void lines_tell(search *s, const lm_batch *batch)
+{
+    const lm_rows *rows = &batch->rows;
+    uint64_t left = s->options->limit ? s->options->limit - s->report->matches : UINT64_MAX;
+    for (size_t i = 0; i < rows->count && !s->stopped;) {
+        const uint8_t *first = memchr(batch->fits + i, 1, rows->count - i);
+        if (!first) return;
+        i = (size_t)(first - batch->fits);
+        const uint8_t *behind = memchr(first, 0, rows->count - i);
+        size_t count = behind ? (size_t)(behind - first) : rows->count - i;
+        if (count > left) count = (size_t)left;
+        size_t begin = i ? rows->ends[i - 1] : 0;
+        lm_str lines = {rows->text.ptr + begin, rows->ends[i + count - 1] - begin};
+        i += count;
+        left -= count;
+        s->report->matches += count;
+        s->stopped = !s->options->lines(s->told_ctx, lines, count) || left == 0;
+    }
+}
+
 static void batch_tell(search *s, job *j, const lm_batch *batch, const int64_t *times)
 {
     size_t count = batch->rows.count;
+    if (s->options->lines) {
+        lines_tell(s, batch);
+        return;
+    }
     for (size_t n = 0; n < count && !s->stopped; n++) {
         size_t i = s->options->backwards ? count - 1 - n : n;
         if (batch->fits[i]) row_tell(s, j, batch, i, times);
@@ -271,7 +296,8 @@ static lm_err job_tell(search *s, job *j)
 {
     const int64_t *times = NULL;
     bool any = !j->ahead_is_all;
-    lm_err err = s->options->skip_times ? LM_OK : lm_segment_times(j->exec.segment, &times);
+    bool has_times = !s->options->skip_times && !s->options->lines;
+    lm_err err = has_times ? lm_segment_times(j->exec.segment, &times) : LM_OK;
     if (err == LM_E_CORRUPT) {
         times = NULL;
         err = LM_OK;
@@ -349,6 +375,8 @@ static lm_err options_check(const lm_search_options *options)
         return lm_fail(LM_E_USAGE, "a time bucket must be longer than nothing");
     if (options->group_by == LM_GROUP_FIELD && options->group_field.len == 0)
         return lm_fail(LM_E_USAGE, "grouping needs the name of a field");
+    if (options->lines && options->backwards)
+        return lm_fail(LM_E_USAGE, "runs of lines are not told backwards");
     return LM_OK;
 }
 

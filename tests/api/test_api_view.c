@@ -216,6 +216,62 @@ static bool count_hit(void *ctx, const lm_hit *hit)
     return true;
 }
 
+/* Runs of lines, put together, are the lines that are told one by one. */
+typedef struct lines_seen {
+    uint64_t lines, hash_sum;
+    size_t calls;
+} lines_seen;
+
+static void see_lines(lines_seen *seen, const char *ptr, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        const char *end = memchr(ptr + at, '\n', len - at);
+        size_t n = (end ? (size_t)(end - ptr) : len) - at;
+        uint64_t hash = 1469598103934665603u + ++seen->lines; /* in their order */
+        for (size_t i = 0; i < n; i++)
+            hash = (hash ^ (unsigned char)ptr[at + i]) * 1099511628211u;
+        seen->hash_sum += hash;
+        at += n + 1;
+    }
+}
+
+static bool see_hit(void *ctx, const lm_hit *hit)
+{
+    lines_seen *seen = ctx;
+    uint64_t before = seen->lines;
+    seen->calls++;
+    see_lines(seen, hit->text.ptr, hit->text.len);
+    assert_int_equal(seen->lines - before, hit->line_count);
+    return true;
+}
+
+static void test_search_lines_only(void **state)
+{
+    (void)state;
+    static const char *const queries[] = {NULL, "|= \"1\"", "|~ \"[02468] \""};
+    for (size_t q = 0; q < 3; q++) {
+        for (uint64_t limit = 0; limit < 60; limit += 19) {
+            lm_question question = LM_QUESTION_INIT;
+            lines_seen one = {0}, runs = {0};
+            lm_answer answer, again;
+            question.query = queries[q];
+            question.limit = limit;
+            assert_int_equal(lm_view_search(fix.view, &question, see_hit, &one, &answer),
+                             LM_ERR_NONE);
+            question.lines_only = true;
+            assert_int_equal(lm_view_search(fix.view, &question, see_hit, &runs, &again),
+                             LM_ERR_NONE);
+            assert_int_equal(one.lines, runs.lines);
+            assert_int_equal(one.hash_sum, runs.hash_sum);
+            assert_int_equal(answer.matches, again.matches);
+            assert_true(runs.calls <= one.calls);
+        }
+    }
+    lm_question question = LM_QUESTION_INIT;
+    question.lines_only = question.newest_first = true;
+    assert_int_equal(lm_view_search(fix.view, &question, NULL, NULL, NULL), LM_ERR_USAGE);
+}
+
 static void test_search_options(void **state)
 {
     (void)state;
@@ -431,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_read_and_stop),
         cmocka_unit_test(test_search_with_neighbours),
         cmocka_unit_test(test_search_options),
+        cmocka_unit_test(test_search_lines_only),
         cmocka_unit_test(test_tallies_add_up),
         cmocka_unit_test(test_follow_templates),
         cmocka_unit_test(test_fields),

@@ -74,11 +74,13 @@ static size_t longest_text(const lm_values *values)
 
 /* ---- a shape as a program ---- */
 
-static lm_err ready_role(lm_segment *segment, int32_t column)
+static lm_err ready_role(lm_segment *segment, int32_t column, bool in_parts)
 {
     lm_role_view *role = &segment->roles[column];
     const lm_values *values = role->values;
-    lm_err err = role->failed ? role->failed : lm_segment_values(segment, (size_t)column, &values);
+    lm_err err = role->failed ? role->failed
+                 : in_parts   ? lm_segment_values_lazy(segment, (size_t)column, &values)
+                              : lm_segment_values(segment, (size_t)column, &values);
     if (!err && values->count != role->count) {
         err = lm_fail_at(LM_E_CORRUPT, segment->offset,
                          "'%s': segment %zu: a column has %u values for %u places",
@@ -191,9 +193,45 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
     return LM_OK;
 }
 
+/** Of columns that come in parts: what the next row needs of them. A row takes at most as many
+ * values of a role as it has variables. */
+static lm_err ready_parts(lm_segment *segment, uint32_t shape)
+{
+    const lm_row_step *step = &segment->steps[shape];
+    for (uint32_t i = 0; i < step->count; i++) {
+        uint32_t column = segment->step_roles[step->first + i];
+        lm_role_view *role = &segment->roles[column];
+        if (!role->parts) continue;
+        uint32_t first = segment->cursors[column];
+        lm_err err = lm_role_part(segment, role, first);
+        if (!err) err = lm_role_part(segment, role, first + step->count - 1);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
+/** All that was left out. Damage is told by the rows that meet it. */
+static lm_err finish_parts(lm_segment *segment)
+{
+    const lm_values *values;
+    for (size_t i = 0; i < segment->shapes.role_count && segment->parts_count; i++) {
+        if (!segment->roles[i].parts || segment->roles[i].failed) continue;
+        lm_err err = lm_segment_values(segment, i, &values);
+        if (err && err != LM_E_CORRUPT) return err;
+    }
+    return LM_OK;
+}
+
+/** So few rows, or rows so near to one another, that parts of columns do. */
+static bool is_sparse(const lm_segment *segment, const uint32_t *rows, size_t count)
+{
+    uint32_t span = rows ? rows[count - 1] - rows[0] : (uint32_t)count;
+    return count <= 64 || span < segment->head.rows / 4;
+}
+
 /** Decode what a shape needs, at its first row; how long may its rows be? LM_E_CORRUPT marks the
  * shape. */
-static lm_err ready_shape(lm_segment *segment, uint32_t shape)
+static lm_err ready_shape(lm_segment *segment, uint32_t shape, bool in_parts)
 {
     const lm_shape *view = &segment->views[shape];
     size_t bound = LM_TEXT_SLACK, text_bytes = 1;
@@ -204,7 +242,7 @@ static lm_err ready_shape(lm_segment *segment, uint32_t shape)
         } else if (is_constant(&segment->roles[column])) {
             text_bytes += LM_VALUE_TEXT_MAX;
         } else {
-            lm_err err = ready_role(segment, column);
+            lm_err err = ready_role(segment, column, in_parts);
             if (err) {
                 segment->shape_states[shape] = SHAPE_DAMAGED;
                 return err;
@@ -337,6 +375,8 @@ lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_
                               size_t count, lm_buf *out, size_t *out_ends, uint32_t *lost)
 {
     lm_err err = prepare(segment);
+    bool sparse = count && is_sparse(segment, rows, count);
+    if (!err && !sparse && segment->parts_count) err = finish_parts(segment);
     for (size_t i = 0; i < count && !err; i++) {
         uint32_t row = rows ? rows[i] : begin + (uint32_t)i;
         if (row != segment->next_row) {
@@ -345,17 +385,19 @@ lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_
         }
         uint32_t shape = segment->shape_of_row[row];
         if (segment->shape_states[shape] != SHAPE_READY) {
-            err = segment->shape_states[shape] == SHAPE_DAMAGED ? LM_E_CORRUPT
-                                                                : ready_shape(segment, shape);
-            if (err && !(lost && err == LM_E_CORRUPT)) return err;
-            if (err) {
-                pass_row(segment, shape);
-                segment->next_row = row + 1;
-                (*lost)++;
-                if (out_ends) out_ends[i] = SIZE_MAX;
-                err = LM_OK;
-                continue;
-            }
+            err = segment->shape_states[shape] == SHAPE_DAMAGED
+                      ? LM_E_CORRUPT
+                      : ready_shape(segment, shape, sparse);
+        }
+        if (!err && segment->parts_count) err = ready_parts(segment, shape);
+        if (err && !(lost && err == LM_E_CORRUPT)) return err;
+        if (err) {
+            pass_row(segment, shape);
+            segment->next_row = row + 1;
+            (*lost)++;
+            if (out_ends) out_ends[i] = SIZE_MAX;
+            err = LM_OK;
+            continue;
         }
         err = lm_buf_reserve(out, segment->shape_bounds[shape]);
         if (err) return err;

@@ -349,6 +349,8 @@ void lm_segment_close(lm_segment *segment)
     if (!segment) return;
     LM_ASSERT(segment->magic == LM_SEGMENT_OBJECT);
     segment->magic = 0;
+    for (size_t i = 0; i < segment->shapes.role_count && segment->parts_count; i++)
+        lm_columns_parts_free(segment->roles[i].parts);
     lm_columns_free(segment->columns);
     lm_shapes_fini(&segment->shapes);
     lm_arena_fini(&segment->arena);
@@ -581,10 +583,131 @@ static lm_err decode_pooled(lm_segment *segment, const lm_role_view *role, lm_va
     return LM_OK;
 }
 
+/* ---- values in parts ---- */
+
+static size_t part_of(uint32_t i)
+{
+    return i / LM_PART_VALUES;
+}
+
+static bool part_is_ready(const lm_role_view *role, size_t part)
+{
+    return role->parts_ready[part / 64] >> part % 64 & 1;
+}
+
+static lm_err part_decode(lm_segment *segment, lm_role_view *role, size_t part)
+{
+    lm_err err = lm_columns_parts_read(role->parts, part, role->parts_dst);
+    if (err == LM_E_CORRUPT) {
+        lm_err_info why;
+        lm_err_save(&why);
+        return lm_fail_at(
+            err, why.offset, "'%s': segment %zu: the block at offset %llu is damaged: %s",
+            segment->archive->path, segment->index, (unsigned long long)why.offset, why.text);
+    }
+    if (err) return err;
+    role->parts_ready[part / 64] |= (uint64_t)1 << part % 64;
+    /* the renderer looks a few ids ahead: they must be some */
+    size_t behind = (part + 1) * LM_PART_VALUES, count = role->values->count;
+    if (role->parts_are_ids && behind < count && !part_is_ready(role, part + 1)) {
+        size_t left = count - behind;
+        memset((uint32_t *)role->parts_dst + behind, 0,
+               (left < LM_COLUMN_SLACK ? left : LM_COLUMN_SLACK) * sizeof(uint32_t));
+    }
+    return LM_OK;
+}
+
+lm_err lm_role_part(lm_segment *segment, lm_role_view *role, uint32_t i)
+{
+    if (role->failed) return role->failed;
+    if (!role->parts || i >= role->values->count || part_is_ready(role, part_of(i))) return LM_OK;
+    lm_err err = part_decode(segment, role, part_of(i));
+    if (err == LM_E_CORRUPT) role->failed = err;
+    return err;
+}
+
+/** All that is still missing. */
+static lm_err parts_finish(lm_segment *segment, lm_role_view *role)
+{
+    if (!role->parts) return LM_OK;
+    for (uint32_t i = 0; i < role->values->count; i += LM_PART_VALUES) {
+        lm_err err = lm_role_part(segment, role, i);
+        if (err) return err;
+        if (role->values->count - i <= LM_PART_VALUES) break;
+    }
+    lm_columns_parts_free(role->parts);
+    role->parts = NULL;
+    segment->parts_count--;
+    return LM_OK;
+}
+
+/** The one column of a role's numbers or indexes; false: it has none that comes in parts. */
+static bool parts_column(const lm_segment *segment, const lm_role_format *format, size_t *out)
+{
+    if (format->class_count != 1 || format->classes[0] == LM_VC_STR_UNIQUE) return false;
+    uint32_t key = lm_vclass_key(format->classes[0]);
+    *out = format->first_column + (key == LM_KEY_STR);
+    return key < LM_KEY_WIDE && lm_columns_info(segment->columns, *out)->type ==
+                                    (key == LM_KEY_STR ? LM_COLUMN_ID : LM_COLUMN_INT);
+}
+
+static lm_err parts_values(lm_segment *segment, size_t column, lm_role_view *role,
+                           const lm_column *info, lm_column_parts *parts)
+{
+    bool are_ids = info->type == LM_COLUMN_ID;
+    size_t words = (info->count / LM_PART_VALUES + 64) / 64, size = are_ids ? 4 : 8;
+    lm_values *values = lm_arena_alloc(&segment->arena, sizeof *values, _Alignof(lm_values));
+    uint64_t *ready = lm_arena_alloc(&segment->arena, words * sizeof *ready, 8);
+    uint8_t *dst = lm_arena_alloc(&segment->arena, info->count * size + LM_COLUMN_SLACK, 16);
+    if (!values || !ready || !dst) return lm_mem_err();
+    memset(ready, 0, words * sizeof *ready);
+    memset(dst + info->count * size, 0, LM_COLUMN_SLACK);
+    *values = (lm_values){.uniform = role->format.classes[0], .count = info->count};
+    if (are_ids) {
+        if (!lm_segment_column_texts(segment, column, &values->texts, &values->text_count))
+            return corrupt(segment, "a dictionary is damaged");
+        if (info->alphabet > values->text_count)
+            return corrupt(segment, "a dictionary is too short");
+        values->index = (const uint32_t *)(const void *)dst;
+    } else {
+        values->numbers = (const int64_t *)(const void *)dst;
+    }
+    role->values = values;
+    role->parts = parts;
+    role->parts_ready = ready;
+    role->parts_dst = dst;
+    role->parts_are_ids = are_ids;
+    segment->parts_count++;
+    return LM_OK;
+}
+
+lm_err lm_segment_values_lazy(lm_segment *segment, size_t column, const lm_values **out)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    lm_role_view *role = &segment->roles[column];
+    size_t at;
+    if (role->values || !parts_column(segment, &role->format, &at)) {
+        if (!role->parts) return lm_segment_values(segment, column, out);
+        *out = role->values;
+        return LM_OK;
+    }
+    lm_column_parts *parts = NULL;
+    if (lm_columns_parts_open(segment->columns, at, &parts) != LM_OK || !parts)
+        return lm_segment_values(segment, column, out); /* which says it, if it is damaged */
+    lm_err err = parts_values(segment, column, role, lm_columns_info(segment->columns, at), parts);
+    if (err)
+        lm_columns_parts_free(parts);
+    else
+        *out = role->values;
+    return err;
+}
+
 lm_err lm_segment_values(lm_segment *segment, size_t column, const lm_values **out)
 {
     LM_ASSERT(column < segment->shapes.role_count);
     lm_role_view *role = &segment->roles[column];
+    lm_err rest = parts_finish(segment, role);
+    if (rest) return rest;
     if (!role->values) {
         lm_values *values = lm_arena_alloc(&segment->arena, sizeof *values, _Alignof(lm_values));
         if (!values) return lm_mem_err();

@@ -97,6 +97,11 @@ typedef struct lm_role_view {
     lm_str *texts;                 /* of a uniform column of strings; NULL until decoded */
     uint32_t text_count;
     uint32_t pool_first; /* pool role: first line of the pool; known after rows are loaded */
+    /* values of which only some parts are decoded; parts NULL: none are, or all */
+    lm_column_parts *parts;
+    uint64_t *parts_ready; /* bit a part */
+    void *parts_dst;       /* numbers or index, as long as the column */
+    bool parts_are_ids;
 } lm_role_view;
 
 struct lm_segment {
@@ -140,6 +145,7 @@ struct lm_segment {
     size_t *shape_bounds; /* upper bound of a row's text */
     lm_row_step *steps;   /* by shape: cursors that a row moves */
     uint32_t *step_roles;
+    uint32_t parts_count; /* roles that have parts */
 };
 
 #define LM_ARCHIVE_OBJECT 0x61726368u
@@ -161,6 +167,11 @@ LM_USE lm_err lm_segment_raw_check(lm_segment *segment);
 /** As lm_segment_render. */
 LM_USE lm_err lm_segment_raw_render(lm_segment *segment, uint32_t begin, uint32_t end, lm_buf *out,
                                     size_t *out_ends, uint32_t *lost);
+/** As lm_segment_values, but of a long column nothing may be decoded yet: what is wanted of it must
+ * be asked for with lm_role_part. */
+LM_USE lm_err lm_segment_values_lazy(lm_segment *segment, size_t column, const lm_values **out);
+/** Decodes the part that value i lies in. */
+LM_USE lm_err lm_role_part(lm_segment *segment, lm_role_view *role, uint32_t i);
 /** Pool as lines, decoded once. */
 LM_USE lm_err lm_segment_pool_load(lm_segment *segment);
 

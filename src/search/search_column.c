@@ -229,14 +229,41 @@ static void wide_mark(const test *t, const uint8_t *bytes, size_t len, uint32_t 
     }
 }
 
+/* Values whose digits from place on are the part's. */
+static void wide_mark_at(const test *t, const uint8_t *bytes, uint32_t count, uint32_t width,
+                         size_t place, uint64_t *bits)
+{
+    uint8_t whole[32];
+    size_t digits = t->part.len, odd = place & 1, n = (digits - odd) / 2, from = (place + odd) / 2;
+    uint8_t first = 0;
+    bool has_last = (place + digits) & 1;
+    for (size_t i = 0; i < n; i++)
+        whole[i] = (uint8_t)(nibble_of(t->part.ptr[odd + 2 * i]) << 4 |
+                             nibble_of(t->part.ptr[odd + 2 * i + 1]));
+    if (n) first = whole[0];
+    for (uint32_t v = 0; v < count; v++, bytes += width) {
+        if (n && (bytes[from] != first || memcmp(bytes + from, whole, n) != 0)) continue;
+        bool fits = !odd || nibble_at(bytes, place) == nibble_of(t->part.ptr[0]);
+        fits = fits && (!has_last ||
+                        nibble_at(bytes, place + digits - 1) == nibble_of(t->part.ptr[digits - 1]));
+        bits[v / 64] |= (uint64_t)fits << v % 64;
+    }
+}
+
 /* False: too few digits for that. */
 static bool wide_test(const test *t, const uint8_t *bytes, uint32_t width, uint32_t count,
                       uint64_t *bits)
 {
-    if (t->kind != LM_COND_CONTAINS || t->part.len < 4 || t->part.len > 64) return false;
+    size_t digits = t->part.len, all = 2u * width;
+    if (digits > 64 || (t->kind == LM_COND_CONTAINS && digits < 4)) return false;
+    if (digits > all || (t->kind == LM_COND_EQUAL && digits != all)) return true; /* nowhere */
     for (size_t i = 0; i < t->part.len; i++) {
         uint8_t c = t->part.ptr[i];
         if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return true; /* nowhere */
+    }
+    if (t->kind != LM_COND_CONTAINS) {
+        wide_mark_at(t, bytes, count, width, t->kind == LM_COND_SUFFIX ? all - digits : 0, bits);
+        return true;
     }
     wide_mark(t, bytes, (size_t)count * width, width, false, bits);
     wide_mark(t, bytes, (size_t)count * width, width, true, bits);

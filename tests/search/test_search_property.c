@@ -549,6 +549,54 @@ static void compare(const subject *s, const char *text_of_query, const lm_search
     }
 }
 
+/* Runs of lines: each line must be the next one that fits. */
+typedef struct run_told {
+    const subject *s;
+    const uint8_t *fits;
+    size_t next, count;
+    bool is_wrong;
+} run_told;
+
+static bool tell_run(void *ctx, lm_str lines, uint64_t count)
+{
+    run_told *t = ctx;
+    for (size_t at = 0; at < lines.len; count--) {
+        while (t->next < t->s->line_count && !t->fits[t->next])
+            t->next++;
+        lm_str line = t->next < t->s->line_count ? line_of(t->s, t->next) : (lm_str){NULL, 0};
+        if (t->next >= t->s->line_count || line.len >= lines.len - at || count == 0 ||
+            (line.len && memcmp(lines.ptr + at, line.ptr, line.len) != 0) ||
+            lines.ptr[at + line.len] != '\n') {
+            t->is_wrong = true;
+            return false;
+        }
+        at += line.len + 1;
+        t->next++;
+        t->count++;
+    }
+    t->is_wrong = t->is_wrong || count != 0;
+    return true;
+}
+
+static void runs_check(const subject *s, lm_pool *pool, const lm_query *query,
+                       const char *query_text, lm_search_options options, const uint8_t *fits,
+                       size_t expected)
+{
+    run_told runs = {.s = s, .fits = fits};
+    lm_search_report report;
+    lm_arena arena;
+    lm_arena_init(&arena, s->mem);
+    options.backwards = false;
+    options.lines = tell_run;
+    if (lm_search(s->archive, pool, query, &options, NULL, &runs, tell_bad, NULL, &arena, &report))
+        fail_msg("query: %s\n  %s", query_text, lm_err_text());
+    size_t want = options.limit && options.limit < expected ? options.limit : expected;
+    if (runs.is_wrong || runs.count != want || report.matches != want)
+        fail_msg("query: %s\n  %zu lines fit; in runs %zu were told, line %zu is next", query_text,
+                 want, runs.count, runs.next);
+    lm_arena_fini(&arena);
+}
+
 static void query_check(const subject *s, lm_test_rng *rng, const char *query_text, told *got,
                         uint8_t *fits)
 {
@@ -570,6 +618,7 @@ static void query_check(const subject *s, lm_test_rng *rng, const char *query_te
         printf("# %zu of %zu, %llu looked at: %s\n", expected, s->line_count,
                (unsigned long long)report.rows_checked, query_text);
     }
+    runs_check(s, pool, query, query_text, options, fits, expected);
     options.count_only = true;
     options.limit = 0;
     if (lm_search(s->archive, pool, query, &options, tell, got, tell_bad, NULL, &arena, &report))
@@ -621,6 +670,17 @@ static void generated_logs_agree(void **state)
         subject_ask(&s, &rng, query_count(300));
         subject_free(&s);
     }
+}
+
+/* Columns so long that they are read in parts. */
+static void long_columns_agree(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("search property, long columns");
+    subject s;
+    subject_make(&s, log_make(&rng, 0, 36000), LM_LEVEL_DEFAULT, 0);
+    subject_ask(&s, &rng, query_count(60));
+    subject_free(&s);
 }
 
 /* A file of noise is kept as text, not as columns. */
@@ -770,11 +830,9 @@ static void given_file_agrees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(generated_logs_agree),
-        cmocka_unit_test(raw_segments_agree),
-        cmocka_unit_test(damage_costs_only_what_it_hits),
-        cmocka_unit_test(corpus_agrees),
-        cmocka_unit_test(given_file_agrees),
+        cmocka_unit_test(generated_logs_agree), cmocka_unit_test(long_columns_agree),
+        cmocka_unit_test(raw_segments_agree),   cmocka_unit_test(damage_costs_only_what_it_hits),
+        cmocka_unit_test(corpus_agrees),        cmocka_unit_test(given_file_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,6 +267,9 @@ bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts,
                           uint32_t *out_text_count, const uint32_t **out_index);
 /** Plain decimal integers (all of them canonical), if the column is one; else false. */
 bool lm_values_ints(const lm_values *values, const int64_t **out);
+/** Numbers, each printed with scale digits behind the point, if the column is one of these; else
+ * false. */
+bool lm_values_decimals(const lm_values *values, const int64_t **out, unsigned *out_scale);
 
 /** A number for each value, and its class (NULL: all are of one): where both are equal the texts
  * are. Else false. */

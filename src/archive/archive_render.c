@@ -222,12 +222,8 @@ static lm_err finish_parts(lm_segment *segment)
     return LM_OK;
 }
 
-/** So few rows, or rows so near to one another, that parts of columns do. */
-static bool is_sparse(const lm_segment *segment, const uint32_t *rows, size_t count)
-{
-    uint32_t span = rows ? rows[count - 1] - rows[0] : (uint32_t)count;
-    return count <= 64 || span < segment->head.rows / 4;
-}
+/** So few rows that parts of columns do. More are likely to be followed by the rest. */
+enum { SPARSE_ROWS = 512 };
 
 /** Decode what a shape needs, at its first row; how long may its rows be? LM_E_CORRUPT marks the
  * shape. */
@@ -375,7 +371,7 @@ lm_err lm_segment_render_rows(lm_segment *segment, const uint32_t *rows, uint32_
                               size_t count, lm_buf *out, size_t *out_ends, uint32_t *lost)
 {
     lm_err err = prepare(segment);
-    bool sparse = count && is_sparse(segment, rows, count);
+    bool sparse = count <= SPARSE_ROWS;
     if (!err && !sparse && segment->parts_count) err = finish_parts(segment);
     for (size_t i = 0; i < count && !err; i++) {
         uint32_t row = rows ? rows[i] : begin + (uint32_t)i;

@@ -753,6 +753,16 @@ bool lm_values_dictionary(const lm_values *values, const lm_str **out_texts,
     return true;
 }
 
+bool lm_values_decimals(const lm_values *values, const int64_t **out, unsigned *out_scale)
+{
+    if (values->classes || values->uniform <= LM_VC_DEC ||
+        values->uniform > LM_VC_DEC + LM_SCALE_MAX)
+        return false;
+    *out = values->numbers;
+    *out_scale = values->uniform - LM_VC_DEC;
+    return true;
+}
+
 bool lm_values_ints(const lm_values *values, const int64_t **out)
 {
     if (values->classes || values->uniform != LM_VC_INT) return false;

@@ -192,6 +192,43 @@ static uint32_t numbers_test(const test *t, const lm_values *values, const int64
     return found;
 }
 
+/* The number whose text with scale digits behind the point is the whole part. False: too long to
+ * tell. *is_text false: no number has this text. */
+static bool decimal_read(lm_str part, unsigned scale, int64_t *out, bool *is_text)
+{
+    bool negative = part.len && part.ptr[0] == '-';
+    size_t digits = part.len - negative;
+    const uint8_t *at = part.ptr + negative;
+    *is_text = false;
+    if (digits < scale + 2) return true;
+    if (digits > 18) return false;
+    size_t point = digits - scale - 1;
+    *is_text = at[point] == '.' && (at[0] != '0' || point == 1);
+    int64_t value = 0;
+    for (size_t i = 0; i < digits; i++) {
+        if (i == point) continue;
+        *is_text = *is_text && at[i] >= '0' && at[i] <= '9';
+        value = value * 10 + (at[i] & 15);
+    }
+    *is_text = *is_text && !(negative && value == 0);
+    *out = negative ? -value : value;
+    return true;
+}
+
+static bool decimals_test(const test *t, const lm_values *values, uint32_t count, uint64_t *bits)
+{
+    const int64_t *numbers;
+    unsigned scale;
+    int64_t wanted = 0;
+    bool is_text;
+    if (t->kind != LM_COND_EQUAL || !lm_values_decimals(values, &numbers, &scale) ||
+        !decimal_read(t->part, scale, &wanted, &is_text))
+        return false;
+    for (uint32_t i = 0; i < count && is_text; i++)
+        bits[i / 64] |= (uint64_t)(numbers[i] == wanted) << i % 64;
+    return true;
+}
+
 /* ---- digits of wide values, found as bytes ---- */
 
 static unsigned nibble_of(uint8_t digit)
@@ -312,6 +349,8 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
         found = ints_test(&item->t, ints, count, bits);
     } else if (lm_values_wide(values, &bytes, &width) &&
                wide_test(&item->t, bytes, width, count, bits)) {
+        found = bits_count(bits, words);
+    } else if (decimals_test(&item->t, values, count, bits)) {
         found = bits_count(bits, words);
     } else if (lm_values_numbers(values, &ints, &index)) {
         found = numbers_test(&item->t, values, ints, index, count, bits);

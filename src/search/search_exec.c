@@ -12,6 +12,8 @@
  */
 #include "search/search_exec_priv.h"
 
+enum { WINDOWS_MAX = 8, WINDOW_ROWS_FEW = 16 };
+
 /* ---- sets ------------------------------------------------------------------------------------ */
 
 uint64_t *lm_exec_set(lm_exec *exec)
@@ -83,6 +85,25 @@ static bool view_pool(void *ctx, size_t column, lm_str *out)
     return lm_segment_column_is_pooled(ctx, column) && lm_segment_pool(ctx, out) == LM_OK;
 }
 
+/* A text too long for one scan is looked for window by window: a line that has it has all of them.
+ */
+static lm_err windows_init(lm_exec *exec, lm_str text, bool nocase, const lm_column_view *view,
+                           lm_leaf *leaf)
+{
+    size_t count = (text.len + LM_SCAN_TEXT_MAX - 1) / LM_SCAN_TEXT_MAX;
+    if (count > WINDOWS_MAX) count = WINDOWS_MAX;
+    leaf->scans = lm_arena_alloc(&exec->arena, count * sizeof *leaf->scans, _Alignof(lm_scan));
+    if (!leaf->scans) return lm_mem_err();
+    for (size_t i = 0; i < count; i++) {
+        size_t at = count == 1 ? 0 : (text.len - LM_SCAN_TEXT_MAX) * i / (count - 1);
+        size_t len = text.len < LM_SCAN_TEXT_MAX ? text.len : LM_SCAN_TEXT_MAX;
+        lm_literal window = {{text.ptr + at, len}, nocase};
+        lm_err err = lm_scan_init(&leaf->scans[leaf->scan_count++], &exec->arena, window, view);
+        if (err) return err;
+    }
+    return LM_OK;
+}
+
 static lm_err leaf_init(lm_exec *exec, const lm_node *node, lm_leaf *leaf)
 {
     lm_column_view view = {exec->column_count, view_stamp, view_may_contain, view_may,
@@ -91,8 +112,9 @@ static lm_err leaf_init(lm_exec *exec, const lm_node *node, lm_leaf *leaf)
     lm_clause one = {&only, 1};
     lm_demand demand = node->demand;
     leaf->node = node;
-    bool is_text = node->kind == LM_NODE_TEXT ||
-                   (node->kind == LM_NODE_FIELD && node->value_kind == LM_VALUE_TEXT);
+    if (node->kind == LM_NODE_TEXT)
+        return windows_init(exec, node->text.text, node->text.nocase, &view, leaf);
+    bool is_text = node->kind == LM_NODE_FIELD && node->value_kind == LM_VALUE_TEXT;
     if (is_text && node->text.text.len > 0) demand = (lm_demand){&one, 1, true};
     uint32_t total = 0;
     for (uint32_t i = 0; i < demand.count; i++)
@@ -139,6 +161,13 @@ static lm_verdict scan_verdict(lm_exec *exec, lm_scan *scan, const lm_shape *sha
     return scan->tight ? (lm_verdict)scan->tight[index] : lm_exec_scan_shape(exec, scan, index);
 }
 
+/* By the first window alone: the rows that it leaves are few. */
+static lm_verdict text_verdict(lm_exec *exec, const lm_leaf *leaf, const lm_shape *shape)
+{
+    lm_verdict verdict = scan_verdict(exec, &leaf->scans[0], shape);
+    return verdict != LM_NEVER && leaf->scan_count > 1 ? LM_MAYBE : verdict;
+}
+
 /* NEVER if some clause has no literal that can be in the shape, else MAYBE. */
 static lm_verdict demand_verdict(lm_exec *exec, lm_leaf *leaf, const lm_demand *demand,
                                  const lm_shape *shape)
@@ -161,7 +190,7 @@ static lm_verdict node_verdict(lm_exec *exec, const lm_node *node, const lm_shap
     case LM_NODE_ALL:
         return LM_ALWAYS;
     case LM_NODE_TEXT:
-        return scan_verdict(exec, &exec->leaves[node->leaf].scans[0], shape);
+        return text_verdict(exec, &exec->leaves[node->leaf], shape);
     case LM_NODE_REGEX:
         return demand_verdict(exec, &exec->leaves[node->leaf], &node->demand, shape);
     case LM_NODE_NOT:
@@ -201,7 +230,8 @@ static lm_err shapes_judge(lm_exec *exec)
     for (uint32_t i = 0; i < exec->query->leaf_count && any && !err; i++) {
         lm_leaf *leaf = &exec->leaves[i];
         if (!leaf->node || leaf->node->kind == LM_NODE_FIELD) continue;
-        for (uint32_t k = 0; k < leaf->scan_count && !err; k++)
+        uint32_t count = leaf->node->kind == LM_NODE_TEXT ? 1 : leaf->scan_count;
+        for (uint32_t k = 0; k < count && !err; k++)
             err = lm_exec_tighten(exec, &leaf->scans[k]);
     }
     for (size_t i = 0; i < exec->shape_count && any && !err; i++) {
@@ -291,6 +321,38 @@ lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *deman
     return err;
 }
 
+/* ---- texts ---- */
+
+static size_t set_count(const lm_exec *exec, const uint64_t *set)
+{
+    size_t count = 0;
+    for (size_t w = 0; w < exec->word_count; w++)
+        count += (size_t)__builtin_popcountll(set[w]);
+    return count;
+}
+
+/* Window by window, until so few rows are left that they are better looked at. */
+static lm_err text_eval(lm_exec *exec, lm_leaf *leaf, const uint64_t *care, uint64_t *yes,
+                        uint64_t *maybe)
+{
+    if (leaf->scan_count == 1) return lm_exec_scan(exec, &leaf->scans[0], care, yes, maybe);
+    uint64_t *left = lm_exec_set(exec), *has = lm_exec_set(exec);
+    lm_err err = left && has ? LM_OK : lm_mem_err();
+    if (!err) memcpy(left, care, exec->word_count * 8);
+    for (uint32_t i = 0; i < leaf->scan_count && !err; i++) {
+        if (set_count(exec, left) <= WINDOW_ROWS_FEW) break;
+        memset(has, 0, exec->word_count * 8);
+        memset(maybe, 0, exec->word_count * 8);
+        err = lm_exec_scan(exec, &leaf->scans[i], left, has, maybe);
+        for (size_t w = 0; w < exec->word_count; w++)
+            left[w] = has[w] | maybe[w];
+    }
+    if (!err) memcpy(maybe, left, exec->word_count * 8);
+    lm_exec_set_free(exec, left);
+    lm_exec_set_free(exec, has);
+    return err;
+}
+
 /* ---- the tree over rows ---------------------------------------------------------------------- */
 
 /* {file="..."}: a file's rows are neighbours, so a range with equal ends is one file. */
@@ -363,7 +425,7 @@ lm_err lm_exec_eval(lm_exec *exec, const lm_node *node, const uint64_t *care, ui
             yes[w] = care[w] & ~yes[w] & ~maybe[w];
         return err;
     case LM_NODE_TEXT:
-        return lm_exec_scan(exec, &exec->leaves[node->leaf].scans[0], care, yes, maybe);
+        return text_eval(exec, &exec->leaves[node->leaf], care, yes, maybe);
     case LM_NODE_REGEX:
         return lm_exec_demand(exec, &exec->leaves[node->leaf], &node->demand, care, maybe);
     case LM_NODE_IP:

@@ -206,6 +206,9 @@ typedef struct lm_way {
     uint32_t count;
 } lm_way;
 
+/** A scan takes a literal of so many bytes; of a longer one a window. */
+#define LM_SCAN_TEXT_MAX 63
+
 /** A literal against the shapes of one segment. */
 typedef struct lm_scan {
     lm_literal literal; /* at most 63 bytes: for a longer one a window of it */

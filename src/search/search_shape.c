@@ -19,7 +19,7 @@
  * variables. A column whose values are all one number counts as constant text. */
 #include "search/search_priv.h"
 
-#define LITERAL_MAX 63
+#define LITERAL_MAX LM_SCAN_TEXT_MAX
 #define STEPS_MAX   4000
 
 typedef struct lm_scan_column {

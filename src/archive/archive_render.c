@@ -170,7 +170,6 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
                                        _Alignof(lm_render_op));
     uint8_t *text = lm_arena_alloc(&segment->arena, text_bytes + LM_TEXT_SLACK + 1, 1);
     if (!ops || !text) return lm_mem_err();
-    memset(text, 0, text_bytes + LM_TEXT_SLACK + 1);
     lm_render_op *op = ops;
     *op = (lm_render_op){.text = text};
     for (uint32_t p = 0; p < view->piece_count; p++) {
@@ -189,6 +188,7 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
         }
     }
     text[op->len++] = '\n';
+    memset(text + op->len, 0, LM_TEXT_SLACK); /* it is read before the next text is there */
     segment->programs[shape] = ops;
     return LM_OK;
 }

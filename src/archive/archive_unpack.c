@@ -2,7 +2,7 @@
 #include "archive/archive_view.h"
 #include <stdio.h>
 
-enum { UNPACK_ROWS = 8192 };
+enum { UNPACK_ROWS = 1024 }; /* what stays in the cache until it is written */
 
 const lm_schema *lm_archive_stream_schema(const lm_archive *const_archive, size_t stream)
 {

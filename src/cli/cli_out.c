@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OUT_BYTES  (256u * 1024u)
+#define OUT_BYTES  (64u * 1024u)
 #define ROWS_BYTES (64u * 1024u)
 
 static bool has_color;

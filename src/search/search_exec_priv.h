@@ -199,7 +199,7 @@ LM_USE lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t ro
 
 /* ---- candidates one batch after the other (search_batch.c) ----------------------------------- */
 
-#define LM_BATCH_ROWS 4096
+#define LM_BATCH_ROWS 1024
 
 /** Rows of a segment that were rendered and judged. */
 typedef struct lm_batch {

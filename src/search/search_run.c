@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-#define AHEAD_MAX 16 /* batches that a worker renders ahead */
+#define AHEAD_MAX 64 /* batches that a worker renders ahead */
 
 typedef struct job {
     lm_exec exec;

@@ -754,6 +754,14 @@ lm_err server_grpc_start(server_listener *listener, int fd)
     return LM_OK;
 }
 
+int server_grpc_socket(server_grpc *door)
+{
+    (void)pthread_mutex_lock(&door->lock);
+    int fd = door->fd;
+    (void)pthread_mutex_unlock(&door->lock);
+    return fd;
+}
+
 void server_grpc_quiesce(server_grpc *door)
 {
     (void)pthread_mutex_lock(&door->lock);

@@ -10,6 +10,7 @@
 #include "server/server_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <inttypes.h>
 #include <netdb.h>
@@ -867,13 +868,48 @@ static lm_err copy_texts(server_listener *listener, const lm_config_listen *list
     return LM_OK;
 }
 
+bool server_listener_is_current(const server_listener *listener)
+{
+    const lm_config_tls *tls = &listener->listen.tls;
+    const char *const paths[] = {tls->certificate, tls->key, tls->client_ca};
+    const lm_buf *const had[] = {&listener->certificate, &listener->key, &listener->client_ca};
+    bool is_same = true;
+    for (size_t i = 0; i < 3 && is_same; i++) {
+        lm_buf now;
+        lm_buf_init(&now, listener->server->mem);
+        is_same = !read_pem(paths[i], &now) && now.len == had[i]->len &&
+                  (!now.len || memcmp(now.ptr, had[i]->ptr, now.len) == 0);
+        lm_buf_fini(&now);
+    }
+    return is_same;
+}
+
+/** The older listener's socket once more: who is on its way to it is lost by neither. */
+static lm_err share_socket(server_listener *from, int *out_fd)
+{
+    int fd = -1;
+    if (from->daemon) {
+        const union MHD_DaemonInfo *info =
+            MHD_get_daemon_info(from->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+        if (info) fd = info->listen_fd;
+    }
+#if LM_HAVE_GRPC
+    if (from->grpc) fd = server_grpc_socket(from->grpc);
+#endif
+    fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return lm_fail_errno("cannot take over '%s'", from->listen.address);
+    *out_fd = fd;
+    return LM_OK;
+}
+
 lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
-                             server_listener **out)
+                             server_listener *replaces, server_listener **out)
 {
     int fd = -1;
     server_listener *listener = lm_mem_calloc(server->mem, 1, sizeof *listener);
     if (!listener) return lm_mem_err();
     listener->server = server;
+    listener->replaces = replaces;
     (void)pthread_mutex_init(&listener->lock, NULL);
     lm_buf_init(&listener->certificate, server->mem);
     lm_buf_init(&listener->key, server->mem);
@@ -882,7 +918,7 @@ lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
     if (!err) err = read_pem(listen->tls.certificate, &listener->certificate);
     if (!err) err = read_pem(listen->tls.key, &listener->key);
     if (!err) err = read_pem(listen->tls.client_ca, &listener->client_ca);
-    if (!err) err = open_socket(listen->address, &fd);
+    if (!err) err = replaces ? share_socket(replaces, &fd) : open_socket(listen->address, &fd);
     if (!err) {
         name_url(listener, fd);
         err = listen->door == LM_DOOR_OTLP_GRPC ? start_grpc(listener, fd)

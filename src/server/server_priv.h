@@ -179,7 +179,9 @@ typedef struct server_listener {
     pthread_mutex_t lock; /* of conns */
     server_conn *conns;
     size_t conn_count;
-    struct server_grpc *grpc; /* instead of daemon */
+    struct server_grpc *grpc;         /* instead of daemon */
+    struct server_listener *replaces; /* the one whose socket it took over; NULL: none */
+    bool is_replaced;                 /* another has its socket */
 } server_listener;
 
 /**
@@ -323,8 +325,11 @@ server_state *server_state_get(lm_server *server);
 void server_state_unref(lm_server *server, server_state *state);
 
 /* Listeners: server_http.c. */
+/** replaces: an older one of the same address, whose socket is shared from now on; or NULL. */
 LM_USE lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
-                                    server_listener **out);
+                                    server_listener *replaces, server_listener **out);
+/** Are the files of its certificate what they were when it was started? */
+bool server_listener_is_current(const server_listener *listener);
 void server_listener_quiesce(server_listener *listener); /* takes no new connections */
 void server_listener_free(server_listener *listener);    /* no request may be asleep */
 /** Once a second: connections that send a head for too long are cut. */
@@ -346,7 +351,8 @@ typedef struct server_grpc server_grpc;
 /** Serves fd, and owns it on success. On failure the listener is to be freed. */
 LM_USE lm_err server_grpc_start(server_listener *listener, int fd);
 void server_grpc_quiesce(server_grpc *door);
-void server_grpc_free(server_grpc *door); /* NULL is fine */
+int server_grpc_socket(server_grpc *door); /* that listens; -1: none any more */
+void server_grpc_free(server_grpc *door);  /* NULL is fine */
 void server_grpc_wake(server_request *request);
 const char *server_grpc_header(const server_request *request, const char *name);
 #endif

@@ -192,7 +192,7 @@ static lm_err start_listeners(lm_server *server, const lm_config *config)
 {
     for (size_t i = config->listen_count; i-- > 0;) { /* the list then has the file's order */
         server_listener *listener = NULL;
-        lm_err err = server_listener_start(server, &config->listens[i], &listener);
+        lm_err err = server_listener_start(server, &config->listens[i], NULL, &listener);
         if (err) return err;
         (void)pthread_mutex_lock(&server->lock);
         listener->next = server->listeners;
@@ -275,17 +275,34 @@ static bool is_same_listen(const lm_config_listen *a, const lm_config_listen *b)
 static bool is_listening(const lm_server *server, const lm_config_listen *listen)
 {
     for (const server_listener *at = server->listeners; at; at = at->next) {
-        if (is_same_listen(&at->listen, listen)) return true;
+        if (is_same_listen(&at->listen, listen) && server_listener_is_current(at)) return true;
     }
     return false;
 }
 
 static bool is_wanted(const lm_config *config, const server_listener *listener)
 {
+    if (listener->is_replaced) return false;
     for (size_t i = 0; i < config->listen_count; i++) {
         if (is_same_listen(&config->listens[i], &listener->listen)) return true;
     }
     return false;
+}
+
+/** One of the same door and address that is not yet taken over: its certificate is another. */
+static server_listener *find_older(const lm_server *server, const lm_config *config,
+                                   const server_listener *added, const lm_config_listen *listen)
+{
+    for (server_listener *at = server->listeners; at; at = at->next) {
+        const server_listener *taken = added;
+        if (at->listen.door != listen->door || strcmp(at->listen.address, listen->address) != 0)
+            continue;
+        if (is_wanted(config, at) && server_listener_is_current(at)) continue;
+        while (taken && taken->replaces != at)
+            taken = taken->next;
+        if (!taken) return at;
+    }
+    return NULL;
 }
 
 /** Start what is new; all or nothing. */
@@ -295,7 +312,9 @@ static lm_err add_listeners(lm_server *server, const lm_config *config, server_l
     for (size_t i = 0; i < config->listen_count; i++) {
         server_listener *listener = NULL;
         if (is_listening(server, &config->listens[i])) continue;
-        lm_err err = server_listener_start(server, &config->listens[i], &listener);
+        lm_err err = server_listener_start(server, &config->listens[i],
+                                           find_older(server, config, added, &config->listens[i]),
+                                           &listener);
         if (err) {
             lm_err_info info;
             lm_err_save(&info);
@@ -315,6 +334,10 @@ static lm_err add_listeners(lm_server *server, const lm_config *config, server_l
 /** Those not wanted any more take no new connections; the ones they have go on until they end. */
 static void swap_listeners(lm_server *server, const lm_config *config, server_listener *added)
 {
+    for (server_listener *at = added; at; at = at->next) {
+        if (at->replaces) at->replaces->is_replaced = true;
+        at->replaces = NULL;
+    }
     for (server_listener **at = &server->listeners; *at;) {
         server_listener *listener = *at;
         if (is_wanted(config, listener)) {

@@ -1090,6 +1090,38 @@ sources: []
 """)
         return Daemon(self.folder, config, listen=None)
 
+    def test_reload_of_certificates(self):
+        """A certificate that was renewed, and TLS where there was none: same address, no restart."""
+        config = self.folder / "logmill.yaml"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        files = f"tls: {{certificate: {self.folder}/server.pem, key: {self.folder}/server.key}}"
+        text = 'listen: {http: DOOR, elasticsearch: "", otlp_http: "", otlp_grpc: ""}\nsources: []\n'
+        config.write_text(text.replace("DOOR", f'"127.0.0.1:{port}"'))
+        daemon = Daemon(self.folder, config, listen=None)
+        config.write_text(text.replace("DOOR", f'{{address: "127.0.0.1:{port}", {files}}}'))
+        self.assertEqual(daemon.ask("POST", "/-/reload")[0].status, 200)
+        self.assertEqual(self.ask(daemon).status, 200)
+        shown = []
+        for name in ("server", "client", "server"):
+            for kind in ("pem", "key"):
+                shutil.copy(self.folder / f"{name}.{kind}", self.folder / f"new.{kind}")
+                os.replace(self.folder / f"new.{kind}", self.folder / f"server.{kind}")
+            daemon.process.send_signal(signal.SIGHUP)
+            wanted = ssl.PEM_cert_to_DER_cert((self.folder / "server.pem").read_text())
+            deadline = time.monotonic() + WAIT_S
+            while ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port))) != wanted:
+                self.assertLess(time.monotonic(), deadline, "the new certificate is not shown")
+                time.sleep(0.02)
+            shown.append(wanted)
+            self.assertEqual(self.ask(daemon).status, 200)
+        self.assertEqual(len(set(shown)), 2)
+        (self.folder / "server.key").write_text("none")
+        daemon.process.send_signal(signal.SIGHUP)
+        self.assertEqual(self.ask(daemon).status, 200)  # goes on with what it has
+        daemon.stop()
+
     def test_tls(self):
         daemon = self.daemon("")
         self.assertTrue(daemon.addresses[0].startswith("https://"))

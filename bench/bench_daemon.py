@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """The daemon under load: records a second, its CPU time and memory, bytes on disk, and what queries cost.
 
-Real logs are replayed with fresh timestamps. Requests are made before the clock starts, so the sender's work is little
-(and is not counted: CPU time is the daemon's own, read from /proc). Each request is answered when it is durable.
+Real logs are replayed with fresh timestamps by bench_load, whose own work is little and is printed beside the rest: CPU
+time is the daemon's alone, read from /proc. Each request is answered when it is durable. Afterwards all records are
+counted by a query: as many as were acknowledged must be there.
 
-  bench_daemon.py [--logmill PROGRAM] [--seconds 20] [--form loki,ndjson,syslog,files] [--connections 2]
-                  [--batch 2000] [--json FILE] [LOG ...]
+  bench_daemon.py [--logmill PROGRAM] [--load PROGRAM] [--seconds 20] [--form loki,ndjson,syslog,files]
+                  [--connections 4] [--batch 2000] [--rate N] [--rival VICTORIA_LOGS] [--json FILE] [LOG ...]
 
 Without a LOG: postgres.log, nginx_access.log and caddy_json.log of $LOGMILL_SHARED/corpus/big (default ../shared), else
-the project's samples. Loki bodies are packed with libsnappy, found on this machine.
+the project's samples. bench_load: ninja -C build bench/bench_load. With --rival the same load is sent to that program of
+VictoriaLogs after ours, in the forms that both speak (loki, ndjson).
 """
+
 import argparse
-import ctypes
-import ctypes.util
-import http.client
 import json
 import os
 import pathlib
@@ -23,13 +23,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BODIES = 60  # requests made in advance, sent again and again with other timestamps' distance
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+SEALED_WAIT = 20  # seconds, for what is sealed behind
 
 
 def logs_of(arguments):
@@ -42,93 +42,34 @@ def logs_of(arguments):
     return sorted((ROOT / "samples").glob("*.zst"))[:3]
 
 
-def lines_of(path, count):
-    if path.suffix == ".zst":
-        child = subprocess.Popen(["zstd", "-dcq", path], stdout=subprocess.PIPE)
-        stream = child.stdout
-    else:
-        stream = open(path, "rb")
-    lines = []
-    for line in stream:
-        lines.append(line.rstrip(b"\n"))
-        if len(lines) == count:
-            break
-    stream.close()
-    return lines
+def plain(path, folder):
+    """The log, unpacked."""
+    if path.suffix != ".zst":
+        return path
+    out = folder / path.stem
+    subprocess.run(["zstd", "-dqf", path, "-o", out], check=True)
+    return out
 
 
-# ---- requests ----
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
-def varint(number):
-    out = bytearray()
-    while number >= 128:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+# ---- who is measured ----
 
 
-def field(number, body):
-    return varint(number << 3 | 2) + varint(len(body)) + body
+class Server:
+    """A process, its port and what /proc says of it."""
 
-
-class Snappy:
-    def __init__(self):
-        name = ctypes.util.find_library("snappy")
-        if not name:
-            sys.exit("bench_daemon.py: libsnappy is not installed")
-        self.lib = ctypes.CDLL(name)
-
-    def pack(self, body):
-        room = ctypes.c_size_t(32 + len(body) + len(body) // 6)
-        out = ctypes.create_string_buffer(room.value)
-        if self.lib.snappy_compress(body, ctypes.c_size_t(len(body)), out, ctypes.byref(room)):
-            sys.exit("bench_daemon.py: snappy_compress failed")
-        return out.raw[: room.value]
-
-
-def loki_body(lines, now_ns, labels, snappy):
-    entries = bytearray()
-    for i, line in enumerate(lines):
-        at = now_ns + i * 1000
-        stamp = b"\x08" + varint(at // 10**9) + b"\x10" + varint(at % 10**9)
-        entries += field(2, field(1, stamp) + field(2, line))
-    return snappy.pack(field(1, field(1, labels.encode()) + bytes(entries)))
-
-
-def ndjson_body(lines, now_ns):
-    rows = []
-    for i, line in enumerate(lines):
-        text = line.decode("utf-8", "replace")
-        rows.append(json.dumps({"_time": str(now_ns + i * 1000), "_msg": text}, separators=(",", ":")))
-    return ("\n".join(rows) + "\n").encode()
-
-
-# ---- the daemon ----
-
-
-class Daemon:
-    def __init__(self, program, folder, config=None):
+    def start(self, argv, folder):
         self.folder = folder
-        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", str(folder / "data")]
-        if config:
-            (folder / "logmill.yaml").write_text(config)
-            argv += ["--config", str(folder / "logmill.yaml")]
-        self.log = open(folder / "daemon.log", "wb+")
+        self.log = open(folder / "server.log", "wb+")
         self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log)
-        self.port = None
-        for _ in range(200):
-            text = (folder / "daemon.log").read_text("utf-8", "replace")
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", text)
-            if found:
-                self.port = int(found[1])
-                break
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        if not self.port:
-            sys.exit(f"bench_daemon.py: the daemon did not start:\n{(folder / 'daemon.log').read_text()}")
+
+    def output(self):
+        return (self.folder / "server.log").read_text("utf-8", "replace")
 
     def cpu_seconds(self):
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -138,164 +79,112 @@ class Daemon:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
 
-    def resident_bytes(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
-
     def get(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        if answer.status != 200:
-            sys.exit(f"bench_daemon.py: GET {path}: {answer.status} {body[:300]}")
-        return body
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=300) as answer:
+            return answer.read()
+
+    def metric(self, name):
+        values = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", self.get("/metrics").decode(), re.M)
+        return sum(float(v) for v in values)
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(120)
         self.log.close()
 
 
-def disk_bytes(folder):
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+class Logmill(Server):
+    name = "logmill"
+    paths = {"loki": "/loki/api/v1/push", "ndjson": "/logmill/v1/push/jsonline?label.app=load"}
+    settings = ""
+
+    def __init__(self, program, folder, form):
+        config = self.settings
+        if form == "syslog":
+            self.syslog_port = free_port()
+            config += f"sources:\n  - type: syslog\n    address: 127.0.0.1:{self.syslog_port}\n    tcp: true\n"
+        if form == "files":
+            (folder / "logs").mkdir()
+            config += f"sources:\n  - type: files\n    paths: ['{folder}/logs/*.log']\n"
+        (folder / "logmill.yaml").write_text(config or "sources: []\n")
+        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder / "data"]
+        self.start(argv + ["--config", folder / "logmill.yaml"], folder)
+        for _ in range(200):
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", self.output())
+            if found:
+                self.port = int(found[1])
+                return
+            time.sleep(0.05)
+        sys.exit(f"bench_daemon.py: the daemon did not start:\n{self.output()}")
+
+    def records(self):
+        return int(self.metric("logmill_store_records_total"))
+
+    def settle(self):
+        """Sealed, as far as it goes by itself."""
+        last = None
+        for _ in range(SEALED_WAIT):
+            time.sleep(1)
+            now = (self.metric("logmill_store_segments"), self.cpu_seconds())
+            if last and now[0] == last[0] and now[1] - last[1] < 0.02:
+                break
+            last = now
+
+    def disk(self):
+        """Bytes and raw bytes of what is sealed; the rest is in the log."""
+        return self.metric("logmill_store_segment_bytes"), self.metric("logmill_store_segment_raw_bytes")
+
+    def count(self):
+        end = time.time_ns() + 3600 * 10**9
+        query = {"query": 'sum(count_over_time({service_name=~".+"}[400d]))', "time": end}
+        for label in ("app", "filename", "host"):
+            query["query"] = f'sum(count_over_time({{{label}=~".+"}}[400d]))'
+            rows = json.loads(self.get("/loki/api/v1/query?" + urllib.parse.urlencode(query)))["data"]["result"]
+            if rows:
+                return int(rows[0]["value"][1])
+        return 0
 
 
-def metric(body, name):
-    values = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", body, re.M)
-    return sum(float(v) for v in values)
-
-
-# ---- sending ----
-
-
-def send_http(daemon, path, headers, bodies, seconds, connections):
-    """(requests, refusals, seconds)"""
-    done, refused = [0] * connections, [0] * connections
-    end = time.monotonic() + seconds
-
-    def work(index):
-        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
-        at = index
-        while time.monotonic() < end:
-            connection.request("POST", path, bodies[at % len(bodies)], headers)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status in (200, 204):
-                done[index] += 1
-                at += connections
-            elif answer.status in (429, 503):
-                refused[index] += 1
-                time.sleep(0.005)
-            else:
-                sys.exit(f"bench_daemon.py: POST {path}: {answer.status}")
-        connection.close()
-
-    begun = time.monotonic()
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(done), sum(refused), time.monotonic() - begun
-
-
-def wait_for(daemon, name, count, seconds=120):
-    """Until the metric says that so many records are durable."""
-    for _ in range(seconds * 20):
-        if metric(daemon.get("/metrics").decode(), name) >= count:
-            return
-        time.sleep(0.05)
-    sys.exit(f"bench_daemon.py: {name} did not reach {count}")
-
-
-def send_syslog(port, lines, seconds):
-    stamp = time.strftime("%b %d %H:%M:%S")
-    messages = b"".join(b"<134>%s host app[42]: %s\n" % (stamp.encode(), line) for line in lines)
-    connection = socket.create_connection(("127.0.0.1", port))
-    begun, sent = time.monotonic(), 0
-    while time.monotonic() < begun + seconds:
-        connection.sendall(messages)
-        sent += len(lines)
-    connection.close()
-    return sent, begun
-
-
-def measure(daemon, records, seconds, cpu, raw_bytes, refused, form, name):
-    wait_for(daemon, "logmill_store_records_total", records)
-    took = time.monotonic() - seconds
-    spent = daemon.cpu_seconds() - cpu
-    return {
-        "form": form, "log": name, "records": records, "records_per_second": round(records / took),
-        "cpu_seconds_per_million": round(spent / records * 1e6, 3), "refused": refused,
-        "peak_mib": round(daemon.peak_bytes() / 2**20, 1), "raw_mb_per_second": round(raw_bytes / took / 1e6, 1),
+class VictoriaLogs(Server):
+    name = "victorialogs"
+    paths = {
+        "loki": "/insert/loki/api/v1/push?disable_message_parsing=1",
+        "ndjson": "/insert/jsonline?_stream_fields=app&extra_fields=app=load",
     }
 
+    def __init__(self, program, folder, form):
+        self.port = free_port()
+        data = folder / "data"
+        self.start([program, f"-storageDataPath={data}", f"-httpListenAddr=127.0.0.1:{self.port}"], folder)
+        for _ in range(200):
+            try:
+                self.get("/health")
+                return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit(f"bench_daemon.py: VictoriaLogs did not start:\n{self.output()}")
 
-def run_form(form, program, path, options):
-    lines = lines_of(path, options.batch * BODIES)
-    per_line = sum(map(len, lines)) / len(lines)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-bench-"))
-    name = path.name.split(".")[0]
-    config = None
-    if form == "syslog":
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        config = f"sources:\n  - type: syslog\n    address: 127.0.0.1:{port}\n    tcp: true\n"
-    if form == "files":
-        (folder / "logs").mkdir()
-        config = f"sources:\n  - type: files\n    globs: ['{folder}/logs/*.log']\n"
-        copies = max(1, int(options.seconds * 1_000_000 / len(lines)))
-        with open(folder / "all.txt", "wb") as out:
-            for _ in range(copies):
-                out.write(b"\n".join(lines) + b"\n")
-    daemon = Daemon(program, folder, config)
-    try:
-        now_ns = time.time_ns()
-        batches = [lines[i : i + options.batch] for i in range(0, len(lines), options.batch)]
-        cpu = daemon.cpu_seconds()
-        refused = 0
-        begun = time.monotonic()
-        if form == "loki":
-            snappy = Snappy()
-            bodies = [loki_body(b, now_ns + i * 10**9, f'{{app="{name}", part="{i % 3}"}}', snappy)
-                      for i, b in enumerate(batches)]
-            headers = {"Content-Type": "application/x-protobuf"}
-            begun = time.monotonic()
-            requests, refused, _ = send_http(daemon, "/loki/api/v1/push", headers, bodies, options.seconds,
-                                             options.connections)
-            records = requests * options.batch
-        elif form == "ndjson":
-            bodies = [ndjson_body(b, now_ns + i * 10**9) for i, b in enumerate(batches)]
-            headers = {"Content-Type": "application/x-ndjson"}
-            begun = time.monotonic()
-            requests, refused, _ = send_http(daemon, f"/logmill/v1/push/jsonline?label.app={name}", headers, bodies,
-                                             options.seconds, options.connections)
-            records = requests * options.batch
-        elif form == "syslog":
-            records, begun = send_syslog(port, lines, options.seconds)
-        else:
-            os.rename(folder / "all.txt", folder / "logs" / "all.log")
-            begun = time.monotonic()
-            records = copies * len(lines)
-        result = measure(daemon, records, begun, cpu, records * per_line, refused, form, name)
-        time.sleep(3)  # sealing goes on behind
-        result["disk_bytes_per_record"] = round(disk_bytes(folder / "data" / "segments") /
-                                                max(1, metric(daemon.get("/metrics").decode(),
-                                                              "logmill_store_segment_records")), 2)
-        result["cpu_seconds_per_million_sealed"] = round((daemon.cpu_seconds() - cpu) / records * 1e6, 3)
-        result["queries_ms"] = queries(daemon, name, lines)
-        return result
-    finally:
-        daemon.stop()
-        shutil.rmtree(folder)
+    def settle(self):
+        self.get("/internal/force_flush")
+        time.sleep(SEALED_WAIT)
+
+    def disk(self):
+        files = (self.folder / "data").rglob("*")
+        return sum(p.stat().st_size for p in files if p.is_file()), None
+
+    def count(self):
+        self.get("/internal/force_flush")
+        answer = self.get("/select/logsql/query?" + urllib.parse.urlencode({"query": "* | count() n"}))
+        return int(json.loads(answer)["n"])
 
 
-def queries(daemon, name, lines):
+# ---- one measurement ----
+
+
+def queries(daemon, text):
     """Milliseconds of wall time, the second of two runs."""
-    word = max(re.findall(rb"[A-Za-z]{5,12}", b" ".join(lines[:200])), key=len, default=b"error").decode()
+    words = re.findall(rb"[A-Za-z]{5,12}", text[:40000])
+    word = max(words, key=len, default=b"error").decode()
     selector = '{filename=~".+"}' if "filename" in daemon.get("/loki/api/v1/labels").decode() else '{app=~".+"}'
     asked = {
         "absent, newest 100": f'{selector} |= "qqzzxxqq"',
@@ -315,21 +204,79 @@ def queries(daemon, name, lines):
     return result
 
 
+def run_form(kind, program, form, log, options):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-bench-", dir=options.folder))
+    server = None
+    try:
+        text = plain(log, folder)
+        server = kind(program, folder, form)
+        target = {"syslog": lambda: f"127.0.0.1:{server.syslog_port}", "files": lambda: str(folder / "logs")}.get(
+            form, lambda: f"127.0.0.1:{server.port}{server.paths[form]}")()
+        argv = [options.load, form, target, text, "--seconds", str(options.seconds), "--batch", str(options.batch),
+                "--connections", str(options.connections)]
+        if options.rate:
+            argv += ["--rate", str(options.rate)]
+        if form == "files":
+            argv += ["--metrics", f"127.0.0.1:{server.port}"]
+        cpu, begun = server.cpu_seconds(), time.monotonic()
+        sent = subprocess.run(argv, stdout=subprocess.PIPE, text=True)
+        if sent.returncode:
+            sys.exit(f"bench_daemon.py: bench_load failed; the server says:\n{server.output()[-3000:]}")
+        load = json.loads(sent.stdout)
+        records = load.pop("records")
+        if form == "syslog":  # nothing acknowledges: the clock stops when all of it is durable
+            while server.records() < records and time.monotonic() - begun < options.seconds + 120:
+                time.sleep(0.02)
+            load["seconds"] = round(time.monotonic() - begun, 2)
+            load["records_per_second"] = round(records / load["seconds"])
+        spent = server.cpu_seconds() - cpu
+        result = {
+            "server": kind.name, "form": form, "log": log.name.split(".")[0], "records": records, **load,
+            "cpu_seconds_per_million": round(spent / records * 1e6, 3),
+            "records_per_second_of_two_cores": round(2 * records / spent),
+            "peak_mib": round(server.peak_bytes() / 2**20, 1),
+        }
+        server.settle()
+        result["cpu_seconds_per_million_settled"] = round((server.cpu_seconds() - cpu) / records * 1e6, 3)
+        raw_bytes = text.stat().st_size / max(1, text.read_bytes().count(b"\n")) * records
+        disk, raw = server.disk()
+        result["times_smaller"] = round((raw or raw_bytes) / disk, 2) if disk else None
+        result["counted"] = server.count()
+        # lines of a file may have been joined to records; bench_load has seen that all of them are stored
+        result["lost"] = (server.records() if form == "files" else records) - result["counted"]
+        if kind is Logmill and options.queries:
+            result["queries_ms"] = queries(server, text.read_bytes())
+        return result
+    finally:
+        if server:
+            server.stop()
+        shutil.rmtree(folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logs", nargs="*")
     parser.add_argument("--logmill", default=str(ROOT / "build" / "logmill"))
+    parser.add_argument("--load", default=str(ROOT / "build" / "bench" / "bench_load"))
+    parser.add_argument("--rival", help="the program of VictoriaLogs")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--form", default="loki,ndjson,syslog,files")
-    parser.add_argument("--connections", type=int, default=2)
+    parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--batch", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=0, help="records a second; 0: as many as are taken")
+    parser.add_argument("--folder", help="where data and logs go (default: the system's for temporary files)")
+    parser.add_argument("--queries", action="store_true", help="some queries afterwards, timed")
     parser.add_argument("--json")
     options = parser.parse_args()
     results = []
-    for path in logs_of(options.logs):
+    for log in logs_of(options.logs):
         for form in options.form.split(","):
-            results.append(run_form(form, options.logmill, path, options))
-            print(json.dumps(results[-1]), flush=True)
+            who = [(Logmill, options.logmill)]
+            if options.rival and form in VictoriaLogs.paths:
+                who.append((VictoriaLogs, options.rival))
+            for kind, program in who:
+                results.append(run_form(kind, program, form, log, options))
+                print(json.dumps(results[-1]), flush=True)
     if options.json:
         pathlib.Path(options.json).write_text("".join(json.dumps(r) + "\n" for r in results))
 

@@ -71,6 +71,7 @@ typedef struct syslog_source {
     lm_record_batch batch, labelled;
     uint32_t *map; /* stream of batch -> of labelled */
     size_t map_cap;
+    lm_wire_recent recent;
     uint64_t begun_ns; /* when the batch's first record came; 0: it is empty */
     int64_t wall_ns;   /* of this round */
 } syslog_source;
@@ -133,8 +134,10 @@ static uint8_t *make_room(syslog_source *s, size_t bytes)
 static void take_message(syslog_source *s, lm_str message)
 {
     if (message.len == 0) return;
-    lm_wire_options options = {
-        .now_ns = s->wall_ns, .body_bytes_max = s->message_max, .mem = s->mem};
+    lm_wire_options options = {.now_ns = s->wall_ns,
+                               .body_bytes_max = s->message_max,
+                               .mem = s->mem,
+                               .recent = &s->recent};
     lm_err err = lm_wire_syslog(message, &options, &s->batch);
     if (err) {
         atomic_fetch_add_explicit(&s->source.rejected, 1, memory_order_relaxed);

@@ -22,10 +22,21 @@
 
 #include "record/record.h"
 
+/** The time of the syslog message before, for readers of many: messages in a row were mostly sent
+ * in the same second. All zero at first; belongs to one thread. */
+typedef struct lm_wire_recent {
+    uint8_t text[80]; /* of the time and what stands behind it */
+    size_t len;       /* of text; 0: none */
+    size_t used;      /* of it, by the time */
+    int64_t now_s;    /* when it was read: years and zones are told by that */
+    int64_t ns;
+} lm_wire_recent;
+
 typedef struct lm_wire_options {
     int64_t now_ns;          /* time of arrival */
     uint64_t body_bytes_max; /* unpacked; beyond: LM_E_LIMIT */
     lm_mem *mem;
+    lm_wire_recent *recent; /* of lm_wire_syslog; may be NULL */
 } lm_wire_options;
 
 typedef struct lm_wire_report {

@@ -13,7 +13,16 @@
 #include "wire/wire_priv.h"
 #include <time.h>
 
-enum { FACILITY_USER = 1, SEVERITY_NOTICE = 5, RECENT_STREAMS = 8, COUNT_DIGITS_MAX = 9 };
+enum {
+    FACILITY_USER = 1,
+    SEVERITY_NOTICE = 5,
+    RECENT_STREAMS = 8,
+    COUNT_DIGITS_MAX = 9,
+    BEHIND_TIME = 16, /* bytes that may say something about the time before them: a year, a zone */
+    SAME_METADATA_MAX = 8
+};
+
+#define SECOND_NS 1000000000
 
 static const char *const severities[] = {"emerg",   "alert",  "crit", "err",
                                          "warning", "notice", "info", "debug"};
@@ -24,6 +33,7 @@ static const char *const facilities[] = {
 
 typedef struct message {
     lm_arena *arena;
+    lm_wire_recent *recent; /* may be NULL */
     int64_t now_ns, time_ns;
     bool has_pri;
     uint32_t facility, severity;
@@ -160,10 +170,27 @@ static bool take_zone_behind(cursor *c, bool *out_utc)
     return true;
 }
 
+static void remember(lm_wire_recent *recent, const uint8_t *begin, const cursor *c, int64_t now_ns,
+                     int64_t ns)
+{
+    size_t used = (size_t)(c->p - begin), len = used + BEHIND_TIME;
+    if (len > sizeof recent->text || (size_t)(c->end - begin) < len) return;
+    *recent = (lm_wire_recent){.len = len, .used = used, .now_s = now_ns / SECOND_NS, .ns = ns};
+    memcpy(recent->text, begin, len);
+}
+
 /** A time with a date; what must follow is not looked at. */
 static bool take_time(cursor *c, const message *m, int64_t *out_ns)
 {
     lm_time time;
+    lm_wire_recent *recent = m->recent;
+    const uint8_t *begin = c->p;
+    if (recent && recent->len && left(c) >= recent->len && recent->now_s == m->now_ns / SECOND_NS &&
+        memcmp(begin, recent->text, recent->len) == 0) {
+        c->p += recent->used;
+        *out_ns = recent->ns;
+        return true;
+    }
     if (left(c) == 0 || !lm_time_parse(c->p, left(c), &time)) return false;
     if (!lm_time_layout_has_date(time.layout)) return false;
     lm_str text = {c->p, time.len};
@@ -173,6 +200,7 @@ static bool take_time(cursor *c, const message *m, int64_t *out_ns)
     (void)take_zone_behind(c, &is_utc); /* most have none */
     int64_t ns = lm_time_ns(time.layout, time.ticks, m->now_ns);
     *out_ns = is_utc ? ns : utc_of(ns, m->now_ns);
+    if (recent) remember(recent, begin, c, m->now_ns, *out_ns);
     return true;
 }
 
@@ -451,6 +479,32 @@ static lm_err find_stream(lm_record_batch *batch, const lm_label *items, uint32_
     return LM_OK;
 }
 
+/** Has the record before the very same metadata? */
+static bool is_metadata_of(lm_labels had, const message *m)
+{
+    unsigned found = 0;
+    if (had.count != m->metadata_count || had.count > SAME_METADATA_MAX) return false;
+    for (size_t i = 0; i < m->metadata_count; i++) {
+        uint32_t k = 0;
+        while (k < had.count &&
+               (found >> k & 1 || !is_same(had.items[k].name, m->metadata[i].name) ||
+                !is_same(had.items[k].value, m->metadata[i].value)))
+            k++;
+        if (k == had.count) return false;
+        found |= 1u << k;
+    }
+    return true;
+}
+
+static lm_err make_metadata(const message *m, lm_record_batch *batch, lm_labels *out)
+{
+    if (batch->record_count) {
+        *out = batch->records[batch->record_count - 1].metadata;
+        if (is_metadata_of(*out, m)) return LM_OK;
+    }
+    return lm_labels_make(m->metadata, m->metadata_count, &batch->arena, out);
+}
+
 static lm_err add(const message *m, lm_record_batch *batch)
 {
     lm_label items[4]; /* sorted by name */
@@ -462,7 +516,7 @@ static lm_err add(const message *m, lm_record_batch *batch)
     if (m->host.len) items[count++] = (lm_label){LM_STR("host"), m->host};
     items[count++] = (lm_label){LM_STR("severity"), lm_str_of(severities[m->severity])};
     if (m->metadata_count) {
-        err = lm_labels_make(m->metadata, m->metadata_count, &batch->arena, &metadata);
+        err = make_metadata(m, batch, &metadata);
         if (err) return err;
     }
     if (m->app.len > LM_LABEL_VALUE_BYTES_MAX || m->host.len > LM_LABEL_VALUE_BYTES_MAX) {
@@ -476,6 +530,7 @@ lm_err lm_wire_syslog(lm_str text, const lm_wire_options *options, lm_record_bat
 {
     message m;
     m.arena = &batch->arena;
+    m.recent = options->recent;
     m.err = LM_OK;
     m.now_ns = m.time_ns = options->now_ns;
     m.facility = FACILITY_USER; /* what RFC 3164, 4.3.3 gives a message without one */

@@ -16,15 +16,48 @@ typedef struct example {
 static void expect(const example *examples, size_t count)
 {
     wire_test t;
+    lm_wire_recent recent = {.len = 0};
     wire_init(&t);
-    for (size_t i = 0; i < count; i++) {
-        assert_string_equal(wire_read(&t, read_one, lm_str_of(examples[i].sent)), examples[i].want);
+    for (size_t i = 0; i < 2 * count; i++) { /* once more, each with the time before at hand */
+        if (i >= count) t.options.recent = &recent;
+        assert_string_equal(wire_read(&t, read_one, lm_str_of(examples[i % count].sent)),
+                            examples[i % count].want);
     }
     wire_fini(&t);
 }
 
 #define EXPECT(examples) expect(examples, sizeof(examples) / sizeof(examples)[0])
 #define WHOLE            " {facility=\"user\", severity=\"notice\"} {} "
+
+/** What stands behind a time belongs to it: the same time again is not enough. */
+static void test_time_again(void **state)
+{
+    static const char *const sent[] = {
+        "<13>Nov 23 13:38:00 a b[1]: one",        "<13>Nov 23 13:38:00 a b[1]: two",
+        "<13>Nov 23 13:38:00 2024 a b[1]: three", "<13>Nov 23 13:38:00 a b[1]: four",
+        "<13>Nov 23 13:38:00 CEST: a b[1]: five", "<13>Nov 23 13:38:00 2024 a b[1]: six",
+        "<13>Nov 23 13:38:01 a b[1]: seven",      "<13>Nov 23 13:38:00 a b[2]: eight"};
+    wire_test plain, remembers;
+    lm_wire_recent recent = {.len = 0};
+    (void)state;
+    wire_init(&plain);
+    wire_init(&remembers);
+    remembers.options.recent = &recent;
+    for (size_t i = 0; i < 3 * sizeof sent / sizeof *sent; i++) {
+        lm_str message = lm_str_of(sent[i % (sizeof sent / sizeof *sent)]);
+        assert_int_equal(lm_wire_syslog(message, &plain.options, &plain.batch), LM_OK);
+        assert_int_equal(lm_wire_syslog(message, &remembers.options, &remembers.batch), LM_OK);
+        const lm_record *a = &plain.batch.records[i], *b = &remembers.batch.records[i];
+        assert_true(a->time_ns == b->time_ns && lm_str_equal(a->line, b->line));
+        assert_int_equal(a->metadata.count, b->metadata.count);
+        for (uint32_t k = 0; k < a->metadata.count; k++)
+            assert_true(lm_str_equal(a->metadata.items[k].value, b->metadata.items[k].value));
+        remembers.options.now_ns += INT64_C(400000000); /* now and then another second */
+        plain.options.now_ns = remembers.options.now_ns;
+    }
+    wire_fini(&plain);
+    wire_fini(&remembers);
+}
 
 static void test_5424(void **state)
 {
@@ -363,6 +396,7 @@ static void test_each_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_time_again),
         cmocka_unit_test(test_5424),
         cmocka_unit_test(test_3164),
         cmocka_unit_test(test_kept_whole),

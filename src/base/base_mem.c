@@ -2,15 +2,30 @@
  * base_arena.c. */
 #include "base/base_mem.h"
 
-#if defined(__GLIBC__)
-#    include <malloc.h>
-#endif
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#    include <malloc.h>
+#endif
 
 #define MEM_MAGIC     0x6d656d21u /* "!mem" */
 #define BUF_BYTES_MIN 64u
+#define KEPT_COUNT    32u
+#define KEPT_LEAST    ((size_t)1 << 20) /* smaller blocks are the C library's business */
+
+/** Blocks that wait for somebody who asks for their size, the oldest first. */
+typedef struct kept_blocks {
+    pthread_mutex_t lock;
+    size_t count, bytes_max;
+    _Atomic size_t bytes;
+
+    struct {
+        void *ptr;
+        size_t bytes;
+    } items[KEPT_COUNT];
+} kept_blocks;
 
 struct lm_mem {
     uint32_t magic;
@@ -19,6 +34,7 @@ struct lm_mem {
     _Atomic size_t
         used; /* bytes handed out; counted before they are asked for, so limit is never passed */
     _Atomic size_t peak; /* bytes; largest used ever seen */
+    kept_blocks *kept;   /* NULL: none are kept */
 };
 
 static _Thread_local lm_err last_mem_err = LM_E_NOMEM;
@@ -59,6 +75,118 @@ lm_err lm_mem_new(const lm_allocator *allocator, size_t limit_bytes, lm_mem **ou
     return LM_OK;
 }
 
+/* ---- large blocks that are kept ---- */
+
+/** The size of the block for so many bytes: of four sizes between two powers of two, so that blocks
+ * find somebody who wants them. */
+static size_t block_bytes(size_t bytes)
+{
+    size_t step = ((size_t)1 << (63 - __builtin_clzll(bytes))) / 4;
+    return bytes > SIZE_MAX / 2 ? bytes : (bytes + step - 1) & ~(step - 1);
+}
+
+/** Oldest blocks go until no more than so many bytes are left. Lock held, or nobody else there. */
+static void drop_kept(kept_blocks *kept, size_t bytes)
+{
+    size_t gone = 0;
+    while (gone < kept->count && kept->bytes > bytes) {
+        kept->bytes -= kept->items[gone].bytes;
+        free(kept->items[gone++].ptr);
+    }
+    kept->count -= gone;
+    memmove(kept->items, kept->items + gone, kept->count * sizeof kept->items[0]);
+}
+
+/** Then nothing is kept: whoever comes next may want any size. */
+static bool is_short(const lm_mem *mem)
+{
+    return atomic_load_explicit(&mem->used, memory_order_relaxed) > mem->limit / 2;
+}
+
+/** A kept block; NULL: there is none. bytes is block_bytes of something. */
+static void *take_kept(lm_mem *mem, size_t bytes)
+{
+    kept_blocks *kept = mem->kept;
+    void *ptr = NULL;
+    (void)pthread_mutex_lock(&kept->lock);
+    for (size_t i = kept->count; i-- > 0 && !ptr;) {
+        if (kept->items[i].bytes != bytes) continue;
+        ptr = kept->items[i].ptr;
+        kept->bytes -= bytes;
+        kept->count--;
+        memmove(kept->items + i, kept->items + i + 1, (kept->count - i) * sizeof kept->items[0]);
+    }
+    if (!ptr && is_short(mem)) drop_kept(kept, 0);
+    (void)pthread_mutex_unlock(&kept->lock);
+    return ptr;
+}
+
+static void *take_block(lm_mem *mem, size_t bytes)
+{
+    void *ptr = take_kept(mem, bytes);
+    return ptr ? ptr : malloc(bytes);
+}
+
+static void give_block(lm_mem *mem, void *ptr, size_t bytes)
+{
+    kept_blocks *kept = mem->kept;
+    bool is_kept = bytes <= kept->bytes_max / 2 && !is_short(mem);
+    if (is_kept) {
+        (void)pthread_mutex_lock(&kept->lock);
+        drop_kept(kept, kept->bytes_max - bytes);
+        if (kept->count == KEPT_COUNT) drop_kept(kept, kept->bytes - 1);
+        kept->items[kept->count].ptr = ptr;
+        kept->items[kept->count++].bytes = bytes;
+        kept->bytes += bytes;
+        (void)pthread_mutex_unlock(&kept->lock);
+    } else {
+        free(ptr);
+    }
+}
+
+/** As realloc, where the block is or becomes a large one. */
+static void *resize_block(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    size_t had = old_bytes < KEPT_LEAST ? old_bytes : block_bytes(old_bytes);
+    size_t want = new_bytes < KEPT_LEAST ? new_bytes : block_bytes(new_bytes);
+    if (had == want) return ptr;
+    /* Otherwise the system moves pages, not bytes: two large blocks are never there at once. */
+    void *moved = new_bytes < KEPT_LEAST ? NULL : take_kept(mem, want);
+    if (!moved) return realloc(ptr, want);
+    memcpy(moved, ptr, old_bytes < new_bytes ? old_bytes : new_bytes);
+    if (old_bytes < KEPT_LEAST)
+        free(ptr);
+    else
+        give_block(mem, ptr, had);
+    return moved;
+}
+
+lm_err lm_mem_keep(lm_mem *mem, size_t bytes)
+{
+#ifndef __SANITIZE_ADDRESS__
+    if (mem->allocator.resize != libc_resize || mem->kept) return LM_OK;
+    mem->kept = calloc(1, sizeof *mem->kept);
+    if (!mem->kept) return lm_fail(LM_E_NOMEM, "out of memory");
+    mem->kept->bytes_max = bytes;
+    (void)pthread_mutex_init(&mem->kept->lock, NULL);
+#else
+    (void)mem, (void)bytes;
+#endif
+    return LM_OK;
+}
+
+void lm_mem_trim(lm_mem *mem)
+{
+    if (mem->kept) {
+        (void)pthread_mutex_lock(&mem->kept->lock);
+        drop_kept(mem->kept, 0);
+        (void)pthread_mutex_unlock(&mem->kept->lock);
+    }
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 void lm_mem_free(lm_mem *mem)
 {
     if (!mem) return;
@@ -66,6 +194,11 @@ void lm_mem_free(lm_mem *mem)
     LM_DEBUG_ASSERT(atomic_load(&mem->used) == 0); /* somebody forgot to give memory back */
     mem->magic = 0;
     lm_allocator table = mem->allocator;
+    if (mem->kept) {
+        drop_kept(mem->kept, 0);
+        (void)pthread_mutex_destroy(&mem->kept->lock);
+        free(mem->kept);
+    }
     table.release(table.ctx, mem, sizeof *mem);
 }
 
@@ -96,6 +229,12 @@ bool lm_mem_refused(void)
     return strncmp(lm_err_text(), REFUSED, sizeof REFUSED - 1) == 0;
 }
 
+/** What a block of so many bytes really takes. */
+static size_t taken(const lm_mem *mem, size_t bytes)
+{
+    return mem->kept && bytes >= KEPT_LEAST ? block_bytes(bytes) : bytes;
+}
+
 static bool charge(lm_mem *mem, size_t bytes)
 {
     size_t before = atomic_fetch_add_explicit(&mem->used, bytes, memory_order_relaxed);
@@ -105,6 +244,11 @@ static bool charge(lm_mem *mem, size_t bytes)
         last_mem_err = lm_fail(LM_E_LIMIT, REFUSED ": %zu of %zu bytes used, %zu more wanted",
                                before, mem->limit, bytes);
         return false;
+    }
+    if (mem->kept && mem->limit - after < atomic_load(&mem->kept->bytes)) {
+        (void)pthread_mutex_lock(&mem->kept->lock);
+        drop_kept(mem->kept, 0); /* used and kept together stay within the limit */
+        (void)pthread_mutex_unlock(&mem->kept->lock);
     }
     size_t peak = atomic_load_explicit(&mem->peak, memory_order_relaxed);
     while (after > peak &&
@@ -123,10 +267,13 @@ static void discharge(lm_mem *mem, size_t bytes)
 void *lm_mem_alloc(lm_mem *mem, size_t bytes)
 {
     LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
-    if (!charge(mem, bytes)) return NULL;
-    void *ptr = mem->allocator.resize(mem->allocator.ctx, NULL, 0, real_bytes(bytes));
+    size_t all = taken(mem, bytes);
+    if (!charge(mem, all)) return NULL;
+    bool is_block = mem->kept && bytes >= KEPT_LEAST;
+    void *ptr = is_block ? take_block(mem, all)
+                         : mem->allocator.resize(mem->allocator.ctx, NULL, 0, real_bytes(bytes));
     if (__builtin_expect(!ptr, 0)) {
-        discharge(mem, bytes);
+        discharge(mem, all);
         last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", bytes);
     }
     return ptr;
@@ -141,7 +288,7 @@ void *lm_mem_calloc(lm_mem *mem, size_t count, size_t bytes)
     }
     /* Fresh pages from the system are zero already: calloc of the C library knows and does not
      * touch them. */
-    if (mem->allocator.resize == libc_resize) {
+    if (mem->allocator.resize == libc_resize && !(mem->kept && all >= KEPT_LEAST)) {
         if (!charge(mem, all)) return NULL;
         void *ptr = calloc(1, real_bytes(all));
         if (!ptr) {
@@ -159,15 +306,18 @@ void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
 {
     LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
     if (!ptr) return lm_mem_alloc(mem, new_bytes);
-    if (new_bytes > old_bytes && !charge(mem, new_bytes - old_bytes)) return NULL;
-    void *moved = mem->allocator.resize(mem->allocator.ctx, ptr, real_bytes(old_bytes),
-                                        real_bytes(new_bytes));
+    size_t had = taken(mem, old_bytes), want = taken(mem, new_bytes);
+    if (want > had && !charge(mem, want - had)) return NULL;
+    bool is_block = mem->kept && (old_bytes >= KEPT_LEAST || new_bytes >= KEPT_LEAST);
+    void *moved = is_block ? resize_block(mem, ptr, old_bytes, real_bytes(new_bytes))
+                           : mem->allocator.resize(mem->allocator.ctx, ptr, real_bytes(old_bytes),
+                                                   real_bytes(new_bytes));
     if (__builtin_expect(!moved, 0)) {
-        if (new_bytes > old_bytes) discharge(mem, new_bytes - old_bytes);
+        if (want > had) discharge(mem, want - had);
         last_mem_err = lm_fail(LM_E_NOMEM, "out of memory: no %zu bytes", new_bytes);
         return NULL;
     }
-    if (new_bytes < old_bytes) discharge(mem, old_bytes - new_bytes);
+    if (want < had) discharge(mem, had - want);
     return moved;
 }
 
@@ -175,8 +325,11 @@ void lm_mem_release(lm_mem *mem, void *ptr, size_t bytes)
 {
     if (!ptr) return;
     LM_DEBUG_ASSERT(mem->magic == MEM_MAGIC);
-    discharge(mem, bytes);
-    mem->allocator.release(mem->allocator.ctx, ptr, real_bytes(bytes));
+    discharge(mem, taken(mem, bytes));
+    if (mem->kept && bytes >= KEPT_LEAST)
+        give_block(mem, ptr, block_bytes(bytes));
+    else
+        mem->allocator.release(mem->allocator.ctx, ptr, real_bytes(bytes));
 }
 
 void lm_buf_init(lm_buf *buf, lm_mem *mem)
@@ -273,11 +426,4 @@ lm_err lm_vec_grow_slow(lm_mem *mem, void *ptr_to_array, size_t *cap, size_t cou
     memcpy(ptr_to_array, &moved, sizeof moved);
     *cap = new_cap;
     return LM_OK;
-}
-
-void lm_mem_trim(void)
-{
-#if defined(__GLIBC__)
-    (void)malloc_trim(0); /* 0: there was nothing to give back */
-#endif
 }

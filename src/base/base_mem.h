@@ -35,13 +35,21 @@ LM_USE void *lm_mem_alloc(lm_mem *mem, size_t bytes);
 LM_USE void *lm_mem_calloc(lm_mem *mem, size_t count, size_t bytes); /* overflow checked */
 LM_USE void *lm_mem_resize(lm_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
 void lm_mem_release(lm_mem *mem, void *ptr, size_t bytes); /* NULL is fine */
-/** Gives freed memory back to the system: for one who has done with much and rests now. */
-void lm_mem_trim(void);
 /** The code to return after one of the above gave NULL: LM_E_NOMEM or LM_E_LIMIT, as recorded. */
 lm_err lm_mem_err(void);
 /** Was this thread's last failure an account at its limit? LM_E_LIMIT alone does not say whether
  * the data or the memory were too much: the one is the sender's fault, the other passes. */
 bool lm_mem_refused(void);
+/**
+ * From now on up to so many bytes of large blocks that were given back are kept for who asks next:
+ * pages that come from the system each time anew cost more than what is done with them. Only while
+ * less than half the limit is in use; what is used and what is kept together stay within it. Large
+ * blocks count as what they really take, up to a quarter more. Before anything is taken of mem.
+ * Does nothing where an allocator was given, and under AddressSanitizer. LM_E_NOMEM.
+ */
+LM_USE lm_err lm_mem_keep(lm_mem *mem, size_t bytes);
+/** What is kept goes back to the system, also by the C library: after a burst. */
+void lm_mem_trim(lm_mem *mem);
 
 /** Pieces of any size, freed together. Under ASan, freed memory is poisoned and pieces have red
  * zones. */

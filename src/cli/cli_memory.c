@@ -35,11 +35,14 @@ void cli_memory_keep(const char *command)
 #ifdef __GLIBC__
     enum { MMAP_ABOVE = 32 << 20, TRIM_ABOVE = 256 << 20, GROW_BY = 2 << 20 };
 
-    enum { DAEMON_ARENAS = 2, DAEMON_MMAP_ABOVE = 1 << 20 };
+    enum { DAEMON_ARENAS = 2, DAEMON_MMAP_ABOVE = 1 << 20, DAEMON_TRIM_ABOVE = 4 << 20 };
 
-    if (strcmp(command, "run") == 0) { /* runs for months: what a burst needed goes back */
+    /* Runs for months, with bodies of all sizes: here the library keeps little, and the account of
+     * what is stored keeps large blocks (lm_mem_keep). */
+    if (strcmp(command, "run") == 0) {
         (void)mallopt(M_ARENA_MAX, DAEMON_ARENAS);
         (void)mallopt(M_MMAP_THRESHOLD, DAEMON_MMAP_ABOVE);
+        (void)mallopt(M_TRIM_THRESHOLD, DAEMON_TRIM_ABOVE);
         return;
     }
     (void)mallopt(M_MMAP_THRESHOLD, MMAP_ABOVE);

@@ -143,6 +143,8 @@ static void put_own(page *p, lm_server *server)
 #include "server/server_metrics.def"
     put_one(p, "server_memory_bytes", "gauge", "Memory that requests and store hold",
             lm_mem_used(server->data_mem));
+    put_one(p, "server_memory_peak_bytes", "gauge", "The most that they ever held",
+            lm_mem_peak(server->data_mem));
     put_one(p, "server_memory_max_bytes", "gauge", "memory.max", lm_mem_limit(server->data_mem));
     (void)pthread_mutex_lock(&server->queries.lock);
     uint64_t waiting = server->queries.waiting, running = server->queries.running;

@@ -213,6 +213,7 @@ static lm_err start_all(lm_server *server, const lm_config *config)
 {
     raise_files();
     lm_err err = lm_mem_new(NULL, data_bytes(config), &server->data_mem);
+    if (!err) err = lm_mem_keep(server->data_mem, (size_t)(config->memory_max / 8));
     if (err) return err;
     server_tenants_init(&server->tenants, server->mem);
     server->routes = lm_mem_calloc(server->mem, server_route_count(), sizeof *server->routes);

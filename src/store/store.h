@@ -25,7 +25,7 @@ typedef struct lm_store lm_store;
 
 typedef struct lm_store_options {
     const char *folder;
-    uint64_t head_bytes;       /* raw bytes in memory before they are sealed; 0: 24 MiB */
+    uint64_t head_bytes;       /* raw bytes in memory before they are sealed; 0: 8 MiB */
     uint64_t head_age_ns;      /* sealed when older, even if small; 0: 1 h */
     uint64_t commit_wait_ns;   /* the log is synced no more often than this while others join; 0: as
                                   fast as the disk takes it */

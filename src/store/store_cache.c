@@ -175,5 +175,5 @@ void store_cache_rest(lm_store *store, uint64_t idle_ns)
     pthread_mutex_unlock(&store->cache_lock);
     if (!is_idle) return;
     store_questions_drop(store);
-    lm_mem_trim();
+    lm_mem_trim(store->mem);
 }

@@ -22,32 +22,49 @@ static lm_err start_generation(lm_store *store)
     return LM_OK;
 }
 
+/** Is there room behind the active generation, should it be full? Lock held. */
+static lm_err check_generations(const lm_store *store)
+{
+    if (store->generation_count < STORE_GENERATIONS_MAX) return LM_OK;
+    return lm_fail(store->seal_failed == LM_E_IO ? LM_E_IO : LM_E_LIMIT,
+                   store->seal_failed ? "records cannot be sealed at the moment"
+                                      : "more records come than can be sealed at the moment");
+}
+
+static bool is_active_full(const lm_store *store)
+{
+    const store_generation *active = store->active;
+    return !active || active->is_full || active->queued_bytes >= store->options.head_bytes;
+}
+
 /** The generation for a frame. Lock held. LM_E_LIMIT: sealing does not keep up. */
 static lm_err make_room(lm_store *store, const store_frame *frame)
 {
-    store_generation *active = store->active;
-    bool is_full = active && (active->queued_bytes >= store->options.head_bytes ||
-                              (active->queued_bytes && active->stream_count + frame->stream_count >
-                                                           STORE_GENERATION_STREAMS_MAX));
-    if (active && !is_full && !active->is_full) return LM_OK;
-    if (store->generation_count >= STORE_GENERATIONS_MAX)
-        return lm_fail(store->seal_failed == LM_E_IO ? LM_E_IO : LM_E_LIMIT,
-                       store->seal_failed ? "records cannot be sealed at the moment"
-                                          : "more records come than can be sealed at the moment");
-    return start_generation(store);
+    const store_generation *active = store->active;
+    bool has_too_many = active && active->queued_bytes &&
+                        active->stream_count + frame->stream_count > STORE_GENERATION_STREAMS_MAX;
+    if (!has_too_many && !is_active_full(store)) return LM_OK;
+    lm_err err = check_generations(store);
+    return err ? err : start_generation(store);
 }
 
-static lm_err queue_frame(lm_store *store, store_frame *frame)
+/** Would a frame of so many bytes be queued? Lock held. */
+static lm_err check_queue(const lm_store *store, size_t bytes)
 {
-    lm_err err = LM_OK;
     if (store->stops) return lm_fail(LM_E_CANCELLED, "the store is being closed");
     if (store->disk_free < store->options.disk_free_min)
         return lm_fail(LM_E_IO, "the disk is full: %llu bytes are free, %llu are kept free",
                        (unsigned long long)store->disk_free,
                        (unsigned long long)store->options.disk_free_min);
-    if (store->queue_bytes + frame->len > STORE_WAITING_MAX && store->queue_bytes)
+    if (store->queue_bytes + bytes > STORE_WAITING_MAX && store->queue_bytes)
         return lm_fail(LM_E_LIMIT, "%zu bytes wait to be written", store->queue_bytes);
-    err = make_room(store, frame);
+    return is_active_full(store) ? check_generations(store) : LM_OK;
+}
+
+static lm_err queue_frame(lm_store *store, store_frame *frame)
+{
+    lm_err err = check_queue(store, frame->len);
+    if (!err) err = make_room(store, frame);
     if (!err) err = store_generation_admit(store->mem, store->active, frame);
     if (err) return err;
     store->active->pending++;
@@ -72,7 +89,13 @@ static lm_err store_put(void *self, lm_str tenant, const lm_record_batch *batch,
     store_frame *frame = NULL;
     if (tenant.len == 0 || tenant.len > STORE_TENANT_BYTES_MAX || memchr(tenant.ptr, 0, tenant.len))
         return lm_fail(LM_E_USAGE, "a tenant's name has 1 to %d bytes", STORE_TENANT_BYTES_MAX);
-    lm_err err = store_frame_make(store->mem, tenant, batch, checkpoints, checkpoint_count, &frame);
+    /* Those who are told to come again do so often: that must not cost a copy each time. */
+    pthread_mutex_lock(&store->lock);
+    lm_err err = check_queue(store, batch->bytes);
+    store->counters.puts_refused += err != LM_OK;
+    pthread_mutex_unlock(&store->lock);
+    if (err) return err;
+    err = store_frame_make(store->mem, tenant, batch, checkpoints, checkpoint_count, &frame);
     if (err) return err;
     frame->done = done;
     frame->done_ctx = done_ctx;

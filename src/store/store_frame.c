@@ -273,18 +273,50 @@ void store_frame_records(const store_frame *frame, store_walk *walk)
     walk->reader = lm_reader_of(frame->bytes + frame->records_at, frame->len - frame->records_at);
 }
 
+enum { AHEAD_BYTES = 1024 };
+
+/** Most numbers of a record take a byte or two. */
+static inline uint64_t read_number(lm_reader *r)
+{
+    const uint8_t *p = r->ptr;
+    if (r->end - p < 2) return lm_reader_varint(r);
+    if (p[0] < 0x80) {
+        r->ptr = p + 1;
+        return p[0];
+    }
+    if (p[1] >= 0x80) return lm_reader_varint(r);
+    r->ptr = p + 2;
+    return (uint64_t)p[0] - 0x80 + ((uint64_t)p[1] << 7);
+}
+
+static inline lm_str read_short(lm_reader *r)
+{
+    uint64_t len = read_number(r);
+    if (len > lm_reader_left(r)) return lm_reader_bytes(r, SIZE_MAX); /* fails */
+    lm_str text = {r->ptr, (size_t)len};
+    r->ptr += len;
+    return text;
+}
+
 bool store_frame_next_record(store_walk *walk, store_raw_record *out)
 {
     if (!walk->left) return false;
     walk->left--;
     lm_reader *r = &walk->reader;
-    out->stream = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
-    uint64_t step = (uint64_t)lm_unzigzag(lm_reader_varint(r));
+    uint64_t stream = read_number(r);
+    uint64_t step = (uint64_t)lm_unzigzag(read_number(r));
     walk->time_ns = (int64_t)((uint64_t)walk->time_ns + step);
+    out->stream = (uint32_t)stream;
     out->time_ns = walk->time_ns;
-    out->line = read_text(r);
-    out->metadata = read_text(r);
-    return !r->failed;
+    out->line = read_short(r);
+    /* Where the next record begins is known only now, and the frame has not been touched for long:
+     * bytes are asked for that come after it, or each record would wait for its own. */
+    if (lm_reader_left(r) > AHEAD_BYTES + out->line.len) {
+        for (size_t i = 0; i < out->line.len; i += 64)
+            __builtin_prefetch(r->ptr + AHEAD_BYTES + i);
+    }
+    out->metadata = read_short(r);
+    return !r->failed && stream <= UINT32_MAX;
 }
 
 lm_err store_metadata_read(lm_str bytes, lm_arena *arena, lm_labels *out)

@@ -10,6 +10,7 @@ enum {
     RETRY_NS = 1000000000,
     MILL_QUIET_NS = 2000000000,
     CACHE_IDLE_S = 20, /* nobody asked for so long: what is kept for questions goes */
+    TRIM_LOOKS = 5,    /* seconds in which nothing came in and nothing was sealed or merged */
     MERGE_PARTS_MAX = 64
 };
 
@@ -132,7 +133,7 @@ static lm_err take_record(void *ctx, uint64_t record, lm_str line, lm_str metada
     m->pair_ends[i] = m->pairs.len;
     m->items[i] = (store_item){.time_ns = m->view->times[record],
                                .stream = m->numbers[m->of_record[record]],
-                               .order = (uint32_t)i};
+                               .is_folded = store_line_is_folded(line)};
     m->item_count++;
     return LM_OK;
 }
@@ -190,8 +191,10 @@ static lm_err write_merged(merge *m, lm_str tenant, const uint64_t *ids, size_t 
                             .replace_count = count};
     store_part part;
     store_part_stream *streams = NULL;
+    /* On this thread alone: it has time, half the memory will do, and its CPU time is what the
+     * budget is told by. */
     lm_err err =
-        store_part_write(store->mem, store->pool, store->folder, &plan, &m->arena, &part, &streams);
+        store_part_write(store->mem, NULL, store->folder, &plan, &m->arena, &part, &streams);
     if (err) return err;
     err = store_publish(store, &part, &streams, 1, ids, count, NULL);
     if (err) {
@@ -379,10 +382,32 @@ static void try_seal(lm_store *store, store_generation *generation)
     pthread_mutex_unlock(&store->lock);
 }
 
+typedef struct burst {
+    uint64_t puts;
+    unsigned quiet; /* looks since something happened */
+    bool is_over;   /* and its memory given back */
+} burst;
+
+/** Once a second: after a burst the memory that it needed goes back to the system. */
+static void give_back(lm_store *store, burst *last, bool did)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t puts = store->counters.puts;
+    pthread_mutex_unlock(&store->lock);
+    if (did || puts != last->puts) {
+        *last = (burst){.puts = puts};
+        return;
+    }
+    if (last->is_over || ++last->quiet < TRIM_LOOKS) return;
+    lm_mem_trim(store->mem);
+    last->is_over = true;
+}
+
 void *store_keeper_main(void *arg)
 {
     lm_store *store = arg;
     uint64_t looked_ns = 0;
+    burst last = {0};
     pthread_mutex_lock(&store->lock);
     while (!store->stops) {
         drop_empty(store);
@@ -401,9 +426,11 @@ void *store_keeper_main(void *arg)
             look_at_disk(store);
             store_cache_rest(store, CACHE_IDLE_S * (uint64_t)SECOND_NS);
             if (store_retain(store)) store_note(store, 3, "retention_failed", "%s", lm_err_text());
+            give_back(store, &last, did);
         }
         if (!did && store_mill(store, &did) != LM_OK)
             store_note(store, 3, "merge_failed", "%s", lm_err_text());
+        if (did) last = (burst){0};
         pthread_mutex_lock(&store->lock);
         if (!did && !store->stops) wait_some(store, SECOND_NS / 4);
     }

@@ -17,7 +17,8 @@ enum {
     ESCAPE = 0x1F,
     FILES_MAX = 256, /* streams with a file of their own; the others share the last one */
     NAME_BYTES_MAX = 512,
-    PACK_BYTES = 8 << 20, /* text of one of the archive's segments: bounds memory */
+    AHEAD_ITEMS = 3,
+    PACK_BYTES = 8 << 20, /* text of one of the archive's segments, about: bounds memory */
 };
 
 void store_part_path(const char *folder, uint64_t id, const char *suffix, char *dst)
@@ -37,11 +38,6 @@ void store_part_remove(const char *folder, uint64_t id)
 }
 
 /* ---- folding: a record is a row, whatever its line holds ---- */
-
-static bool needs_folding(lm_str line)
-{
-    return line.len && memchr(line.ptr, '\n', line.len);
-}
 
 /** *escapes: set if a sign stands for another one than a newline. */
 static lm_err fold_line(lm_str line, lm_buf *out, bool *escapes)
@@ -106,30 +102,35 @@ typedef struct writer {
     bool is_metadata; /* what open_file reads */
     lm_buf folded;    /* the line that is being read, if it must be */
     bool has_escapes; /* a folded line holds FOLD or ESCAPE itself */
+    lm_str printed;   /* the metadata that folded holds as text; ptr NULL: none */
     uint64_t *runs;   /* rows of each of the archive's segments */
     size_t run_count;
     size_t *record_items; /* item of each record */
     uint64_t raw_bytes, metadata_records;
+    size_t line_bytes_max;
 } writer;
 
 static lm_str item_text(writer *w, const store_item *item)
 {
-    if (!needs_folding(item->line)) return item->line;
+    if (!item->is_folded) return item->line;
     w->folded.len = 0;
     if (fold_line(item->line, &w->folded, &w->has_escapes)) return (lm_str){NULL, SIZE_MAX};
     return (lm_str){w->folded.ptr, w->folded.len};
 }
 
-/** Labels of an item's metadata as a line. */
+/** Labels of an item's metadata as a line; records in a row often have the same. */
 static lm_str item_metadata(writer *w, const store_item *item)
 {
     lm_arena arena;
     lm_labels labels;
+    if (w->printed.ptr && lm_str_equal(w->printed, item->metadata))
+        return (lm_str){w->folded.ptr, w->folded.len};
     lm_arena_init(&arena, w->mem);
     w->folded.len = 0;
     lm_err err = store_metadata_read(item->metadata, &arena, &labels);
     if (!err) err = lm_labels_print(labels, &w->folded);
     lm_arena_fini(&arena);
+    w->printed = err ? (lm_str){NULL, 0} : item->metadata;
     return err ? (lm_str){NULL, SIZE_MAX} : (lm_str){w->folded.ptr, w->folded.len};
 }
 
@@ -148,6 +149,15 @@ static lm_err read_file(void *ctx, uint8_t *dst, size_t cap, size_t *out_len)
         size_t index = w->is_metadata ? w->record_items[file->at] : file->at;
         const store_item *item = &w->plan->items[index];
         if (w->is_metadata && !item->metadata.len) {
+            file->at++;
+            continue;
+        }
+        if (!w->is_metadata && !item->is_folded && !file->done && item->line.len < cap - len) {
+            if (file->end - file->at > AHEAD_ITEMS) /* lines lie wherever they came in */
+                __builtin_prefetch(item[AHEAD_ITEMS].line.ptr);
+            if (item->line.len) memcpy(dst + len, item->line.ptr, item->line.len);
+            dst[len + item->line.len] = '\n';
+            len += item->line.len + 1;
             file->at++;
             continue;
         }
@@ -183,11 +193,47 @@ static lm_err open_file(void *ctx, const char *path, lm_source **out)
     return lm_source_of(w->mem, read_file, reader, out);
 }
 
-static int compare_items(const void *a, const void *b)
+/** Merges two runs in order; of equal times the first run's come first. Only what must move does.
+ */
+static void merge_runs(store_item *items, size_t middle, size_t count, store_item *space)
 {
-    const store_item *x = a, *y = b;
-    if (x->time_ns != y->time_ns) return x->time_ns < y->time_ns ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order);
+    size_t from = 0, to = 0;
+    if (middle == count) return; /* one without another to merge with */
+    while (from < middle && items[from].time_ns <= items[middle].time_ns)
+        from++;
+    size_t left_count = middle - from, left = 0, right = middle;
+    memcpy(space, items + from, left_count * sizeof *items);
+    for (to = from; left < left_count; to++) {
+        bool is_right = right < count && items[right].time_ns < space[left].time_ns;
+        items[to] = is_right ? items[right++] : space[left++];
+    }
+}
+
+/** By time, equal ones as they came. Mostly they are in order, or were but for a few sources: runs
+ * that are in order are found and merged, two by two. space: as many items. */
+static lm_err sort_by_time(lm_mem *mem, store_item *items, size_t count, store_item *space)
+{
+    size_t *ends = NULL, run_count = 0, run_cap = 0;
+    lm_err err = LM_OK;
+    for (size_t begin = 0; begin < count && !err; run_count++) {
+        size_t end = begin + 1;
+        while (end < count && items[end - 1].time_ns <= items[end].time_ns)
+            end++;
+        if (begin == 0 && end == count) return LM_OK;
+        err = lm_vec_grow(mem, &ends, &run_cap, run_count + 1, sizeof *ends);
+        if (!err) ends[run_count] = begin = end;
+    }
+    while (run_count > 1 && !err) {
+        size_t kept = 0, begin = 0;
+        for (size_t i = 0; i < run_count; i += 2) {
+            size_t end = i + 1 < run_count ? ends[i + 1] : ends[i];
+            merge_runs(items + begin, ends[i] - begin, end - begin, space);
+            ends[kept++] = begin = end;
+        }
+        run_count = kept;
+    }
+    lm_mem_release(mem, ends, run_cap * sizeof *ends);
+    return err;
 }
 
 typedef struct stream_rank {
@@ -224,6 +270,7 @@ static lm_err sort_items(writer *w)
         stream->records++;
         stream->raw_bytes += item->line.len;
         w->raw_bytes += item->line.len;
+        if (item->line.len > w->line_bytes_max) w->line_bytes_max = item->line.len;
         if (item->time_ns < stream->time_min) stream->time_min = item->time_ns;
         if (item->time_ns > stream->time_max) stream->time_max = item->time_ns;
         w->metadata_records += item->metadata.len != 0;
@@ -237,23 +284,22 @@ static lm_err sort_items(writer *w)
         w->begins[ranks[i].stream] = at;
         at += w->streams[ranks[i].stream].records;
     }
-    /* Into place by stream, then each stream by time; mostly it is in order already. */
-    store_item *sorted = lm_mem_alloc(w->mem, plan->item_count * sizeof *sorted);
-    if (!sorted) return lm_mem_err();
-    for (size_t i = 0; i < plan->item_count; i++)
-        sorted[w->begins[plan->items[i].stream]++] = plan->items[i];
-    memcpy(plan->items, sorted, plan->item_count * sizeof *sorted);
-    lm_mem_release(w->mem, sorted, plan->item_count * sizeof *sorted);
-    for (uint32_t i = 0; i < n; i++) {
-        size_t count = (size_t)w->streams[i].records;
-        w->begins[i] -= count;
-        store_item *items = plan->items + w->begins[i];
-        bool is_sorted = true;
-        for (size_t k = 1; k < count && is_sorted; k++)
-            is_sorted = items[k - 1].time_ns <= items[k].time_ns;
-        if (!is_sorted) qsort(items, count, sizeof *items, compare_items);
+    /* Into place by stream, then each stream by time. */
+    store_item *space = lm_mem_alloc(w->mem, plan->item_count * sizeof *space);
+    if (!space) return lm_mem_err();
+    if (n > 1) {
+        for (size_t i = 0; i < plan->item_count; i++)
+            space[w->begins[plan->items[i].stream]++] = plan->items[i];
+        memcpy(plan->items, space, plan->item_count * sizeof *space);
+        for (uint32_t i = 0; i < n; i++)
+            w->begins[i] -= (size_t)w->streams[i].records;
     }
-    return LM_OK;
+    lm_err err = LM_OK;
+    for (uint32_t i = 0; i < n && !err; i++)
+        err =
+            sort_by_time(w->mem, plan->items + w->begins[i], (size_t)w->streams[i].records, space);
+    lm_mem_release(w->mem, space, plan->item_count * sizeof *space);
+    return err;
 }
 
 static lm_err make_files(writer *w)
@@ -321,12 +367,24 @@ static lm_err number_records(writer *w, const lm_archive *archive)
     return LM_OK;
 }
 
+/** Text of one of the archive's segments: all of them about alike, since a small one at the end
+ * costs much and packs badly. */
+static size_t segment_bytes(const writer *w)
+{
+    size_t bytes = (size_t)w->raw_bytes + w->plan->item_count; /* with line ends */
+    size_t count = (bytes + PACK_BYTES / 2) / PACK_BYTES;
+    if (w->is_metadata) return PACK_BYTES;
+    return count < 2 ? bytes + 2 : bytes / count + w->line_bytes_max + 2;
+}
+
 static lm_err pack(writer *w, const char *suffix, size_t file_count, uint64_t *out_bytes)
 {
     char path[STORE_PATH_MAX];
     store_part_path(w->folder, w->plan->id, suffix, path);
-    lm_pack_options options = {
-        .level = w->plan->level, .segment_bytes = PACK_BYTES, .open = open_file, .open_ctx = w};
+    lm_pack_options options = {.level = w->plan->level,
+                               .segment_bytes = segment_bytes(w),
+                               .open = open_file,
+                               .open_ctx = w};
     lm_pack_report report;
     lm_err err =
         lm_archive_pack(w->mem, w->pool, w->paths, file_count, &options, path, NULL, NULL, &report);
@@ -351,7 +409,7 @@ static lm_err put_set(const writer *w, bool (*is)(const store_item *item), lm_bu
 
 static bool is_folded(const store_item *item)
 {
-    return needs_folding(item->line);
+    return item->is_folded;
 }
 
 static bool has_metadata(const store_item *item)
@@ -510,6 +568,7 @@ lm_err store_part_write(lm_mem *mem, lm_pool *pool, const char *folder, const st
     lm_archive_close(archive);
     if (!err && w.metadata_records) {
         w.is_metadata = true;
+        w.printed = (lm_str){NULL, 0};
         w.files[0] = (part_file){.begin = 0, .end = plan->item_count, .name = "metadata"};
         w.paths[0] = w.files[0].name;
         err = pack(&w, "md", 1, &bytes);

@@ -176,8 +176,14 @@ typedef struct store_item {
     int64_t time_ns;
     lm_str line, metadata;
     uint32_t stream; /* index in the segment's streams */
-    uint32_t order;  /* of arrival: equal times stay in order */
+    bool is_folded;  /* store_line_is_folded(line), looked at while the line was at hand */
 } store_item;
+
+/** A record is a row, whatever its line holds. */
+static inline bool store_line_is_folded(lm_str line)
+{
+    return line.len && memchr(line.ptr, '\n', line.len);
+}
 
 typedef struct store_part_stream {
     lm_str key;

@@ -48,11 +48,12 @@ static lm_err gather(seal *s, lm_str tenant, store_part_plan *plan)
                 *number = plan->stream_count;
                 keys[plan->stream_count++] = stream->stream.key;
             }
-            plan->items[plan->item_count] = (store_item){.time_ns = raw.time_ns,
-                                                         .line = raw.line,
-                                                         .metadata = raw.metadata,
-                                                         .stream = *number,
-                                                         .order = (uint32_t)plan->item_count};
+            plan->items[plan->item_count] =
+                (store_item){.time_ns = raw.time_ns,
+                             .line = raw.line,
+                             .metadata = raw.metadata,
+                             .stream = *number,
+                             .is_folded = store_line_is_folded(raw.line)};
             plan->item_count++;
         }
     }

@@ -180,9 +180,64 @@ static void each_failed_allocation_is_reported(void **state)
     LM_TEST_EACH_ALLOCATION_FAILS(mem, use_memory(mem))
 }
 
+/** Large blocks come back to who asks again; their bytes follow them when they grow and shrink, and
+ * nothing of what is kept is charged. */
+static void large_blocks_come_back(void **state)
+{
+    static const size_t sizes[] = {1 << 10, 1 << 20, (1 << 20) + 1, 3 << 20, 5 << 20, 40 << 20};
+
+    enum { SIZES = sizeof sizes / sizeof *sizes, ROUNDS = 400 };
+
+    (void)state;
+    lm_mem *mem = NULL;
+    lm_test_rng rng = lm_test_rng_make("keep");
+    uint8_t *held[8] = {0};
+    size_t bytes[8] = {0}, used = 0;
+    assert_int_equal(lm_mem_new(NULL, 160 << 20, &mem), LM_OK);
+    assert_int_equal(lm_mem_keep(mem, 32 << 20), LM_OK);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        size_t i = lm_test_below(&rng, 8), want = sizes[lm_test_below(&rng, SIZES)];
+        uint8_t mark = (uint8_t)(i * 16 + 1);
+        if (held[i] && lm_test_below(&rng, 2)) {
+            assert_int_equal(held[i][0], mark);
+            assert_int_equal(held[i][bytes[i] - 1], mark);
+            lm_mem_release(mem, held[i], bytes[i]);
+            held[i] = NULL;
+            used -= bytes[i];
+            bytes[i] = 0;
+            continue;
+        }
+        uint8_t *moved = lm_test_below(&rng, 4) || held[i]
+                             ? lm_mem_resize(mem, held[i], bytes[i], want)
+                             : lm_mem_calloc(mem, 1, want);
+        if (!moved) { /* the limit holds, and what was held stays */
+            assert_true(used + want - bytes[i] + (40 << 20) > 160 << 20);
+            continue;
+        }
+        if (bytes[i]) assert_int_equal(moved[0], mark);
+        if (bytes[i] && want >= bytes[i]) assert_int_equal(moved[bytes[i] - 1], mark);
+        moved[0] = moved[want - 1] = mark;
+        used += want - bytes[i];
+        held[i] = moved;
+        bytes[i] = want;
+        assert_in_range(lm_mem_used(mem), used, used + used / 4 + 1);
+        if (round % 50 == 0) lm_mem_trim(mem);
+    }
+    for (size_t i = 0; i < 8; i++)
+        lm_mem_release(mem, held[i], bytes[i]);
+    uint8_t *clean = lm_mem_calloc(mem, 1, 3 << 20); /* a block that was somebody else's */
+    assert_non_null(clean);
+    for (size_t i = 0; i < 3 << 20; i++)
+        assert_int_equal(clean[i], 0);
+    lm_mem_release(mem, clean, 3 << 20);
+    assert_int_equal(lm_mem_used(mem), 0);
+    lm_mem_free(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(large_blocks_come_back),
         cmocka_unit_test(account_follows_every_call),
         cmocka_unit_test(zero_bytes_is_a_valid_request),
         cmocka_unit_test(limit_is_never_passed),

@@ -9,8 +9,8 @@ counted by a query: as many as were acknowledged must be there.
                   [--connections 4] [--batch 2000] [--rate N] [--rival VICTORIA_LOGS] [--json FILE] [LOG ...]
 
 Without a LOG: postgres.log, nginx_access.log and caddy_json.log of $LOGMILL_SHARED/corpus/big (default ../shared), else
-the project's samples. bench_load: ninja -C build bench/bench_load. With --rival the same load is sent to that program of
-VictoriaLogs after ours, in the forms that both speak (loki, ndjson).
+the project's samples. bench_load: ninja -C build bench/bench_load. With --rival the same load is sent to that program
+of VictoriaLogs after ours, in the forms that both speak (loki, ndjson).
 """
 
 import argparse

@@ -27,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 class Daemon:
     def __init__(self, program, folder):
         (folder / "logmill.yaml").write_text("sources: []\n")
-        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder / "data", "--config", folder / "logmill.yaml"]
+        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder / "data"]
+        argv += ["--config", folder / "logmill.yaml"]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.port = None
         for line in self.process.stdout:

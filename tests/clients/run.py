@@ -435,13 +435,16 @@ LOGROTATE_CONF = """
 "{folder}/zstd.log" {{
     rotate 20\n create\n compress\n compresscmd {zstd}\n compressext .zst\n compressoptions -q\n
 }}
+"{folder}/delayed.log" {{ rotate 20\n create\n compress\n delaycompress\n }}
 "{folder}/copied.log" {{ rotate 20\n copytruncate\n }}
+"{folder}/squeezed.log" {{ rotate 20\n copytruncate\n compress\n delaycompress\n }}
 """
 
 
 class Rotated:
     """Logs that are written to and rotated by logrotate, as their writers and it would do it."""
-    NAMES = ("moved", "packed", "zstd", "copied")
+    NAMES = ("moved", "packed", "zstd", "delayed", "copied", "squeezed")
+    OPEN = ("moved", "delayed", "copied", "squeezed")  # what a writer has open is not packed at once
 
     def __init__(self, folder):
         self.folder = folder / "rotated"
@@ -467,7 +470,7 @@ class Rotated:
                 self.sent[name][line] = now
                 self.files[name].write(line.encode() + b"\n")
 
-    def rotate(self, late, names=("moved", "copied")):
+    def rotate(self, late, names=OPEN):
         """late: lines for the files of these names that the writer has open still. The others are packed and deleted
         then, and only who has them open too can read such lines."""
         run(["logrotate", "-f", "-s", self.state, self.conf], "logrotate")

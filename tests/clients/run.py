@@ -437,14 +437,13 @@ LOGROTATE_CONF = """
 }}
 "{folder}/delayed.log" {{ rotate 20\n create\n compress\n delaycompress\n }}
 "{folder}/copied.log" {{ rotate 20\n copytruncate\n }}
-"{folder}/squeezed.log" {{ rotate 20\n copytruncate\n compress\n delaycompress\n }}
 """
 
 
 class Rotated:
     """Logs that are written to and rotated by logrotate, as their writers and it would do it."""
-    NAMES = ("moved", "packed", "zstd", "delayed", "copied", "squeezed")
-    OPEN = ("moved", "delayed", "copied", "squeezed")  # what a writer has open is not packed at once
+    NAMES = ("moved", "packed", "zstd", "delayed", "copied")
+    OPEN = ("moved", "delayed", "copied")  # what a writer has open is not packed at once
 
     def __init__(self, folder):
         self.folder = folder / "rotated"

@@ -237,7 +237,7 @@ bool lm_files_judge(lm_files *files, lm_tail *tail, const uint8_t *bytes, size_t
     const lm_position *former = lm_tails_remembered(&files->tails, bytes, len);
     if (former && former->offset <= tail->size) { /* of a file that was emptied since */
         start_live(files, tail, former->offset, former->head);
-        tail->is_rotated = true;
+        tail->is_rotated = tail->is_copy = true;
         return true;
     }
     uint8_t theirs[LM_HEAD_MAX];
@@ -396,7 +396,7 @@ bool lm_files_find_copy(lm_files *files, lm_tail *tail)
         }
         if (copy) {
             copy->seen = files->scan;
-            copy->is_rotated = true;
+            copy->is_rotated = copy->is_copy = true;
             copy->size = (uint64_t)info.st_size;
             tail->after = copy;
             is_found = true;
@@ -424,7 +424,7 @@ static void judge_copy(lm_files *files, lm_tail *tail)
         former = lm_tails_remembered(&files->tails, ours, head_len);
     if (former && former->offset <= tail->size) {
         start_live(files, tail, former->offset, former->head);
-        tail->is_rotated = true;
+        tail->is_rotated = tail->is_copy = true;
         return;
     }
     size_t len = tail->size < LM_HEAD_MAX ? (size_t)tail->size : LM_HEAD_MAX;
@@ -657,7 +657,8 @@ void lm_files_scan(lm_files *files)
     }
     for (size_t i = 0; files->is_first_scan && i < files->tails.count; i++) {
         lm_tail *tail = files->tails.all[i];
-        if (tail->kind == LM_TAIL_LIVE && !tail->is_rotated) look_back_at(files, tail);
+        if (tail->kind == LM_TAIL_LIVE && (!tail->is_rotated || tail->is_copy))
+            look_back_at(files, tail);
     }
     for (size_t i = files->tails.count; i-- > 0;) {
         if (files->tails.all[i]->seen != files->scan) look_after(files, files->tails.all[i]);

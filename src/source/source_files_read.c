@@ -115,7 +115,7 @@ static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint6
                              (lm_str){value.ptr, value.len});
     lm_buf_fini(&value);
     if (err) return err;
-    if (tail->is_unsaved && !tail->is_rotated) { /* which file has this name */
+    if (tail->is_unsaved && (!tail->is_rotated || tail->is_copy)) { /* which file has this name */
         char at[LM_PATH_BYTES_MAX + 16];
         int at_len = snprintf(at, sizeof at, "file/at/%s", tail->path);
         lm_str id = {(const uint8_t *)key + 5, key_len - 5}; /* behind "file/" */

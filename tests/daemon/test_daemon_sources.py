@@ -41,8 +41,9 @@ class Journal:
         )
         export = self.folder / "export"
         export.write_text(text)
-        made = self.folder / "journal" / f"part-{self.count}.journal"
+        made = self.folder / f"part-{self.count}.journal"
         subprocess.run([REMOTE, f"--output={made}", export], check=True, capture_output=True)
+        made.rename(self.folder / "journal" / made.name)
         self.count += number
 
 

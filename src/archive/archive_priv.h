@@ -198,6 +198,9 @@ typedef struct lm_parsed {
 LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level,
                              lm_parsed **out);
 void lm_parsed_free(lm_parsed *parsed);
+/** Dates whose text does not tell month from day are read as what is likeliest for all of a role's
+ * values. */
+void lm_dates_settle(lm_parsed *parsed);
 
 /* ---- role columns to columns of the codec, and back ---- */
 #define LM_POOL_COUNT_MAX 12 /* a role with fewer values goes to the pool as text */

@@ -459,6 +459,7 @@ static lm_err make_columns(lm_seg_work *work)
 {
     lm_err err = lm_parsed_make(work->mem, work->text, work->text_len, work->level, &work->parsed);
     if (err) return err;
+    lm_dates_settle(work->parsed);
     size_t n = work->parsed->shapes.count;
     lm_buf marks;
     lm_buf_init(&marks, work->mem);

@@ -345,15 +345,16 @@ static inline bool try_family(const lm_time_family *f, const uint8_t *p, lm_time
 }
 
 /* TRY(a, b, c): the first that fits. */
-#define TRY1(a)                            try_family(&lm_time_families[a], p, out)
-#define TRY2(a, ...)                       (TRY1(a) || TRY1(__VA_ARGS__))
-#define TRY3(a, ...)                       (TRY1(a) || TRY2(__VA_ARGS__))
-#define TRY4(a, ...)                       (TRY1(a) || TRY3(__VA_ARGS__))
-#define TRY5(a, ...)                       (TRY1(a) || TRY4(__VA_ARGS__))
-#define TRY6(a, ...)                       (TRY1(a) || TRY5(__VA_ARGS__))
-#define TRY7(a, ...)                       (TRY1(a) || TRY6(__VA_ARGS__))
-#define TRY_N(a, b, c, d, e, f, g, n, ...) n
-#define TRY(...)                           TRY_N(__VA_ARGS__, TRY7, TRY6, TRY5, TRY4, TRY3, TRY2, TRY1, 0)(__VA_ARGS__)
+#define TRY1(a)                               try_family(&lm_time_families[a], p, out)
+#define TRY2(a, ...)                          (TRY1(a) || TRY1(__VA_ARGS__))
+#define TRY3(a, ...)                          (TRY1(a) || TRY2(__VA_ARGS__))
+#define TRY4(a, ...)                          (TRY1(a) || TRY3(__VA_ARGS__))
+#define TRY5(a, ...)                          (TRY1(a) || TRY4(__VA_ARGS__))
+#define TRY6(a, ...)                          (TRY1(a) || TRY5(__VA_ARGS__))
+#define TRY7(a, ...)                          (TRY1(a) || TRY6(__VA_ARGS__))
+#define TRY8(a, ...)                          (TRY1(a) || TRY7(__VA_ARGS__))
+#define TRY_N(a, b, c, d, e, f, g, h, n, ...) n
+#define TRY(...)                              TRY_N(__VA_ARGS__, TRY8, TRY7, TRY6, TRY5, TRY4, TRY3, TRY2, TRY1, 0)(__VA_ARGS__)
 
 /** Four digits, then p[4]. */
 static bool pick_year(const uint8_t *p, lm_time *out)
@@ -402,11 +403,12 @@ static bool pick_two(const uint8_t *p, lm_time *out)
         if (p[5] == '-') return TRY(F_MD_SLASH_DASH);
         if (p[8] == ' ') return TRY(F_YMD2, F_MDY2, F_DMY2);
         if (p[10] == ' ')
-            return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE);
-        return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE);
+            return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE,
+                       F_DMY_BARE);
+        return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE);
     case '-':
         if (!is_digit(p[3])) return TRY(F_DAY_DASH_MONTH);
-        return p[5] == ' ' ? TRY(F_MD_DASH) : TRY(F_DMY_DASHES);
+        return p[5] == ' ' ? TRY(F_MD_DASH) : TRY(F_DMY_DASHES, F_MDY_DASHES);
     case '.':
         return p[5] == ' ' ? TRY(F_MD_DOT) : TRY(F_DMY_DOTS);
     case ' ':
@@ -457,7 +459,7 @@ static inline bool pick(const uint8_t *p, lm_time *out)
 {
     if (!is_digit(p[0])) return is_alpha(p[0]) && pick_name(p, out);
     if (!is_digit(p[1])) {
-        if (p[1] == '/') return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE);
+        if (p[1] == '/') return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE);
         if (p[1] == ':') return TRY(F_CLOCK_12_BARE, F_CLOCK_BARE);
         return p[1] == ' ' && is_alpha(p[2]) && TRY(F_DAY_MONTH_BARE);
     }

@@ -40,6 +40,11 @@ bool lm_time_clock_read(lm_time_clock *clock, uint16_t layout, const uint8_t *te
  * safe. */
 size_t lm_time_print(uint16_t layout, int64_t ticks, uint8_t *dst);
 
+enum { LM_TIME_ALIKE_MAX = 3 };
+
+/** The layouts that one text may be of, such as month first and day first: `03/11/2026`. How many,
+ * the likeliest first and `layout` among them; 0: its texts tell. */
+size_t lm_time_layout_alike(uint16_t layout, uint16_t out[LM_TIME_ALIKE_MAX]);
 size_t lm_time_layout_count(void);             /* ids are below this; not all of them are valid */
 bool lm_time_layout_is_valid(uint16_t layout); /* printing one that is not gives no bytes */
 /** strftime-like: "%Y-%m-%d %H:%M:%S,%3f"; %Nf is nanoseconds without trailing zeros. Valid until

@@ -323,6 +323,29 @@ const char *lm_time_layout_name(uint16_t id)
     return name;
 }
 
+size_t lm_time_layout_alike(uint16_t id, uint16_t out[LM_TIME_ALIKE_MAX])
+{
+    static const uint8_t groups[][LM_TIME_ALIKE_MAX] = {
+        {F_MDY, F_DMY, F_MDY},
+        {F_MDY_12, F_DMY_12, F_MDY_12},
+        {F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_12_BARE},
+        {F_MDY_BARE, F_DMY_BARE, F_MDY_BARE},
+        {F_DMY_DASHES, F_MDY_DASHES, F_DMY_DASHES},
+        {F_YMD2, F_MDY2, F_DMY2},
+    };
+    if (id >= ZONED_BASE) return 0;
+    for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++) {
+        size_t n = groups[g][2] == groups[g][0] ? 2 : 3;
+        for (size_t i = 0; i < n; i++) {
+            if (id / FRACTION_CODES != groups[g][i]) continue;
+            for (size_t k = 0; k < n; k++)
+                out[k] = (uint16_t)(groups[g][k] * FRACTION_CODES + id % FRACTION_CODES);
+            return n;
+        }
+    }
+    return 0;
+}
+
 int64_t lm_time_layout_ns(uint16_t id)
 {
     lm_time_layout l = lm_time_layout_find(id);

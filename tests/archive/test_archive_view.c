@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 typedef struct subject {
     char folder[256];
@@ -441,6 +442,62 @@ static void test_times_of_every_layout(void **state)
     assert_true(checked >= 40);
 }
 
+/** The time in one of nine ways of writing it. */
+static int put_stamp(unsigned way, const struct tm *t, char *dst, size_t room)
+{
+    int d = t->tm_mday, m = t->tm_mon + 1, y = t->tm_year + 1900, h = t->tm_hour;
+    int first = way % 2 ? m : d, second = way % 2 ? d : m, n;
+    if (way < 2)
+        n = snprintf(dst, room, "%02d/%02d/%04d %02d", first, second, y, h);
+    else if (way < 4)
+        n = snprintf(dst, room, "%02d/%02d/%02d %02d", first, second, y % 100, h);
+    else if (way < 6)
+        n = snprintf(dst, room, "%02d-%02d-%04d %02d", first, second, y, h);
+    else if (way == 6)
+        n = snprintf(dst, room, "%d/%d/%04d %d", d, m, y, h);
+    else if (way == 7)
+        n = snprintf(dst, room, "%02d/%02d/%02d %02d", y % 100, m, d, h);
+    else
+        n = snprintf(dst, room, "%02d/%02d/%04d %02d", d, m, y, h % 12 ? h % 12 : 12);
+    return n + snprintf(dst + n, room - (size_t)n, ":%02d:%02d%s", t->tm_min, t->tm_sec,
+                        way < 8   ? ""
+                        : h >= 12 ? " PM"
+                                  : " AM");
+}
+
+/** 03/11/2026 is the third of November where the lines around it say so. */
+static void test_dates_that_read_two_ways(void **state)
+{
+    (void)state;
+    const int64_t begin = 1793505906, step = 1733; /* 2026-11-01 04:05:06, nine days of lines */
+    for (unsigned f = 0; f < 9; f++) {
+        text log = {NULL, 0, 0};
+        for (int64_t i = 0; i < 450; i++) {
+            char stamp[64];
+            time_t seconds = (time_t)(begin + i * step);
+            struct tm parts;
+            assert_non_null(gmtime_r(&seconds, &parts));
+            assert_true(put_stamp(f, &parts, stamp, sizeof stamp) > 0);
+            put(&log, "%s INFO request %u took %u ms\n", stamp, (unsigned)i,
+                (unsigned)(i * 7919 % 977));
+        }
+        for (int level = LM_LEVEL_FAST; level <= LM_LEVEL_DEFAULT; level++) {
+            subject s;
+            subject_open(&s, &log, NULL, 1, &(lm_pack_options){.level = (lm_level)level});
+            const lm_archive_segment *info = lm_archive_segment_at(s.archive, 0);
+            if (info->time_min != begin * 1000000000 ||
+                info->time_max != (begin + 449 * step) * 1000000000)
+                fail_msg("%u: from %lld to %lld", f, (long long)info->time_min,
+                         (long long)info->time_max);
+            segment_open(&s, 0);
+            assert_memory_equal(s.text.ptr, log.ptr, log.len);
+            segment_close(&s);
+            subject_close(&s);
+        }
+        text_free(&log);
+    }
+}
+
 static void test_times_without_a_year(void **state)
 {
     (void)state;
@@ -651,6 +708,7 @@ int main(void)
         cmocka_unit_test(test_random_values),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_times_of_every_layout),
+        cmocka_unit_test(test_dates_that_read_two_ways),
         cmocka_unit_test(test_times_without_a_year),
         cmocka_unit_test(test_quoted_times),
         cmocka_unit_test(test_times_of_a_few_lines),

@@ -354,7 +354,10 @@ static inline bool try_family(const lm_time_family *f, const uint8_t *p, lm_time
 #define TRY7(a, ...)                          (TRY1(a) || TRY6(__VA_ARGS__))
 #define TRY8(a, ...)                          (TRY1(a) || TRY7(__VA_ARGS__))
 #define TRY_N(a, b, c, d, e, f, g, h, n, ...) n
-#define TRY(...)                              TRY_N(__VA_ARGS__, TRY8, TRY7, TRY6, TRY5, TRY4, TRY3, TRY2, TRY1, 0)(__VA_ARGS__)
+/* clang-format off */
+#define TRY(...) \
+    TRY_N(__VA_ARGS__, TRY8, TRY7, TRY6, TRY5, TRY4, TRY3, TRY2, TRY1, 0)(__VA_ARGS__)
+/* clang-format on */
 
 /** Four digits, then p[4]. */
 static bool pick_year(const uint8_t *p, lm_time *out)

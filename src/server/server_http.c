@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define NS_PER_S 1000000000ull
@@ -933,6 +934,26 @@ lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
     return LM_OK;
 }
 
+/**
+ * The library's way to stop listening (MHD_quiesce_daemon) races with its own threads: both take
+ * the socket out of the thread's epoll set, and who comes second aborts the process (0.9.75
+ * to 1.0). So the socket is taken away under its number, where nobody has a copy of it: with the
+ * last descriptor it leaves every epoll set and refuses who is on the way, and the library goes on
+ * with one that nobody can find.
+ */
+static bool take_socket_away(struct MHD_Daemon *daemon)
+{
+    const struct sockaddr_un nowhere = {.sun_family = AF_UNIX};
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_LISTEN_FD);
+    if (!info || info->listen_fd < 0) return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool is_done = fd >= 0 &&
+                   bind(fd, (const struct sockaddr *)&nowhere, sizeof nowhere.sun_family) == 0 &&
+                   listen(fd, 1) == 0 && dup3(fd, info->listen_fd, O_CLOEXEC) >= 0;
+    if (fd >= 0) (void)close(fd);
+    return is_done;
+}
+
 void server_listener_quiesce(server_listener *listener)
 {
 #if LM_HAVE_GRPC
@@ -941,6 +962,7 @@ void server_listener_quiesce(server_listener *listener)
         return;
     }
 #endif
+    if (!listener->is_replaced && take_socket_away(listener->daemon)) return;
     MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
     if (fd != MHD_INVALID_SOCKET) (void)close(fd);
 }

@@ -15,8 +15,9 @@
 #    include <systemd/sd-journal.h>
 #    include <unistd.h>
 
-#    define RETRY_MS    1000
-#    define ENTRIES_MAX 4096 /* of a batch */
+#    define RETRY_MS       1000
+#    define ENTRIES_MAX    4096 /* of a batch */
+#    define TORN_TRIES_MAX 5    /* an entry that cannot be read to its end is read again so often */
 
 typedef struct journal_source {
     lm_source source;
@@ -25,6 +26,7 @@ typedef struct journal_source {
     lm_str key;
     sd_journal *journal;
     lm_record_batch batch;
+    unsigned torn_tries; /* of the entry at hand */
 } journal_source;
 
 static lm_err fail_journal(int rc, const char *what)
@@ -112,8 +114,9 @@ static lm_err copy(lm_arena *arena, lm_str *io)
     return io->ptr ? LM_OK : lm_mem_err();
 }
 
-/** The entry at hand becomes a record. */
-static lm_err add_entry(journal_source *j)
+/** The entry at hand becomes a record. *out_torn: below 0 if its data could not be read to the end
+ * (it is being written); then a record is made of it only if is_last_try. */
+static lm_err add_entry(journal_source *j, bool is_last_try, int *out_torn)
 {
     lm_arena *arena = &j->batch.arena;
     lm_label labels[4], more[LM_LABEL_COUNT_MAX];
@@ -122,8 +125,8 @@ static lm_err add_entry(journal_source *j)
     const void *data;
     size_t data_len;
     lm_err err = LM_OK;
-    SD_JOURNAL_FOREACH_DATA(j->journal, data, data_len)
-    {
+    sd_journal_restart_data(j->journal);
+    while ((*out_torn = sd_journal_enumerate_available_data(j->journal, &data, &data_len)) > 0) {
         const uint8_t *mark = memchr(data, '=', data_len);
         if (!mark) continue;
         lm_str name = {data, (size_t)(mark - (const uint8_t *)data)};
@@ -145,6 +148,7 @@ static lm_err add_entry(journal_source *j)
         }
         if (err) return err;
     }
+    if (*out_torn < 0 && !is_last_try) return LM_OK;
     uint64_t time_us = 0;
     if (sd_journal_get_realtime_usec(j->journal, &time_us) < 0 || time_us > INT64_MAX / 1000)
         time_us = (uint64_t)lm_clock_wall_ns() / 1000;
@@ -170,8 +174,19 @@ static lm_err read_batch(journal_source *j, bool *out_more)
             *out_more = false;
             break;
         }
-        lm_err err = add_entry(j);
+        int torn = 0;
+        bool is_last_try = j->torn_tries >= TORN_TRIES_MAX;
+        lm_err err = add_entry(j, is_last_try, &torn);
         if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
+        if (torn < 0 && !err && !is_last_try) {
+            j->torn_tries++;
+            if (j->batch.record_count == 0) /* read again from the cursor, a little later */
+                return fail_journal(torn, "cannot read an entry of the journal yet");
+            rc = sd_journal_previous(j->journal); /* what is in front of it first */
+            if (rc <= 0) return fail_journal(rc ? rc : -EIO, "cannot go back in the journal");
+            break;
+        }
+        j->torn_tries = 0;
         if (err) { /* one that cannot be a record is told and passed over */
             atomic_fetch_add_explicit(&j->source.rejected, 1, memory_order_relaxed);
             lm_source_note_err(&j->source, "entry_refused");

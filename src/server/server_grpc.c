@@ -40,6 +40,7 @@
 #    define DECODE_HERE     (1u << 16) /* larger bodies are decoded by a worker */
 #    define READ_BYTES      65536u
 #    define READS_AT_ONCE   8u
+#    define ACCEPTS_AT_ONCE 32u /* less than EVENTS: who is there is heard while others come */
 #    define WRITE_BYTES     16384u
 #    define EVENTS          64
 #    define SWEEP_NS        NS_PER_S
@@ -48,8 +49,8 @@
 typedef struct grpc_conn {
     server_conn base;
     struct server_grpc *door;
-    lm_grpc_session *session;
-    lm_tls_session *tls; /* NULL: none */
+    lm_grpc_session *session; /* NULL until the client speaks: who only connects costs little */
+    lm_tls_session *tls;      /* NULL: none */
     struct grpc_conn *dead_next;
     lm_buf out; /* what the socket did not take */
     size_t out_at;
@@ -417,7 +418,8 @@ static void flush(grpc_conn *conn)
     while (!conn->is_dead && !conn->is_shaking) {
         if (conn->out_at == conn->out.len) {
             conn->out.len = conn->out_at = 0;
-            if (!conn->is_foreign && lm_grpc_session_take(conn->session, WRITE_BYTES, &conn->out)) {
+            if (conn->session && !conn->is_foreign &&
+                lm_grpc_session_take(conn->session, WRITE_BYTES, &conn->out)) {
                 conn_drop(conn);
                 return;
             }
@@ -441,7 +443,7 @@ static void flush(grpc_conn *conn)
     lm_buf_fini(&conn->out);
     lm_buf_init(&conn->out, conn->door->server->mem);
     conn->out_at = 0;
-    if (conn->is_closing || lm_grpc_session_is_over(conn->session))
+    if (conn->is_closing || (conn->session && lm_grpc_session_is_over(conn->session)))
         conn_drop(conn);
     else
         wait_for(conn, EPOLLIN);
@@ -458,8 +460,19 @@ static void tell_http1(grpc_conn *conn)
     if (lm_buf_append(&conn->out, text, sizeof text - 1)) conn_drop(conn);
 }
 
+/** False: there is no memory, and the connection is dropped. */
+static bool has_session(grpc_conn *conn)
+{
+    lm_server *server = conn->door->server;
+    if (conn->session) return true;
+    lm_err err = lm_grpc_session_new(server->mem, server->data_mem, &hooks, conn, &conn->session);
+    if (err) conn_drop(conn);
+    return !err;
+}
+
 static void feed(grpc_conn *conn, lm_str bytes)
 {
+    if (!has_session(conn)) return;
     if (!lm_grpc_session_feed(conn->session, bytes)) return;
     bool is_greeted = lm_grpc_session_is_greeted(conn->session);
     if (!is_greeted && !conn->tls && bytes.len && bytes.ptr[0] >= 'A' && bytes.ptr[0] <= 'Z')
@@ -536,19 +549,20 @@ static void conn_new(server_grpc *door, int fd)
     conn->events = EPOLLIN;
     lm_buf_init(&conn->out, server->mem);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* slower without */
-    lm_err err = lm_grpc_session_new(server->mem, server->data_mem, &hooks, conn, &conn->session);
-    if (!err && door->tls) {
+    lm_err err = LM_OK;
+    if (door->tls) {
         err = lm_tls_session_new(door->tls, fd, &conn->tls);
         conn->is_shaking = true;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
-    server_conn_enter(door->listener, &conn->base);
+    grpc_conn *gone = (grpc_conn *)server_conn_enter(door->listener, &conn->base);
+    if (gone) conn_drop(gone); /* at once: its memory is for the one that came */
     if (err || epoll_ctl(door->epoll, EPOLL_CTL_ADD, fd, &event) != 0) conn_drop(conn);
 }
 
 static void accept_all(server_grpc *door)
 {
-    for (;;) {
+    for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
         (void)pthread_mutex_lock(&door->lock); /* the descriptor may be closed by quiesce */
         int fd = door->fd < 0 ? -1 : accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         int code = fd < 0 ? errno : 0;
@@ -620,7 +634,8 @@ static void sweep_conn(grpc_conn *conn)
 {
     server_grpc *door = conn->door;
     uint64_t now_ns = door->swept_ns;
-    bool is_greeted = !conn->is_shaking && lm_grpc_session_is_greeted(conn->session);
+    bool is_greeted =
+        !conn->is_shaking && conn->session && lm_grpc_session_is_greeted(conn->session);
     if ((!is_greeted && now_ns > conn->since_ns + GREETING_NS) ||
         (conn->blocked_ns && now_ns > conn->blocked_ns + ANSWER_NS)) {
         atomic_fetch_add_explicit(&door->server->counters.connections_cut, 1, memory_order_relaxed);
@@ -649,11 +664,12 @@ _Static_assert(offsetof(grpc_conn, base) == 0, "a connection begins with what al
 
 static void shut_conn(grpc_conn *conn)
 {
-    lm_grpc_session_shut(conn->session);
-    if (conn->is_shaking)
+    if (conn->is_shaking) {
         conn_drop(conn);
-    else if (!conn->blocked_ns)
-        flush(conn);
+    } else if (has_session(conn)) {
+        lm_grpc_session_shut(conn->session);
+        if (!conn->blocked_ns) flush(conn);
+    }
 }
 
 static void sweep(server_grpc *door)

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@
 #define ANSWER_SECONDS_FREE 60u        /* and an answer this long; */
 #define ANSWER_RATE_MIN     16384u     /* beyond, it must go at this many bytes a second */
 #define IDLE_SECONDS_MAX    75u
+#define PASSED_OVER_MAX     8u          /* connections that would make room, but have spoken */
 #define POOL_BYTES          65536u      /* of a connection: head and read buffer */
 #define DISCARD_MAX         (64u << 20) /* of a body that is too large and of no known length */
 #define DECODE_HERE_MAX     (1u << 20)  /* larger bodies are decoded by a worker */
@@ -644,32 +646,55 @@ static void request_end(void *ctx, struct MHD_Connection *connection, void **io_
 
 /* ---- connections ---- */
 
-/** Too many are open: the one that has said nothing for the longest makes room, so that nobody can
- * keep others out by connecting and leaving it at that. The lock is held. */
-static void make_room(server_listener *listener)
+static server_conn *longest_quiet(const server_listener *listener)
 {
     server_conn *longest = NULL;
-    if (listener->conn_count <= LM_SERVER_CONNECTIONS_MAX) return;
     for (server_conn *conn = listener->conns; conn; conn = conn->next) {
-        if (conn->quiet_ns && conn->fd >= 0 && (!longest || conn->quiet_ns < longest->quiet_ns))
+        if (conn->quiet_ns && conn->fd >= 0 && !conn->is_cut &&
+            (!longest || conn->quiet_ns < longest->quiet_ns))
             longest = conn;
     }
-    if (!longest) return;
-    longest->quiet_ns = 0;
-    (void)shutdown(longest->fd, SHUT_RDWR); /* its thread sees the end and closes it */
-    atomic_fetch_add_explicit(&listener->server->counters.connections_cut, 1, memory_order_relaxed);
+    return longest;
 }
 
-void server_conn_enter(server_listener *listener, server_conn *conn)
+/** Has its client sent what its thread has not come to read yet? */
+static bool has_said_more(const server_conn *conn)
+{
+    int bytes = 0;
+    return ioctl(conn->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+/** Too many are open: the one that has said nothing for the longest makes room, so that nobody can
+ * keep others out by connecting and leaving it at that. Whose request waits to be read is not
+ * quiet, only we are late; some of these are passed over, not all: it may be a trick. The lock is
+ * held. */
+static server_conn *make_room(server_listener *listener)
+{
+    if (listener->conn_count <= LM_SERVER_CONNECTIONS_MAX) return NULL;
+    server_conn *longest = longest_quiet(listener);
+    for (unsigned i = 0; i < PASSED_OVER_MAX && longest && has_said_more(longest); i++) {
+        longest->quiet_ns = lm_clock_ns();
+        longest = longest_quiet(listener);
+    }
+    if (!longest) return NULL;
+    longest->is_cut = true;
+    listener->conn_count--;
+    (void)shutdown(longest->fd, SHUT_RDWR); /* its thread sees the end and closes it */
+    atomic_fetch_add_explicit(&listener->server->counters.connections_cut, 1, memory_order_relaxed);
+    return longest;
+}
+
+server_conn *server_conn_enter(server_listener *listener, server_conn *conn)
 {
     (void)pthread_mutex_lock(&listener->lock);
     conn->next = listener->conns;
     if (conn->next) conn->next->prev = conn;
     listener->conns = conn;
     listener->conn_count++;
-    make_room(listener);
+    server_conn *gone = make_room(listener);
     (void)pthread_mutex_unlock(&listener->lock);
     atomic_fetch_add_explicit(&listener->server->counters.connections, 1, memory_order_relaxed);
+    return gone;
 }
 
 void server_conn_leave(server_listener *listener, server_conn *conn)
@@ -680,7 +705,7 @@ void server_conn_leave(server_listener *listener, server_conn *conn)
     else
         listener->conns = conn->next;
     if (conn->next) conn->next->prev = conn->prev;
-    listener->conn_count--;
+    if (!conn->is_cut) listener->conn_count--;
     (void)pthread_mutex_unlock(&listener->lock);
     atomic_fetch_sub_explicit(&listener->server->counters.connections, 1, memory_order_relaxed);
 }
@@ -699,7 +724,7 @@ static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io
         conn->fd = info ? info->connect_fd : -1;
         conn->quiet_ns = lm_clock_ns();
         atomic_store(&conn->cut_at_ns, conn->quiet_ns + HEAD_SECONDS_MAX * NS_PER_S);
-        server_conn_enter(listener, conn);
+        (void)server_conn_enter(listener, conn); /* the thread of whoever makes room closes it */
         return;
     }
     server_conn *conn = *io_conn;

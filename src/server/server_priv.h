@@ -163,6 +163,7 @@ typedef struct server_conn {
     struct server_conn *prev, *next;
     int fd;
     uint64_t quiet_ns;          /* since when it has no request; 0: it has one; under the lock */
+    bool is_cut;                /* it made room for others; under the lock */
     bool is_verified;           /* its client's certificate was checked */
     _Atomic uint64_t cut_at_ns; /* closed then, if it is still where it is now; 0: never */
 } server_conn;
@@ -178,7 +179,7 @@ typedef struct server_listener {
     char url[300];
     pthread_mutex_t lock; /* of conns */
     server_conn *conns;
-    size_t conn_count;
+    size_t conn_count;                /* without those that were cut */
     struct server_grpc *grpc;         /* instead of daemon */
     struct server_listener *replaces; /* the one whose socket it took over; NULL: none */
     bool is_replaced;                 /* another has its socket */
@@ -335,8 +336,8 @@ void server_listener_free(server_listener *listener);    /* no request may be as
 /** Once a second: connections that send a head for too long are cut. */
 void server_listener_reap(server_listener *listener, uint64_t now_ns);
 /** A connection comes, when too many are open in place of the one that has been quiet for the
- * longest, and goes. */
-void server_conn_enter(server_listener *listener, server_conn *conn);
+ * longest, and goes. Returns the one that made room, whose socket is shut down already; or NULL. */
+server_conn *server_conn_enter(server_listener *listener, server_conn *conn);
 void server_conn_leave(server_listener *listener, server_conn *conn);
 void server_conn_quiet(server_listener *listener, server_conn *conn, uint64_t since_ns);
 /** Are more than so many eighths of the memory in use? */

@@ -383,6 +383,7 @@ def never_reads(a):
 
 
 def many_connections(a):
+    """Wave after wave, and none of them says anything: who comes among them must still be heard."""
     socks = []
     for _ in range(a.connections // 2):
         one = socket.socket()
@@ -398,7 +399,7 @@ def many_connections(a):
         if len(socks) % 500 == 0:
             time.sleep(0.05)
     a.note("connections left open", len(socks))
-    a.is_over.wait()
+    a.is_over.wait(1)
     for one in socks:
         one.close()
 

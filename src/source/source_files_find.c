@@ -242,11 +242,11 @@ bool lm_files_judge(lm_files *files, lm_tail *tail, const uint8_t *bytes, size_t
     }
     uint8_t theirs[LM_HEAD_MAX];
     if (len > sizeof theirs) len = sizeof theirs;
-    if (base->offset == 0 || base->head.len == 0) return false;
     bool is_like = !lm_tails_open(&files->tails, base) &&
                    pread(base->fd, theirs, len, 0) == (ssize_t)len &&
                    memcmp(bytes, theirs, len) == 0;
-    is_like = is_like || lm_head_fits(base->head, bytes, len); /* that one was just emptied */
+    if (base->offset > 0 && base->head.len > 0) /* that one was just emptied */
+        is_like = is_like || lm_head_fits(base->head, bytes, len);
     if (!is_like) return false;
     lm_tails_mark(&files->tails, base);
     tail->kind = LM_TAIL_COPY;
@@ -296,6 +296,7 @@ static lm_tail *meet(lm_files *files, const char *path, const struct stat *info,
     }
     tail->seen = files->scan;
     tail->grown_ns = files->now_ns;
+    tail->is_heir = is_known && (!is_still || position.head.len == 0);
     if (is_still) {
         tail->size = (uint64_t)info->st_size;
         tail->mtime_ns = mtime_of(info);
@@ -532,27 +533,46 @@ static void look_back(lm_files *files, uint64_t device, uint64_t inode)
     lm_buf_fini(&text);
 }
 
-/** At the start: which file had the name of this one when the sink was told last? */
-static void look_back_at(lm_files *files, lm_tail *tail)
+/** Which file had this name when the sink was told last? False: it does not know. */
+static bool had_name(lm_files *files, const char *path, size_t path_len, uint64_t *out_device,
+                     uint64_t *out_inode)
 {
     char at[LM_PATH_BYTES_MAX + 16];
-    int len = snprintf(at, sizeof at, "file/at/%s", tail->path);
-    uint64_t device = 0, inode = 0;
+    int len = snprintf(at, sizeof at, "file/at/%.*s", (int)path_len, path);
     const lm_sink *sink = &files->source.host.sink;
     lm_buf text;
     lm_buf_init(&text, files->mem);
     lm_err err = sink->checkpoint(sink->self, (lm_str){(const uint8_t *)at, (size_t)len}, &text);
-    bool is_known = !err && lm_file_id_parse((lm_str){text.ptr, text.len}, &device, &inode);
+    bool is_known = !err && lm_file_id_parse((lm_str){text.ptr, text.len}, out_device, out_inode);
     lm_buf_fini(&text);
-    if (!is_known) return;
+    return is_known;
+}
+
+/** At the start: files that had the name of this one before. */
+static void look_back_at(lm_files *files, lm_tail *tail)
+{
+    uint64_t device, inode;
+    if (!had_name(files, tail->path, strlen(tail->path), &device, &inode)) return;
     bool is_other = device != tail->device || inode != tail->inode;
-    if (is_other && !tail->before_inode) {
+    if (is_other && (!tail->before_inode || tail->is_heir)) {
+        look_back(files, tail->before_device, tail->before_inode); /* of the older file */
         tail->before_device = device;
         tail->before_inode = inode;
         tail->is_unsaved = true;
         lm_tails_mark(&files->tails, tail);
     }
     look_back(files, device, inode);
+}
+
+/** At the start: which file was read under the name that this packed one had before it was packed?
+ * One that was made and renamed while nobody looked is in no chain. */
+static void look_back_unpacked(lm_files *files, const lm_tail *tail)
+{
+    const char *name = strrchr(tail->path, '/'), *extension = strrchr(tail->path, '.');
+    uint64_t device, inode;
+    if (!name || !extension || extension <= name + 1) return;
+    if (had_name(files, tail->path, (size_t)(extension - tail->path), &device, &inode))
+        look_back(files, device, inode);
 }
 
 static void on_folder(void *ctx, const char *path)
@@ -596,8 +616,8 @@ static void on_file(void *ctx, const char *path)
         }
         tail->is_gone = false;
     }
-    if (tail && former && former != tail && former->kind == LM_TAIL_LIVE && !tail->after) {
-        tail->after = former;
+    if (tail && former && former != tail && former->kind == LM_TAIL_LIVE) {
+        if (!tail->after) tail->after = former;
         tail->before_device = former->device;
         tail->before_inode = former->inode;
         tail->is_unsaved = true;
@@ -659,6 +679,7 @@ void lm_files_scan(lm_files *files)
         lm_tail *tail = files->tails.all[i];
         if (tail->kind == LM_TAIL_LIVE && (!tail->is_rotated || tail->is_copy))
             look_back_at(files, tail);
+        if (tail->kind == LM_TAIL_PACKED) look_back_unpacked(files, tail);
     }
     for (size_t i = files->tails.count; i-- > 0;) {
         if (files->tails.all[i]->seen != files->scan) look_after(files, files->tails.all[i]);

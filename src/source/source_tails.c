@@ -295,6 +295,12 @@ lm_err lm_tails_open(lm_tails *tails, lm_tail *tail)
 lm_err lm_tails_remember(lm_tails *tails, const lm_position *position)
 {
     if (position->offset == 0 || position->head.len == 0) return LM_OK;
+    for (size_t i = 0; i < tails->read_count; i++) { /* numbers given anew may lead in a circle */
+        const lm_position *at = &tails->read[i];
+        if (at->offset == position->offset && at->head.len == position->head.len &&
+            at->head.hash == position->head.hash)
+            return LM_OK;
+    }
     uint8_t *path = lm_mem_alloc(tails->mem, position->path.len);
     if (!path) return lm_mem_err();
     memcpy(path, position->path.ptr, position->path.len);

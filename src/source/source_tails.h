@@ -47,6 +47,7 @@ typedef struct lm_tail {
     bool has_path;    /* is in the table of paths */
     bool is_rotated;  /* its name is another file's, or gone: nothing new will come for long */
     bool is_copy;     /* rotated, and yet at its own path: what became of a file that was emptied */
+    bool is_heir;     /* of the number of an older file, maybe; before is of that one then */
     bool is_gone;     /* no name leads to it */
     bool is_dirty;    /* is to be looked at */
     bool is_flushed;  /* what is held is to be sent */

@@ -349,6 +349,84 @@ static void reads_packed_files_once(void **state)
     world_close(&w);
 }
 
+/** The links keep the numbers of the plain files from being given to others. */
+#define PACK_BOTH                                                                                  \
+    "mkdir kept && ln app.log kept && ln app.log.1 kept && "                                       \
+    "gzip -f app.log.1 && mv app.log.1.gz app.log.2.gz && mv app.log app.log.1 && gzip -f "        \
+    "app.log.1"
+
+/** One that was made and renamed while nobody looked, then packed and renamed while nobody looked.
+ */
+static void knows_a_file_by_the_name_it_had_before_it_was_packed(void **state)
+{
+    (void)state;
+    world w;
+    world_open(&w, "app.log*");
+    append_numbers(&w, "app.log.1", 0, 1000);
+    append_numbers(&w, "app.log", 1000, 2000);
+    start(&w);
+    check_numbers(&w, 0, 2000);
+    stop(&w);
+    run_in(&w, PACK_BOTH);
+    append_numbers(&w, "app.log", 2000, 3000);
+    start(&w);
+    assert_int_equal(sink_wait(w.sink, 3000), 3000);
+    sink_sleep(2500); /* what is packed is read when it was quiet for a second */
+    check_numbers(&w, 0, 3000);
+    world_close(&w);
+}
+
+/** Both are new: copied, and the daemon started before the original is emptied. */
+static void reads_one_of_two_that_are_the_same(void **state)
+{
+    (void)state;
+    world w;
+    world_open(&w, "app.log*");
+    append_numbers(&w, "app.log", 0, 50000);
+    run_in(&w, "cp app.log app.log.1");
+    start(&w);
+    assert_int_equal(sink_wait(w.sink, 50000), 50000);
+    run_in(&w, ": > app.log");
+    append_numbers(&w, "app.log", 50000, 50100);
+    assert_int_equal(sink_wait(w.sink, 50100), 50100);
+    sink_sleep(4000); /* a copy waits until it was quiet for three seconds */
+    check_numbers(&w, 0, 50100);
+    world_close(&w);
+}
+
+/** A file gets the number of an older one, whose position is still kept. */
+static void knows_what_was_read_though_numbers_are_given_anew(void **state)
+{
+    (void)state;
+    world w;
+    world_open(&w, "app.log*");
+    append_numbers(&w, "app.log", 0, 1000);
+    start(&w);
+    check_numbers(&w, 0, 1000);
+    stop(&w);
+    move(&w, "app.log", "app.log.1");
+    append_numbers(&w, "app.log", 1000, 2000);
+    struct stat info;
+    assert_int_equal(stat(path_of(&w, "app.log"), &info), 0);
+    char key[64], value[512];
+    snprintf(key, sizeof key, "file/%ju:%ju", (uintmax_t)info.st_dev, (uintmax_t)info.st_ino);
+    snprintf(value, sizeof value,
+             "1 offset=4711 head=1024:0123456789abcdef state=live before=%ju:1 path=%s",
+             (uintmax_t)info.st_dev, path_of(&w, "app.log"));
+    lm_checkpoint old = {lm_str_of(key), lm_str_of(value)};
+    sink_keep_key(w.sink, &old);
+    start(&w);
+    check_numbers(&w, 0, 2000);
+    stop(&w);
+    run_in(&w, PACK_BOTH);
+    append_numbers(&w, "app.log", 2000, 3000);
+    start(&w);
+    assert_int_equal(sink_wait(w.sink, 3000), 3000);
+    sink_sleep(2500); /* what is packed is read when it was quiet for a second */
+    check_numbers(&w, 0, 3000);
+    world_close(&w);
+}
+
 static void finds_files_that_come_later(void **state)
 {
     (void)state;
@@ -467,6 +545,9 @@ int main(void)
         cmocka_unit_test(notices_an_emptied_file),
         cmocka_unit_test(does_not_read_copies),
         cmocka_unit_test(reads_packed_files_once),
+        cmocka_unit_test(knows_a_file_by_the_name_it_had_before_it_was_packed),
+        cmocka_unit_test(reads_one_of_two_that_are_the_same),
+        cmocka_unit_test(knows_what_was_read_though_numbers_are_given_anew),
         cmocka_unit_test(finds_files_that_come_later),
         cmocka_unit_test(survives_a_sink_that_refuses_and_fails),
         cmocka_unit_test(cuts_what_is_longer_than_a_record_may_be),

@@ -193,6 +193,7 @@ static lm_err start_over(lm_files *files, lm_tail *tail)
     tail->carry.len = 0;
     tail->offset = tail->scanned = tail->learned = 0;
     tail->head = (lm_head){0};
+    tail->is_judged = false; /* its number may be another file's by now, that of a packed one */
     tail->is_flushed = false;
     lm_files_unhold(files, tail);
     tail->landed = (lm_flown){0};

@@ -427,6 +427,21 @@ static void knows_what_was_read_though_numbers_are_given_anew(void **state)
     world_close(&w);
 }
 
+/** As when a packed file gets the number of the plain one between two looks. */
+static void unpacks_what_was_plain_before(void **state)
+{
+    (void)state;
+    world w;
+    world_open(&w, "app.log*");
+    append_numbers(&w, "app.log", 0, 1000);
+    append_numbers(&w, "other", 1000, 2000);
+    start(&w);
+    check_numbers(&w, 0, 1000);
+    run_in(&w, "gzip < other > app.log");
+    check_numbers(&w, 0, 2000);
+    world_close(&w);
+}
+
 static void finds_files_that_come_later(void **state)
 {
     (void)state;
@@ -548,6 +563,7 @@ int main(void)
         cmocka_unit_test(knows_a_file_by_the_name_it_had_before_it_was_packed),
         cmocka_unit_test(reads_one_of_two_that_are_the_same),
         cmocka_unit_test(knows_what_was_read_though_numbers_are_given_anew),
+        cmocka_unit_test(unpacks_what_was_plain_before),
         cmocka_unit_test(finds_files_that_come_later),
         cmocka_unit_test(survives_a_sink_that_refuses_and_fails),
         cmocka_unit_test(cuts_what_is_longer_than_a_record_may_be),

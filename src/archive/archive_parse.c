@@ -552,8 +552,10 @@ static lm_err add_noted(parser *ps, const uint32_t *shape_of_row, size_t rows)
     for (size_t r = 0; !err && r < rows; begin = (size_t)ps->noted_ends[r++] + 1) {
         uint32_t shape = shape_of_row[r];
         ps->var_count = shapes->items[shape].var_count;
-        if (ps->var_count) memcpy(ps->vars, from, ps->var_count * sizeof *from);
-        from += ps->var_count;
+        if (ps->var_count) { /* none noted at all: there is nothing to point to */
+            memcpy(ps->vars, from, ps->var_count * sizeof *from);
+            from += ps->var_count;
+        }
         err = ps->words ? add_formed(ps, shape, begin, ps->noted_ends[r])
                         : add_row(ps, ps->noted_ends[r], shape);
     }

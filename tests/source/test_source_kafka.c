@@ -232,6 +232,7 @@ static void wrong_options_are_named(void **state)
         {{LM_STR("session.timeout.ms"), LM_STR("soon")}, "session.timeout.ms"},
         {{LM_STR("enable.auto.commit"), LM_STR("false")}, "cannot be set"},
         {{LM_STR("ssl.key.location"), LM_STR("/no/such/file")}, "kafka: "},
+        {{LM_STR("plugin.any"), LM_STR("interceptor")}, "cannot be set"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

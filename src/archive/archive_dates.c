@@ -9,6 +9,8 @@
  */
 #include "archive/archive_priv.h"
 
+#define DAY_NS (INT64_C(86400) * 1000000000)
+
 typedef struct reading {
     uint32_t back_steps; /* dates before the one in front of them */
     uint64_t span_ns;
@@ -19,28 +21,42 @@ static uint32_t class_at(const lm_role *role, uint32_t i)
     return role->classes ? role->classes[i] : role->uniform;
 }
 
-/** The value i as a time of this layout. */
-static bool read_as(const lm_role *role, uint32_t i, uint16_t layout, lm_time *out)
+/** What the last value was read as: values of one day differ from it by nothing but the clock. */
+typedef struct day_read {
+    int64_t day, shift; /* ticks to add to those of this day */
+    uint32_t vclass;    /* 0: none was read yet */
+} day_read;
+
+/** The ticks of value i as a time of this layout. */
+static bool read_as(const lm_role *role, uint32_t i, uint16_t layout, day_read *last, int64_t *out)
 {
-    uint8_t text[LM_VALUE_TEXT_MAX + 1];
-    uint16_t own = (uint16_t)(class_at(role, i) - LM_VC_TIME);
-    if (own == layout) {
-        *out = (lm_time){.ticks = role->numbers[i], .layout = own};
-        return true;
+    uint32_t vclass = class_at(role, i);
+    uint16_t own = (uint16_t)(vclass - LM_VC_TIME);
+    int64_t ticks = role->numbers[i], day_ticks = DAY_NS / lm_time_layout_ns(own);
+    int64_t day = ticks / day_ticks - (ticks % day_ticks < 0);
+    if (vclass != last->vclass || day != last->day) {
+        uint8_t text[LM_VALUE_TEXT_MAX + 1];
+        lm_time time = {.ticks = ticks, .layout = own};
+        size_t len = own == layout ? 0 : lm_time_print(own, ticks, text);
+        if (own != layout && (!lm_time_parse_as(layout, text, len, &time) || time.len != len ||
+                              time.layout != layout))
+            return false;
+        *last = (day_read){.day = day, .shift = time.ticks - ticks, .vclass = vclass};
     }
-    size_t len = lm_time_print(own, role->numbers[i], text);
-    return lm_time_parse_as(layout, text, len, out) && out->len == len && out->layout == layout;
+    *out = ticks + last->shift;
+    return true;
 }
 
 /** False: not all values can be of this layout. */
 static bool try_reading(const lm_role *role, uint16_t layout, reading *out)
 {
     int64_t least = INT64_MAX, largest = INT64_MIN, before = INT64_MIN;
+    day_read last = {0};
     *out = (reading){0};
     for (uint32_t i = 0; i < role->count; i++) {
-        lm_time time;
-        if (!read_as(role, i, layout, &time)) return false;
-        int64_t ns = lm_time_ns(layout, time.ticks, 0);
+        int64_t ticks;
+        if (!read_as(role, i, layout, &last, &ticks)) return false;
+        int64_t ns = lm_time_ns(layout, ticks, 0);
         out->back_steps += ns < before;
         before = ns;
         if (ns < least) least = ns;
@@ -75,9 +91,10 @@ static void settle_role(lm_mem *mem, lm_role *role)
         }
     }
     if (chosen == n) return; /* some are of one layout, some of the other */
+    day_read last = {0};
     for (uint32_t i = 0; i < role->count; i++) {
-        lm_time time;
-        if (read_as(role, i, alike[chosen], &time)) role->numbers[i] = time.ticks;
+        int64_t ticks;
+        if (read_as(role, i, alike[chosen], &last, &ticks)) role->numbers[i] = ticks;
     }
     role->uniform = (uint32_t)LM_VC_TIME + alike[chosen];
     if (role->classes) lm_mem_release(mem, role->classes, role->cap * sizeof *role->classes);

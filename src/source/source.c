@@ -82,14 +82,19 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-lm_err lm_source_start(lm_source *source)
+lm_err lm_source_begin(lm_err err, lm_source *source, lm_source **out)
 {
-    int code = pthread_create(&source->thread, NULL, thread_main, source);
+    int code = err ? 0 : pthread_create(&source->thread, NULL, thread_main, source);
     if (code) {
         errno = code;
-        return lm_fail_errno("cannot start a thread for %s", source->name);
+        err = lm_fail_errno("cannot start a thread for %s", source->name);
+    }
+    if (err) {
+        lm_source_free(source);
+        return err;
     }
     source->has_thread = true;
+    *out = source;
     return LM_OK;
 }
 

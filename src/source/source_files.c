@@ -164,11 +164,5 @@ lm_err lm_source_files(const lm_source_host *host, const lm_source_files_options
     if (!err) err = lm_buf_reserve(&files->text, LM_BATCH_BYTES);
     if (!err) err = make_read_key(files, options);
     if (!err) err = load_read(files);
-    if (!err) err = lm_source_start(source);
-    if (err) {
-        lm_source_free(source);
-        return err;
-    }
-    *out = source;
-    return LM_OK;
+    return lm_source_begin(err, source, out);
 }

@@ -283,13 +283,7 @@ lm_err lm_source_journal(const lm_source_host *host, const lm_source_journal_opt
     err = lm_source_text(source, text, &key);
     if (!err) j->key = lm_str_of(key);
     if (!err && options->folder) err = lm_source_text(source, options->folder, &j->folder);
-    if (!err) err = lm_source_start(source);
-    if (err) {
-        lm_source_free(source);
-        return err;
-    }
-    *out = source;
-    return LM_OK;
+    return lm_source_begin(err, source, out);
 }
 
 #else

@@ -332,13 +332,7 @@ lm_err lm_source_kafka(const lm_source_host *host, const lm_source_kafka_options
     err = lm_source_text(source, options->group_id, &k->group_id);
     if (!err) err = copy_fields(k, options);
     if (!err) err = lm_kafka_configure(k, options);
-    if (!err) err = lm_source_start(source);
-    if (err) {
-        lm_source_free(source);
-        return err;
-    }
-    *out = source;
-    return LM_OK;
+    return lm_source_begin(err, source, out);
 }
 
 #else

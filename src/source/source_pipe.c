@@ -182,11 +182,5 @@ lm_err lm_source_pipe(const lm_source_host *host, const lm_source_pipe_options *
     if (!err && is_stdin && fcntl(p->fd, F_SETFL, fcntl(p->fd, F_GETFL) | O_NONBLOCK) < 0)
         err = lm_fail_errno("cannot read standard input");
     if (!err && !is_stdin) err = reopen(p);
-    if (!err) err = lm_source_start(source);
-    if (err) {
-        lm_source_free(source);
-        return err;
-    }
-    *out = source;
-    return LM_OK;
+    return lm_source_begin(err, source, out);
 }

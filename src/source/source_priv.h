@@ -72,7 +72,9 @@ struct lm_source {
  * given. */
 LM_USE lm_err lm_source_make(const lm_source_host *host, size_t bytes_self, const lm_label *labels,
                              size_t label_count, bool with_host, lm_str tenant, lm_source **out);
-LM_USE lm_err lm_source_start(lm_source *source);
+/** How every constructor ends: err 0 starts the thread and hands the source out; else, or if there
+ * is no thread to be had, the source is freed and the error returned. */
+LM_USE lm_err lm_source_begin(lm_err err, lm_source *source, lm_source **out);
 /** Ends and frees a source that has no thread, or whose thread has ended. */
 void lm_source_free(lm_source *source);
 /** Tells the owner, the same event at most every ten seconds. error: counted. */

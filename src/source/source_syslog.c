@@ -622,11 +622,5 @@ lm_err lm_source_syslog(const lm_source_host *host, const lm_source_syslog_optio
     source->run = syslog_run;
     source->fini = syslog_fini;
     err = prepare(s, options);
-    if (!err) err = lm_source_start(source);
-    if (err) {
-        lm_source_free(source);
-        return err;
-    }
-    *out = source;
-    return LM_OK;
+    return lm_source_begin(err, source, out);
 }

@@ -349,11 +349,20 @@ static void reads_packed_files_once(void **state)
     world_close(&w);
 }
 
-/** The links keep the numbers of the plain files from being given to others. */
-#define PACK_BOTH                                                                                  \
-    "mkdir kept && ln app.log kept && ln app.log.1 kept && "                                       \
-    "gzip -f app.log.1 && mv app.log.1.gz app.log.2.gz && mv app.log app.log.1 && gzip -f "        \
-    "app.log.1"
+/** app.log.1 and app.log, 2,000 lines that were read, are packed and renamed; a thousand new ones
+ * follow. The links keep the numbers of the plain files from being given to others. */
+static void packs_both_while_nobody_looks(world *w)
+{
+    stop(w);
+    run_in(w, "mkdir kept && ln app.log kept && ln app.log.1 kept && "
+              "gzip -f app.log.1 && mv app.log.1.gz app.log.2.gz && mv app.log app.log.1 && "
+              "gzip -f app.log.1");
+    append_numbers(w, "app.log", 2000, 3000);
+    start(w);
+    assert_int_equal(sink_wait(w->sink, 3000), 3000);
+    sink_sleep(2500); /* what is packed is read when it was quiet for a second */
+    check_numbers(w, 0, 3000);
+}
 
 /** One that was made and renamed while nobody looked, then packed and renamed while nobody looked.
  */
@@ -366,13 +375,7 @@ static void knows_a_file_by_the_name_it_had_before_it_was_packed(void **state)
     append_numbers(&w, "app.log", 1000, 2000);
     start(&w);
     check_numbers(&w, 0, 2000);
-    stop(&w);
-    run_in(&w, PACK_BOTH);
-    append_numbers(&w, "app.log", 2000, 3000);
-    start(&w);
-    assert_int_equal(sink_wait(w.sink, 3000), 3000);
-    sink_sleep(2500); /* what is packed is read when it was quiet for a second */
-    check_numbers(&w, 0, 3000);
+    packs_both_while_nobody_looks(&w);
     world_close(&w);
 }
 
@@ -417,13 +420,7 @@ static void knows_what_was_read_though_numbers_are_given_anew(void **state)
     sink_keep_key(w.sink, &old);
     start(&w);
     check_numbers(&w, 0, 2000);
-    stop(&w);
-    run_in(&w, PACK_BOTH);
-    append_numbers(&w, "app.log", 2000, 3000);
-    start(&w);
-    assert_int_equal(sink_wait(w.sink, 3000), 3000);
-    sink_sleep(2500); /* what is packed is read when it was quiet for a second */
-    check_numbers(&w, 0, 3000);
+    packs_both_while_nobody_looks(&w);
     world_close(&w);
 }
 

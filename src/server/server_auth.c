@@ -96,6 +96,13 @@ static auth_result choose_tenant(server_request *request, const char *bound)
         server_answer_text(request, MHD_HTTP_FORBIDDEN, "this login is of another tenant");
         return AUTH_FORBIDDEN;
     }
+    if (wish.len) { /* a worker goes on with it when the client, and its headers, may be gone */
+        wish.ptr = lm_arena_copy(&request->arena, wish.ptr, wish.len);
+        if (!wish.ptr) {
+            server_answer_err(request, lm_mem_err());
+            return AUTH_FORBIDDEN;
+        }
+    }
     request->tenant = bound[0] ? lm_str_of(bound) : wish.len ? wish : LM_STR("default");
     if (!lm_tenant_is_valid(request->tenant)) {
         server_answer_text(request, MHD_HTTP_BAD_REQUEST,

@@ -35,8 +35,6 @@
 #    define ANSWER_NS       (60 * NS_PER_S)  /* for an answer to leave */
 #    define IDLE_NS         (600 * NS_PER_S) /* without a call; the client connects again */
 #    define BODY_STEP_BYTES 65536u
-#    define BODY_SMALL      (1u << 18) /* larger bodies give way when memory is short, */
-#    define BODY_TINY       (1u << 14) /* and these when it is very short */
 #    define DECODE_HERE     (1u << 16) /* larger bodies are decoded by a worker */
 #    define READ_BYTES      65536u
 #    define READS_AT_ONCE   8u
@@ -63,7 +61,14 @@ typedef struct grpc_conn {
     bool is_dead;
 } grpc_conn;
 
-/** What a request of gRPC has besides; in the request's arena. The thread's, but for next. */
+/** Metadata that anybody asks for. */
+static const char *const asked[] = {MHD_HTTP_HEADER_AUTHORIZATION, "X-Scope-OrgID",
+                                    MHD_HTTP_HEADER_CONTENT_TYPE, "grpc-encoding"};
+
+enum { ASKED = sizeof asked / sizeof asked[0] };
+
+/** What a request of gRPC has besides; in the request's arena. The thread's, but for next and
+ * heads. */
 struct server_call {
     server_request *request;
     server_request *next; /* in the list of ready ones */
@@ -72,6 +77,8 @@ struct server_call {
     lm_grpc_call *call; /* NULL: gone */
     uint64_t cut_ns;    /* given up then; 0: never */
     bool is_whole;      /* the body is there */
+    /* Metadata as asked, NULL: none. Copies: a worker reads them when the call may be gone. */
+    const char *heads[ASKED];
 };
 
 struct server_grpc {
@@ -119,8 +126,21 @@ void server_grpc_wake(server_request *request)
 
 const char *server_grpc_header(const server_request *request, const char *name)
 {
-    const lm_grpc_call *call = request->call->call;
-    return call ? lm_grpc_call_metadata(call, name) : NULL;
+    for (size_t i = 0; i < ASKED; i++) {
+        if (strcasecmp(asked[i], name) == 0) return request->call->heads[i];
+    }
+    return NULL;
+}
+
+static bool copy_heads(struct server_call *mine, lm_arena *arena)
+{
+    for (size_t i = 0; i < ASKED; i++) {
+        const char *value = lm_grpc_call_metadata(mine->call, asked[i]);
+        if (!value) continue;
+        mine->heads[i] = lm_arena_copy(arena, value, strlen(value) + 1);
+        if (!mine->heads[i]) return false;
+    }
+    return true;
 }
 
 static void fall_asleep(server_request *request)
@@ -293,12 +313,13 @@ static void told_begin(void *ctx, lm_grpc_call *call)
     struct server_call *mine =
         request ? lm_arena_alloc(&request->arena, sizeof *mine, _Alignof(struct server_call))
                 : NULL;
-    if (!mine) {
+    if (mine)
+        *mine = (struct server_call){.request = request, .door = door, .conn = conn, .call = call};
+    if (!mine || !copy_heads(mine, &request->arena)) {
         if (request) server_request_close(request, 0);
         lm_grpc_call_refuse(call, LM_GRPC_RESOURCE_EXHAUSTED, LM_STR("memory limit reached"), 1);
         return;
     }
-    *mine = (struct server_call){.request = request, .door = door, .conn = conn, .call = call};
     request->call = mine;
     request->method = METHOD_CALL;
     lm_grpc_call_set(call, request);
@@ -310,10 +331,8 @@ static void told_begin(void *ctx, lm_grpc_call *call)
 static lm_err keep_body(server_request *request, lm_str bytes)
 {
     uint64_t max = request->state->config->ingest_body_size_max, wants = 0;
-    if ((request->body.len > BODY_SMALL && server_is_short(request->server, 5)) ||
-        (request->body.len > BODY_TINY && server_is_short(request->server, 7)))
-        return lm_fail(LM_E_LIMIT, "memory is short: large messages wait");
-    lm_err err = LM_OK;
+    lm_err err = server_body_room(request);
+    if (err) return err;
     if (request->body_seen <= max + LM_GRPC_PREFIX_BYTES)
         err = lm_buf_append(&request->body, bytes.ptr, bytes.len);
     lm_str begun = {request->body.ptr, request->body.len};

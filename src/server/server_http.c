@@ -393,6 +393,13 @@ bool server_is_short(const lm_server *server, unsigned eighths)
     return lm_mem_used(mem) > lm_mem_limit(mem) / 8 * eighths;
 }
 
+lm_err server_body_room(const server_request *request)
+{
+    bool waits = (request->body.len > BODY_SMALL_BYTES && server_is_short(request->server, 5)) ||
+                 (request->body.len > BODY_TINY_BYTES && server_is_short(request->server, 7));
+    return waits ? lm_fail(LM_E_LIMIT, "memory is short: large bodies wait") : LM_OK;
+}
+
 /** May the body come? Else the answer is made. */
 static void check_length(server_request *request)
 {
@@ -470,11 +477,8 @@ static enum MHD_Result take_body(server_request *request, const char *bytes, siz
         return request->body_seen > max + DISCARD_MAX ? MHD_NO : MHD_YES;
     }
     if (request->body_err) return MHD_YES;
-    if ((request->body.len > BODY_SMALL_BYTES && server_is_short(request->server, 5)) ||
-        (request->body.len > BODY_TINY_BYTES && server_is_short(request->server, 7)))
-        request->body_err = lm_fail(LM_E_LIMIT, "memory is short: large bodies wait");
-    else
-        request->body_err = lm_buf_append(&request->body, bytes, len);
+    request->body_err = server_body_room(request);
+    if (!request->body_err) request->body_err = lm_buf_append(&request->body, bytes, len);
     if (request->body_err) {
         (void)snprintf(request->body_text, sizeof request->body_text, "%s", lm_err_text());
         lm_buf_fini(&request->body); /* others need it more */

@@ -342,6 +342,8 @@ void server_conn_leave(server_listener *listener, server_conn *conn);
 void server_conn_quiet(server_listener *listener, server_conn *conn, uint64_t since_ns);
 /** Are more than so many eighths of the memory in use? */
 bool server_is_short(const lm_server *server, unsigned eighths);
+/** May the body grow? LM_E_LIMIT: it is large, and memory is short. */
+LM_USE lm_err server_body_room(const server_request *request);
 /** Wake every sleeping request with 503; how many there were. */
 size_t server_requests_abort(lm_server *server);
 size_t server_requests_asleep(lm_server *server);

@@ -270,7 +270,15 @@ def floods(a):
         opening(n) + pieces(n, message(logs(b"flood", [b"f"], n))) + frame(RST, 0, n, b"\0\0\0\x08")
         for n in range(1, 2000, 2)
     )
+    # large enough for a worker, which goes on with the tenant's name when the call is gone
+    leaves = b"".join(
+        opening(n, (b"x-scope-orgid", b"leaves"))
+        + pieces(n, message(logs(b"flood", [b"f" * 90_000], n)))
+        + frame(RST, 0, n, b"\0\0\0\x08")
+        for n in range(1, 60, 2)
+    )
     for data in (
+        leaves,
         frame(PING, 0, 0, b"12345678") * 20_000,
         frame(SETTINGS, 0, 0, b"\0\1\0\0\0\0" * 30) * 3000,
         frame(PRIORITY, 0, 1, b"\0\0\0\3\x10") * 20_000,

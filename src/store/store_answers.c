@@ -9,6 +9,7 @@
 
 enum {
     SLOTS_MIN = 64,
+    QUESTIONS_MAX = 128, /* each is compared with all when it is asked */
     WORD_BYTES = 8,
     ANSWERS_BYTES_MIN = 64 << 10 /* below it nothing is kept */
 };
@@ -54,6 +55,7 @@ static store_question *take_last(lm_store *store)
     store_question *q = *last;
     *last = q->next;
     store->answers_bytes -= q->held;
+    store->question_count--;
     return q;
 }
 
@@ -80,15 +82,14 @@ static lm_err print_question(const lm_select *what, lm_buf *out)
     return err;
 }
 
-lm_err store_question_begin(lm_store *store, const lm_select *what, store_question **out)
+store_question *store_question_begin(lm_store *store, const lm_select *what)
 {
     store_question *made = lm_mem_calloc(store->mem, 1, sizeof *made);
-    if (!made) return lm_mem_err();
+    if (!made) return NULL;
     lm_buf_init(&made->text, store->mem);
-    lm_err err = print_question(what, &made->text);
-    if (err) {
+    if (print_question(what, &made->text)) {
         question_free(store, made);
-        return err;
+        return NULL;
     }
     pthread_mutex_lock(&store->cache_lock);
     store_question **at = &store->questions, *found;
@@ -102,6 +103,7 @@ lm_err store_question_begin(lm_store *store, const lm_select *what, store_questi
         found = made;
         found->held = sizeof *found + found->text.cap;
         store->answers_bytes += found->held;
+        store->question_count++;
         made = NULL;
     }
     found->next = store->questions;
@@ -109,8 +111,7 @@ lm_err store_question_begin(lm_store *store, const lm_select *what, store_questi
     found->users++;
     pthread_mutex_unlock(&store->cache_lock);
     if (made) question_free(store, made);
-    *out = found;
-    return LM_OK;
+    return found;
 }
 
 void store_question_end(lm_store *store, store_question *q)
@@ -119,7 +120,8 @@ void store_question_end(lm_store *store, store_question *q)
     pthread_mutex_lock(&store->cache_lock);
     q->users--;
     store_question *over = NULL, *one;
-    while (store->answers_bytes > bytes_max(store) && (one = take_last(store))) {
+    while ((store->answers_bytes > bytes_max(store) || store->question_count > QUESTIONS_MAX) &&
+           (one = take_last(store))) {
         one->next = over;
         over = one;
     }
@@ -230,7 +232,7 @@ void store_answer_put(lm_store *store, store_question *q, uint64_t part, const u
     lm_err err = write_answer(found, words, &text, &is_bits);
     pthread_mutex_lock(&store->cache_lock);
     size_t max = bytes_max(store);
-    bool has_room = max >= ANSWERS_BYTES_MIN && q->held + text.len <= max;
+    bool has_room = max >= ANSWERS_BYTES_MIN && store->answers_bytes + text.len <= 2 * max;
     if (!err && has_room && q->slot_count < 2 * (q->count + 1)) err = grow(store, q);
     if (!err && has_room && text.len) {
         bytes = lm_mem_alloc(store->mem, text.len);

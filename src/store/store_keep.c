@@ -215,10 +215,14 @@ static lm_err merge_parts(lm_store *store, lm_str tenant, const uint64_t *ids, s
     lm_buf_init(&m.pairs, store->mem);
     for (size_t i = 0; i < count && !err; i++) {
         store_view *view = NULL;
-        err = store_view_get(store, ids[i], &view);
+        /* Not by the questions' cache: these segments are read once, and then deleted. */
+        err = store_view_open(store->mem, store->folder, ids[i], &view);
         if (!err) err = store_view_load(view, STORE_TIMES | STORE_LINES);
         if (!err) err = take_view(&m, view);
-        if (view) store_view_put(store, view);
+        lm_err_info info;
+        lm_err_save(&info);
+        store_view_close(view); /* NULL is fine */
+        if (err) err = lm_err_restore(&info);
     }
     if (!err) err = write_merged(&m, tenant, ids, count);
     lm_mem_release(store->mem, m.items, m.item_cap * sizeof *m.items);

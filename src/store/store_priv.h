@@ -409,6 +409,7 @@ struct lm_store {
     store_view *cache_newest_loaded, *cache_oldest_loaded; /* with more than their head */
     size_t cache_heads, cache_rest;                        /* bytes */
     struct store_question *questions; /* whose answers are kept, the last one asked first */
+    size_t question_count;
     size_t answers_bytes;
     uint64_t cache_used_ns; /* when somebody asked last */
 
@@ -431,8 +432,9 @@ void store_view_drop(lm_store *store, uint64_t id);
 /* Answers that are kept (store_answers.c); nothing of it fails but for memory, and then nothing is
  * kept. */
 typedef struct store_question store_question;
-/** What is known of the question that these matchers and filters ask. */
-LM_USE lm_err store_question_begin(lm_store *store, const lm_select *what, store_question **out);
+/** What is known of the question that these matchers and filters ask; NULL: there is no memory to
+ * keep anything of it. */
+store_question *store_question_begin(lm_store *store, const lm_select *what);
 void store_question_end(lm_store *store, store_question *question); /* NULL is fine */
 /** The records of a segment that fit, whatever their time, as words of bits; false: not known. */
 bool store_answer_get(lm_store *store, const store_question *question, uint64_t part,

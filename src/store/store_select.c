@@ -1042,7 +1042,8 @@ static lm_err run_asker(asker *a)
     lm_arena_init(&a->arena, store->mem);
     lm_err err = store_matchers_new(store->mem, a->what, &a->matchers);
     if (!err) err = store_filters_query(store->mem, a->what, &a->query);
-    if (!err && a->has_filters) err = store_question_begin(store, a->what, &a->question);
+    if (!err && a->has_filters && !a->visit && !is_told_by_search(a))
+        a->question = store_question_begin(store, a->what);
     if (!err) {
         err = snapshot_take(store, a->what, &s);
         if (!err) err = ask_all(a, &s);

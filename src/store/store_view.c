@@ -14,23 +14,23 @@ static lm_str read_text(lm_reader *r)
     return lm_reader_bytes(r, (size_t)lm_reader_varint_max(r, lm_reader_left(r)));
 }
 
-/** A set of records as bits; NULL for an empty one. False: damaged, or out of memory. */
-static bool read_set(store_view *view, lm_reader *r, const uint64_t **out)
+/** A set of records as bits; NULL for an empty one. LM_E_CORRUPT without words: it is damaged. */
+static lm_err read_set(store_view *view, lm_reader *r, const uint64_t **out)
 {
     uint64_t count = lm_reader_varint_max(r, view->record_count), at = 0;
     *out = NULL;
-    if (!count) return !r->failed;
+    if (!count) return r->failed ? LM_E_CORRUPT : LM_OK;
     size_t words = (size_t)(view->record_count + 63) / 64;
     uint64_t *bits = lm_arena_alloc(&view->arena, words * 8, 8);
-    if (!bits) return false;
+    if (!bits) return lm_mem_err();
     memset(bits, 0, words * 8);
     for (uint64_t i = 0; i < count; i++) {
         at += lm_reader_varint_max(r, view->record_count);
-        if (r->failed || at >= view->record_count) return false;
+        if (r->failed || at >= view->record_count) return LM_E_CORRUPT;
         bits[at / 64] |= UINT64_C(1) << at % 64;
     }
     *out = bits;
-    return true;
+    return LM_OK;
 }
 
 static lm_err read_stream(store_view *view, lm_reader *r, uint32_t i)
@@ -50,9 +50,9 @@ static lm_err read_stream(store_view *view, lm_reader *r, uint32_t i)
     return LM_OK;
 }
 
-/** Counts of minutes, which must add up to those of the streams. False: damaged, or out of memory.
- */
-static bool read_minutes(store_view *view, lm_reader *r)
+/** Counts of minutes, which must add up to those of the streams. LM_E_CORRUPT without words: they
+ * do not. */
+static lm_err read_minutes(store_view *view, lm_reader *r)
 {
     lm_reader look = *r;
     size_t room = 0, at = 0;
@@ -62,11 +62,11 @@ static bool read_minutes(store_view *view, lm_reader *r)
         for (uint64_t k = 0; k < 3 * count && !look.failed; k++)
             (void)lm_reader_varint(&look);
     }
-    if (look.failed) return false;
+    if (look.failed) return LM_E_CORRUPT;
     store_minute *minutes = lm_arena_alloc(&view->arena, room * sizeof *minutes, 8);
     uint32_t *first =
         lm_arena_alloc(&view->arena, ((size_t)view->stream_count + 1) * sizeof *first, 4);
-    if (!minutes || !first) return false;
+    if (!minutes || !first) return lm_mem_err();
     for (uint32_t i = 0; i < view->stream_count; i++) {
         const store_part_stream *stream = &view->streams[i];
         uint64_t count = lm_reader_varint_max(r, room - at), records = 0, bytes = 0;
@@ -83,12 +83,13 @@ static bool read_minutes(store_view *view, lm_reader *r)
             records += minutes[at].records;
             bytes += minutes[at++].bytes;
         }
-        if (count && (records != stream->records || bytes != stream->raw_bytes)) return false;
+        if (count && (records != stream->records || bytes != stream->raw_bytes))
+            return LM_E_CORRUPT;
     }
     first[view->stream_count] = (uint32_t)at;
     view->minutes = minutes;
     view->first_minute = first;
-    return !r->failed;
+    return r->failed ? LM_E_CORRUPT : LM_OK;
 }
 
 static lm_err read_head(store_view *view, lm_str head, const char *path)
@@ -126,18 +127,17 @@ static lm_err read_head(store_view *view, lm_str head, const char *path)
     if (!view->streams || !view->labels || !view->faces) return lm_mem_err();
     bool is_bad = r.failed || rows != view->record_count || !view->record_count ||
                   view->tenant.len > STORE_TENANT_BYTES_MAX;
-    for (uint32_t i = 0; i < n && !is_bad; i++) {
-        lm_err err = read_stream(view, &r, i);
-        if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
-        is_bad = err != LM_OK;
-    }
-    if (!is_bad) is_bad = !read_set(view, &r, &view->folded);
-    if (!is_bad) is_bad = !read_set(view, &r, &view->has_metadata);
+    lm_err err = is_bad ? LM_E_CORRUPT : LM_OK;
+    for (uint32_t i = 0; i < n && !err; i++)
+        err = read_stream(view, &r, i);
+    if (!err) err = read_set(view, &r, &view->folded);
+    if (!err) err = read_set(view, &r, &view->has_metadata);
     view->has_escapes = lm_reader_varint_max(&r, 1);
-    for (size_t i = 0; i < view->run_count && !is_bad; i++)
+    for (size_t i = 0; i < view->run_count && !err; i++)
         view->grams[i] = read_text(&r);
-    if (!is_bad) is_bad = !read_minutes(view, &r);
-    if (is_bad || r.failed || lm_reader_left(&r)) return corrupt(path, "its head makes no sense");
+    if (!err) err = read_minutes(view, &r);
+    if (err == LM_E_NOMEM || (err == LM_E_LIMIT && !r.failed)) return err;
+    if (err || r.failed || lm_reader_left(&r)) return corrupt(path, "its head makes no sense");
     return LM_OK;
 }
 

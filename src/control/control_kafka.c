@@ -22,7 +22,7 @@ const char lm_kafka_keys[] =
 
 bool lm_setting_is_secret(const char *name)
 {
-    return strstr(name, "password") || strstr(name, "secret") || strstr(name, "token") ||
+    return strstr(name, "pass") || strstr(name, "secret") || strstr(name, "token") ||
            strstr(name, "key.pem") || strstr(name, "oauthbearer.config");
 }
 

@@ -27,6 +27,7 @@ typedef struct lm_labels {
     uint32_t count;
 } lm_labels;
 
+bool lm_labels_has(lm_labels labels, lm_str name);
 /** Value of a label; empty text if there is none. */
 lm_str lm_labels_get(lm_labels labels, lm_str name);
 /** `{app="x", level="info"}`, values quoted as Go does; appended to out. {} if there are none. */

@@ -2,6 +2,14 @@
 #include "record/record.h"
 #include <stdlib.h>
 
+bool lm_labels_has(lm_labels labels, lm_str name)
+{
+    for (uint32_t i = 0; i < labels.count; i++) {
+        if (lm_str_equal(labels.items[i].name, name)) return true;
+    }
+    return false;
+}
+
 lm_str lm_labels_get(lm_labels labels, lm_str name)
 {
     for (uint32_t i = 0; i < labels.count; i++) {

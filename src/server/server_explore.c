@@ -673,14 +673,6 @@ static lm_err field_add(fields *work, const lm_label *label, uint32_t parser)
     return server_texts_add(&at->values, label->value, true, &value);
 }
 
-static bool has_name(lm_labels labels, lm_str name)
-{
-    for (uint32_t i = 0; i < labels.count; i++) {
-        if (lm_str_equal(labels.items[i].name, name)) return true;
-    }
-    return false;
-}
-
 /** The labels of an entry's stream, and the one that the parsers' own selector asks for. */
 static lm_err base_labels(fields *work, lm_labels all, const lm_logql_entry *entry, lm_labels *out)
 {
@@ -724,7 +716,7 @@ static lm_err fields_of(fields *work, lm_labels labels, const lm_logql_entry *en
     if (!err)
         err = lm_logql_pass(is_json ? work->json : work->logfmt, &stream, &record, work->arena,
                             &passes, &after, &parsed);
-    if (err || !passes || has_name(parsed.parsed, LM_STR("__error__"))) return err;
+    if (err || !passes || lm_labels_has(parsed.parsed, LM_STR("__error__"))) return err;
     return fields_add(work, parsed.parsed, parser);
 }
 

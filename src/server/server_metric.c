@@ -375,28 +375,30 @@ void server_metrics(server_request *request)
     request->type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
+/** Why it does not serve, NULL: it does. */
+static const char *server_illness(lm_server *server, lm_store_counters *now)
+{
+    lm_store_counters_get(server->store, now);
+    if (server->is_stopping) return "stopping";
+    if (!server->is_ready) return "starting";
+    return now->is_failing ? "the store cannot be written" : NULL;
+}
+
 const char *server_trouble(lm_server *server, const lm_config *config)
 {
     lm_store_counters now;
-    if (server->is_stopping) return "stopping";
-    if (!server->is_ready) return "starting";
-    lm_store_counters_get(server->store, &now);
-    if (now.disk_free_bytes <= config->storage_disk_free_min) return "the disk is full";
-    if (now.is_failing) return "the store cannot be written";
-    return NULL;
+    const char *illness = server_illness(server, &now);
+    bool is_full = now.disk_free_bytes <= config->storage_disk_free_min;
+    if (is_full && server->is_ready && !server->is_stopping) return "the disk is full";
+    return illness;
 }
 
 /** Ready: it serves. A full disk is no reason to take it out of service: questions are answered,
  * and those who push are told 507. */
 void server_ready(server_request *request)
 {
-    lm_server *server = request->server;
     lm_store_counters now;
-    lm_store_counters_get(server->store, &now);
-    const char *trouble = server->is_stopping ? "stopping"
-                          : !server->is_ready ? "starting"
-                          : now.is_failing    ? "the store cannot be written"
-                                              : NULL;
+    const char *trouble = server_illness(request->server, &now);
     server_answer_text(request, trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, "%s",
                        trouble ? trouble : "ready");
 }

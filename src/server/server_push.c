@@ -153,7 +153,6 @@ static lm_err put(server_request *request)
     lm_server *server = request->server;
     const lm_record_batch *batch = &request->push->batch;
     uint64_t records = batch->record_count, bytes = batch->bytes;
-    request->put_ns = lm_clock_ns();
     lm_err err =
         server->sink.put(server->sink.self, request->tenant, batch, NULL, 0, push_durable, request);
     if (err) return err;
@@ -234,7 +233,8 @@ static void finish(server_request *request, lm_buf *bulk)
         end_push(request, false);
         return;
     }
-    server_request_ref(request); /* the answer may be on its way before put returns */
+    server_request_ref(request);     /* the answer may be on its way before put returns */
+    request->put_ns = lm_clock_ns(); /* once: asking again is part of the wait */
     err = put(request);
     push->give_up_ns = lm_clock_ns() + PUT_WAIT_NS_MAX;
     if (err == LM_E_LIMIT && !server_work_add(&request->server->waiters, request, put_again)) {

@@ -353,14 +353,6 @@ static int by_stream_and_time(const void *a, const void *b)
     return x->forwards ? order : -order;
 }
 
-static bool has_name(lm_labels labels, lm_str name)
-{
-    for (uint32_t i = 0; i < labels.count; i++) {
-        if (lm_str_equal(labels.items[i].name, name)) return true;
-    }
-    return false;
-}
-
 lm_err server_labels_base(lm_labels all, const lm_logql_entry *entry, lm_arena *arena,
                           lm_labels *out)
 {
@@ -368,8 +360,8 @@ lm_err server_labels_base(lm_labels all, const lm_logql_entry *entry, lm_arena *
     if (!items) return lm_mem_err();
     uint32_t count = 0;
     for (uint32_t i = 0; i < all.count; i++) {
-        if (!has_name(entry->metadata, all.items[i].name) &&
-            !has_name(entry->parsed, all.items[i].name))
+        if (!lm_labels_has(entry->metadata, all.items[i].name) &&
+            !lm_labels_has(entry->parsed, all.items[i].name))
             items[count++] = all.items[i];
     }
     *out = (lm_labels){items, count};

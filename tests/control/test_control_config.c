@@ -77,7 +77,8 @@ static const char whole[] =
     "    auto_offset_reset: latest\n"
     "    sasl: {mechanism: PLAIN, username: me, password: s3cret}\n"
     "    tls: {ca: /a}\n"
-    "    options: {session.timeout.ms: 9000, ssl.key.password: s3cret}\n"
+    "    options: {session.timeout.ms: 9000, ssl.key.password: s3cret,\n"
+    "      sasl.oauthbearer.assertion.private.key.passphrase: s3cret}\n"
     "    stream_fields: app\n"
     "    metadata: [key]\n"
     "shutdown: {timeout: 5s}\n";

@@ -16,6 +16,15 @@
 
 /* ---- arguments and results ---- */
 
+/** The template fails for the type of an argument. */
+static lm_err wrong_type(lm_lq_exec *x, const char *wanted, const lm_lq_value *v)
+{
+    if (!x->failed) x->is_of_type = true;
+    if (v->kind == LM_LQ_V_NIL) return lm_lq_exec_fail(x, "invalid value; expected %s", wanted);
+    return lm_lq_exec_fail(x, "wrong type for value; expected %s; got %s", wanted,
+                           lm_lq_value_type(v));
+}
+
 /** A text argument; false: the template has failed. */
 static bool text_arg(lm_lq_exec *x, const lm_lq_value *v, lm_str *out)
 {
@@ -23,12 +32,7 @@ static bool text_arg(lm_lq_exec *x, const lm_lq_value *v, lm_str *out)
         *out = v->text;
         return true;
     }
-    if (v->kind == LM_LQ_V_NIL) {
-        (void)lm_lq_exec_fail(x, "invalid value; expected string");
-    } else {
-        (void)lm_lq_exec_fail(x, "wrong type for value; expected string; got %s",
-                              lm_lq_value_type(v));
-    }
+    (void)wrong_type(x, "string", v);
     return false;
 }
 
@@ -38,7 +42,7 @@ static bool int_arg(lm_lq_exec *x, const lm_lq_value *v, int64_t *out)
         *out = v->number;
         return true;
     }
-    (void)lm_lq_exec_fail(x, "wrong type for value; expected int; got %s", lm_lq_value_type(v));
+    (void)wrong_type(x, "int", v);
     return false;
 }
 
@@ -638,8 +642,10 @@ static lm_err escape(lm_lq_exec *x, const lm_lq_value *a, escape_of of, bool esc
     for (size_t i = 0; i < s.len && !err; i++) {
         char control[8];
         const char *text = of(s.ptr[i]);
-        snprintf(control, sizeof control, "\\u%04X", s.ptr[i]);
-        if (!text && escapes_controls && s.ptr[i] < ' ') text = control;
+        if (!text && escapes_controls && s.ptr[i] < ' ') {
+            snprintf(control, sizeof control, "\\u%04X", s.ptr[i]);
+            text = control;
+        }
         err = text ? lm_buf_append(&buf, text, strlen(text)) : lm_buf_u8(&buf, s.ptr[i]);
     }
     return give_buf(x, &buf, err, out);
@@ -904,9 +910,7 @@ FN(unix_to_time)
 
 static lm_err epoch(lm_lq_exec *x, const lm_lq_value *a, int64_t scale, lm_lq_value *out)
 {
-    if (a->kind != LM_LQ_V_TIME)
-        return lm_lq_exec_fail(x, "wrong type for value; expected time.Time; got %s",
-                               lm_lq_value_type(a));
+    if (a->kind != LM_LQ_V_TIME) return wrong_type(x, "time.Time", a);
     int64_t value = a->number / scale - (a->number % scale < 0);
     lm_buf buf;
     lm_buf_init(&buf, x->run->mem);

@@ -250,14 +250,18 @@ lm_err lm_lq_json_expr_run(lm_lq_run *run, const lm_lq_stage *stage, lm_str line
     lm_err err = read_json(run, line, &doc);
     if (err) return err;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    bool is_plain = root != NULL;
-    for (uint32_t i = 0; i < stage->extract_count && is_plain; i++)
-        is_plain = !yyjson_is_ctn(walk(root, &stage->extracts[i]));
+    bool is_plain = root != NULL; /* no list or object among what is wanted */
+    yyjson_val **values =
+        lm_arena_alloc(&run->scratch, stage->extract_count * sizeof(yyjson_val *), 16);
+    if (!values) return lm_mem_err();
+    for (uint32_t i = 0; i < stage->extract_count && is_plain; i++) {
+        values[i] = walk(root, &stage->extracts[i]);
+        is_plain = !yyjson_is_ctn(values[i]);
+    }
     for (uint32_t i = 0; i < stage->extract_count && is_plain && !err; i++) {
         lm_str text = LM_STR("");
-        yyjson_val *value = walk(root, &stage->extracts[i]);
-        if (!value) continue;
-        if (scalar_of(value, &text)) err = clean_value(run, text, &text);
+        if (!values[i]) continue;
+        if (scalar_of(values[i], &text)) err = clean_value(run, text, &text);
         if (!err) err = set_extract(run, stage->extracts[i].name, text);
     }
     if (!is_plain && !err) err = extract_torn(run, stage, line);

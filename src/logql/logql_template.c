@@ -712,9 +712,7 @@ static lm_err call(lm_lq_exec *x, const arg *what, const lm_lq_value *args, uint
                                f->min == f->max ? "" : "at least ", f->min, count);
     }
     lm_err err = f->fn(x, args, count, out);
-    bool is_of_type =
-        strncmp(x->why, "wrong type", 10) == 0 || strncmp(x->why, "invalid value", 13) == 0;
-    if (!err && x->failed && !is_of_type) {
+    if (!err && x->failed && !x->is_of_type) {
         char why[sizeof x->why];
         snprintf(why, sizeof why, "error calling %s: %.200s", f->name, x->why);
         memcpy(x->why, why, sizeof why);
@@ -900,7 +898,7 @@ lm_err lm_lq_template_run(const lm_lq_template *tmpl, lm_lq_run *run, lm_str lin
     x.line = line;
     x.time_ns = time_ns;
     x.steps = 0;
-    x.failed = false;
+    x.failed = x.is_of_type = false;
     x.leaves = LEAVES_NOT;
     x.place = x.context = (lm_str){tmpl->text.ptr, 0};
     x.why[0] = 0;

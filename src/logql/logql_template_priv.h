@@ -33,6 +33,7 @@ typedef struct lm_lq_exec {
     lm_lq_value variables[32]; /* by slot; slot 0 is '$' */
     uint32_t steps;            /* so that no template runs for ever */
     bool failed;               /* the record gets TemplateFormatErr ... */
+    bool is_of_type;           /* ... for the type of an argument, before the function was called */
     char why[300];             /* ... with this ... */
     lm_str place, context;     /* ... at this place of the template, and what stands there */
 

@@ -142,14 +142,12 @@ static size_t guess_sample(const uint8_t *src, size_t len)
     uint32_t counts[256] = {0};
     size_t letters = 0, repeats = 0, at = 0;
     while (at + REPEAT_MIN <= len) {
-        uint32_t four, then;
-        memcpy(&four, src + at, sizeof four);
+        uint32_t four = lm_le32(src + at);
         uint16_t *place = &last[four * 0x9E3779B1u >> 24];
         size_t before = *place;
         *place = (uint16_t)(at + 1);
         size_t n = 0;
-        if (before) memcpy(&then, src + before - 1, sizeof then);
-        if (before && then == four)
+        if (before && lm_le32(src + before - 1) == four)
             for (n = 4; at + n < len && src[before - 1 + n] == src[at + n];)
                 n++;
         if (n >= REPEAT_MIN) {

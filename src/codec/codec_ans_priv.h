@@ -119,14 +119,17 @@ typedef struct codec_static {
                          words: by part, where its plain bits begin */
     uint64_t *far;
     size_t far_count;
-    void *tables; /* guesses: of the lanes */
+    void *tables; /* guesses: of each lane */
+    size_t lanes;
     unsigned direct, top;
     lm_str plain;
 } codec_static;
 
-/** *is_in_parts false: the data is another form of static model, and nothing is open. */
+/** *is_in_parts false: the data is another form of static model, and nothing is open.
+ * is_by_part: parts will be read one by one, so there is one table of guesses and not one for each
+ * of the parts that are read side by side. */
 LM_USE lm_err codec_static_open_ids(codec_static *s, lm_mem *mem, lm_str data, size_t count,
-                                    uint32_t alphabet, bool *is_in_parts);
+                                    uint32_t alphabet, bool is_by_part, bool *is_in_parts);
 LM_USE lm_err codec_static_open_words(codec_static *s, lm_mem *mem, lm_str data, size_t count,
                                       bool *is_in_parts);
 /** Parts [first, end), the first one's values at dst[0]. */
@@ -165,8 +168,9 @@ typedef struct codec_parts {
     uint64_t *starts; /* value and step before each part */
     int64_t *dict;
     size_t distinct;
-    uint32_t *ids;                  /* DICT: room for a part, of the caller */
-    uint64_t scale_first, scale_by; /* 0: not scaled */
+    uint32_t *ids; /* DICT: room for a part, of the caller */
+    bool is_scaled;
+    uint64_t scale_first, scale_by;
 } codec_parts;
 
 LM_USE lm_err codec_ints_open(codec_dec *dec, lm_reader *in, unsigned depth, codec_parts *out);

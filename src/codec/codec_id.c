@@ -179,7 +179,8 @@ lm_err codec_ids_open(codec_dec *dec, lm_reader *in, uint32_t alphabet, codec_pa
     if (mode != MODE_STATIC) return LM_OK;
     lm_str data = lm_reader_bytes(in, (size_t)lm_reader_varint_max(in, lm_reader_left(in)));
     if (in->failed) return codec_damaged("a column is cut short");
-    return codec_static_open_ids(&out->run, dec->mem, data, out->count, alphabet, &out->is_open);
+    return codec_static_open_ids(&out->run, dec->mem, data, out->count, alphabet, true,
+                                 &out->is_open);
 }
 
 lm_err codec_ids_read(codec_parts *p, size_t part, uint32_t alphabet, uint32_t *dst)

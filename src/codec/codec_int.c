@@ -480,8 +480,10 @@ lm_err codec_ints_open(codec_dec *dec, lm_reader *in, unsigned depth, codec_part
         return open_dict(dec, in, depth, out);
     case MODE_SCALED:
         if (depth) return LM_OK; /* scales of scales are read as a whole */
+        out->is_scaled = true;
         out->scale_first = (uint64_t)lm_unzigzag(lm_reader_varint(in));
         out->scale_by = lm_reader_varint(in);
+        if (in->failed) return codec_damaged("a scale is cut short");
         return codec_ints_open(dec, in, depth + 1, out);
     default:
         return LM_OK;
@@ -513,7 +515,7 @@ lm_err codec_ints_read(codec_parts *p, size_t part, int64_t *dst)
         size_t from = part == 0;
         add_up(at + from, count - from, value, step, has_steps);
     }
-    for (size_t i = 0; i < count && p->scale_by; i++)
+    for (size_t i = 0; i < count && p->is_scaled; i++)
         at[i] = (int64_t)(p->scale_first + p->scale_by * (uint64_t)at[i]);
     return LM_OK;
 }

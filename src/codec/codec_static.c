@@ -16,7 +16,7 @@
 #include "codec/codec_ans_priv.h"
 
 /** Parts that are read side by side. */
-enum { LANES = 4, LANES_GUESS = 4 };
+enum { LANES = 4 };
 
 /* ---- words ---- */
 
@@ -767,7 +767,7 @@ static void read_guesses(codec_static *s, size_t first, size_t end, uint32_t *ds
     const uint16_t *context = s->ans.of;
     while (first < end) {
         size_t whole = (end * LM_PART_VALUES <= s->count ? end : end - 1) - first;
-        if (whole >= LANES_GUESS) {
+        if (whole >= LANES && s->lanes == LANES) {
             guess_lane a = guess_lane_of(s, first, 0, dst),
                        b = guess_lane_of(s, first + 1, 1, dst + LM_PART_VALUES),
                        c = guess_lane_of(s, first + 2, 2, dst + 2 * LM_PART_VALUES),
@@ -778,8 +778,8 @@ static void read_guesses(codec_static *s, size_t first, size_t end, uint32_t *ds
                 guess_step(&c, i, slots, context);
                 guess_step(&d, i, slots, context);
             }
-            first += LANES_GUESS;
-            dst += LANES_GUESS * LM_PART_VALUES;
+            first += LANES;
+            dst += LANES * LM_PART_VALUES;
             continue;
         }
         size_t count = codec_part_values(s->count, first);
@@ -810,16 +810,17 @@ static lm_err read_starts(codec_static *s, lm_reader *in)
     return err;
 }
 
-static lm_err open_guesses(codec_static *s, lm_reader *in)
+static lm_err open_guesses(codec_static *s, lm_reader *in, size_t lanes)
 {
     s->firsts = lm_mem_alloc(s->mem, 2 * s->ans.parts * sizeof *s->firsts);
     if (!s->firsts) return lm_mem_err();
     lm_err err = read_starts(s, in);
     if (err) return err;
-    guesses *tables = lm_mem_calloc(s->mem, LANES_GUESS, sizeof *tables);
+    guesses *tables = lm_mem_calloc(s->mem, lanes, sizeof *tables);
     if (!tables) return lm_mem_err();
     s->tables = tables;
-    for (size_t i = 0; i < LANES_GUESS && !err; i++)
+    s->lanes = lanes;
+    for (size_t i = 0; i < lanes && !err; i++)
         err = guesses_init(&tables[i], s->mem, LM_PART_VALUES, s->alphabet);
     return err;
 }
@@ -886,7 +887,7 @@ lm_err codec_static_put_ids(lm_mem *mem, const uint32_t *ids, size_t count, uint
 }
 
 lm_err codec_static_open_ids(codec_static *s, lm_mem *mem, lm_str data, size_t count,
-                             uint32_t alphabet, bool *is_in_parts)
+                             uint32_t alphabet, bool is_by_part, bool *is_in_parts)
 {
     lm_reader in = lm_reader_of(data.ptr, data.len);
     *s = (codec_static){.mem = mem, .count = count, .alphabet = alphabet};
@@ -907,7 +908,7 @@ lm_err codec_static_open_ids(codec_static *s, lm_mem *mem, lm_str data, size_t c
     unsigned older = alphabet <= TREE2_MAX ? alphabet : 1;
     unsigned keys = s->way == WAY_SMALL ? alphabet * older : GUESS_KEYS;
     lm_err err = codec_ans_open_parts(&s->ans, mem, &in, keys, count);
-    if (!err && s->way == WAY_GUESSES) err = open_guesses(s, &in);
+    if (!err && s->way == WAY_GUESSES) err = open_guesses(s, &in, is_by_part ? 1 : LANES);
     if (!err && lm_reader_left(&in)) err = codec_damaged("a column of ids has bytes left over");
     if (err) codec_static_close(s);
     return err;
@@ -926,10 +927,10 @@ void codec_static_read_ids(codec_static *s, size_t first, size_t end, uint32_t *
 void codec_static_close(codec_static *s)
 {
     guesses *tables = s->tables;
-    for (size_t i = 0; tables && i < LANES_GUESS; i++) {
+    for (size_t i = 0; i < s->lanes; i++) {
         if (tables[i].one) guesses_fini(&tables[i]);
     }
-    lm_mem_release(s->mem, tables, LANES_GUESS * sizeof *tables);
+    lm_mem_release(s->mem, tables, s->lanes * sizeof *tables);
     lm_mem_release(s->mem, s->far, (s->far_count + 1) * sizeof *s->far);
     lm_mem_release(s->mem, s->firsts, 2 * s->ans.parts * sizeof *s->firsts);
     codec_ans_close(&s->ans);
@@ -941,7 +942,7 @@ lm_err codec_static_get_ids(lm_mem *mem, lm_str data, uint32_t *ids, size_t coun
 {
     codec_static s;
     bool is_in_parts;
-    lm_err err = codec_static_open_ids(&s, mem, data, count, alphabet, &is_in_parts);
+    lm_err err = codec_static_open_ids(&s, mem, data, count, alphabet, false, &is_in_parts);
     if (err) return err;
     if (is_in_parts) {
         codec_static_read_ids(&s, 0, s.ans.parts, ids);

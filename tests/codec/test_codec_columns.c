@@ -198,13 +198,17 @@ static lm_str str_of(const lm_buf *b)
     return (lm_str){b->ptr, b->len};
 }
 
-/** Parts, the last one first, are the column. False: it is read as a whole. */
+/** Parts, the last one first, are the column, and the tables to read one hold not much more than
+ * the column. False: it is read as a whole. */
 static bool parts_come_back(lm_mem *mem, const lm_columns *c, size_t index, const lm_column *column)
 {
+    enum { GUESSES = 12 * LM_PART_VALUES, ODDS = 16 << 13, REST = 8192 };
+
     lm_column_parts *parts = NULL;
+    size_t bytes = plain_bytes(column), used = lm_mem_used(mem);
     assert_int_equal(lm_columns_parts_open(c, index, &parts), LM_OK);
     if (!parts) return false;
-    size_t bytes = plain_bytes(column);
+    assert_in_range(lm_mem_used(mem) - used, 0, bytes + GUESSES + ODDS + REST);
     uint8_t *got = lm_mem_calloc(mem, bytes, 1);
     assert_non_null(got);
     for (size_t p = codec_part_count(column->count); p-- > 0;)

@@ -132,7 +132,10 @@ static lm_err write_plain(const lm_miner *m, const node *n, lm_buf *out)
 {
     enum { STEP = 16 }; /* short tokens are copied with what lies behind them */
 
-    lm_err err = lm_buf_reserve(out, SKELETON_BYTES_MAX + STEP);
+    size_t bytes = STEP; /* a table that was read back may have shapes longer than any message */
+    for (size_t i = 0; i < n->agree_count; i++)
+        bytes += m->tokens[n->agree[i]].len;
+    lm_err err = lm_buf_reserve(out, bytes);
     if (err) return err;
     uint8_t *dst = out->ptr;
     for (size_t i = 0; i < n->agree_count; i++) {

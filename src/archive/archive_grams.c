@@ -51,15 +51,13 @@ static size_t count_inner(uint8_t *seen)
     return count;
 }
 
-/** Marks the grams of text, and counts those without a line end. */
-static size_t grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
+static void grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
 {
     uint32_t last = CODE_END << 6 | CODE_END;
     for (size_t i = 0; i < text.len; i++) {
         last = (last << 6 | codes->of[text.ptr[i]]) & ((1u << GRAM_BITS) - 1);
         seen[last] = 1;
     }
-    return count_inner(seen);
 }
 
 /** A set of bytes bytes, of those that were seen. */
@@ -80,7 +78,8 @@ lm_err lm_grams_write(lm_mem *mem, lm_str text, size_t stored_bytes, lm_buf *out
     uint8_t *seen = lm_mem_calloc(mem, 1u << GRAM_BITS, 1);
     if (!seen) return lm_mem_err();
     codes_make(&codes);
-    size_t count = grams_mark(&codes, text, seen), bytes = count * GRAM_BITS_EACH / 8 + 1;
+    grams_mark(&codes, text, seen);
+    size_t count = count_inner(seen), bytes = count * GRAM_BITS_EACH / 8 + 1;
     if (bytes > stored_bytes / GRAM_SHARE) bytes = stored_bytes / GRAM_SHARE;
     if (bytes < GRAM_BYTES_MIN || bytes * 8 < count / 2) bytes = 0;
     lm_err err = lm_buf_varint(out, bytes);
@@ -132,11 +131,7 @@ void lm_grams_free(lm_grams *grams)
 
 void lm_grams_add(lm_grams *grams, lm_str line)
 {
-    uint32_t last = CODE_END << 6 | CODE_END;
-    for (size_t i = 0; i < line.len; i++) {
-        last = (last << 6 | grams->codes.of[line.ptr[i]]) & ((1u << GRAM_BITS) - 1);
-        grams->seen[last] = 1;
-    }
+    grams_mark(&grams->codes, line, grams->seen);
 }
 
 lm_err lm_grams_take(lm_grams *grams, unsigned bits_each, lm_buf *out)

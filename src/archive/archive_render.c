@@ -194,7 +194,7 @@ static lm_err compile_shape(lm_segment *segment, uint32_t shape, size_t text_byt
 }
 
 /** Of columns that come in parts: what the next row needs of them. A row takes at most as many
- * values of a role as it has variables. */
+ * values of a role as it has variables, and no more than are left. */
 static lm_err ready_parts(lm_segment *segment, uint32_t shape)
 {
     const lm_row_step *step = &segment->steps[shape];
@@ -202,9 +202,10 @@ static lm_err ready_parts(lm_segment *segment, uint32_t shape)
         uint32_t column = segment->step_roles[step->first + i];
         lm_role_view *role = &segment->roles[column];
         if (!role->parts) continue;
-        uint32_t first = segment->cursors[column];
+        uint32_t first = segment->cursors[column], left = role->values->count - first;
+        uint32_t last = first + (step->count < left ? step->count : left) - 1;
         lm_err err = lm_role_part(segment, role, first);
-        if (!err) err = lm_role_part(segment, role, first + step->count - 1);
+        if (!err) err = lm_role_part(segment, role, last);
         if (err) return err;
     }
     return LM_OK;

@@ -393,8 +393,8 @@ enum { LM_ESCAPE = 0x1b };
 /** Length of the colour that begins at p: ESC [ digits ; m. 0: none does. */
 static inline size_t lm_color_len(const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *q = p + 2;
     if (end - p < 3 || p[0] != LM_ESCAPE || p[1] != '[') return 0;
+    const uint8_t *q = p + 2;
     while (q < end && ((uint8_t)(*q - '0') < 10 || *q == ';'))
         q++;
     return q < end && *q == 'm' ? (size_t)(q + 1 - p) : 0;

@@ -489,7 +489,7 @@ static lm_err slot_begin(packer *pk, lm_seg_work *work, size_t rest)
 
     work->text_room = pk->segment_bytes > rest ? pk->segment_bytes : rest;
     uint64_t left = pk->bytes_total - pk->bytes_in;
-    bool is_short = pk->bytes_total > pk->bytes_in && left < work->text_room - rest - ENDS;
+    bool is_short = pk->bytes_total > pk->bytes_in && rest + left + ENDS < work->text_room;
     return slot_reserve(pk, work, is_short ? rest + (size_t)left + ENDS : work->text_room);
 }
 

@@ -348,6 +348,41 @@ static void test_long_lines(void **state)
     text_free(&t);
 }
 
+/* Behind a line that its buffer had to be doubled twice for, the next buffer begins with more than
+ * a segment. It must not be made for all that is left of the input. */
+static void test_long_lines_take_no_memory_for_the_rest(void **state)
+{
+    enum { SEGMENT = 256 << 10, REST = 24 << 20 };
+
+    fixture *f = *state;
+    char log[300], out[300];
+    lm_mem *mem = NULL;
+    lm_pack_report report;
+    lm_test_rng rng = lm_test_rng_make("long lines and memory");
+    text t = {NULL, 0, 0};
+    for (unsigned line = 0; line < 2; line++) {
+        for (size_t end = t.len + SEGMENT * 5 / 2; t.len < end;)
+            put(&t, "a piece of a long line %u ", below(&rng, 1000));
+        put(&t, "\n");
+    }
+    while (t.len < REST)
+        put(&t, "a line of the rest of the input, which is no longer than most are %u\n",
+            below(&rng, 1000));
+    snprintf(log, sizeof log, "%s/long.log", f->folder);
+    snprintf(out, sizeof out, "%s/long.lm", f->folder);
+    file_write(log, t.ptr, t.len);
+    assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
+    const char *path = log;
+    lm_pack_options options = {.level = LM_LEVEL_FAST, .segment_bytes = SEGMENT};
+    assert_int_equal(
+        lm_archive_pack(mem, NULL, &path, 1, &options, out, tell_pack_trouble, NULL, &report),
+        LM_OK);
+    assert_int_equal(report.bytes_in, t.len);
+    assert_in_range(lm_mem_peak(mem), 0, REST - 1);
+    lm_mem_free(mem);
+    text_free(&t);
+}
+
 static void test_bytes_without_order_cost_little(void **state)
 {
     fixture *f = *state;
@@ -554,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_quotations),
         cmocka_unit_test(test_random_lines),
         cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_long_lines_take_no_memory_for_the_rest),
         cmocka_unit_test(test_bytes_without_order_cost_little),
         cmocka_unit_test(test_every_line_a_new_shape),
         cmocka_unit_test(test_logs),

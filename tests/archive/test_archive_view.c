@@ -261,6 +261,22 @@ static void check_rendering(subject *s, lm_test_rng *rng)
     lm_buf_fini(&out);
 }
 
+/* One row of a segment that nothing was read of. */
+static void check_row_alone(const subject *s, uint32_t row)
+{
+    lm_segment *fresh = NULL;
+    lm_buf out;
+    lm_buf_init(&out, s->mem);
+    assert_int_equal(lm_segment_open(s->archive, 0, &fresh), LM_OK);
+    assert_int_equal(lm_segment_text(fresh, row, row + 1, &out, NULL), LM_OK);
+    lm_str want = row_text(s, row), got = {out.ptr, out.len - 1};
+    if (!lm_str_equal(got, want))
+        fail_msg("row %u is '%.*s', not '%.*s'", row, (int)got.len, (const char *)got.ptr,
+                 (int)want.len, (const char *)want.ptr);
+    lm_segment_close(fresh);
+    lm_buf_fini(&out);
+}
+
 static void check_marks(subject *s)
 {
     for (size_t k = 0; k < lm_segment_shape_count(s->segment); k++) {
@@ -368,6 +384,44 @@ static void test_random_values(void **state)
     assert_true(column_rows > 10000);
 }
 
+/* Four values of a row are of one role, and where a part of that role's column ends, two of them
+ * are in the next part, which may be shorter than the row has variables. */
+static void test_rows_across_parts(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("rows across parts");
+    for (unsigned parts = 1; parts <= 2; parts++) {
+        text input = {NULL, 0, 0};
+        subject s;
+        put(&input, "two item=1000 item=1001\n");
+        for (unsigned i = 0; i < parts * LM_PART_VALUES / 4; i++) {
+            put(&input, "four");
+            for (unsigned k = 0; k < 4; k++)
+                put(&input, " item=%u", 1000 + below(&rng, 1u << below(&rng, 16)));
+            put(&input, " size=%u rate=%u wait=%u heap=%u left=%u load=%u\n", below(&rng, 90),
+                below(&rng, 900), below(&rng, 9), below(&rng, 9000), below(&rng, 30),
+                below(&rng, 300));
+        }
+        subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
+        segment_open(&s, 0);
+        uint32_t rows = lm_segment_row_count(s.segment), of_part = LM_PART_VALUES / 4;
+        assert_int_equal(s.text.len, input.len);
+        assert_memory_equal(s.text.ptr, input.ptr, input.len);
+        bool is_split = false; /* the role is one, and its last part has two values */
+        for (size_t c = 0; c < lm_segment_column_count(s.segment); c++)
+            is_split = is_split || lm_segment_stamp(s.segment, c).count == 2 + 4 * (rows - 1);
+        assert_true(is_split);
+        check_row_alone(&s, rows - 1);
+        for (uint32_t part = 1; part <= parts; part++) {
+            for (uint32_t row = part * of_part - 3; row < part * of_part + 4 && row < rows; row++)
+                check_row_alone(&s, row);
+        }
+        segment_close(&s);
+        subject_close(&s);
+        text_free(&input);
+    }
+}
+
 /* Many distinct texts: such a column has a filter of 3-grams. */
 static void test_filters(void **state)
 {
@@ -395,8 +449,6 @@ static void test_filters(void **state)
     text_free(&input);
 }
 
-/* Timestamps without a year take it from their own file's date, also where files share a segment.
- */
 /** Whatever layout a line's time has, the archive knows it. */
 static void test_times_of_every_layout(void **state)
 {
@@ -442,7 +494,9 @@ static void test_times_of_every_layout(void **state)
     assert_true(checked >= 40);
 }
 
-/** The time in one of nine ways of writing it. */
+enum { STAMP_WAYS = 10 };
+
+/** The time in one way of writing it. */
 static int put_stamp(unsigned way, const struct tm *t, char *dst, size_t room)
 {
     int d = t->tm_mday, m = t->tm_mon + 1, y = t->tm_year + 1900, h = t->tm_hour;
@@ -458,46 +512,85 @@ static int put_stamp(unsigned way, const struct tm *t, char *dst, size_t room)
     else if (way == 7)
         n = snprintf(dst, room, "%02d/%02d/%02d %02d", y % 100, m, d, h);
     else
-        n = snprintf(dst, room, "%02d/%02d/%04d %02d", d, m, y, h % 12 ? h % 12 : 12);
+        n = snprintf(dst, room, way == 8 ? "%02d/%02d/%04d %02d" : "%d/%d/%04d %d", d, m, y,
+                     h % 12 ? h % 12 : 12);
     return n + snprintf(dst + n, room - (size_t)n, ":%02d:%02d%s", t->tm_min, t->tm_sec,
                         way < 8   ? ""
                         : h >= 12 ? " PM"
                                   : " AM");
 }
 
+/** 450 lines from begin on, nine days long, are read as they were meant. */
+static void check_stamps(unsigned way, int64_t begin)
+{
+    const int64_t step = 1733;
+    text log = {NULL, 0, 0};
+    for (int64_t i = 0; i < 450; i++) {
+        char stamp[64];
+        time_t seconds = (time_t)(begin + i * step);
+        struct tm parts;
+        assert_non_null(gmtime_r(&seconds, &parts));
+        assert_true(put_stamp(way, &parts, stamp, sizeof stamp) > 0);
+        put(&log, "%s INFO request %u took %u ms\n", stamp, (unsigned)i,
+            (unsigned)(i * 7919 % 977));
+    }
+    for (int level = LM_LEVEL_FAST; level <= LM_LEVEL_DEFAULT; level++) {
+        subject s;
+        subject_open(&s, &log, NULL, 1, &(lm_pack_options){.level = (lm_level)level});
+        const lm_archive_segment *info = lm_archive_segment_at(s.archive, 0);
+        if (info->time_min != begin * 1000000000 ||
+            info->time_max != (begin + 449 * step) * 1000000000)
+            fail_msg("%u: from %lld to %lld", way, (long long)info->time_min,
+                     (long long)info->time_max);
+        segment_open(&s, 0);
+        assert_memory_equal(s.text.ptr, log.ptr, log.len);
+        segment_close(&s);
+        subject_close(&s);
+    }
+    text_free(&log);
+}
+
 /** 03/11/2026 is the third of November where the lines around it say so. */
 static void test_dates_that_read_two_ways(void **state)
 {
     (void)state;
-    const int64_t begin = 1793505906, step = 1733; /* 2026-11-01 04:05:06, nine days of lines */
-    for (unsigned f = 0; f < 9; f++) {
+    for (unsigned way = 0; way < STAMP_WAYS; way++) {
+        check_stamps(way, 1793505906); /* 2026-11-01 04:05:06 */
+        check_stamps(way, 1794305106); /* 2026-11-10 10:05:06: nothing lacks a zero at first */
+    }
+}
+
+/** Where zeros in front come and go, also within a day, each line stays as it was written. */
+static void test_dates_of_any_padding(void **state)
+{
+    (void)state;
+
+    enum { LINES = 1500, LAST = 1400 };
+
+    lm_test_rng rng = lm_test_rng_make("dates of any padding");
+    for (unsigned k = 0; k < 4; k++) {
+        bool is_random = k & 1, has_half = k & 2;
         text log = {NULL, 0, 0};
-        for (int64_t i = 0; i < 450; i++) {
-            char stamp[64];
-            time_t seconds = (time_t)(begin + i * step);
-            struct tm parts;
-            assert_non_null(gmtime_r(&seconds, &parts));
-            assert_true(put_stamp(f, &parts, stamp, sizeof stamp) > 0);
-            put(&log, "%s INFO request %u took %u ms\n", stamp, (unsigned)i,
-                (unsigned)(i * 7919 % 977));
+        subject s;
+        for (unsigned i = 0; i < LINES; i++) { /* days from 10 on, hours from 12 down */
+            unsigned form = is_random ? below(&rng, 2) : i >= LAST;
+            put(&log, form ? "%u/%u/2026 %u:%02u:05%s" : "%02u/%u/2026 %02u:%02u:05%s",
+                i < LAST ? 10 + i / 200 : 9, 10 + i / 500, 12 - i / 10 % 10, i % 60,
+                has_half ? " PM" : "");
+            put(&log, " INFO request %u took %u ms\n", i, below(&rng, 900));
         }
-        for (int level = LM_LEVEL_FAST; level <= LM_LEVEL_DEFAULT; level++) {
-            subject s;
-            subject_open(&s, &log, NULL, 1, &(lm_pack_options){.level = (lm_level)level});
-            const lm_archive_segment *info = lm_archive_segment_at(s.archive, 0);
-            if (info->time_min != begin * 1000000000 ||
-                info->time_max != (begin + 449 * step) * 1000000000)
-                fail_msg("%u: from %lld to %lld", f, (long long)info->time_min,
-                         (long long)info->time_max);
-            segment_open(&s, 0);
-            assert_memory_equal(s.text.ptr, log.ptr, log.len);
-            segment_close(&s);
-            subject_close(&s);
-        }
+        subject_open(&s, &log, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
+        segment_open(&s, 0);
+        assert_int_equal(s.text.len, log.len);
+        assert_memory_equal(s.text.ptr, log.ptr, log.len);
+        segment_close(&s);
+        subject_close(&s);
         text_free(&log);
     }
 }
 
+/* Timestamps without a year take it from their own file's date, also where files share a segment.
+ */
 static void test_times_without_a_year(void **state)
 {
     (void)state;
@@ -706,9 +799,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_segments_of_logs),
         cmocka_unit_test(test_random_values),
+        cmocka_unit_test(test_rows_across_parts),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_times_of_every_layout),
         cmocka_unit_test(test_dates_that_read_two_ways),
+        cmocka_unit_test(test_dates_of_any_padding),
         cmocka_unit_test(test_times_without_a_year),
         cmocka_unit_test(test_quoted_times),
         cmocka_unit_test(test_times_of_a_few_lines),

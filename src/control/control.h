@@ -44,6 +44,10 @@ typedef struct lm_config_limits {
     uint64_t streams;    /* active streams; 0: no bound */
     uint64_t query_time; /* ns; 0: query.timeout */
     uint64_t retention;  /* ns; 0: storage.retention */
+    /* Labels of which the first that a stream has names its service, where no service_name does;
+     * none: that label is not added. */
+    const char *const *service_names;
+    size_t service_name_count;
 } lm_config_limits;
 
 typedef struct lm_config_tenant {

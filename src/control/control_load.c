@@ -265,6 +265,45 @@ static lm_err read_listens(const lm_loader *l, const lm_node *node)
 
 /* ---- limits and tenants ---- */
 
+static bool is_label_name(const char *text)
+{
+    bool is_name = *text && !(*text >= '0' && *text <= '9');
+    for (; *text && is_name; text++) {
+        is_name = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                  (*text >= '0' && *text <= '9') || *text == '_';
+    }
+    return is_name;
+}
+
+/** Loki's own list, in its order. */
+static const char *const service_names[] = {
+    "service",
+    "app",
+    "application",
+    "app_name",
+    "name",
+    "app_kubernetes_io_name",
+    "container",
+    "container_name",
+    "k8s_container_name",
+    "component",
+    "workload",
+    "job",
+    "k8s_job_name",
+};
+
+static lm_err read_service_names(const lm_loader *l, const lm_node *node, lm_config_limits *io)
+{
+    lm_err err = lm_load_texts(l, node, "discover_service_name", &io->service_names,
+                               &io->service_name_count);
+    for (size_t i = 0; i < io->service_name_count && !err; i++) {
+        if (!is_label_name(io->service_names[i]))
+            err = lm_node_wrong(&l->place, node, "'%.60s' is not a label's name",
+                                io->service_names[i]);
+    }
+    return err;
+}
+
 static lm_err read_limits(const lm_loader *l, const lm_node *node, lm_config_limits *io)
 {
     lm_err err = lm_load_need(l, node, NODE_MAP, "limits");
@@ -280,9 +319,12 @@ static lm_err read_limits(const lm_loader *l, const lm_node *node, lm_config_lim
             err = read_duration(l, key->child, "query_time", &io->query_time);
         else if (strcmp(key->text, "retention") == 0)
             err = read_duration(l, key->child, "retention", &io->retention);
+        else if (strcmp(key->text, "discover_service_name") == 0)
+            err = read_service_names(l, key->child, io);
         else
-            err =
-                lm_load_wrong_key(l, key, "limits", "rate, burst, streams, query_time, retention");
+            err = lm_load_wrong_key(
+                l, key, "limits",
+                "rate, burst, streams, query_time, retention, discover_service_name");
     }
     return err;
 }
@@ -406,13 +448,7 @@ static lm_err read_labels(const lm_loader *l, const lm_node *node, lm_config_sou
     if (!err) err = lm_load_items(l, node, sizeof *items, &items);
     size_t count = 0;
     for (const lm_node *key = err ? NULL : node->child; key && !err; key = key->next) {
-        const char *p = key->text;
-        bool is_name = *p && !(*p >= '0' && *p <= '9');
-        for (; *p && is_name; p++) {
-            is_name = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                      (*p >= '0' && *p <= '9') || *p == '_';
-        }
-        if (!is_name)
+        if (!is_label_name(key->text))
             return lm_node_wrong(&l->place, key, "'%.60s' is not a label's name", key->text);
         items[count].name = key->text;
         err = lm_load_text(l, key->child, "a label's value", &items[count++].value);
@@ -627,6 +663,8 @@ static lm_err read_defaults(const lm_loader *l)
         lm_node node = {.kind = NODE_SCALAR, .text = lm_key_rows[i].initial};
         err = read_row(l, &lm_key_rows[i], &node);
     }
+    l->config->limits.service_names = service_names;
+    l->config->limits.service_name_count = sizeof service_names / sizeof service_names[0];
     return err;
 }
 

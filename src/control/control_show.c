@@ -154,6 +154,16 @@ static bool listens_differ(const lm_config *a, const lm_config *b)
     return false;
 }
 
+static bool limits_differ(const lm_config_limits *a, const lm_config_limits *b)
+{
+    bool differ = a->rate != b->rate || a->burst != b->burst || a->streams != b->streams ||
+                  a->query_time != b->query_time || a->retention != b->retention ||
+                  a->service_name_count != b->service_name_count;
+    for (size_t i = 0; i < a->service_name_count && !differ; i++)
+        differ = strcmp(a->service_names[i], b->service_names[i]) != 0;
+    return differ;
+}
+
 static void put_limits(printer *p, const char *indent, const lm_config_limits *limits)
 {
     char rate[40], burst[40], query[40], retention[40];
@@ -163,6 +173,10 @@ static void put_limits(printer *p, const char *indent, const lm_config_limits *l
     lm_duration_print(limits->retention, retention);
     put(p, "%srate: %s\n%sburst: %s\n%sstreams: %" PRIu64 "\n%squery_time: %s\n%sretention: %s\n",
         indent, rate, indent, burst, indent, limits->streams, indent, query, indent, retention);
+    put(p, "%sdiscover_service_name: [", indent);
+    for (size_t i = 0; i < limits->service_name_count; i++)
+        put(p, "%s%s", i ? ", " : "", limits->service_names[i]);
+    put(p, "]\n");
 }
 
 static void put_tenants(printer *p, const lm_config *config)
@@ -342,7 +356,6 @@ lm_err lm_config_show(const lm_config *config, bool is_effective, lm_buf *out)
     lm_config *initial = NULL;
     lm_err err = lm_config_default(config->mem, &initial);
     if (err) return err;
-    static const lm_config_limits no_limits;
     if (is_effective || listens_differ(config, initial)) put_listens(&p, config);
     for (size_t i = 0; i < lm_key_row_count;) {
         const char *section = lm_key_rows[i].section;
@@ -358,7 +371,7 @@ lm_err lm_config_show(const lm_config *config, bool is_effective, lm_buf *out)
         if (is_auth && !has_head && (config->user_count || config->token_count)) put(&p, "auth:\n");
         if (is_auth) put_secrets(&p, config);
     }
-    if (is_effective || memcmp(&config->limits, &no_limits, sizeof no_limits) != 0) {
+    if (is_effective || limits_differ(&config->limits, &initial->limits)) {
         put(&p, "limits:\n");
         put_limits(&p, "  ", &config->limits);
     }

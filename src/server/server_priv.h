@@ -132,6 +132,9 @@ LM_USE lm_err server_tenant_admit(server_tenant *tenant, lm_mem *mem,
                                   const lm_config_limits *limits, const lm_record_batch *batch,
                                   uint64_t now_ns, uint64_t *out_retry_s);
 
+/** The store's sink, behind one that adds service_name to streams without it. */
+lm_sink server_service_sink(lm_server *server);
+
 /* ---- workers ---- */
 
 /** A queue of requests and the threads that work on it. */

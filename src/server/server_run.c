@@ -157,7 +157,7 @@ static lm_err open_store(lm_server *server, const lm_config *config)
     options.folder = server->storage_path;
     lm_err err = lm_store_open(server->data_mem, &options, &server->store);
     if (err) return err;
-    server->sink = lm_store_sink(server->store);
+    server->sink = server_service_sink(server);
     server->face = lm_store_face_of(server->store);
     return LM_OK;
 }

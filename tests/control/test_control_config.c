@@ -54,8 +54,8 @@ static const char whole[] =
     "query: {timeout: 30s, series_max: 100}\n"
     "limits: {rate: 1MB, streams: 1000}\n"
     "tenants:\n"
-    "  a: {rate: 5MB, retention: 7d}\n"
-    "  b: {}\n"
+    "  a: {rate: 5MB, retention: 7d, discover_service_name: [team, app]}\n"
+    "  b: {discover_service_name: []}\n"
     "auth:\n"
     "  enabled: true\n"
     "  users:\n"
@@ -98,6 +98,10 @@ static void test_whole(void **state)
     assert_int_equal(lm_config_limits_of(config, LM_STR("a"))->streams, 1000);
     assert_int_equal(lm_config_limits_of(config, LM_STR("b"))->rate, 1000000);
     assert_int_equal(lm_config_limits_of(config, LM_STR("c"))->rate, 1000000);
+    assert_int_equal(lm_config_limits_of(config, LM_STR("a"))->service_name_count, 2);
+    assert_string_equal(lm_config_limits_of(config, LM_STR("a"))->service_names[0], "team");
+    assert_int_equal(lm_config_limits_of(config, LM_STR("b"))->service_name_count, 0);
+    assert_string_equal(lm_config_limits_of(config, LM_STR("c"))->service_names[1], "app");
     assert_int_equal(config->users[0].scopes, LM_SCOPE_READ | LM_SCOPE_ADMIN);
     assert_int_equal(config->tokens[0].scopes, LM_SCOPE_WRITE);
     assert_string_equal(config->tokens[0].tenant, "a");

@@ -163,7 +163,8 @@ def check_odd(broker, daemon):
         is_json = n in (5, 7)
         wanted = {5: "taken apart", 7: "pretty"}.get(n, texts[n].decode("utf-8", "replace"))
         check(line == wanted, f"message {n}: {line[:200]!r}, not {wanted[:200]!r}")
-        check(labels == {"topic": "odd", "env": "test"} | ({"app": "shop"} if n == 5 else {}), f"labels {labels}")
+        named = {"app": "shop", "service_name": "shop"} if n == 5 else {"service_name": "unknown_service"}
+        check(labels == {"topic": "odd", "env": "test"} | named, f"labels {labels}")
         codec = ("none", "gzip", "snappy", "lz4", "zstd")[i]
         shown = {"kafka_partition": "0", "kafka_key": f"key {n}", "kafka_header_codec": codec,
                  "kafka_header_bad_name_": "€"}

@@ -365,6 +365,79 @@ class TestOtlp(ServerCase):
         self.assertEqual(text[:2], b"\x08\x03")
 
 
+class TestServiceName(ServerCase):
+    """Streams that do not say whose they are get the label by which Logs Drilldown begins; as of Loki 3."""
+
+    config_text = """
+tenants:
+  own: {discover_service_name: [team, app]}
+  off: {discover_service_name: []}
+"""
+
+    def series(self, tenant="default"):
+        status, body = self.daemon.get("/loki/api/v1/series", {"X-Scope-OrgID": tenant}, **{"match[]": '{case="s"}'})
+        self.assertEqual(status, 200, body)
+        streams = [{k: v for k, v in s.items() if k != "case"} for s in json.loads(body)["data"]]
+        return sorted(streams, key=lambda s: sorted(s.items()))
+
+    def push(self, tenant, *streams):
+        for labels in streams:
+            status, text = self.daemon.push(["x"], labels | {"case": "s"}, {"X-Scope-OrgID": tenant})
+            self.assertEqual(status, 204, text)
+
+    def test_default_list(self):
+        self.push(
+            "default",
+            {"app": "a", "job": "j"},
+            {"job": "j", "container": "c", "zone": "z"},
+            {"zone": "z"},
+            {"app": "a", "service_name": "said"},
+        )
+        self.assertEqual(
+            self.series(),
+            [
+                {"app": "a", "job": "j", "service_name": "a"},
+                {"app": "a", "service_name": "said"},
+                {"container": "c", "job": "j", "service_name": "c", "zone": "z"},
+                {"service_name": "unknown_service", "zone": "z"},
+            ],
+        )
+        status, body = self.daemon.get("/loki/api/v1/label/service_name/values")
+        self.assertEqual((status, json.loads(body)["data"]), (200, ["a", "c", "said", "unknown_service"]))
+
+    def test_list_of_a_tenant(self):
+        self.push("own", {"app": "a", "team": "t"}, {"job": "j"})
+        self.assertEqual(
+            self.series("own"),
+            [{"app": "a", "service_name": "t", "team": "t"}, {"job": "j", "service_name": "unknown_service"}],
+        )
+
+    def test_off(self):
+        self.push("off", {"app": "a"})
+        self.assertEqual(self.series("off"), [{"app": "a"}])
+
+    def test_two_that_become_one(self):
+        values = [[str(time.time_ns()), "one"]]
+        streams = [{"app": "twin"}, {"app": "twin", "service_name": "twin"}]
+        body = json.dumps({"streams": [{"stream": s, "values": values} for s in streams]})
+        headers = {"Content-Type": "application/json", "X-Scope-OrgID": "twins"}
+        response, text = self.daemon.ask("POST", "/loki/api/v1/push", body, headers)
+        self.assertEqual(response.status, 204, text)
+        status, body = self.daemon.get("/loki/api/v1/query_range", {"X-Scope-OrgID": "twins"}, query='{app="twin"}')
+        self.assertEqual(status, 200, body)
+        (stream,) = json.loads(body)["data"]["result"]
+        self.assertEqual(stream["stream"]["service_name"], "twin")
+        self.assertEqual([line for _, line in stream["values"]], ["one", "one"])
+
+    def test_otlp_without_a_service(self):
+        attribute = {"key": "k8s.container.name", "value": {"stringValue": "web"}}
+        record = {"timeUnixNano": str(time.time_ns()), "body": {"stringValue": "otlp"}}
+        body = {"resourceLogs": [{"resource": {"attributes": [attribute]}, "scopeLogs": [{"logRecords": [record]}]}]}
+        response, text = self.daemon.ask("POST", "/v1/logs", json.dumps(body), {"Content-Type": "application/json"})
+        self.assertEqual(response.status, 200, text)
+        self.assertEqual(self.daemon.lines('{service_name="web", k8s_container_name="web"}'), ["otlp"])
+
+
 class TestQuery(ServerCase):
     @classmethod
     def setUpClass(cls):
@@ -509,14 +582,14 @@ class TestQuery(ServerCase):
         self.assertEqual(status, 200, body)
         data = json.loads(body)["data"]
         self.assertEqual(data["encodingFlags"], ["categorize-labels"])
-        self.assertEqual(data["result"][0]["stream"], {"app": "json"})
+        self.assertEqual(data["result"][0]["stream"], {"app": "json", "service_name": "json"})
         categories = data["result"][0]["values"][0][2]
         self.assertEqual(categories["structuredMetadata"], {"trace_id": "abc"})
         self.assertEqual(categories["parsed"]["path"], "/x")
 
     def test_labels_values_series(self):
-        self.assertEqual(self.data("/loki/api/v1/labels"), ["app", "env"])
-        self.assertEqual(self.data("/loki/api/v1/label"), ["app", "env"])
+        self.assertEqual(self.data("/loki/api/v1/labels"), ["app", "env", "service_name"])
+        self.assertEqual(self.data("/loki/api/v1/label"), ["app", "env", "service_name"])
         self.assertEqual(self.data("/loki/api/v1/label/app/values"), ["a", "b", "json"])
         self.assertEqual(self.data("/loki/api/v1/label/app/values", query='{env="test"}'), ["a", "b"])
         self.assertEqual(self.data("/loki/api/v1/label/none/values"), [])
@@ -679,7 +752,7 @@ class TestDrilldown(ServerCase):
             self.assertIsNone(fields["detected_level"]["parsers"])
             self.assertEqual(fields["n"]["parsers"], ["json"])
         labels = self.get("/loki/api/v1/detected_labels", query='{app="names"}')["detectedLabels"]
-        self.assertEqual([label["label"] for label in labels], ["app"])  # ids group nothing
+        self.assertEqual([label["label"] for label in labels], ["app", "service_name"])  # ids group nothing
 
 
 class WebSocket:
@@ -827,7 +900,7 @@ class TestTail(ServerCase):
         opcode, payload = tail.frame()
         frame = json.loads(payload)
         self.assertEqual(frame["encodingFlags"], ["categorize-labels"])
-        self.assertEqual(frame["streams"][0]["stream"], {"case": "apart"})
+        self.assertEqual(frame["streams"][0]["stream"], {"case": "apart", "service_name": "unknown_service"})
         self.assertEqual(
             frame["streams"][0]["values"][0][2], {"structuredMetadata": {"trace": "t"}, "parsed": {"n": "1"}}
         )

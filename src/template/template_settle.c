@@ -7,9 +7,12 @@
  *            more behind slots
  * and, until nothing changes:
  *   slots    (template_slot.c) nodes equal but for one word: when the words there are many enough
- * to be values, that word becomes a variable in all of them and they fall together and once:
+ *            to be values, that word becomes a variable in all of them and they fall together
+ * and once:
+ *   known    (template_known.c) nodes that differ in words alone that are values elsewhere
  *   similar  (template_simhash.c) nodes that differ in a few words of many, found by SimHash and
- * LSH absorb   (template_absorb.c) a node that is another one with values in its variables joins it
+ *            LSH
+ *   absorb   (template_absorb.c) a node that is another one with values in its variables joins it
  *
  * Every step decides on the state before it and on content only (hashes of bytes, never indices or
  * order of arrival), so the outcome is a function of the set of shapes. Ids are given afterwards: a
@@ -412,6 +415,7 @@ lm_err lm_miner_settle(lm_miner *m)
     if (!err) err = settle_slots(&s, &is_changed);
     if (!err && is_changed) err = settle_spans(&s, &is_changed); /* more are equal now */
     if (!err && is_changed) err = settle_slots(&s, &is_changed);
+    if (!err) err = settle_known_words(&s);
     if (!err) err = settle_similar(&s);
     if (!err) err = settle_absorb(&s);
     if (!err) err = settle_roles(&s);
@@ -426,6 +430,7 @@ lm_err lm_miner_settle(lm_miner *m)
 out:
     lm_mem_release(m->mem, s.nodes, s.node_count * sizeof *s.nodes);
     lm_mem_release(m->mem, s.roles.slots, s.roles.slot_count * sizeof *s.roles.slots);
+    lm_mem_release(m->mem, s.known.hashes, s.known.slot_count * sizeof *s.known.hashes);
     lm_arena_fini(&s.arena);
     return err;
 }

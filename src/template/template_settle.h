@@ -40,6 +40,12 @@ typedef struct role_table {
     size_t slot_count, used;
 } role_table;
 
+/* Words that stood where a variable is now, by the hash of their bytes. */
+typedef struct known_words {
+    uint64_t *hashes; /* open addressing; 0: free */
+    size_t slot_count, used;
+} known_words;
+
 typedef struct settle {
     lm_miner *miner;
     lm_arena arena;
@@ -47,6 +53,7 @@ typedef struct settle {
     size_t node_count;
     const uint16_t *unmoved; /* from of keys that are their shape's tokens */
     role_table roles;
+    known_words known;
 } settle;
 
 static inline bool settle_is_wild(const settle *s, uint32_t token_id)
@@ -86,6 +93,15 @@ LM_USE lm_err settle_slots(settle *s, bool *out_changed);
 /* ---- template_span.c ---- */
 /** Several words that are one value become one variable. */
 LM_USE lm_err settle_spans(settle *s, bool *out_changed);
+
+/* ---- template_known.c ---- */
+/** Room for so many more words. */
+LM_USE lm_err settle_known_reserve(settle *s, size_t more);
+/** The word is a value in some message. Room was reserved. */
+void settle_known_add(settle *s, uint32_t token_id);
+bool settle_is_known(const settle *s, uint32_t token_id);
+/** Nodes that differ in known words alone become one. */
+LM_USE lm_err settle_known_words(settle *s);
 
 /* ---- template_simhash.c ---- */
 /** Nodes that differ in several words at once, each of them a value, become one. */

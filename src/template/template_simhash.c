@@ -131,6 +131,13 @@ static size_t distinct(uint64_t *values, size_t count)
     return n;
 }
 
+/* Before "()": a place in a program; what is said there is a message of its own. */
+static bool is_function_name(const settle *s, const node *n, size_t p)
+{
+    return p + 2 < n->count && settle_byte(s, n->tokens[p + 1]) == '(' &&
+           settle_byte(s, n->tokens[p + 2]) == ')';
+}
+
 /* Which words of the linked nodes vary, if the set may become one node; 0 if it may not. One word
  * alone was judged as a slot already. */
 static uint64_t varying_words(const settle *s, const sketch *list, const uint32_t *members,
@@ -160,7 +167,7 @@ static uint64_t varying_words(const settle *s, const sketch *list, const uint32_
             uint32_t id = s->nodes[list[members[i]].node].tokens[p];
             values[i] = s->miner->hashes[id];
         }
-        if (settle_is_key_name(s, first, p)) return 0;
+        if (settle_is_key_name(s, first, p) || is_function_name(s, first, p)) return 0;
         if (distinct(values, count) < settle_words_needed(constants)) return 0;
     }
     return varying;

@@ -14,6 +14,9 @@
  *                                   behind them, in another bucket too: names do (cyrus, news and
  *                                   test behind "user" in more than one message); asked only when
  *                                   nothing else is left to do
+ *   are the words known             two of them are values in other messages already: a name is a
+ *                                   name wherever it stands; asked then too
+ *
  * The name of a key, and the name of a place in a program, never are variables.
  */
 #include "template/template_settle.h"
@@ -27,7 +30,9 @@ enum {
     FIRST_EXTRA = 2,         /* at the begin of the line */
     WORDS_NEEDED_FIRST = 12, /* there, with a variable among them */
     WORDS_NEEDED_INFLECTED = 8,
+    CONSTANTS_FIRST = 4, /* or, where so much else is constant, as many as elsewhere */
     TRAVELLERS_NEEDED = 3,
+    KNOWN_NEEDED = 2,
     SEEN_PER_NODE = 32, /* places of the first look: a node in thirty passes by chance */
 };
 
@@ -36,6 +41,7 @@ typedef struct bucket {
     uint32_t first; /* a node in it */
     uint32_t count; /* nodes, each with another word in the slot */
     uint32_t travellers;
+    uint32_t known;    /* of its words, those that are values in another message */
     uint16_t all, any; /* flags every word has, some word has */
     uint16_t position;
     bool has_low;      /* a word ends in 0 or 1: counting begins there */
@@ -341,6 +347,12 @@ static void note_pair(slots *t, const member *m)
     }
 }
 
+static uint32_t token_of(const slots *t, const member *m)
+{
+    const node *n = &t->s->nodes[m->node];
+    return n->tokens[n->words[m->word]];
+}
+
 static bool is_traveller(const slots *t, const member *m)
 {
     const node *n = &t->s->nodes[m->node];
@@ -357,6 +369,8 @@ static void count_travellers(slots *t)
         note_pair(t, &t->members[i]);
     for (size_t i = 0; i < t->member_count; i++)
         t->kept[t->members[i].bucket].travellers += is_traveller(t, &t->members[i]);
+    for (size_t i = 0; i < t->member_count; i++)
+        t->kept[t->members[i].bucket].known += settle_is_known(t->s, token_of(t, &t->members[i]));
 }
 
 static size_t constants_but(const settle *s, const node *n, size_t p)
@@ -422,7 +436,9 @@ static bool is_variable_slot(const settle *s, const bucket *b)
     if ((b->all & TOKEN_CODE) || constants == 0 || settle_is_key_name(s, n, p)) return false;
     bool is_first = before_slot(s, n, p) < 0;
     if (is_first && (b->all & TOKEN_DOT)) return b->count >= needed;
-    if (is_first && (b->any & TOKEN_WILD)) return b->count >= WORDS_NEEDED_FIRST;
+    if (b->known >= KNOWN_NEEDED) return true;
+    if (is_first && (b->any & TOKEN_WILD))
+        return b->count >= (constants >= CONSTANTS_FIRST ? needed : (size_t)WORDS_NEEDED_FIRST);
     if (b->any & TOKEN_WILD) return true;
     if (is_enclosed(s, n, p)) return b->count >= WORDS_NEEDED_LEAST;
     if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
@@ -465,6 +481,7 @@ static lm_err judge_buckets(slots *t, bool *out_changed)
     settle *s = t->s;
     bool is_changed = false;
     lm_err err = pairs_reserve(t, t->member_count);
+    if (!err) err = settle_known_reserve(s, t->member_count);
     if (err) return err;
     if (t->is_travel_round) count_travellers(t);
     for (size_t i = 0; i < t->member_count; i++) {
@@ -473,6 +490,7 @@ static lm_err judge_buckets(slots *t, bool *out_changed)
         s->nodes[m->node].marks |= 1ull << m->word;
         is_changed = true;
         note_pair(t, m);
+        settle_known_add(s, token_of(t, m));
     }
     *out_changed = is_changed;
     return is_changed ? widen_marked(s) : LM_OK;

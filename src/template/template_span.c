@@ -3,9 +3,12 @@
  *
  *   optional   variables between brackets behind a variable, where the same message comes without
  *              them too: a part that is sometimes left out ("12 bytes", "2048 bytes (2 KB)")
+ *   bracketed  texts without blanks between square brackets, behind the same words: three and more
+ *              in which a variable stands, whatever comes behind them
  *   quoted     texts between quotes: three and more, of different numbers of words, all else equal
  *   tails      what stands behind words and a colon, when most of it stands behind other words and
  *              a colon too: an error's text travels from message to message, a sentence does not
+ *   phrases    a text of several words that is a value behind such a colon, wherever else it stands
  *
  * Slots (template_slot.c) see only nodes of one frame; here the frame itself differs. Each step
  * judges all nodes on the state before it; what becomes a value is one variable afterwards.
@@ -18,7 +21,9 @@ enum {
     TRAVEL_NEEDED = 2, /* of those behind a colon: that many, and half of them, stand elsewhere */
     SPLITS_MAX = 3,    /* colons of a message that are looked at */
     QUOTES_MAX = 16,   /* quoted texts of a message that are looked at */
-    WORDS_BESIDE = 2,  /* outside of quotes, and before a colon */
+    PHRASE_WORDS = 2,  /* of a text that is known wherever it stands */
+    PHRASE_TOKENS_MAX = 32,
+    WORDS_BESIDE = 2, /* outside of quotes, and before a colon */
 };
 
 /* A node under a number that it may share with others. */
@@ -185,6 +190,80 @@ out:
     return err;
 }
 
+/* ---- bracketed ---- */
+
+/* Behind the '[' at p: how many tokens stand before its ']', when they hold a variable and no
+ * blank; 0: no such text. */
+static size_t bracketed_behind(const settle *s, const node *n, size_t p)
+{
+    bool has_value = false;
+    for (size_t i = p + 1; i < n->count && n->tokens[i] != TOKEN_ID_BLANK; i++) {
+        uint8_t c = settle_byte(s, n->tokens[i]);
+        if (c == ']') return has_value ? i - p - 1 : 0;
+        if (c == '[') return 0;
+        has_value |= settle_is_wild(s, n->tokens[i]);
+    }
+    return 0;
+}
+
+static lm_err find_bracketed(settle *s, claims *list)
+{
+    for (uint32_t k = 0; k < s->node_count; k++) {
+        const node *n = &s->nodes[k];
+        if (n->parent != k || !(n->any & TOKEN_TELLS)) continue;
+        uint64_t prefix = 0;
+        for (size_t i = 0; i < n->count; i++) {
+            prefix += hash_at(s, n->tokens[i], i);
+            if (settle_byte(s, n->tokens[i]) != '[') continue;
+            size_t len = bracketed_behind(s, n, i);
+            if (len == 0) continue;
+            claim c = {.key = lm_hash_u64(prefix), .node = k, .split = (uint16_t)i};
+            for (size_t j = 1; j <= len; j++)
+                c.text += hash_at(s, n->tokens[i + j], j);
+            lm_err err = claim_add(s, list, c);
+            if (err) return err;
+            break;
+        }
+    }
+    return LM_OK;
+}
+
+static size_t distinct_texts(const claim *list, size_t count)
+{
+    size_t distinct = 1;
+    for (size_t i = 1; i < count; i++)
+        distinct += list[i].text != list[i - 1].text;
+    return distinct;
+}
+
+static lm_err settle_bracketed(settle *s, bool *out_changed)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    claims list = {0};
+    lm_err err = find_bracketed(s, &list);
+    claims_sort(&list, by_key);
+    for (size_t begin = 0; begin < list.count && !err;) {
+        size_t end = begin + 1;
+        while (end < list.count && list.items[end].key == list.items[begin].key)
+            end++;
+        bool is_varying = distinct_texts(list.items + begin, end - begin) >= TEXTS_NEEDED;
+        for (size_t i = begin; i < end && is_varying && !err; i++) {
+            node *n = &s->nodes[list.items[i].node];
+            size_t open = list.items[i].split, len = bracketed_behind(s, n, open), count = 0;
+            if (len == 1) continue;
+            for (size_t k = 0; k < n->count; k++) {
+                if (k > open + 1 && k <= open + len) continue;
+                keep[count++] = k == open + 1 ? SETTLE_VALUE : (uint16_t)k;
+            }
+            err = settle_rekey(s, n, keep, count);
+            *out_changed = true;
+        }
+        begin = end;
+    }
+    claims_fini(s, &list);
+    return err;
+}
+
 /* ---- quoted ---- */
 
 typedef struct quote {
@@ -334,11 +413,18 @@ static bool is_sentence(const settle *s, const node *n, size_t colon)
     return words >= WORDS_BESIDE;
 }
 
-/* A colon with a blank behind it, from i on; the count of tokens: none. */
-static size_t next_colon(const settle *s, const node *n, size_t i)
+/* What may stand between a sentence and an error's text. */
+static bool is_divider(uint8_t c)
+{
+    return c == ':' || c == '.' || c == '-';
+}
+
+/* A divider with a blank behind it, from i on; the count of tokens: none. */
+static size_t next_divider(const settle *s, const node *n, size_t i)
 {
     for (; i + 2 < n->count; i++)
-        if (settle_byte(s, n->tokens[i]) == ':' && n->tokens[i + 1] == TOKEN_ID_BLANK) return i;
+        if (n->tokens[i + 1] == TOKEN_ID_BLANK && is_divider(settle_byte(s, n->tokens[i])))
+            return i;
     return n->count;
 }
 
@@ -349,8 +435,8 @@ static lm_err find_tails(settle *s, claims *list)
         if (n->parent != k || !(n->any & TOKEN_SPAN)) continue;
         uint64_t prefix = 0;
         size_t splits = 0, done = 0;
-        for (size_t i = next_colon(s, n, 0); i < n->count && splits < SPLITS_MAX;
-             i = next_colon(s, n, i + 1)) {
+        for (size_t i = next_divider(s, n, 0); i < n->count && splits < SPLITS_MAX;
+             i = next_divider(s, n, i + 1)) {
             if (!is_sentence(s, n, i)) continue;
             for (; done <= i; done++)
                 prefix += hash_at(s, n->tokens[done], done);
@@ -427,7 +513,29 @@ static lm_err cut_tail(settle *s, node *n, size_t colon)
     return settle_rekey(s, n, keep, count);
 }
 
-static lm_err settle_tails(settle *s, bool *out_changed)
+/* A known text behind "key=" or "key:", where its first word was taken for the value already. */
+static uint64_t without_first(uint64_t text, uint64_t first, uint64_t wild)
+{
+    return lm_hash_u64(text - template_slot_hash(first, 2) + template_slot_hash(wild, 2));
+}
+
+/* A text that is a value behind a colon, to be known elsewhere: several words of it are constant.
+ */
+static lm_err note_phrase(settle *s, claims *phrases, const claim *c)
+{
+    const node *n = &s->nodes[c->node];
+    size_t begin = c->split + 2u, words = 0;
+    for (size_t i = begin; i < n->count; i++)
+        words += is_word_at(s, n, i) && !settle_is_wild(s, n->tokens[i]);
+    if (words < PHRASE_WORDS || n->count - begin > PHRASE_TOKENS_MAX) return LM_OK;
+    uint64_t first = s->miner->hashes[n->tokens[begin]], wild = s->miner->hashes[TOKEN_ID_WILD];
+    claim whole = {.key = c->text, .text = first};
+    claim rest = {.key = without_first(c->text, first, wild), .text = wild};
+    lm_err err = claim_add(s, phrases, whole);
+    return err ? err : claim_add(s, phrases, rest);
+}
+
+static lm_err settle_tails(settle *s, claims *phrases, bool *out_changed)
 {
     claims list = {0};
     uint16_t *cuts = NULL; /* by node: position of the colon + 1 */
@@ -444,8 +552,10 @@ static lm_err settle_tails(settle *s, bool *out_changed)
             values += list.items[end++].is_value;
         bool is_tail = values >= TRAVEL_NEEDED && values * 2 >= end - begin &&
                        !is_same_end(s, list.items + begin, end - begin);
-        for (size_t i = begin; i < end && is_tail; i++) {
-            uint16_t *cut = &cuts[list.items[i].node], split = list.items[i].split;
+        for (size_t i = begin; i < end && is_tail && !err; i++) {
+            const claim *c = &list.items[i];
+            uint16_t *cut = &cuts[c->node], split = c->split;
+            err = note_phrase(s, phrases, c);
             if (*cut == 0 || *cut > split + 1) *cut = (uint16_t)(split + 1);
         }
         begin = end;
@@ -461,17 +571,104 @@ out:
     return err;
 }
 
-lm_err settle_spans(settle *s, bool *out_changed)
+/* ---- phrases ---- */
+
+/* What a text behind a colon begins with, as a bit: most places of most messages are let off by it.
+ */
+typedef struct first_tokens {
+    uint64_t bits[64];
+} first_tokens;
+
+static void first_tokens_add(first_tokens *set, uint64_t hash)
 {
-    static lm_err (*const steps[])(settle *, bool *) = {settle_optional, settle_quoted,
-                                                        settle_tails};
-    *out_changed = false;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        bool is_changed = false;
-        lm_err err = steps[i](s, &is_changed);
-        if (!err && is_changed) err = settle_unite(s);
+    set->bits[hash / 64 % 64] |= 1ull << (hash % 64);
+}
+
+static bool first_tokens_has(const first_tokens *set, uint64_t hash)
+{
+    return set->bits[hash / 64 % 64] >> (hash % 64) & 1;
+}
+
+/* The longest known text that begins at position i: how many tokens; 0: none. */
+static size_t phrase_at(const settle *s, const node *n, size_t i, const claims *phrases)
+{
+    uint64_t text = 0;
+    size_t found = 0;
+    size_t p = i;
+    while (p > 0 && n->tokens[p - 1] == TOKEN_ID_BLANK)
+        p--;
+    uint8_t before = p ? settle_byte(s, n->tokens[p - 1]) : 0;
+    bool is_rest = n->tokens[i] == TOKEN_ID_WILD && (before == '=' || before == ':');
+    for (size_t k = 0; i + k < n->count && k < PHRASE_TOKENS_MAX; k++) {
+        text += hash_at(s, n->tokens[i + k], k + 2); /* as behind a colon and a blank */
+        bool is_end = i + k + 1 == n->count || !is_word_at(s, n, i + k + 1);
+        if (!is_end) continue;
+        if (has_key(phrases, text) || (is_rest && k && has_key(phrases, lm_hash_u64(text))))
+            found = k + 1;
+    }
+    return found;
+}
+
+/* The node with a variable for each known text; out: how many constant words are left. */
+static size_t keep_beside(const settle *s, const node *n, const claims *phrases,
+                          const first_tokens *firsts, uint16_t *keep, size_t *out_words)
+{
+    size_t count = 0;
+    *out_words = 0;
+    for (size_t i = 0; i < n->count; i++) {
+        bool may_begin = (i == 0 || !is_word_at(s, n, i - 1)) &&
+                         first_tokens_has(firsts, s->miner->hashes[n->tokens[i]]);
+        size_t len = may_begin ? phrase_at(s, n, i, phrases) : 0;
+        *out_words += !len && is_word_at(s, n, i) && !settle_is_wild(s, n->tokens[i]);
+        keep[count++] = len ? SETTLE_VALUE : (uint16_t)i;
+        if (len) i += len - 1;
+    }
+    return count;
+}
+
+static lm_err settle_phrases(settle *s, claims *phrases, bool *out_changed)
+{
+    uint16_t keep[MESSAGE_TOKENS_MAX * 2];
+    first_tokens firsts = {0};
+    claims_sort(phrases, by_key);
+    for (size_t i = 0; i < phrases->count; i++)
+        first_tokens_add(&firsts, phrases->items[i].text);
+    for (size_t i = 0; i < s->node_count && phrases->count; i++) {
+        node *n = &s->nodes[i];
+        if (n->parent != i) continue;
+        size_t words = 0, count = keep_beside(s, n, phrases, &firsts, keep, &words);
+        if (count == n->count || words < WORDS_BESIDE) continue;
+        lm_err err = settle_rekey(s, n, keep, count);
         if (err) return err;
-        *out_changed |= is_changed;
+        *out_changed = true;
     }
     return LM_OK;
+}
+
+/* What the step before changed may be equal now. */
+static lm_err unite_changed(settle *s, bool *is_changed, bool *out_changed)
+{
+    lm_err err = *is_changed ? settle_unite(s) : LM_OK;
+    *out_changed |= *is_changed;
+    *is_changed = false;
+    return err;
+}
+
+lm_err settle_spans(settle *s, bool *out_changed)
+{
+    claims phrases = {0};
+    bool is_changed = false;
+    *out_changed = false;
+    lm_err err = settle_optional(s, &is_changed);
+    if (!err) err = unite_changed(s, &is_changed, out_changed);
+    if (!err) err = settle_bracketed(s, &is_changed);
+    if (!err) err = unite_changed(s, &is_changed, out_changed);
+    if (!err) err = settle_quoted(s, &is_changed);
+    if (!err) err = unite_changed(s, &is_changed, out_changed);
+    if (!err) err = settle_tails(s, &phrases, &is_changed);
+    if (!err) err = unite_changed(s, &is_changed, out_changed);
+    if (!err) err = settle_phrases(s, &phrases, &is_changed);
+    if (!err) err = unite_changed(s, &is_changed, out_changed);
+    claims_fini(s, &phrases);
+    return err;
 }

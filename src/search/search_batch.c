@@ -34,7 +34,9 @@ void lm_walk_init(lm_walk *walk, lm_exec *exec, const uint64_t *yes, const uint6
     walk->backwards = backwards;
     walk->only_maybe = only_maybe;
     walk->next = backwards ? exec->row_count : 0;
-    walk->has_required = !exec->shape_of_row && required_find(exec->query->root, &walk->required);
+    walk->is_one_text = exec->query->root->kind == LM_NODE_TEXT && !exec->query->root->is_nowhere;
+    walk->has_required = (walk->is_one_text || !exec->shape_of_row) &&
+                         required_find(exec->query->root, &walk->required);
     lm_head_cache_init(exec, &walk->head);
 }
 
@@ -112,7 +114,8 @@ static size_t backwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
     return count;
 }
 
-/* Raw segments: only lines that hold the required literal can fit. */
+/* Only lines that hold the required literal can fit. It is looked for in all of them at once: worth
+ * it in raw segments, where columns have ruled nothing out, and where it is all that is asked. */
 static void required_mark(const lm_walk *walk, lm_batch *batch)
 {
     lm_str text = {batch->rows.text.ptr, batch->rows.text.len};
@@ -164,12 +167,17 @@ static lm_err batch_judge(lm_walk *walk, lm_batch *batch)
         return LM_OK;
     }
     if (has_marks) required_mark(walk, batch);
+    if (walk->is_one_text) exec->rows_checked += batch->rows.count;
     for (size_t i = 0; i < batch->rows.count; i++) {
         uint32_t row = batch->rows.rows[i];
         bool fits = lm_row_has(walk->yes, row);
         if (exec->continues && !lm_row_has(exec->continues, row)) head_index = i;
         if (!fits && lm_row_has(walk->maybe, row) && (!has_marks || batch->fits[i])) {
-            lm_err err = row_judge(walk, batch, i, head_index, &fits);
+            lm_err err = LM_OK;
+            if (walk->is_one_text)
+                fits = true;
+            else
+                err = row_judge(walk, batch, i, head_index, &fits);
             if (err == LM_E_CORRUPT) { /* its record's first line is damaged */
                 exec->rows_lost++;
                 fits = false;

@@ -295,6 +295,16 @@ bool lm_exec_is_hopeless(const lm_exec *exec)
 /* ---- demands of patterns ----------------------------------------------------------------------
  */
 
+/* A single character is in nearly every row that its shape admits: the columns need not be asked.
+ */
+static bool clause_is_weak(const lm_clause *clause)
+{
+    for (uint32_t k = 0; k < clause->count; k++) {
+        if (clause->any[k].text.len == 1) return true;
+    }
+    return false;
+}
+
 lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *demand,
                       const uint64_t *care, uint64_t *out)
 {
@@ -303,6 +313,10 @@ lm_err lm_exec_demand(lm_exec *exec, const lm_leaf *leaf, const lm_demand *deman
     lm_scan *scan = leaf->scans;
     if (!err) memcpy(out, care, exec->word_count * 8);
     for (uint32_t i = 0; i < demand->count && !err; i++) {
+        if (clause_is_weak(&demand->clauses[i])) {
+            scan += demand->clauses[i].count;
+            continue;
+        }
         memcpy(left, out,
                exec->word_count * 8); /* rows for which no literal of the clause was found yet */
         for (uint32_t k = 0; k < demand->clauses[i].count && !err; k++, scan++) {

@@ -219,8 +219,8 @@ typedef struct lm_walk {
     uint32_t
         first; /* first candidate of the batch: rows before it are there for their fields only */
     lm_head_cache head;
-    bool has_required;
-    lm_literal required; /* no line fits without it */
+    bool has_required, is_one_text; /* is_one_text: and every line with it fits */
+    lm_literal required;            /* no line fits without it */
 } lm_walk;
 
 void lm_walk_init(lm_walk *walk, lm_exec *exec, const uint64_t *yes, const uint64_t *maybe,

@@ -12,7 +12,9 @@
 
 #include <stdio.h>
 
-#define AHEAD_MAX 64 /* batches that a worker renders ahead */
+#define AHEAD_MAX        64  /* batches that a worker renders ahead */
+#define COMMON_BYTES_MAX 2   /* a longer text is worth a look into columns */
+#define SAMPLE_ROWS      128 /* tell whether a text is common */
 
 typedef struct job {
     lm_exec exec;
@@ -106,6 +108,66 @@ static void records_widen(const lm_exec *exec, uint64_t *set)
     }
 }
 
+/* Rows of care that their shapes leave open, without a look at columns. */
+static void rows_by_verdict(const lm_exec *exec, const uint64_t *care, uint64_t *yes,
+                            uint64_t *maybe)
+{
+    for (size_t w = 0; w < exec->word_count; w++) {
+        for (uint64_t left = care[w]; left; left &= left - 1) {
+            uint32_t row = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left);
+            uint8_t verdict = exec->verdicts[exec->shape_of_row[row]];
+            if (verdict == LM_ALWAYS) yes[w] |= left & (0 - left);
+            if (verdict == LM_MAYBE) maybe[w] |= left & (0 - left);
+        }
+    }
+}
+
+static bool is_short_text(const search *s)
+{
+    const lm_node *root = s->query->root;
+    return s->tells && !s->options->backwards && !s->options->limit && !s->options->whole_records &&
+           root->kind == LM_NODE_TEXT && !root->is_nowhere &&
+           root->text.text.len <= COMMON_BYTES_MAX;
+}
+
+/* Do most of the first rows of maybe fit? */
+static lm_err most_fit(job *j, bool *out)
+{
+    lm_exec *exec = &j->exec;
+    uint64_t lost_before = exec->rows_lost, checked_before = exec->rows_checked;
+    lm_walk walk;
+    lm_batch batch;
+    bool any;
+    size_t fit = 0;
+    lm_walk_init(&walk, exec, j->yes, j->maybe, false, true);
+    lm_batch_init(exec, &batch);
+    lm_err err = lm_walk_next(&walk, SAMPLE_ROWS, &batch, &any);
+    for (size_t i = 0; !err && i < batch.rows.count; i++)
+        fit += batch.fits[i];
+    if (!err) *out = fit > batch.rows.count / 2;
+    exec->rows_lost = lost_before; /* they will be looked at again */
+    exec->rows_checked = checked_before;
+    lm_batch_fini(exec, &batch);
+    lm_walk_fini(&walk);
+    return err;
+}
+
+/* A letter or two that most rows have: where those are printed, their columns are decoded anyway,
+ * and to look into each of them beforehand is in vain. */
+static lm_err rows_judge(search *s, job *j, const uint64_t *care)
+{
+    lm_exec *exec = &j->exec;
+    bool is_common = false;
+    if (is_short_text(s)) {
+        rows_by_verdict(exec, care, j->yes, j->maybe);
+        lm_err err = most_fit(j, &is_common);
+        if (err || is_common) return err;
+        memset(j->yes, 0, exec->word_count * 8);
+        memset(j->maybe, 0, exec->word_count * 8);
+    }
+    return lm_exec_eval(exec, s->query->root, care, j->yes, j->maybe);
+}
+
 static lm_err job_eval(search *s, job *j)
 {
     lm_exec *exec = &j->exec;
@@ -124,7 +186,7 @@ static lm_err job_eval(search *s, job *j)
     if (raw) {
         memcpy(j->maybe, care, exec->word_count * 8);
     } else {
-        err = lm_exec_eval(exec, s->query->root, care, j->yes, j->maybe);
+        err = rows_judge(s, j, care);
     }
     lm_exec_set_free(exec, care);
     if (!err && (!s->tells || s->options->whole_records))

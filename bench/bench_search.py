@@ -3,8 +3,8 @@
 
 CPU time (user + system, children included), the best of several runs. Everybody writes into a pipe that is read to its
 end: grep looks at its output, and stops at the first match when that is /dev/null. Results are compared each time, and
-counts (-c) are taken side by side with grep -c. Queries are made from each log: absent, rare and frequent strings, strings that
-cross constant text and variables, numbers, patterns. Prints one JSON line a query and a table of the worst.
+counts (-c) are taken side by side with grep -c. Queries are made from each log: absent, rare and frequent strings,
+strings that cross constant text and variables, numbers, patterns. Prints a JSON line a query, and the worst.
 
   bench_search.py PROGRAM [--archives FOLDER] LOG...      logs are packed into FOLDER (kept) if they are not there yet
 """

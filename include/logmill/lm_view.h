@@ -128,7 +128,8 @@ typedef struct lm_view_cost {
 } lm_view_cost;
 
 /** Parts of the archive, largest first. The array is borrowed until the next call of this function
- * or the close. */
+ * or the close. LM_ERR_CORRUPT, with the array: segments were damaged; each is told to note() and
+ * is one part, "damaged". */
 LM_API LM_CHECK lm_err lm_view_costs(lm_view *view, const lm_view_cost **out, size_t *out_count);
 
 /* ---- schema ---- */

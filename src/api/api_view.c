@@ -292,8 +292,9 @@ lm_err lm_view_costs(lm_view *view, const lm_view_cost **out, size_t *out_count)
     lm_archive_cost *costs = NULL;
     size_t count = 0;
     lm_arena_reset(&view->costs);
-    lm_err err = lm_archive_costs(view->archive, &view->costs, &costs, &count);
-    if (err) return context_end(view->context, err);
+    lm_err err =
+        lm_archive_costs(view->archive, &view->costs, api_note_bad, view->context, &costs, &count);
+    if (err && err != LM_E_CORRUPT) return context_end(view->context, err);
     lm_view_cost *told = lm_arena_alloc(&view->costs, count * sizeof *told, _Alignof(lm_view_cost));
     if (!told) return context_end(view->context, lm_mem_err());
     for (size_t i = 0; i < count; i++) {
@@ -310,5 +311,5 @@ lm_err lm_view_costs(lm_view *view, const lm_view_cost **out, size_t *out_count)
     qsort(told, count, sizeof *told, cost_compare);
     *out = told;
     *out_count = count;
-    return LM_OK;
+    return context_end(view->context, err);
 }

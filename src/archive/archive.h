@@ -143,14 +143,17 @@ LM_USE lm_err lm_archive_verify(const lm_archive *archive, lm_pool *pool,
 /** One line of `logmill stats`: where bytes went. */
 typedef struct lm_archive_cost {
     uint32_t stream;
-    lm_str what; /* "column", "shapes", "shape ids", "raw", "index", "meta" */
+    lm_str what; /* "column", "shapes", "shape ids", "raw", "index", "meta", ... */
     lm_str name; /* a column: the text before it and an example; else empty */
     uint64_t values, plain_bytes, stored_bytes;
     const char *encoding;
 } lm_archive_cost;
 
-LM_USE lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_cost **out,
-                               size_t *out_count);
+/** A segment that cannot be read is told to bad and is one cost, "damaged"; LM_E_CORRUPT at the end
+ * with out filled, if there was any. */
+LM_USE lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena,
+                               void (*bad)(void *ctx, const char *text), void *bad_ctx,
+                               lm_archive_cost **out, size_t *out_count);
 
 /* ---- reading: one segment, for search ---- */
 

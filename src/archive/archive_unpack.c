@@ -285,18 +285,41 @@ static lm_err segment_costs(cost_list *list, lm_segment *segment, lm_arena *aren
     return err;
 }
 
-lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_cost **out,
-                        size_t *out_count)
+/** A segment's costs; one that cannot be read costs all its bytes. */
+static lm_err add_segment(cost_list *list, const lm_archive *archive, size_t index, lm_arena *arena)
+{
+    lm_segment *segment = NULL;
+    size_t before = list->count;
+    lm_err err = lm_segment_open(archive, index, &segment);
+    if (!err) err = segment_costs(list, segment, arena);
+    lm_segment_close(segment);
+    if (err != LM_E_CORRUPT && err != LM_E_UNSUPPORTED) return err;
+    list->count = before;
+    lm_err pushed =
+        push_cost(list, &(lm_archive_cost){.stream = archive->meta.segments[index].stream,
+                                           .what = LM_STR("damaged"),
+                                           .values = archive->meta.segments[index].rows,
+                                           .plain_bytes = archive->meta.segments[index].raw_bytes,
+                                           .stored_bytes = archive->meta.segments[index].bytes,
+                                           .encoding = "unreadable"});
+    return pushed ? pushed : LM_E_CORRUPT;
+}
+
+lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena,
+                        void (*bad)(void *ctx, const char *text), void *bad_ctx,
+                        lm_archive_cost **out, size_t *out_count)
 {
     cost_list list = {.mem = archive->mem};
     lm_err err = LM_OK;
     uint64_t segments_bytes = 0;
+    bool is_damaged = false;
     for (size_t i = 0; !err && i < archive->meta.segment_count; i++) {
-        lm_segment *segment = NULL;
         segments_bytes += archive->meta.segments[i].bytes;
-        err = lm_segment_open(archive, i, &segment);
-        if (!err) err = segment_costs(&list, segment, arena);
-        lm_segment_close(segment);
+        err = add_segment(&list, archive, i, arena);
+        if (err != LM_E_CORRUPT) continue;
+        if (bad) bad(bad_ctx, lm_err_text());
+        is_damaged = true;
+        err = LM_OK;
     }
     if (!err) {
         err = push_cost(&list, &(lm_archive_cost){.what = LM_STR("meta"),
@@ -313,5 +336,6 @@ lm_err lm_archive_costs(const lm_archive *archive, lm_arena *arena, lm_archive_c
         *out_count = list.count;
     }
     lm_mem_release(archive->mem, list.items, list.cap * sizeof *list.items);
-    return err;
+    if (err || !is_damaged) return err;
+    return lm_fail(LM_E_CORRUPT, "'%s' is damaged; what could be read was counted", archive->path);
 }

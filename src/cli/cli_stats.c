@@ -148,19 +148,20 @@ static int stats_view(void *ctx, const cli_view *at)
     part_sum sums[SUM_COUNT_MAX];
     lm_view_totals sum = lm_view_sum(at->view);
     lm_err err = lm_view_costs(at->view, &costs, &count);
-    if (err) return cli_fail(at->context, err, NULL);
+    if (err && err != LM_ERR_CORRUPT) return cli_fail(at->context, err, NULL);
+    int code = err ? cli_exit_of(err) : EXIT_DONE;
     uint64_t limit = cli_flag(args, "all") ? count : cli_number(args, "limit", 10);
     if (cli_flag(args, "json")) {
         put_json(at, &sum, costs, count);
-        return EXIT_DONE;
+        return code;
     }
     if (at->index) (void)cli_put_z("\n");
     put_totals(at, &sum);
-    if (!count) return EXIT_DONE;
+    if (!count) return code;
     put_sums("what", sums, sum_up(costs, count, what_of, sums), sum.archive_bytes, false);
     put_sums("encoding", sums, sum_up(costs, count, encoding_of, sums), sum.archive_bytes, true);
     put_parts(costs, limit < count ? (size_t)limit : count, count, sum.archive_bytes);
-    return EXIT_DONE;
+    return code;
 }
 
 int cli_stats(const cli_args *args)

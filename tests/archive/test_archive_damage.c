@@ -150,6 +150,35 @@ typedef struct outcome {
     uint64_t offset; /* of the error */
 } outcome;
 
+/* Where the bytes went is told of every segment, also beside one that cannot be read. */
+static void check_costs(const lm_archive *archive)
+{
+    lm_arena arena;
+    lm_archive_cost *costs = NULL;
+    size_t count = 0, damaged = 0;
+    unpacked told = {.count = 0};
+    uint64_t rows = 0, expected = 0;
+    lm_mem *mem = NULL;
+    assert_int_equal(lm_mem_new(NULL, LIMIT, &mem), LM_OK);
+    lm_arena_init(&arena, mem);
+    lm_err err = lm_archive_costs(archive, &arena, unpacked_bad, &told, &costs, &count);
+    assert_true(err == LM_OK || err == LM_E_CORRUPT);
+    for (size_t i = 0; i < count; i++) {
+        bool is_damaged = lm_str_equal(costs[i].what, LM_STR("damaged"));
+        damaged += is_damaged;
+        if (is_damaged || lm_str_equal(costs[i].what, LM_STR("raw")) ||
+            lm_str_equal(costs[i].what, LM_STR("shape ids")))
+            rows += costs[i].values;
+    }
+    for (size_t i = 0; i < lm_archive_segment_count(archive); i++)
+        expected += lm_archive_segment_at(archive, i)->rows;
+    assert_int_equal(rows, expected);
+    assert_int_equal(told.bad_count, damaged);
+    assert_int_equal(err, damaged ? LM_E_CORRUPT : LM_OK);
+    lm_arena_fini(&arena);
+    lm_mem_free(mem);
+}
+
 /* Put the broken archive to every use. */
 static outcome use(fixture *f, const char *bytes, size_t len)
 {
@@ -191,6 +220,7 @@ static outcome use(fixture *f, const char *bytes, size_t len)
             (void)lm_archive_template_at(archive, i);
         lm_err counted = lm_archive_templates_count(archive, NULL, NULL);
         assert_true(counted == LM_OK || counted == LM_E_LIMIT);
+        check_costs(archive);
     }
     lm_archive_close(archive);
     assert_int_equal(lm_mem_used(mem), 0);

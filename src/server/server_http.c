@@ -8,6 +8,7 @@
  * only drops its reference.
  */
 #include "server/server_priv.h"
+#include "source/source_tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,6 @@
 #define DECODE_HERE_MAX     (1u << 20)  /* larger bodies are decoded by a worker */
 #define REFUSED_BODY_MAX    65536u
 #define LISTEN_BACKLOG      1024
-#define TLS_PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define PEM_BYTES_MAX       (1u << 20)
 
 /* ---- requests ---- */
@@ -839,7 +839,7 @@ static lm_err start_daemon(server_listener *listener, int fd)
     struct MHD_OptionItem secure[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, listener->certificate.ptr},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, listener->key.ptr},
-        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)LM_TLS_PRIORITIES},
         {tls->client_ca[0] ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0,
          listener->client_ca.ptr},
         {MHD_OPTION_END, 0, NULL},

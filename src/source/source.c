@@ -23,11 +23,17 @@ lm_err lm_source_labels(const lm_source *source, const lm_label *more, size_t co
     return lm_labels_make(items, total, arena, out);
 }
 
+lm_err lm_source_copy(lm_arena *arena, lm_str text, lm_str *out)
+{
+    size_t len = text.ptr ? text.len : 0;
+    *out = (lm_str){lm_arena_copy(arena, len ? text.ptr : (const void *)"", len), len};
+    return out->ptr ? LM_OK : lm_mem_err();
+}
+
 static lm_err copy_label(lm_arena *arena, lm_str name, lm_str value, lm_label *out)
 {
-    out->name = (lm_str){lm_arena_copy(arena, name.ptr, name.len), name.len};
-    out->value = (lm_str){lm_arena_copy(arena, value.ptr, value.len), value.len};
-    return out->name.ptr && out->value.ptr ? LM_OK : lm_mem_err();
+    lm_err err = lm_source_copy(arena, name, &out->name);
+    return err ? err : lm_source_copy(arena, value, &out->value);
 }
 
 lm_err lm_source_make(const lm_source_host *host, size_t bytes_self, const lm_label *labels,
@@ -50,13 +56,7 @@ lm_err lm_source_make(const lm_source_host *host, size_t bytes_self, const lm_la
     for (size_t i = 0; !err && i < label_count; i++)
         err = copy_label(&source->arena, labels[i].name, labels[i].value, &items[i + 1]);
     if (!err) err = lm_labels_make(items, label_count + 1, &source->arena, &source->labels);
-    if (!err) {
-        source->tenant =
-            (lm_str){lm_arena_copy(&source->arena, tenant.ptr ? tenant.ptr : (const void *)"",
-                                   tenant.ptr ? tenant.len : 0),
-                     tenant.ptr ? tenant.len : 0};
-        if (!source->tenant.ptr) err = lm_mem_err();
-    }
+    if (!err) err = lm_source_copy(&source->arena, tenant, &source->tenant);
     if (!err) err = lm_flights_new(host->mem, &source->flights);
     if (err) {
         lm_arena_fini(&source->arena);
@@ -69,10 +69,10 @@ lm_err lm_source_make(const lm_source_host *host, size_t bytes_self, const lm_la
 
 lm_err lm_source_text(lm_source *source, const char *text, char **out)
 {
-    char *copy = lm_arena_copy(&source->arena, text, strlen(text));
-    if (!copy) return lm_mem_err();
-    *out = copy;
-    return LM_OK;
+    lm_str copy;
+    lm_err err = lm_source_copy(&source->arena, lm_str_of(text), &copy);
+    if (!err) *out = (char *)(uintptr_t)copy.ptr;
+    return err;
 }
 
 static void *thread_main(void *arg)

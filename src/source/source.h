@@ -4,18 +4,21 @@
  *
  * Purpose:  what does not come over HTTP comes in here, and goes to a sink that makes it durable.
  * Flow:     socket or file --read(2)--> bytes --frame, join, wire--> batch --lm_sink.put--> store;
- * done --> position moves on. Owns:     each source owns its threads, descriptors and buffers.
- * Threads:  a source runs threads of its own; start and stop from one thread. Units:    times are
- * ns, buffers bytes. Limits:   SOURCE_BUFFER_MAX a connection or file, SOURCE_CONNECTIONS_MAX.
+ *           done --> position moves on.
+ * Owns:     each source owns its threads, descriptors and buffers.
+ * Threads:  a source runs threads of its own; start and stop from one thread.
+ * Units:    times are ns, buffers bytes.
+ * Limits:   LM_SOURCE_BUFFER_MAX a connection or file, LM_SOURCE_CONNECTIONS_MAX.
  *
  * Invariants
- *   (1) No line is lost and none comes twice: positions of files, the journal and Kafka's partitions are checkpoints of
- *       the sink, durable together with their records (docs/format/positions.md). Sockets and pipes
- * have none.
+ *   (1) No line is lost and none comes twice: positions of files, the journal and Kafka's
+ *       partitions are checkpoints of the sink, durable together with their records
+ *       (docs/format/positions.md). Sockets and pipes have none.
  *   (2) Nothing is read faster than the sink takes it: at most two batches of a file, a pipe
  *       or a listener are on their way.
  *   (3) read(2), never mmap: a log may shrink while it is read.
- *   (4) A source that fails says why (its counters, its log line), is tried again, and does not stop the others.
+ *   (4) A source that fails says why (its counters, its log line), is tried again, and does not
+ *       stop the others.
  */
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
@@ -36,7 +39,7 @@ typedef struct lm_source_host {
 typedef struct lm_source_counters {
     uint64_t records, bytes, rejected, errors;
     uint64_t lag_bytes;   /* files: not yet read */
-    uint64_t lag_records; /* Kafka: not yet durable here, of the partitions assigned */
+    uint64_t lag_records; /* Kafka: not yet read, of the partitions assigned; 0 without any */
     uint32_t open;        /* files, connections or partitions */
 } lm_source_counters;
 

@@ -146,12 +146,7 @@ lm_err lm_source_files(const lm_source_host *host, const lm_source_files_options
     (void)snprintf(source->name, sizeof source->name, "file %s%s",
                    options->glob_count ? options->globs[0] : "",
                    options->glob_count > 1 ? " ..." : ""); /* cut short is fine */
-    if (options->start_pattern.len) {
-        files->start_pattern.len = options->start_pattern.len;
-        files->start_pattern.ptr =
-            lm_arena_copy(&source->arena, options->start_pattern.ptr, options->start_pattern.len);
-        if (!files->start_pattern.ptr) err = lm_mem_err();
-    }
+    err = lm_source_copy(&source->arena, options->start_pattern, &files->start_pattern);
     if (!err)
         err = lm_globs_new(host->mem, options->globs, options->glob_count, options->excludes,
                            options->exclude_count, &files->globs);

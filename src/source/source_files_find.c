@@ -33,6 +33,12 @@ size_t lm_files_key(uint64_t device, uint64_t inode, char dst[64])
                             (unsigned long long)inode);
 }
 
+lm_str lm_files_key_at(lm_str path, char dst[LM_FILES_AT_MAX])
+{
+    int len = snprintf(dst, LM_FILES_AT_MAX, "file/at/%.*s", (int)path.len, (const char *)path.ptr);
+    return (lm_str){(const uint8_t *)dst, (size_t)len}; /* paths are shorter than it */
+}
+
 static bool is_same(const lm_tail *tail, const struct stat *info)
 {
     return tail->device == (uint64_t)info->st_dev && tail->inode == (uint64_t)info->st_ino;
@@ -499,9 +505,8 @@ static void forget(lm_files *files, lm_tail *tail)
         lm_source_note_err(&files->source, "no_memory");
     forget_key(files, key, len);
     if (!lm_tails_by_path(&files->tails, tail->path, strlen(tail->path))) {
-        char at[LM_PATH_BYTES_MAX + 16];
-        int at_len = snprintf(at, sizeof at, "file/at/%s", tail->path);
-        forget_key(files, at, (size_t)at_len);
+        char at[LM_FILES_AT_MAX];
+        forget_key(files, at, lm_files_key_at(lm_str_of(tail->path), at).len);
     }
     lm_files_unhold(files, tail);
     lm_tails_drop(&files->tails, tail);
@@ -537,12 +542,12 @@ static void look_back(lm_files *files, uint64_t device, uint64_t inode)
 static bool had_name(lm_files *files, const char *path, size_t path_len, uint64_t *out_device,
                      uint64_t *out_inode)
 {
-    char at[LM_PATH_BYTES_MAX + 16];
-    int len = snprintf(at, sizeof at, "file/at/%.*s", (int)path_len, path);
+    char at[LM_FILES_AT_MAX];
+    lm_str key = lm_files_key_at((lm_str){(const uint8_t *)path, path_len}, at);
     const lm_sink *sink = &files->source.host.sink;
     lm_buf text;
     lm_buf_init(&text, files->mem);
-    lm_err err = sink->checkpoint(sink->self, (lm_str){(const uint8_t *)at, (size_t)len}, &text);
+    lm_err err = sink->checkpoint(sink->self, key, &text);
     bool is_known = !err && lm_file_id_parse((lm_str){text.ptr, text.len}, out_device, out_inode);
     lm_buf_fini(&text);
     return is_known;

@@ -3,8 +3,8 @@
  * (source_files_read.c) and waits (source_files.c).
  *
  *     inotify, a glance at every file now and then --> dirty tails
- *     dirty tails --pread--> one buffer --lm_lines_cut--> one batch --put--> at most two a tail
- * flying landed: done | failed: back to where it began, and again
+ *     dirty tails --pread--> one buffer --lm_lines_cut--> one batch --put--> at most two a tail fly
+ *     landed: done | failed: back to where it began, and again
  *
  * Nothing is kept of what was read: what is not yet a whole record is read again with what follows
  * it. So ten thousand files cost a few hundred bytes each, and a position is all there is to
@@ -15,7 +15,7 @@
 
 #include "source/source_tails.h"
 
-enum { BATCH_FILES_MAX = 1024 };
+enum { BATCH_FILES_MAX = 1024, LM_FILES_AT_MAX = LM_PATH_BYTES_MAX + 16 };
 
 /** A part of a file in a batch. */
 typedef struct lm_cargo_item {
@@ -83,6 +83,8 @@ bool lm_files_find_copy(lm_files *files, lm_tail *tail);
 bool lm_files_judge(lm_files *files, lm_tail *tail, const uint8_t *bytes, size_t len);
 /** Key of a tail's checkpoint into dst. */
 size_t lm_files_key(uint64_t device, uint64_t inode, char dst[64]);
+/** Key of what is known of a name, in dst: which file had it last. */
+lm_str lm_files_key_at(lm_str path, char dst[LM_FILES_AT_MAX]);
 
 /* source_files_read.c */
 /** Builds a batch from what is dirty and hands it over. True: there is more to do at once. */

@@ -83,12 +83,10 @@ static lm_err add_checkpoint(lm_files *files, lm_str key, lm_str value)
     lm_arena *arena = &files->batch.arena;
     lm_checkpoint *checkpoint = &files->checkpoints[files->checkpoint_count];
     LM_ASSERT(files->checkpoint_count <= BATCH_FILES_MAX);
-    checkpoint->key = (lm_str){lm_arena_copy(arena, key.ptr, key.len), key.len};
-    checkpoint->value = (lm_str){
-        value.len ? lm_arena_copy(arena, value.ptr, value.len) : (const void *)"", value.len};
-    if (!checkpoint->key.ptr || !checkpoint->value.ptr) return lm_mem_err();
-    files->checkpoint_count++;
-    return LM_OK;
+    lm_err err = lm_source_copy(arena, key, &checkpoint->key);
+    if (!err) err = lm_source_copy(arena, value, &checkpoint->value);
+    files->checkpoint_count += !err;
+    return err;
 }
 
 /** Where the tail stands goes with the batch; begin..end is what is sent again if it fails. */
@@ -116,10 +114,10 @@ static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint6
     lm_buf_fini(&value);
     if (err) return err;
     if (tail->is_unsaved && (!tail->is_rotated || tail->is_copy)) { /* which file has this name */
-        char at[LM_PATH_BYTES_MAX + 16];
-        int at_len = snprintf(at, sizeof at, "file/at/%s", tail->path);
+        char at[LM_FILES_AT_MAX];
+        lm_str at_key = lm_files_key_at(lm_str_of(tail->path), at);
         lm_str id = {(const uint8_t *)key + 5, key_len - 5}; /* behind "file/" */
-        err = add_checkpoint(files, (lm_str){(const uint8_t *)at, (size_t)at_len}, id);
+        err = add_checkpoint(files, at_key, id);
         if (err) return err;
     }
     tail->is_unsaved = false;
@@ -186,9 +184,10 @@ static lm_err start_over(lm_files *files, lm_tail *tail)
     bool has_copy = lm_files_find_copy(files, tail);
     if (!has_copy && tail->carry.len && tail->lines) {
         size_t used;
-        uint8_t *text = lm_arena_copy(&files->batch.arena, tail->carry.ptr, tail->carry.len);
-        if (!text) return lm_mem_err();
-        err = cut(files, tail, (lm_str){text, tail->carry.len}, LM_LINES_ALL, &used);
+        lm_str text = {tail->carry.ptr, tail->carry.len};
+        err = lm_source_copy(&files->batch.arena, text, &text);
+        if (err) return err;
+        err = cut(files, tail, text, LM_LINES_ALL, &used);
     }
     tail->carry.len = 0;
     tail->offset = tail->scanned = tail->learned = 0;

@@ -108,12 +108,6 @@ static lm_str lower(lm_str name, lm_arena *arena)
     return lm_label_name_clean((lm_str){text, name.len}, arena);
 }
 
-static lm_err copy(lm_arena *arena, lm_str *io)
-{
-    io->ptr = lm_arena_copy(arena, io->ptr, io->len);
-    return io->ptr ? LM_OK : lm_mem_err();
-}
-
 /** The entry at hand becomes a record. *out_torn: below 0 if its data could not be read to the end
  * (it is being written); then a record is made of it only if is_last_try. */
 static lm_err add_entry(journal_source *j, bool is_last_try, int *out_torn)
@@ -135,13 +129,13 @@ static lm_err add_entry(journal_source *j, bool is_last_try, int *out_torn)
         if (lm_str_equal(name, LM_STR("MESSAGE"))) {
             line = value;
             if (line.len > LM_LINE_BYTES_MAX) line.len = LM_LINE_BYTES_MAX;
-            err = copy(arena, &line);
+            err = lm_source_copy(arena, line, &line);
         } else if (as_label(name, value, &label) && label_count < 4) {
-            err = copy(arena, &label.value);
+            err = lm_source_copy(arena, label.value, &label.value);
             if (label.value.len <= LM_LABEL_VALUE_BYTES_MAX) labels[label_count++] = label;
         } else if (more_count < LM_LABEL_COUNT_MAX && value.len <= LM_LABEL_VALUE_BYTES_MAX &&
                    name.len <= LM_LABEL_NAME_BYTES_MAX && value.len > 0) {
-            err = copy(arena, &value);
+            err = lm_source_copy(arena, value, &value);
             more[more_count] = (lm_label){lower(name, arena), value};
             if (!more[more_count].name.ptr) err = lm_mem_err();
             more_count++;

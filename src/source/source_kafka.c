@@ -11,7 +11,7 @@
 #    define LINGER      (10 * LM_NS) /* what comes within it goes together */
 #    define RETRY       (LM_SECOND / 2)
 #    define PAUSE_AFTER (50 * LM_NS) /* the library is left alone so long; then it is paused */
-#    define REOPEN_MS   2000
+#    define REOPEN      (2 * LM_SECOND)
 
 static bool is_full(const kafka_hand *hand)
 {
@@ -214,17 +214,24 @@ static void wait(kafka_source *k)
     if (k->away && !k->is_flying) ms = ms_until(k->retry_ns, now);
     if (!k->away && k->filling->place_count) ms = ms_until(k->filling->begun_ns + LINGER, now);
     if (k->full_ns && !k->is_paused) ms = ms < 100 ? ms : 100;
+    if (!k->rk) ms = ms_until(k->reopen_ns, now) < ms ? ms_until(k->reopen_ns, now) : ms;
     struct pollfd wait = {.fd = k->source.flights->event_fd, .events = POLLIN};
     (void)poll(&wait, 1, ms); /* looked at in any case */
     lm_flights_calm(k->source.flights);
 }
 
-/** Opens what was closed. False: it cannot be done now. */
+/** Closes what failed, and opens what was closed a while ago: what made it fail may last. False: it
+ * is not open. */
 static bool reopen(kafka_source *k)
 {
-    if (k->must_reopen) lm_kafka_close(k);
+    if (k->rk && k->must_reopen) {
+        lm_kafka_close(k);
+        k->reopen_ns = lm_clock_ns() + REOPEN;
+    }
     if (k->rk) return true;
+    if (lm_clock_ns() < k->reopen_ns) return false;
     if (lm_kafka_open(k) == LM_OK) return true;
+    k->reopen_ns = lm_clock_ns() + REOPEN;
     lm_source_note_err(&k->source, "kafka_failed");
     return false;
 }
@@ -233,15 +240,12 @@ static void kafka_run(lm_source *source)
 {
     kafka_source *k = (kafka_source *)source;
     while (!lm_source_stops(source)) {
-        bool was_open = k->rk && !k->must_reopen;
-        bool is_open = was_open || reopen(k);
+        bool is_open = reopen(k);
         settle(k);
         put(k);
         if (!k->away && is_due(k)) send_off(k);
         if (!is_open) {
-            struct pollfd pause = {.fd = source->flights->event_fd, .events = POLLIN};
-            (void)poll(&pause, 1, REOPEN_MS); /* only a pause */
-            lm_flights_calm(source->flights);
+            wait(k);
             continue;
         }
         throttle(k);
@@ -273,23 +277,16 @@ static void kafka_fini(lm_source *source)
     lm_record_batch_fini(&k->batch);
 }
 
-static lm_err copy_text(kafka_source *k, lm_str text, lm_str *out)
-{
-    *out =
-        (lm_str){lm_arena_copy(&k->source.arena, text.len ? text.ptr : (const void *)"", text.len),
-                 text.len};
-    return out->ptr ? LM_OK : lm_mem_err();
-}
-
 static lm_err copy_fields(kafka_source *k, const lm_source_kafka_options *options)
 {
+    lm_arena *arena = &k->source.arena;
     size_t count = options->stream_field_count;
-    lm_str *streams = lm_arena_alloc(&k->source.arena, count * sizeof *streams, 8);
+    lm_str *streams = lm_arena_alloc(arena, count * sizeof *streams, 8);
     if (!streams) return lm_mem_err();
-    lm_err err = copy_text(k, options->message_field, &k->fields.message);
-    if (!err) err = copy_text(k, options->time_field, &k->fields.time);
+    lm_err err = lm_source_copy(arena, options->message_field, &k->fields.message);
+    if (!err) err = lm_source_copy(arena, options->time_field, &k->fields.time);
     for (size_t i = 0; i < count && !err; i++)
-        err = copy_text(k, options->stream_fields[i], &streams[i]);
+        err = lm_source_copy(arena, options->stream_fields[i], &streams[i]);
     k->fields.streams = streams;
     k->fields.stream_count = count;
     return err;

@@ -20,10 +20,9 @@ static lm_err topic_of(kafka_source *k, lm_str name, kafka_topic **out)
         topic = lm_arena_alloc(arena, sizeof *topic, _Alignof(kafka_topic));
         if (!topic) return lm_mem_err();
         *topic = (kafka_topic){.next = k->known_topics, .fields = k->fields};
-        topic->name = (lm_str){lm_arena_copy(arena, name.ptr, name.len), name.len};
-        if (!topic->name.ptr) return lm_mem_err();
+        lm_err err = lm_source_copy(arena, name, &topic->name);
         lm_label label = {LM_STR("topic"), topic->name};
-        lm_err err = lm_source_labels(&k->source, &label, 1, arena, &topic->fields.labels);
+        if (!err) err = lm_source_labels(&k->source, &label, 1, arena, &topic->fields.labels);
         if (err) return err;
         k->known_topics = topic;
     }
@@ -44,13 +43,9 @@ static lm_err name_partition(kafka_source *k, kafka_partition *partition)
     lm_buf_init(&text, k->mem);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0] && !err; i++)
         err = lm_buf_append(&text, parts[i].ptr, parts[i].len);
-    if (!err) {
-        lm_arena *arena = &k->source.arena;
-        partition->key = (lm_str){lm_arena_copy(arena, text.ptr, text.len), text.len};
-        partition->number_text =
-            (lm_str){lm_arena_copy(arena, number_text.ptr, number_text.len), number_text.len};
-        if (!partition->key.ptr || !partition->number_text.ptr) err = lm_mem_err();
-    }
+    lm_arena *arena = &k->source.arena;
+    if (!err) err = lm_source_copy(arena, (lm_str){text.ptr, text.len}, &partition->key);
+    if (!err) err = lm_source_copy(arena, number_text, &partition->number_text);
     lm_buf_fini(&text);
     return err;
 }
@@ -60,10 +55,9 @@ static lm_err learn_cluster(kafka_source *k)
     if (k->cluster.ptr) return LM_OK;
     char *id = rd_kafka_clusterid(k->rk, LM_KAFKA_REQUEST_MS);
     if (!id) return lm_fail(LM_E_IO, "the brokers do not say which cluster they are");
-    lm_str text = lm_str_of(id);
-    k->cluster = (lm_str){lm_arena_copy(&k->source.arena, text.ptr, text.len), text.len};
+    lm_err err = lm_source_copy(&k->source.arena, lm_str_of(id), &k->cluster);
     rd_kafka_mem_free(k->rk, id);
-    return k->cluster.ptr ? LM_OK : lm_mem_err();
+    return err;
 }
 
 lm_err lm_kafka_partition(kafka_source *k, lm_str topic, int32_t number, kafka_partition **out)
@@ -110,18 +104,20 @@ static lm_err recall(kafka_source *k, kafka_partition *partition)
 
 /* ---- where partitions are read from ---- */
 
-/** The offsets that the group has committed, into list; where it has none, or cannot say: invalid.
- */
-static void ask_committed(kafka_source *k, rd_kafka_topic_partition_list_t *list)
+/** The offsets that the group has committed, into list; where it has none: invalid. Whoever went on
+ * without knowing them would read again what other members have stored: so the membership ends
+ * here, and the next one asks again. */
+static lm_err ask_committed(kafka_source *k, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_resp_err_t code = rd_kafka_committed(k->rk, list, LM_KAFKA_REQUEST_MS);
     for (int i = 0; i < list->cnt; i++) {
-        if (code || list->elems[i].err) list->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
-        list->elems[i].err = RD_KAFKA_RESP_ERR_NO_ERROR;
+        rd_kafka_topic_partition_t *item = &list->elems[i];
+        if (item->err) code = item->err;
+        item->err = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
-    if (!code) return;
-    (void)lm_fail(LM_E_IO, "the group's offsets are not known: %s", rd_kafka_err2str(code));
-    lm_source_note_err(&k->source, "kafka_failed");
+    if (!code) return LM_OK;
+    k->must_reopen = true;
+    return lm_fail(LM_E_IO, "the group's offsets are not known: %s", rd_kafka_err2str(code));
 }
 
 /** Where one begins: behind what is committed, or at the last record that is here. */
@@ -156,11 +152,12 @@ static void check(kafka_source *k, rd_kafka_error_t *error, rd_kafka_resp_err_t 
 
 static void assign(kafka_source *k, rd_kafka_topic_partition_list_t *list)
 {
-    ask_committed(k, list);
-    lm_err err = LM_OK;
+    lm_err err = ask_committed(k, list);
     for (int i = 0; i < list->cnt && !err; i++)
         err = place(k, &list->elems[i]);
     if (err) { /* the library wants an answer all the same; nothing is read any more */
+        for (int i = 0; i < list->cnt; i++)
+            list->elems[i].offset = RD_KAFKA_OFFSET_END; /* it asks the group for no place then */
         lm_source_note_err(&k->source, "kafka_failed");
         k->must_reopen = true;
     }
@@ -193,6 +190,9 @@ void lm_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                         rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     kafka_source *k = opaque;
+    /* The library may free a topic's handle once its partitions are gone, and give the next topic
+     * the same address. */
+    k->recent_handle = NULL;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         assign(k, list);
     } else if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
@@ -211,12 +211,16 @@ void lm_kafka_start_over(kafka_source *k, kafka_partition *partition)
                    "%s: topic %s, partition %" PRId32 ": the record at offset %" PRId64
                    " is another one than it was; the partition is read as a new one",
                    k->source.name, topic, partition->number, partition->kept.last);
-    partition->kept.last = -1;
-    partition->next = -1;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *item =
         rd_kafka_topic_partition_list_add(list, topic, partition->number);
-    ask_committed(k, list);
+    if (ask_committed(k, list)) {
+        lm_source_note_err(&k->source, "kafka_failed");
+        rd_kafka_topic_partition_list_destroy(list);
+        return;
+    }
+    partition->kept.last = -1;
+    partition->next = -1;
     if (item->offset < 0)
         item->offset = k->from_end ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING;
     check(k, rd_kafka_seek_partitions(k->rk, list, LM_KAFKA_REQUEST_MS), 0);

@@ -60,12 +60,6 @@ static lm_err partition_of(kafka_source *k, const rd_kafka_message_t *message,
     return LM_OK;
 }
 
-static lm_err copied(lm_arena *arena, const void *bytes, size_t len, lm_str *out)
-{
-    *out = (lm_str){lm_arena_copy(arena, len ? bytes : "", len), len};
-    return out->ptr ? LM_OK : lm_mem_err();
-}
-
 static lm_err header_name(lm_arena *arena, const char *name, lm_str *out)
 {
     static const char prefix[] = "kafka_header_";
@@ -94,11 +88,13 @@ static lm_err metadata_of(const kafka_source *k, const kafka_partition *partitio
         char text[24];
         int len = snprintf(text, sizeof text, "%" PRId64, message->offset);
         items[count].name = LM_STR("kafka_offset");
-        err = copied(arena, text, (size_t)len, &items[count++].value);
+        err = lm_source_copy(arena, (lm_str){(const uint8_t *)text, (size_t)len},
+                             &items[count++].value);
     }
     if (!err && !k->no_key && message->key_len && message->key_len <= LM_LABEL_VALUE_BYTES_MAX) {
         items[count].name = LM_STR("kafka_key");
-        err = copied(arena, message->key, message->key_len, &items[count++].value);
+        err =
+            lm_source_copy(arena, (lm_str){message->key, message->key_len}, &items[count++].value);
     }
     rd_kafka_headers_t *headers = NULL;
     if (!err && !k->no_headers && rd_kafka_message_headers(message, &headers)) headers = NULL;
@@ -109,7 +105,7 @@ static lm_err metadata_of(const kafka_source *k, const kafka_partition *partitio
         if (rd_kafka_header_get_all(headers, i, &name, &value, &len)) break;
         if (!value || !len || len > LM_LABEL_VALUE_BYTES_MAX) continue;
         err = header_name(arena, name, &items[count].name);
-        if (!err) err = copied(arena, value, len, &items[count++].value);
+        if (!err) err = lm_source_copy(arena, (lm_str){value, len}, &items[count++].value);
     }
     if (err) return err;
     payload->metadata = lm_arena_copy(arena, items, count * sizeof *items);
@@ -129,7 +125,7 @@ static lm_err add(kafka_source *k, const kafka_partition *partition,
     size_t pieces = message->len / (LM_SOURCE_BUFFER_MAX + 1) + 1;
     lm_err err = lm_vec_grow(k->mem, &hand->payloads, &hand->cap, hand->count + pieces,
                              sizeof *hand->payloads);
-    if (!err) err = copied(&hand->arena, message->payload, message->len, &text);
+    if (!err) err = lm_source_copy(&hand->arena, (lm_str){message->payload, message->len}, &text);
     if (!err) err = metadata_of(k, partition, message, &hand->arena, &payload);
     if (err) return err;
     hand->bytes += text.len;
@@ -153,22 +149,21 @@ lm_err lm_kafka_take(kafka_source *k, const rd_kafka_message_t *message)
     if (err) return err;
     int64_t time_ns = time_of(message);
     lm_offset offset = {message->offset, hash_of(message, time_ns)};
-    if (partition->is_checking) {
-        bool is_there = offset.last == partition->kept.last;
-        bool is_ours = is_there && offset.hash == partition->kept.hash;
+    bool is_there = partition->is_checking && offset.last == partition->kept.last;
+    bool is_ours = is_there && offset.hash == partition->kept.hash;
+    if (is_there && !is_ours) {
         partition->is_checking = false;
-        if (is_ours) return LM_OK;
-        if (is_there) {
-            lm_kafka_start_over(k, partition);
-            return LM_OK;
-        }
+        lm_kafka_start_over(k, partition);
+        return LM_OK;
     }
     if (partition->hand != hand->serial) {
         err = lm_vec_grow(k->mem, &hand->places, &hand->place_cap, hand->place_count + 1,
                           sizeof *hand->places);
         if (err) return err;
     }
-    if (message->len > LM_KAFKA_PAYLOAD_MAX) {
+    /* One that is here already takes its place without a payload: so the group is told of it, and
+     * the lag ends behind it. */
+    if (!is_ours && message->len > LM_KAFKA_PAYLOAD_MAX) {
         atomic_fetch_add_explicit(&k->source.rejected, 1, memory_order_relaxed);
         lm_source_note(&k->source, 3, "kafka_message_too_large",
                        "%s: topic %.*s, partition %" PRId32 ", offset %" PRId64
@@ -176,7 +171,7 @@ lm_err lm_kafka_take(kafka_source *k, const rd_kafka_message_t *message)
                        k->source.name, (int)partition->topic->name.len,
                        (const char *)partition->topic->name.ptr, message->partition,
                        message->offset, message->len);
-    } else if (message->payload) { /* one without is a mark that its key was deleted */
+    } else if (!is_ours && message->payload) { /* one without is a mark that its key was deleted */
         err = add(k, partition, message, time_ns);
         if (err) return err;
     }
@@ -184,6 +179,7 @@ lm_err lm_kafka_take(kafka_source *k, const rd_kafka_message_t *message)
         partition->hand = hand->serial;
         partition->place = hand->place_count++;
     }
+    partition->is_checking = false;
     if (!hand->begun_ns) hand->begun_ns = lm_clock_ns();
     hand->places[partition->place] = (kafka_place){partition, offset};
     partition->kept = offset;
@@ -207,7 +203,8 @@ lm_err lm_kafka_hand_make(kafka_source *k)
         char text[LM_OFFSET_TEXT_MAX];
         size_t len = lm_offset_print(place->offset, text);
         hand->checkpoints[i].key = place->partition->key;
-        err = copied(&hand->arena, text, len, &hand->checkpoints[i].value);
+        err = lm_source_copy(&hand->arena, (lm_str){(const uint8_t *)text, len},
+                             &hand->checkpoints[i].value);
         if (err) return err;
     }
     if (report.rejected) {

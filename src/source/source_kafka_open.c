@@ -35,6 +35,19 @@ static const char *const ours[] = {
     "auto.offset.reset", "enable.auto.offset.store", "offset.store.method",
 };
 
+/** They load code into the daemon, or name a program that it is to run. By their beginnings: so a
+ * later version of the library adds none that is let through. */
+static const char *const running[] = {
+    "plugin.", "ssl.engine.", "ssl_engine", "ssl.providers", "sasl.kerberos.kinit.cmd",
+};
+
+/** The library writes them into the command of a shell (kinit's), as they are. */
+static const char *const in_commands[] = {
+    "sasl.kerberos.service.name",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.keytab",
+};
+
 static lm_err set(kafka_source *k, const char *name, const char *value)
 {
     char why[300] = "";
@@ -102,6 +115,35 @@ static lm_err set_security(kafka_source *k, const lm_source_kafka_options *optio
     return err;
 }
 
+/** One word to a shell, whatever is around it, and no option to a program. */
+static bool is_plain_word(lm_str text)
+{
+    bool is_plain = !text.len || text.ptr[0] != '-';
+    for (size_t i = 0; i < text.len && is_plain; i++) {
+        uint8_t c = text.ptr[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+        is_plain = is_letter || (c >= '0' && c <= '9') || (c && strchr("/@._:+-", c));
+    }
+    return is_plain;
+}
+
+/** May the user set it, and to this? */
+static lm_err check_setting(const char *name, lm_str value)
+{
+    bool is_barred = false;
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        is_barred |= strcmp(name, ours[i]) == 0;
+    for (size_t i = 0; i < sizeof running / sizeof running[0]; i++)
+        is_barred |= strncmp(name, running[i], strlen(running[i])) == 0;
+    if (is_barred) return lm_fail(LM_E_USAGE, "kafka: '%s' cannot be set as an option", name);
+    for (size_t i = 0; i < sizeof in_commands / sizeof in_commands[0]; i++) {
+        if (strcmp(name, in_commands[i]) == 0 && !is_plain_word(value))
+            return lm_fail(LM_E_USAGE,
+                           "kafka: '%s' may have letters, digits and / @ . _ : + - only", name);
+    }
+    return LM_OK;
+}
+
 static lm_err set_setting(kafka_source *k, const lm_label *setting)
 {
     char name[128], *value = NULL;
@@ -109,13 +151,11 @@ static lm_err set_setting(kafka_source *k, const lm_label *setting)
         return lm_fail(LM_E_USAGE, "kafka: librdkafka has no setting with so long a name");
     memcpy(name, setting->name.ptr, setting->name.len);
     name[setting->name.len] = '\0';
-    bool is_ours = strncmp(name, "plugin.", 7) == 0; /* code that would run in the daemon */
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        is_ours |= strcmp(name, ours[i]) == 0;
-    if (is_ours) return lm_fail(LM_E_USAGE, "kafka: '%s' cannot be set as an option", name);
+    lm_err err = check_setting(name, setting->value);
+    if (err) return err;
     lm_buf text;
     lm_buf_init(&text, k->mem);
-    lm_err err = lm_buf_append(&text, setting->value.ptr, setting->value.len);
+    err = lm_buf_append(&text, setting->value.ptr, setting->value.len);
     if (!err) err = lm_buf_u8(&text, 0);
     value = (char *)text.ptr;
     if (!err) err = set(k, name, value);
@@ -231,6 +271,7 @@ void lm_kafka_close(kafka_source *k)
             p->is_assigned = p->is_checking = false;
     }
     atomic_store_explicit(&k->source.open, 0, memory_order_relaxed);
+    atomic_store_explicit(&k->source.lag_records, 0, memory_order_relaxed);
 }
 
 #endif

@@ -9,7 +9,9 @@
  * position never passes over records that were lost. A partition that is assigned is read from the
  * later one of two places: what the group has committed, and behind the last record that this store
  * holds. The latter is read once more and compared (time and bytes) before it is believed: a topic
- * that was deleted and made anew has the same name and other records.
+ * that was deleted and made anew has the same name and other records. If it is the one it takes its
+ * place in the hand without a payload. If the group's offsets cannot be had the consumer is closed
+ * and opened again after a while: any other place would be a guess.
  *
  * source_kafka.c       the loop, what is put and what comes back
  * source_kafka_open.c  options to librdkafka's
@@ -51,7 +53,7 @@ typedef struct kafka_partition {
     bool is_assigned;
     bool is_checking; /* the next message is to be the last one that we have */
     lm_offset kept;   /* the last record that is durable or in a hand; last -1: none */
-    int64_t next;     /* where it goes on, for the lag; -1: not known */
+    int64_t next;     /* behind what was read, for the lag; -1: not known */
     uint64_t hand;    /* the serial of the hand that has a place for it, and where */
     size_t place;
 } kafka_partition;
@@ -79,6 +81,7 @@ typedef struct kafka_source {
     lm_mem *mem;
     rd_kafka_conf_t *conf; /* copied for each consumer */
     rd_kafka_t *rk;        /* NULL: to be opened */
+    uint64_t reopen_ns;    /* not before */
     rd_kafka_queue_t *queue;
     rd_kafka_topic_partition_list_t *topics; /* subscribed */
     char *group_id;
@@ -108,7 +111,8 @@ typedef struct kafka_source {
 /* source_kafka_open.c */
 LM_USE lm_err lm_kafka_configure(kafka_source *k, const lm_source_kafka_options *options);
 LM_USE lm_err lm_kafka_open(kafka_source *k);
-/** Commits, leaves the group if it can be done in time, and gives everything back. */
+/** Commits, leaves the group if it can be done in time, and gives everything back. Until it is open
+ * again there is no lag to tell. */
 void lm_kafka_close(kafka_source *k);
 
 /* source_kafka_hand.c */

@@ -82,7 +82,9 @@ void lm_source_note(lm_source *source, int level, const char *event, const char 
     LM_PRINTF(4, 5);
 /** The same with this thread's last failure as the text; counted as an error. */
 void lm_source_note_err(lm_source *source, const char *event);
-/** A copy with NUL behind in the source's arena. */
+/** A copy in arena, with NUL behind. text.ptr may be NULL; out->ptr is not. */
+LM_USE lm_err lm_source_copy(lm_arena *arena, lm_str text, lm_str *out);
+/** The same of a text that ends with NUL, in the source's arena. */
 LM_USE lm_err lm_source_text(lm_source *source, const char *text, char **out);
 /** The source's labels and some more, the source's win, in arena. */
 LM_USE lm_err lm_source_labels(const lm_source *source, const lm_label *more, size_t count,

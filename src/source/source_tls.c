@@ -5,8 +5,6 @@
 #include <gnutls/gnutls.h>
 #include <string.h>
 
-#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
-
 struct lm_tls {
     lm_mem *mem;
     gnutls_certificate_credentials_t credentials;
@@ -27,7 +25,7 @@ lm_err lm_tls_new(lm_mem *mem, const lm_tls_files *files, lm_tls **out)
     tls->mem = mem;
     lm_err err = LM_OK;
     int rc = gnutls_certificate_allocate_credentials(&tls->credentials);
-    if (rc >= 0) rc = gnutls_priority_init(&tls->priorities, PRIORITIES, NULL);
+    if (rc >= 0) rc = gnutls_priority_init(&tls->priorities, LM_TLS_PRIORITIES, NULL);
     if (rc < 0) {
         err = lm_fail(LM_E_NOMEM, "TLS cannot be set up: %s", gnutls_strerror(rc));
         goto out;

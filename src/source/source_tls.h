@@ -7,6 +7,9 @@
 
 #include <sys/types.h>
 
+/** What every TLS listener of the daemon speaks, in GnuTLS's words. */
+#define LM_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
 /** Certificate, key and what is asked of clients. */
 typedef struct lm_tls lm_tls;
 /** LM_E_USAGE: a file that is missing or wrong; LM_E_NOMEM. */

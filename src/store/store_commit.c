@@ -111,14 +111,23 @@ static lm_err store_put(void *self, lm_str tenant, const lm_record_batch *batch,
     return err;
 }
 
+/** Where the key's entry hangs; one that is NULL: there is none, and this is its place. Lock held.
+ */
+static store_known_checkpoint **find_checkpoint(lm_store *store, lm_str key)
+{
+    store_known_checkpoint **at =
+        &store->checkpoints[lm_hash64(key.ptr, key.len) % STORE_CHECKPOINT_BUCKETS];
+    while (*at && !lm_str_equal((*at)->key, key))
+        at = &(*at)->next;
+    return at;
+}
+
 static lm_err store_checkpoint(void *self, lm_str key, lm_buf *out)
 {
     lm_store *store = self;
     lm_err err = LM_OK;
     pthread_mutex_lock(&store->lock);
-    store_known_checkpoint *at = store->checkpoints;
-    while (at && !lm_str_equal(at->key, key))
-        at = at->next;
+    store_known_checkpoint *at = *find_checkpoint(store, key);
     if (at) {
         out->len = 0;
         err = at->value.len ? lm_buf_append(out, at->value.ptr, at->value.len)
@@ -143,9 +152,7 @@ lm_sink lm_store_sink(lm_store *store)
 lm_err store_checkpoint_note(lm_store *store, lm_str key, lm_str value, uint64_t generation)
 {
     lm_mem *mem = store->mem;
-    store_known_checkpoint *at = store->checkpoints;
-    while (at && !lm_str_equal(at->key, key))
-        at = at->next;
+    store_known_checkpoint **place = find_checkpoint(store, key), *at = *place;
     uint8_t *copy = lm_mem_alloc(mem, value.len);
     if (!copy) return lm_mem_err();
     memcpy(copy, value.ptr, value.len);
@@ -162,8 +169,7 @@ lm_err store_checkpoint_note(lm_store *store, lm_str key, lm_str value, uint64_t
         }
         memcpy(name, key.ptr, key.len);
         at->key = (lm_str){name, key.len};
-        at->next = store->checkpoints;
-        store->checkpoints = at;
+        *place = at;
     }
     at->value = (lm_str){copy, value.len};
     at->generation = generation;
@@ -181,9 +187,8 @@ lm_err store_checkpoints_of(lm_store *store, const store_frame *frame)
     return err;
 }
 
-void store_checkpoints_drop(lm_store *store, uint64_t generation)
+static void drop_chain(lm_mem *mem, store_known_checkpoint **at, uint64_t generation)
 {
-    store_known_checkpoint **at = &store->checkpoints;
     while (*at) {
         store_known_checkpoint *one = *at;
         if (one->generation > generation) {
@@ -191,10 +196,16 @@ void store_checkpoints_drop(lm_store *store, uint64_t generation)
             continue;
         }
         *at = one->next;
-        lm_mem_release(store->mem, (void *)(uintptr_t)one->key.ptr, one->key.len);
-        lm_mem_release(store->mem, (void *)(uintptr_t)one->value.ptr, one->value.len);
-        lm_mem_release(store->mem, one, sizeof *one);
+        lm_mem_release(mem, (void *)(uintptr_t)one->key.ptr, one->key.len);
+        lm_mem_release(mem, (void *)(uintptr_t)one->value.ptr, one->value.len);
+        lm_mem_release(mem, one, sizeof *one);
     }
+}
+
+void store_checkpoints_drop(lm_store *store, uint64_t generation)
+{
+    for (size_t i = 0; i < STORE_CHECKPOINT_BUCKETS; i++)
+        drop_chain(store->mem, &store->checkpoints[i], generation);
 }
 
 /* ---- the commit thread ---- */

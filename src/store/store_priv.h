@@ -26,6 +26,7 @@ enum {
     STORE_WAITING_MAX = 16 << 20, /* bytes of frames that are not yet on disk */
     STORE_GENERATIONS_MAX = 3,    /* unsealed ones, the active one among them */
     STORE_GENERATION_STREAMS_MAX = 1 << 17,
+    STORE_CHECKPOINT_BUCKETS = 4096,   /* ten thousand files are followed at once */
     STORE_FRAME_BYTES_MAX = 256 << 20, /* a frame larger than this is not one */
     STORE_TENANT_BYTES_MAX = 150,
     STORE_PATH_MAX = 4096,
@@ -388,7 +389,7 @@ struct lm_store {
     uint64_t next_generation, next_part;
     store_part **parts; /* by time_min, then id */
     size_t part_count, part_cap;
-    store_known_checkpoint *checkpoints; /* those of unsealed generations */
+    store_known_checkpoint *checkpoints[STORE_CHECKPOINT_BUCKETS]; /* of unsealed generations */
     store_tenant *tenants;
     store_watcher *watchers; /* of watch_lock */
     uint64_t next_watcher;

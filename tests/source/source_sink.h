@@ -226,6 +226,14 @@ static inline size_t sink_key_count(test_sink *sink)
     return count;
 }
 
+static inline uint64_t sink_refusals(test_sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    uint64_t refusals = sink->refusals;
+    pthread_mutex_unlock(&sink->lock);
+    return refusals;
+}
+
 /** Waits until so many records are there, half a minute at most; gives how many there are. */
 static inline size_t sink_wait(test_sink *sink, size_t wanted)
 {

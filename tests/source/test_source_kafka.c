@@ -15,7 +15,7 @@ typedef struct world {
     rd_kafka_t *producer;
     rd_kafka_mock_cluster_t *cluster;
     const char *brokers[1], *topics[1];
-    lm_label settings[3];
+    lm_label settings[4];
     lm_source_kafka_options options;
     lm_source *source;
     int sent;
@@ -135,6 +135,40 @@ static void nothing_is_lost_nor_twice(void **state)
     world_close(&w);
 }
 
+/** The group's offset in each partition, once it is wanted; half a minute at most. */
+static void check_committed(world *w, const char *group, int64_t wanted)
+{
+    char why[200];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, silent);
+    assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", w->brokers[0], why, sizeof why),
+                     RD_KAFKA_CONF_OK);
+    assert_int_equal(rd_kafka_conf_set(conf, "group.id", group, why, sizeof why), RD_KAFKA_CONF_OK);
+    rd_kafka_t *asking = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    assert_non_null(asking);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+    int right = 0;
+    for (int i = 0; i < 4; i++)
+        rd_kafka_topic_partition_list_add(list, TOPIC, i);
+    for (int i = 0; i < 300 && right < 4; i++) {
+        assert_int_equal(rd_kafka_committed(asking, list, 10000), 0);
+        right = 0;
+        for (int p = 0; p < 4; p++)
+            right += list->elems[p].offset == wanted;
+        if (right < 4) sink_sleep(100);
+    }
+    assert_int_equal(right, 4);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(asking);
+}
+
+static lm_source_counters counters_of(const world *w)
+{
+    lm_source_counters counters;
+    lm_source_counters_get(w->source, &counters);
+    return counters;
+}
+
 /** What a crash leaves: the records are there, the broker knows of no commit. */
 static void positions_win_over_older_commits(void **state)
 {
@@ -154,6 +188,11 @@ static void positions_win_over_older_commits(void **state)
     }
     w.options.group_id = "other";
     start(&w);
+    /* The group is told of what is here already, and it is no lag. */
+    check_committed(&w, "other", 250);
+    for (int i = 0; i < 300 && counters_of(&w).lag_records; i++)
+        sink_sleep(100);
+    assert_int_equal(counters_of(&w).lag_records, 0);
     produce(&w, 100);
     check(&w);
     stop(&w);
@@ -171,22 +210,71 @@ static void positions_win_over_older_commits(void **state)
     world_close(&w);
 }
 
-/** The sink takes nothing for longer than the library is left alone. */
+/** The sink takes nothing for longer than a group waits for a member that does not ask for
+ * messages. More come than both hands hold, so asking for them would not help: the partitions are
+ * paused, and the membership lasts. */
 static void a_sink_that_is_full_holds_it_back(void **state)
 {
     (void)state;
     world w;
     world_open(&w);
+    w.settings[0] = (lm_label){LM_STR("session.timeout.ms"), LM_STR("3000")};
+    w.settings[1] = (lm_label){LM_STR("heartbeat.interval.ms"), LM_STR("300")};
+    w.settings[2] = (lm_label){LM_STR("max.poll.interval.ms"), LM_STR("3000")};
+    w.options.setting_count = 3;
     w.sink->is_refusing = true;
     start(&w);
-    produce(&w, 40000);
-    sink_sleep(2500);
+    for (int i = 0; i < 4; i++)
+        produce(&w, 40000);
+    while (!sink_refusals(w.sink)) /* then there is somebody who asks */
+        sink_sleep(50);
+    sink_sleep(4500);
     assert_int_equal(w.sink->count, 0);
     assert_true(lm_mem_peak(w.mem) < 48u << 20);
     pthread_mutex_lock(&w.sink->lock);
     w.sink->is_refusing = false;
     pthread_mutex_unlock(&w.sink->lock);
     check(&w);
+    assert_string_equal(w.sink->notes, "");
+    world_close(&w);
+}
+
+/** While the group's offsets cannot be had nothing is read: another member may have gone on, and
+ * what it stored would come again. */
+static void without_offsets_nothing_is_read(void **state)
+{
+    enum { OFFSET_FETCH = 9, FAILURES = 1000 };
+
+    static rd_kafka_resp_err_t failures[FAILURES];
+    (void)state;
+    for (int i = 0; i < FAILURES; i++)
+        failures[i] = RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    world w;
+    world_open(&w);
+    start(&w);
+    produce(&w, 500);
+    check(&w);
+    stop(&w);
+    world other = w; /* of the same group */
+    other.sink = sink_new();
+    other.host = sink_host(other.sink, w.mem);
+    start(&other);
+    produce(&w, 500);
+    assert_int_equal(sink_settle(other.sink, 500, 500), 500);
+    stop(&other);
+    rd_kafka_mock_push_request_errors_array(w.cluster, OFFSET_FETCH, FAILURES, failures);
+    start(&w);
+    for (int i = 0; i < 300 && counters_of(&w).errors < 2; i++)
+        sink_sleep(100);
+    lm_source_counters counters = counters_of(&w); /* asked now and then, not all the time */
+    assert_in_range(counters.errors, 2, 4);
+    assert_int_equal(counters.records, 0);
+    assert_int_equal(counters.lag_records, 0);
+    assert_non_null(strstr(w.sink->notes, "offsets are not known"));
+    rd_kafka_mock_clear_request_errors(w.cluster, OFFSET_FETCH);
+    produce(&w, 500);
+    assert_int_equal(sink_settle(w.sink, 1000, 500), 1000);
+    sink_free(other.sink);
     world_close(&w);
 }
 
@@ -233,6 +321,16 @@ static void wrong_options_are_named(void **state)
         {{LM_STR("enable.auto.commit"), LM_STR("false")}, "cannot be set"},
         {{LM_STR("ssl.key.location"), LM_STR("/no/such/file")}, "kafka: "},
         {{LM_STR("plugin.any"), LM_STR("interceptor")}, "cannot be set"},
+        {{LM_STR("plugin.library.paths"), LM_STR("any.so")}, "cannot be set"},
+        {{LM_STR("ssl.engine.location"), LM_STR("any.so")}, "cannot be set"},
+        {{LM_STR("ssl.engine.id"), LM_STR("dynamic")}, "cannot be set"},
+        {{LM_STR("ssl.providers"), LM_STR("any")}, "cannot be set"},
+        {{LM_STR("sasl.kerberos.kinit.cmd"), LM_STR("true")}, "cannot be set"},
+        {{LM_STR("sasl.kerberos.principal"), LM_STR("me; true")}, "sasl.kerberos.principal"},
+        {{LM_STR("sasl.kerberos.principal"), LM_STR("-X")}, "sasl.kerberos.principal"},
+        {{LM_STR("sasl.kerberos.keytab"), LM_STR("$(true)")}, "sasl.kerberos.keytab"},
+        {{LM_STR("sasl.kerberos.keytab"), LM_STR("a\"b")}, "sasl.kerberos.keytab"},
+        {{LM_STR("sasl.kerberos.service.name"), LM_STR("`true`")}, "sasl.kerberos.service.name"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -242,6 +340,12 @@ static void wrong_options_are_named(void **state)
         assert_non_null(strstr(lm_err_text(), cases[i].said));
         assert_null(w.source);
     }
+    /* Those that a realm really has. */
+    w.settings[0] = (lm_label){LM_STR("sasl.kerberos.principal"), LM_STR("log-mill/h.x@REALM.X")};
+    w.settings[1] = (lm_label){LM_STR("sasl.kerberos.keytab"), LM_STR("FILE:/etc/my_1.keytab")};
+    w.options.setting_count = 2;
+    start(&w);
+    stop(&w);
     w.options.setting_count = 0;
     w.options.tls.is_on = false;
     w.options.sasl.mechanism = "PLAIN";
@@ -256,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_nor_twice),
         cmocka_unit_test(positions_win_over_older_commits),
+        cmocka_unit_test(without_offsets_nothing_is_read),
         cmocka_unit_test(a_sink_that_is_full_holds_it_back),
         cmocka_unit_test(a_broker_that_fails_is_asked_again),
         cmocka_unit_test(wrong_options_are_named),

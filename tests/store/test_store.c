@@ -478,6 +478,47 @@ static void checkpoints_are_kept(void **ctx)
     end(&w);
 }
 
+/** The latest value of each of many keys, in part newer than what is sealed. */
+static void many_checkpoints_are_kept(void **ctx)
+{
+    enum { KEYS = 10000, EACH = 2500 };
+
+    static char texts[KEYS][2][24];
+    static lm_checkpoint checkpoints[KEYS];
+    world w;
+    (void)ctx;
+    begin(&w);
+    open_store(&w, 0);
+    lm_record_batch batch;
+    lm_buf value;
+    lm_record_batch_init(&batch, w.mem);
+    lm_buf_init(&value, w.mem);
+    for (int round = 0; round < 3; round++) {
+        int last = round == 2 ? KEYS / 2 : KEYS; /* the later half is in the catalog alone then */
+        for (int i = 0; i < last; i++) {
+            (void)snprintf(texts[i][0], sizeof texts[i][0], "file/1:%d", i);
+            (void)snprintf(texts[i][1], sizeof texts[i][1], "%d of %d", i, round);
+            checkpoints[i] = (lm_checkpoint){lm_str_of(texts[i][0]), lm_str_of(texts[i][1])};
+        }
+        for (int i = 0; i < last; i += EACH)
+            assert_int_equal(put_wait(w.store, "red", &batch, &checkpoints[i], EACH), LM_OK);
+        if (round == 1) assert_int_equal(lm_store_flush(w.store), LM_OK);
+    }
+    for (int round = 0; round < 2; round++) {
+        lm_sink sink = lm_store_sink(w.store);
+        for (int i = 0; i < KEYS; i++) {
+            assert_int_equal(sink.checkpoint(sink.self, checkpoints[i].key, &value), LM_OK);
+            assert_int_equal(value.len, checkpoints[i].value.len);
+            assert_memory_equal(value.ptr, checkpoints[i].value.ptr, value.len);
+        }
+        lm_store_close(w.store);
+        open_store(&w, 0);
+    }
+    lm_buf_fini(&value);
+    lm_record_batch_fini(&batch);
+    end(&w);
+}
+
 /* ---- damage ---- */
 
 /** Path of the only file of a folder with this ending. */
@@ -810,6 +851,7 @@ int main(void)
         cmocka_unit_test(bounds_move),
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(checkpoints_are_kept),
+        cmocka_unit_test(many_checkpoints_are_kept),
         cmocka_unit_test(log_damage),
         cmocka_unit_test(frames_are_not_forged),
         cmocka_unit_test(segment_damage),

@@ -27,8 +27,9 @@ import time
 import urllib.parse
 import urllib.request
 
+import bench_process
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 SEALED_WAIT = 20  # seconds, for what is sealed behind
 
 
@@ -61,23 +62,7 @@ def free_port():
 
 
 class Server:
-    """A process, its port and what /proc says of it."""
-
-    def start(self, argv, folder):
-        self.folder = folder
-        self.log = open(folder / "server.log", "wb+")
-        self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log)
-
-    def output(self):
-        return (self.folder / "server.log").read_text("utf-8", "replace")
-
-    def cpu_seconds(self):
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(stat[11]) + int(stat[12])) / CLOCK_TICKS
-
-    def peak_bytes(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+    """What is asked of either of them; self.process is the Process that is measured."""
 
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=300) as answer:
@@ -86,11 +71,6 @@ class Server:
     def metric(self, name):
         values = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", self.get("/metrics").decode(), re.M)
         return sum(float(v) for v in values)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(120)
-        self.log.close()
 
 
 class Logmill(Server):
@@ -106,16 +86,8 @@ class Logmill(Server):
         if form == "files":
             (folder / "logs").mkdir()
             config += f"sources:\n  - type: files\n    paths: ['{folder}/logs/*.log']\n"
-        (folder / "logmill.yaml").write_text(config or "sources: []\n")
-        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder / "data"]
-        self.start(argv + ["--config", folder / "logmill.yaml"], folder)
-        for _ in range(200):
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", self.output())
-            if found:
-                self.port = int(found[1])
-                return
-            time.sleep(0.05)
-        sys.exit(f"bench_daemon.py: the daemon did not start:\n{self.output()}")
+        self.process = bench_process.Daemon(program, folder / "data", folder, config or "sources: []\n")
+        self.port, self.output = self.process.port, self.process.output
 
     def records(self):
         return int(self.metric("logmill_store_records_total"))
@@ -125,7 +97,7 @@ class Logmill(Server):
         last = None
         for _ in range(SEALED_WAIT):
             time.sleep(1)
-            now = (self.metric("logmill_store_segments"), self.cpu_seconds())
+            now = (self.metric("logmill_store_segments"), self.process.cpu_seconds())
             if last and now[0] == last[0] and now[1] - last[1] < 0.02:
                 break
             last = now
@@ -136,9 +108,8 @@ class Logmill(Server):
 
     def count(self):
         end = time.time_ns() + 3600 * 10**9
-        query = {"query": 'sum(count_over_time({service_name=~".+"}[400d]))', "time": end}
-        for label in ("app", "filename", "host"):
-            query["query"] = f'sum(count_over_time({{{label}=~".+"}}[400d]))'
+        for label in ("app", "filename", "host"):  # which of them there is depends on the form
+            query = {"query": f'sum(count_over_time({{{label}=~".+"}}[400d]))', "time": end}
             rows = json.loads(self.get("/loki/api/v1/query?" + urllib.parse.urlencode(query)))["data"]["result"]
             if rows:
                 return int(rows[0]["value"][1])
@@ -154,8 +125,11 @@ class VictoriaLogs(Server):
 
     def __init__(self, program, folder, form):
         self.port = free_port()
-        data = folder / "data"
-        self.start([program, f"-storageDataPath={data}", f"-httpListenAddr=127.0.0.1:{self.port}"], folder)
+        self.data, self.log = folder / "data", folder / "server.log"
+        with open(self.log, "wb") as log:
+            self.process = bench_process.Process(
+                [program, f"-storageDataPath={self.data}", f"-httpListenAddr=127.0.0.1:{self.port}"], stdout=log,
+                stderr=log)
         for _ in range(200):
             try:
                 self.get("/health")
@@ -164,12 +138,15 @@ class VictoriaLogs(Server):
                 time.sleep(0.05)
         sys.exit(f"bench_daemon.py: VictoriaLogs did not start:\n{self.output()}")
 
+    def output(self):
+        return self.log.read_text("utf-8", "replace")
+
     def settle(self):
         self.get("/internal/force_flush")
         time.sleep(SEALED_WAIT)
 
     def disk(self):
-        files = (self.folder / "data").rglob("*")
+        files = self.data.rglob("*")
         return sum(p.stat().st_size for p in files if p.is_file()), None
 
     def count(self):
@@ -218,7 +195,7 @@ def run_form(kind, program, form, log, options):
             argv += ["--rate", str(options.rate)]
         if form == "files":
             argv += ["--metrics", f"127.0.0.1:{server.port}"]
-        cpu, begun = server.cpu_seconds(), time.monotonic()
+        cpu, begun = server.process.cpu_seconds(), time.monotonic()
         sent = subprocess.run(argv, stdout=subprocess.PIPE, text=True)
         if sent.returncode:
             sys.exit(f"bench_daemon.py: bench_load failed; the server says:\n{server.output()[-3000:]}")
@@ -229,15 +206,15 @@ def run_form(kind, program, form, log, options):
                 time.sleep(0.02)
             load["seconds"] = round(time.monotonic() - begun, 2)
             load["records_per_second"] = round(records / load["seconds"])
-        spent = server.cpu_seconds() - cpu
+        spent = server.process.cpu_seconds() - cpu
         result = {
             "server": kind.name, "form": form, "log": log.name.split(".")[0], "records": records, **load,
             "cpu_seconds_per_million": round(spent / records * 1e6, 3),
             "records_per_second_of_two_cores": round(2 * records / spent),
-            "peak_mib": round(server.peak_bytes() / 2**20, 1),
+            "peak_mib": server.process.mib("VmHWM"),
         }
         server.settle()
-        result["cpu_seconds_per_million_settled"] = round((server.cpu_seconds() - cpu) / records * 1e6, 3)
+        result["cpu_seconds_per_million_settled"] = round((server.process.cpu_seconds() - cpu) / records * 1e6, 3)
         raw_bytes = text.stat().st_size / max(1, text.read_bytes().count(b"\n")) * records
         disk, raw = server.disk()
         result["times_smaller"] = round((raw or raw_bytes) / disk, 2) if disk else None
@@ -249,7 +226,7 @@ def run_form(kind, program, form, log, options):
         return result
     finally:
         if server:
-            server.stop()
+            server.process.stop()
         shutil.rmtree(folder)
 
 

@@ -11,40 +11,26 @@ client, connection kept.
 import argparse
 import http.client
 import json
-import os
 import pathlib
 import re
 import statistics
-import subprocess
-import sys
 import time
 import urllib.parse
 
+import bench_process
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 NS = 10**9
 HOUR = 3600 * NS
 
 
-class Daemon:
+class Daemon(bench_process.Daemon):
     def __init__(self, program, folder):
-        config = pathlib.Path(folder) / "bench.yaml"
-        config.write_text("sources: []\n")
-        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder, "--config", config]
-        begun = time.monotonic()
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for line in self.process.stdout:
-            if line.startswith("listening"):
-                self.port = urllib.parse.urlsplit(line.split()[1]).port
-            if line.startswith("storing"):
-                break
-        else:
-            sys.exit("bench_daemon_ask.py: the daemon did not start")
+        super().__init__(program, folder, folder)
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         while self.get("/ready")[0] != 200:
             time.sleep(0.005)
-        self.ready_s = time.monotonic() - begun
-        self.proc = pathlib.Path("/proc") / str(self.process.pid)
+        self.ready_s = time.monotonic() - self.begun
 
     def get(self, path, **parameters):
         if parameters:
@@ -52,17 +38,6 @@ class Daemon:
         self.connection.request("GET", path)
         answer = self.connection.getresponse()
         return answer.status, answer.read()
-
-    def cpu_seconds(self):
-        stat = (self.proc / "stat").read_text().rsplit(")", 1)[1].split()
-        return (int(stat[11]) + int(stat[12])) / CLOCK_TICKS
-
-    def mib(self, name):
-        return round(int(re.search(name + r":\s+(\d+)", (self.proc / "status").read_text())[1]) / 1024, 1)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(60)
 
 
 def questions(begin, end):

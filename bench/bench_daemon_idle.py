@@ -12,41 +12,16 @@ import http.client
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+import bench_process
+
+CONFIG = "ingest: {head_size: 1MiB}\nsources: []\n"
 
 
-class Daemon:
-    def __init__(self, program, folder):
-        config = folder / "logmill.yaml"
-        config.write_text("ingest: {head_size: 1MiB}\nsources: []\n")
-        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder / "data", "--config", config]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.port = None
-        for line in self.process.stdout:
-            if line.startswith("listening"):
-                self.port = urllib.parse.urlsplit(line.split()[1]).port
-            if line.startswith("storing"):
-                break
-        if not self.port:
-            sys.exit("bench_daemon_idle.py: the daemon did not start")
-        self.proc = pathlib.Path("/proc") / str(self.process.pid)
-
-    def status(self, name):
-        for line in (self.proc / "status").read_text().splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split()[1])
-        return 0
-
-    def cpu_seconds(self):
-        parts = (self.proc / "stat").read_text().rpartition(")")[2].split()
-        return (int(parts[11]) + int(parts[12])) / CLOCK_TICKS
-
+class Daemon(bench_process.Daemon):
     def wakeups(self):
         total = 0
         for task in (self.proc / "task").iterdir():
@@ -68,10 +43,6 @@ class Daemon:
             if response.status >= 300:
                 sys.exit(f"bench_daemon_idle.py: push: {response.status}")
         connection.close()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 def measure(daemon, name, seconds):
@@ -101,13 +72,13 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory(prefix="logmill-idle-") as name:
         folder = pathlib.Path(name)
-        daemon = Daemon(options.logmill, folder)
+        daemon = Daemon(options.logmill, folder / "data", folder, CONFIG)
         rows.append(measure(daemon, "idle_empty", options.seconds))
         daemon.push(options.records)
         time.sleep(20)  # sealing and merging of what came
         rows.append(measure(daemon, "idle_after_load", options.seconds))
         daemon.stop()
-        daemon = Daemon(options.logmill, folder)
+        daemon = Daemon(options.logmill, folder / "data", folder, CONFIG)
         rows.append(measure(daemon, "idle_restarted", options.seconds))
         daemon.stop()
     if options.json:

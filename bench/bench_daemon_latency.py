@@ -21,28 +21,9 @@ import threading
 import time
 import urllib.parse
 
+import bench_process
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-class Daemon:
-    def __init__(self, program, folder):
-        (folder / "logmill.yaml").write_text("sources: []\n")
-        argv = [program, "run", "--listen", "127.0.0.1:0", "--data", folder / "data"]
-        argv += ["--config", folder / "logmill.yaml"]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.port = None
-        for line in self.process.stdout:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-            if found:
-                self.port = int(found[1])
-            if line.startswith("storing"):
-                break
-        if not self.port:
-            sys.exit("bench_daemon_latency.py: the daemon did not start")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(60)
 
 
 def request(connection, method, path, body=None):
@@ -89,7 +70,7 @@ def main():
         if log.suffix == ".zst":
             subprocess.run(["zstd", "-dqf", log, "-o", folder / "log"], check=True)
             log = folder / "log"
-        daemon = Daemon(options.logmill, folder)
+        daemon = bench_process.Daemon(options.logmill, folder / "data", folder)
         seconds = options.markers * 0.06 + 3
         load = subprocess.Popen(
             [options.load, "loki", f"127.0.0.1:{daemon.port}/loki/api/v1/push", log, "--rate", str(options.rate),

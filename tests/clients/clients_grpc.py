@@ -27,7 +27,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "daemon"))
-from daemon_harness import LOGMILL, NS, QUERY_CONFIG, Daemon, check, main, wait_until  # noqa: E402
+from daemon_harness import CERTIFICATES, LOGMILL, NS, QUERY_CONFIG, Daemon, check, main, wait_until  # noqa: E402
 
 TIMEOUT_S = 30
 LISTEN = 'listen: {http: "127.0.0.1:0", elasticsearch: "", otlp_http: "", otlp_grpc: GRPC}\nsources: []\n'
@@ -205,21 +205,6 @@ def full_disk(_, folder):
     daemon.stop()
 
 
-def certificates(folder):
-    def openssl(*args):
-        subprocess.run(["openssl", *[str(a) for a in args]], check=True, capture_output=True)
-
-    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
-    for name in ("ca", "other_ca"):
-        openssl("req", "-x509", *ec, "-days", 2, "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key",
-                "-out", folder / f"{name}.pem")
-    for name, ca in (("server", "ca"), ("client", "ca"), ("stranger", "other_ca")):
-        openssl("req", *ec, "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr")
-        openssl("x509", "-req", "-days", 2, "-in", folder / f"{name}.csr", "-CA", folder / f"{ca}.pem", "-CAkey",
-                folder / f"{ca}.key", "-CAcreateserial", "-extfile", folder / "ext", "-out", folder / f"{name}.pem")
-
-
 def credentials(folder, client=None):
     read = [(folder / f"{client}.{kind}").read_bytes() if client else None for kind in ("key", "pem")]
     return grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes(), *read)
@@ -229,7 +214,7 @@ def tls(_, folder):
     if not shutil.which("openssl"):
         print("      skipped: no openssl")
         return
-    certificates(folder)
+    subprocess.run([CERTIFICATES, folder], check=True, capture_output=True)
     files = f"certificate: {folder}/server.pem, key: {folder}/server.key"
     daemon = start(folder, grpc_door=f'[{{address: "127.0.0.1:0", tls: {{{files}}}}}, '
                                      f'{{address: "127.0.0.1:0", tls: {{{files}, client_ca: {folder}/ca.pem}}}}]')

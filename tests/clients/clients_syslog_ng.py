@@ -4,19 +4,9 @@ import os
 import pathlib
 import subprocess
 
+HERE = pathlib.Path(__file__).resolve().parent
 DEPENDS = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks",
            "--no-replaces", "--no-enhances", "syslog-ng-core"]
-CERTIFICATES = """
-printf 'cn="test authority"\\nca\\ncert_signing_key\\nexpiration_days=30\\n' >ca.t
-printf 'cn="127.0.0.1"\\nip_address="127.0.0.1"\\ntls_www_server\\nsigning_key\\nexpiration_days=30\\n' >server.t
-printf 'cn="syslog-ng"\\ntls_www_client\\nsigning_key\\nexpiration_days=30\\n' >client.t
-for name in ca server client; do certtool --generate-privkey --key-type ecdsa --outfile $name.key; done
-certtool --generate-self-signed --load-privkey ca.key --template ca.t --outfile ca.pem
-for name in server client; do
-    certtool --generate-certificate --load-privkey $name.key --load-ca-certificate ca.pem --load-ca-privkey ca.key \\
-        --template $name.t --outfile $name.pem
-done
-"""
 CONF = """@version: {version}
 options {{ keep-hostname(no); use-dns(no); frac-digits(6); stats-freq(0); time-reopen(1); log-fifo-size(10000); }};
 {rules}
@@ -44,7 +34,7 @@ def build(folder):
 
 
 def make_certificates(folder):
-    subprocess.run(["sh", "-ec", CERTIFICATES], cwd=folder, check=True, capture_output=True)
+    subprocess.run([HERE.parent / "support" / "certificates", folder], check=True, capture_output=True)
 
 
 @contextlib.contextmanager

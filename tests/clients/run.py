@@ -20,9 +20,7 @@ Packages go into LOGMILL_CLIENTS (default: clients beside the program) and stay 
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import gzip
-import hashlib
 import json
 import os
 import pathlib
@@ -36,13 +34,15 @@ import time
 import typing
 
 import clients_syslog_ng
-from clients_daemon import LOGMILL, Daemon
+from clients_daemon import Daemon
 
 HERE = pathlib.Path(__file__).resolve().parent
-CACHE = pathlib.Path(os.environ.get("LOGMILL_CLIENTS", str(pathlib.Path(LOGMILL).resolve().parent / "clients")))
+sys.path.insert(0, str(HERE.parent / "support"))
+import packages  # noqa: E402
+from packages import CACHE  # noqa: E402
+
 MESSAGES = 120
-SKIP = 77
-SEND_TIMEOUT_S, FIND_TIMEOUT_S, INSTALL_TIMEOUT_S = 120, 60, 240
+SEND_TIMEOUT_S, FIND_TIMEOUT_S = 120, 60
 HOST = socket.gethostname()
 SECOND_NS = 10**9
 ANY = object()  # a label of the client's own making
@@ -492,65 +492,28 @@ class Rotated:
 
 # ---- packages ----
 
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(SKIP)
-
-
-def install(name, inputs, build):
-    """CACHE/name made by build(folder), once for what its inputs say."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(sys.version.encode())
-    for path in inputs:
-        digest.update((HERE / path).read_bytes())
-    folder, stamp = CACHE / name, CACHE / f"{name}.stamp"
-    with open(CACHE / f"{name}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.is_dir() and stamp.exists() and stamp.read_text() == digest.hexdigest():
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            build(folder)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = (getattr(error, "stderr", None) or b"").decode(errors="replace")
-            skip(f"the packages of {inputs[0]} cannot be had: {error}\n{said[-2000:]}")
-        stamp.write_text(digest.hexdigest())
-
-
 def install_pypi():
-    def build(folder):
-        for argv in ([sys.executable, "-m", "venv", folder],
-                     [folder / "bin" / "pip", "install", "--quiet", "-r", HERE / "requirements.txt"]):
-            subprocess.run(argv, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
-
-    install("venv", ["requirements.txt"], build)
+    packages.python_packages("venv", HERE / "requirements.txt")
 
 
 def install_npm():
-    if not shutil.which("node") or not shutil.which("npm"):
-        skip("node and npm are not installed")
+    packages.need("node", "npm")
 
     def build(folder):
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, folder)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True,
-                       capture_output=True, timeout=INSTALL_TIMEOUT_S)
+        packages.call("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
 
-    install("npm", ["package.json", "package-lock.json"], build)
+    packages.fetched("npm", [HERE / "package.json", HERE / "package-lock.json"], build)
 
 
 def install_syslog_ng():
-    missing = [name for name in ("apt-get", "dpkg", "certtool") if not shutil.which(name)]
-    if missing:
-        skip(f"not installed: {', '.join(missing)}")
-    install("syslog-ng", ["clients_syslog_ng.py"], clients_syslog_ng.build)
+    packages.need("apt-get", "dpkg", "openssl")
+    packages.fetched("syslog-ng", [HERE / "clients_syslog_ng.py"], clients_syslog_ng.build)
 
 
 def need_debian():
-    missing = [name for name in ("logger", "rsyslogd", "curl", "logrotate", "zstd") if not shutil.which(name)]
-    if missing:
-        skip(f"not installed: {', '.join(missing)}")
+    packages.need("logger", "rsyslogd", "curl", "logrotate", "zstd")
 
 
 GROUPS = {  # what makes the clients ready, and who sends

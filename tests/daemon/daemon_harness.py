@@ -21,6 +21,7 @@ ROUNDS = int(os.environ.get("LOGMILL_TEST_ROUNDS", "0"))  # 0: as few as every b
 if os.environ.get("LOGMILL_SANITIZED"):  # the tracer of leaks faults now and then on threads of a module
     os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
 SEED = int(os.environ.get("LOGMILL_TEST_SEED", "20260117"))
+CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "support" / "certificates"
 WAIT_S = 60
 NS = 1_000_000_000
 JSON = {"Content-Type": "application/json"}

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import time
 
-from daemon_harness import LOGMILL, NS, QUERY_CONFIG, Daemon, check, main
+from daemon_harness import CERTIFICATES, LOGMILL, NS, QUERY_CONFIG, Daemon, check, main
 
 SECRETS = {"writer": "tok-write-4711", "reader": "tok-read-4712", "admin": "tok-admin-4713", "all": "tok-all-4714"}
 PASSWORD = "pass-word-4715"
@@ -160,62 +160,6 @@ def told_nowhere(daemon):
 # ---- TLS ----
 
 
-def certificates(folder):
-    """An authority, what it signed for the server and for a client, and a client of another authority."""
-
-    def openssl(*args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-    extension = folder / "san.cnf"
-    extension.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    for name in ("ca", "other_ca"):
-        openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            folder / f"{name}.key",
-            "-out",
-            folder / f"{name}.pem",
-        )
-    for name, ca in (("server", "ca"), ("client", "ca"), ("stranger", "other_ca")):
-        openssl(
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            folder / f"{name}.key",
-            "-out",
-            folder / f"{name}.csr",
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-days",
-            "2",
-            "-in",
-            folder / f"{name}.csr",
-            "-CA",
-            folder / f"{ca}.pem",
-            "-CAkey",
-            folder / f"{ca}.key",
-            "-CAcreateserial",
-            "-extfile",
-            extension,
-            "-out",
-            folder / f"{name}.pem",
-        )
-
-
 def secure(folder, daemon, client=None, oldest=None, newest=None):
     context = ssl.create_default_context(cafile=folder / "ca.pem")
     if client:
@@ -236,7 +180,7 @@ def tls(dice, folder):
     if not shutil.which("openssl"):
         print("      skipped: no openssl")
         return
-    certificates(folder)
+    subprocess.run([CERTIFICATES, folder], check=True, capture_output=True)
     files = f"certificate: {folder}/server.pem, key: {folder}/server.key"
     config = (
         QUERY_CONFIG

@@ -1,10 +1,7 @@
 """A Kafka broker of one's own on free ports of 127.0.0.1, from its jars, in KRaft mode; and a Python with a producer.
 
-Jars and Python packages are fetched once, by maven and pip, into LOGMILL_CLIENTS (default: clients beside the program).
+Jars and Python packages are fetched once, by maven and pip (tests/support/packages.py).
 """
-import fcntl
-import hashlib
-import os
 import pathlib
 import shutil
 import signal
@@ -14,10 +11,11 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-LOGMILL = pathlib.Path(os.environ.get("LOGMILL", str(HERE.parent.parent / "build" / "logmill"))).resolve()
-CACHE = pathlib.Path(os.environ.get("LOGMILL_CLIENTS", str(LOGMILL.parent / "clients")))
-SKIP = 77
-INSTALL_TIMEOUT_S, START_TIMEOUT_S = 240, 90
+SUPPORT = HERE.parent / "support"
+sys.path.insert(0, str(SUPPORT))
+import packages  # noqa: E402
+
+START_TIMEOUT_S = 90
 PASSWORD = "s3cret of the test"  # of the listener with a login
 JAVA = ["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
 LOG4J = """log4j.rootLogger=WARN, out
@@ -54,66 +52,30 @@ ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 ssl.client.auth=required
 """
-CERTIFICATES = """
-printf 'cn="test authority"\\nca\\ncert_signing_key\\nexpiration_days=30\\n' >ca.t
-printf 'cn="127.0.0.1"\\ndns_name="localhost"\\nip_address="127.0.0.1"\\ntls_www_server\\nsigning_key\\n' >broker.t
-printf 'encryption_key\\nexpiration_days=30\\n' >>broker.t
-printf 'cn="shipper"\\ntls_www_client\\nsigning_key\\nexpiration_days=30\\n' >client.t
-for name in ca broker client; do certtool --generate-privkey --key-type rsa --bits 2048 --outfile $name.key; done
-certtool --generate-self-signed --load-privkey ca.key --template ca.t --outfile ca.info
-for name in broker client; do
-    certtool --generate-certificate --load-privkey $name.key --load-ca-certificate ca.info --load-ca-privkey ca.key \
-        --template $name.t --outfile $name.pem
-done
-sed -n '/BEGIN/,/END/p' ca.info >ca.pem
-certtool --to-p12 --load-privkey broker.key --load-certificate broker.pem --load-ca-certificate ca.pem \
-    --p12-name broker --password "$PASSWORD" --pkcs-cipher aes-256 --outder --outfile broker.p12
-"""
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(SKIP)
-
-
-def fetched(name, source, build):
-    """CACHE/name made by build(folder), once for what the file source says."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(sys.version.encode() + (HERE / source).read_bytes()).hexdigest()
-    folder, stamp = CACHE / name, CACHE / f"{name}.stamp"
-    with open(CACHE / f"{name}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.is_dir() and stamp.exists() and stamp.read_text() == digest:
-            return folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            for argv in build(folder):
-                subprocess.run([str(word) for word in argv], cwd=folder, check=True, capture_output=True,
-                               timeout=INSTALL_TIMEOUT_S)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = (getattr(error, "stdout", None) or b"") + (getattr(error, "stderr", None) or b"")
-            skip(f"what {source} names cannot be had: {error}\n{said.decode('utf-8', 'replace')[-2000:]}")
-        stamp.write_text(digest)
-    return folder
 
 
 def jars():
-    missing = [program for program in ("java", "mvn", "certtool") if not shutil.which(program)]
-    if missing:
-        skip(f"not installed: {', '.join(missing)}")
-    folder = fetched("kafka-jars", "pom.xml", lambda folder: [
-        ["cp", HERE / "pom.xml", folder],
-        ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}"]])
-    return folder / "lib"
+    packages.need("java", "mvn", "openssl")
+
+    def build(folder):
+        shutil.copy(HERE / "pom.xml", folder)
+        packages.call("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}",
+                      cwd=folder)
+
+    return packages.fetched("kafka-jars", [HERE / "pom.xml"], build) / "lib"
 
 
 def use_python_packages():
     """Makes confluent_kafka importable."""
-    folder = fetched("kafka-venv", "requirements.txt", lambda folder: [
-        [sys.executable, "-m", "venv", folder / "venv"],
-        [folder / "venv" / "bin" / "pip", "install", "--quiet", "-r", HERE / "requirements.txt"]])
-    sys.path.insert(0, str(next(folder.glob("venv/lib/python*/site-packages"))))
+    folder = packages.python_packages("kafka-python", HERE / "requirements.txt")
+    sys.path.insert(0, str(next(folder.glob("lib/python*/site-packages"))))
+
+
+def make_certificates(folder):
+    subprocess.run([SUPPORT / "certificates", folder], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkcs12", "-export", "-in", "server.pem", "-inkey", "server.key", "-certfile", "ca.pem",
+                    "-name", "broker", "-out", "broker.p12", "-passout", f"pass:{PASSWORD}"], cwd=folder, check=True,
+                   capture_output=True)
 
 
 def free_ports(count):
@@ -141,10 +103,7 @@ class Broker:
         self.config = self.folder / "server.properties"
         self.config.write_text(CONFIG.format(folder=self.folder, controller=controller, plain=plain, secure=secure,
                                              password=PASSWORD))
-        made = subprocess.run(["sh", "-ec", CERTIFICATES], cwd=self.folder, env={**os.environ, "PASSWORD": PASSWORD},
-                              capture_output=True, check=False)
-        if made.returncode:
-            raise RuntimeError(f"no certificates: {made.stderr.decode()[-2000:]}")
+        make_certificates(self.folder)
         self.run("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", self.config)
 
     def java(self, name, *words):

@@ -25,6 +25,7 @@ import zlib
 LOGMILL = os.environ.get("LOGMILL", "build/logmill")
 if os.environ.get("LOGMILL_SANITIZED"):  # the tracer of leaks faults now and then on threads of a module
     os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "support" / "certificates"
 NS = 1_000_000_000
 WAIT_S = 60
 
@@ -1082,62 +1083,12 @@ sources: []
 
 @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificates")
 class TestTls(unittest.TestCase):
-    def openssl(self, *args):
-        subprocess.run(["openssl", *args], cwd=self.folder, check=True, capture_output=True)
-
-    def certificate(self, name):
-        self.openssl(
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={name}",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        )
-        self.openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-out",
-            f"{name}.pem",
-            "-days",
-            "2",
-            "-copy_extensions",
-            "copy",
-        )
+    def certificates(self, *names):
+        subprocess.run([CERTIFICATES, self.folder, *names], check=True, capture_output=True)
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logmill-test-"))
-        for ca in ("ca", "other"):
-            self.openssl(
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-keyout",
-                f"{ca}.key",
-                "-out",
-                f"{ca}.pem",
-                "-subj",
-                f"/CN={ca}",
-                "-days",
-                "2",
-            )
-        self.certificate("server")
-        self.certificate("client")
+        self.certificates()
 
     def tearDown(self):
         shutil.rmtree(self.folder)

@@ -110,6 +110,14 @@ static bool try_month_time(parser *ps, size_t at, size_t digits, size_t from, si
     return push_time(ps, month, line_end, at);
 }
 
+/** `Jun-09-26 06:..`: the day is at `at`. */
+static bool try_month_dashes(parser *ps, size_t at, size_t digits, size_t from, size_t line_end)
+{
+    const uint8_t *t = ps->text;
+    return digits == 2 && at >= from + 4 && t[at - 1] == '-' && at + 3 < line_end &&
+           t[at + 2] == '-' && is_alpha(t[at - 4]) && push_time(ps, at - 4, line_end, at);
+}
+
 bool lm_scan_like_time(const uint8_t *t, size_t at, size_t digits, size_t line_end)
 {
     if (at + digits + 2 >= line_end) return false;
@@ -124,11 +132,12 @@ bool lm_scan_like_time(const uint8_t *t, size_t at, size_t digits, size_t line_e
     case 4:
         if (next == ' ') /* 0609 06:.. and 2026 Jun 09 06:.. */
             return at + 8 < line_end && (t[at + 7] == ':' || (is_alpha(after) && t[at + 8] == ' '));
-        return next == '-' || next == '/' || next == '.';
+        return next == '-' || next == '/' || next == '.' ||
+               (next == ':' && at + 7 < line_end && t[at + 7] == ':');
     case 6:
         return next == ' ' && (is_digit(after) || after == ' ');
     case 8:
-        return next == '-' || next == 'T' || next == ' ' || next == '_';
+        return next == '-' || next == 'T' || next == ' ' || next == '_' || next == '.';
     case 14:
         return true;
     default:
@@ -207,6 +216,8 @@ size_t lm_scan_token(parser *ps, size_t at, size_t from, size_t line_begin, size
         return push_token(ps, begin, begin + 36, FORM_ANY);
     }
     if (begin == at) {
+        if (try_month_dashes(ps, at, digits, from, line_end))
+            return ps->vars[ps->var_count - 1].end;
         if (lm_scan_like_time(t, at, digits, line_end) && push_time(ps, at, line_end, at))
             return ps->vars[ps->var_count - 1].end;
         if (try_month_time(ps, at, digits, from, line_end)) return ps->vars[ps->var_count - 1].end;

@@ -29,7 +29,7 @@ static inline bool is_digit(uint8_t c)
     return (uint8_t)(c - '0') < 10;
 }
 
-/** Value of len <= 18 digits. */
+/** Value of digits that fit into 63 bits. */
 static int64_t digits_value(const uint8_t *p, size_t len)
 {
     int64_t v = 0;
@@ -44,10 +44,16 @@ static void set_text(lm_token_value *out)
     out->number = 0;
 }
 
+/** Nineteen digits that fit into 63 bits: nanoseconds since 1970 are written so. */
+static bool is_long_int(const uint8_t *p, size_t len)
+{
+    return len == 19 && p[0] != '0' && memcmp(p, "9223372036854775807", 19) <= 0;
+}
+
 /** digits only, len 1..: INT or ZINT; else text. */
 static void classify_digits(const uint8_t *p, size_t len, lm_token_value *out)
 {
-    if (len > 18) {
+    if (len > 18 && !is_long_int(p, len)) {
         set_text(out);
         return;
     }
@@ -191,7 +197,7 @@ void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
     while (digits < len && is_digit(p[digits]))
         digits++;
     if (digits == len && len) {
-        if (len > 18 && classify_hex(p, len, out)) return;
+        if (len > 18 && !is_long_int(p, len) && classify_hex(p, len, out)) return;
         classify_digits(p, len, out);
         return;
     }
@@ -199,7 +205,7 @@ void lm_token_classify(const uint8_t *p, size_t len, lm_token_value *out)
         size_t i = 1;
         while (i < len && is_digit(p[i]))
             i++;
-        if (i == len && len > 1 && len <= 19 && p[1] != '0') {
+        if (i == len && len > 1 && p[1] != '0' && (len <= 19 || is_long_int(p + 1, len - 1))) {
             out->vclass = LM_VC_INT;
             out->number = -digits_value(p + 1, len - 1);
             return;

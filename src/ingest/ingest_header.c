@@ -188,6 +188,18 @@ static bool is_exception(lm_str line)
            (lm_str_ends(name, LM_STR("Exception")) || lm_str_ends(name, LM_STR("Error")));
 }
 
+/** "#0 /srv/a.php(12): f()", "#3 {main}", "#1  0x00007f in main ()". */
+static bool is_numbered_frame(lm_str line)
+{
+    size_t at = 1;
+    while (at < line.len && at < 5 && is_digit(line.ptr[at]))
+        at++;
+    if (at == 1 || at >= line.len || line.ptr[at] != ' ') return false;
+    while (at < line.len && line.ptr[at] == ' ')
+        at++;
+    return at < line.len && (is_alpha(line.ptr[at]) || memchr("/{[0\\", line.ptr[at], 5));
+}
+
 static lm_trace_line classify_by_start(lm_str line)
 {
     switch (line.ptr[0]) {
@@ -196,9 +208,9 @@ static lm_trace_line classify_by_start(lm_str line)
                : begins_sql(line)          ? LM_TRACE_SQL
                                            : LM_TRACE_NONE;
     case 'S':
-        return starts(line, "Suppressed: ") ? LM_TRACE_FRAME
-               : begins_sql(line)           ? LM_TRACE_SQL
-                                            : LM_TRACE_NONE;
+        return starts(line, "Suppressed: ") || starts(line, "Stack trace:") ? LM_TRACE_FRAME
+               : begins_sql(line)                                           ? LM_TRACE_SQL
+                                                                            : LM_TRACE_NONE;
     case '.':
         return starts(line, "... ") && is_digit(line.ptr[4]) ? LM_TRACE_FRAME : LM_TRACE_NONE;
     case 'a':
@@ -227,7 +239,11 @@ static lm_trace_line classify_by_start(lm_str line)
         return starts(line, "goroutine ") ? LM_TRACE_GO : LM_TRACE_NONE;
     case '{':
         return starts(line, "{Heap before GC") ? LM_TRACE_GC : LM_TRACE_NONE;
+    case '[':
+        return starts(line, "[stacktrace]") || starts(line, "[previous exception]") ? LM_TRACE_FRAME
+                                                                                    : LM_TRACE_NONE;
     case '#':
+        if (is_numbered_frame(line)) return LM_TRACE_FRAME;
         return starts(line, "# Time: ") || starts(line, "# User@Host: ") ? LM_TRACE_SQL_HEAD
                                                                          : LM_TRACE_NONE;
     case 'I':
@@ -250,6 +266,8 @@ static lm_trace_line classify_by_start(lm_str line)
 
 lm_trace_line lm_trace_classify(lm_str line)
 {
+    /* the string and the object that a trace was written in end */
+    if (starts(line, "\"}")) return LM_TRACE_FRAME;
     if (line.len < 5) return LM_TRACE_NONE;
     lm_trace_line kind = classify_by_start(line);
     if (kind != LM_TRACE_NONE || !is_alpha(line.ptr[0])) return kind;

@@ -337,6 +337,14 @@ static bool continues(lm_joiner *j, lm_str line)
     }
     if (!j->has_times && !j->has_levels) return continues_by_shape(j, line);
     if (j->open == OPEN_GC) return continues_open(j, line);
+    /* where heads are told by what they say, times in statements are values, and a record may have
+     * none */
+    if (j->open == OPEN_SQL_HEAD && continues_open(j, line)) return true;
+    if (lm_trace_classify(line) == LM_TRACE_SQL_HEAD) {
+        j->open = OPEN_SQL_HEAD;
+        j->has_statement = false;
+        return false;
+    }
     if (lm_trace_classify(line) ==
         LM_TRACE_GC) { /* times inside of the braces are the events it reports */
         j->open = OPEN_GC;
@@ -444,10 +452,11 @@ lm_err lm_joiner_learn(lm_joiner *j, const lm_schema *schema, const lm_str *line
                        .is_indented = filled > 0 && indented * 10 > filled * 9};
     census c = count_lines(&probe, lines, count);
     j->is_indented = probe.is_indented;
-    /* Headed: a tenth of the lines have a header, and what has none either is rare or comes in
+    /* Headed: a tenth of the lines that are no part of a trace have a header, and what has none
+     * either is rare or comes in
      * blocks behind those that do. Where it is neither, several programs write to one stream, and
      * some of them print no time. */
-    size_t headed = c.times + c.json, enough = c.filled / 10 + 1;
+    size_t headed = c.times + c.json, enough = (c.filled - c.joined) / 10 + 1;
     j->has_times = c.times >= enough && (c.others <= headed / 4 || c.other_runs <= headed / 10 + 1);
     j->has_levels = !j->has_times && c.levels >= enough &&
                     (c.others <= c.levels / 4 || c.other_runs <= c.levels / 10 + 1);

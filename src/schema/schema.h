@@ -10,7 +10,8 @@
  * Limits:   FIELD_COUNT_MAX, JSON_DEPTH_MAX, YAML_BYTES_MAX.
  *
  * Invariants
- *   (1) lm_schema_parse never fails: a line that fits no format has the one field `message`.
+ *   (1) lm_schema_parse never fails: a line that fits no format has the field `message`, and a time
+ *       and a level if it begins with them.
  *   (2) What a line's fields are depends on the line and the schema only.
  *   (3) lm_time_print(lm_time_parse(text)) == text.
  *   (4) Values may nest: the parts of a field (JSON in a message, key=value pairs behind it, a

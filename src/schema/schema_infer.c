@@ -86,12 +86,12 @@ static const uint8_t *bracket_end(const uint8_t *p, const uint8_t *end)
     return NULL;
 }
 
-/* name[123] */
+/* name[123], name[123:4] */
 static bool app_behind(const uint8_t *p, const uint8_t *end, size_t *out_len)
 {
     const uint8_t *q = p + 1;
     if (p >= end || *p != '[') return false;
-    while (q < end && lm_is_digit(*q))
+    while (q < end && (lm_is_digit(*q) || (*q == ':' && q > p + 1 && q + 1 < end && q[1] != ']')))
         q++;
     *out_len = (size_t)(q + 1 - p);
     return q > p + 1 && q < end && *q == ']';
@@ -307,11 +307,30 @@ static bool judge(infer *f, column *c)
     }
 }
 
+/* "[2026-11-30 10:53:24]", not "[stacktrace]". */
+static bool opens_with_time(const item *it)
+{
+    lm_time time;
+    return it->kind == ITEM_BRACKET && it->text.len > 6 &&
+           lm_time_parse(it->text.ptr + 1, it->text.len - 2, &time);
+}
+
+/* Where a good part of the brackets hold a time, the others are no part of this header. */
+static bool is_for_times(const infer *f)
+{
+    size_t times = 0, brackets = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        brackets += f->items[i].kind == ITEM_BRACKET;
+        times += opens_with_time(&f->items[i]);
+    }
+    return times >= 3 && times * 5 >= brackets && times * 20 < brackets * 19;
+}
+
 /* Take the next column over all active lines. False: no more header. */
 static bool next_column(infer *f)
 {
     uint32_t counts[ITEM_KINDS] = {0};
-    column c = {.blanks_min = UINT32_MAX};
+    column c = {.blanks_min = UINT32_MAX, .offset_min = SIZE_MAX};
     for (size_t i = 0; i < f->count; i++) {
         f->items[i] = scan_item(f->lines[f->active[i]], f->at[i]);
         if (is_level(f->items[i].kind) && f->has_level)
@@ -321,9 +340,11 @@ static bool next_column(infer *f)
     c.kind = choose_kind(f, counts, f->count);
     if (c.kind == ITEM_OTHER) return false;
     size_t kept = 0;
+    bool of_times = c.kind == ITEM_BRACKET && !f->has_time && is_for_times(f);
     for (size_t i = 0; i < f->count; i++) {
         const item *it = &f->items[i];
         bool stays = c.kind == ITEM_WORD ? is_wordish(it->kind) : it->kind == c.kind;
+        stays = stays && (!of_times || opens_with_time(it));
         if (!stays) continue;
         lm_str line = f->lines[f->active[i]];
         size_t end = (size_t)(it->text.ptr - line.ptr) + it->text.len;
@@ -337,6 +358,9 @@ static bool next_column(infer *f)
         c.wide_after += blank && after + 1 < stop && lm_is_blank(after[1]);
         if (it->blanks < c.blanks_min) c.blanks_min = it->blanks;
         if (it->blanks > c.blanks_max) c.blanks_max = it->blanks;
+        size_t offset = (size_t)(it->text.ptr - line.ptr);
+        if (offset < c.offset_min) c.offset_min = offset;
+        if (offset > c.offset_max) c.offset_max = offset;
         f->active[kept] = f->active[i];
         f->at[kept] = end;
         f->items[kept++] = *it;
@@ -346,6 +370,16 @@ static bool next_column(infer *f)
     c.is_anchor = judge(f, &c);
     f->columns[f->column_count++] = c;
     return true;
+}
+
+/* `web-1    | ...`, `worker-1 | ...`: names padded to one width, then a bar, as programs write that
+ * show the output of several others. */
+static bool is_labelled(const infer *f)
+{
+    const column *name = &f->columns[0], *bar = &f->columns[1];
+    return f->column_count >= 2 && (name->kind == ITEM_NAME || name->kind == ITEM_WORD) &&
+           name->blanks_max == 0 && bar->kind == ITEM_PIPE && bar->blanks_min > 0 &&
+           bar->offset_min == bar->offset_max && bar->count >= 4;
 }
 
 /* The columns up to the last anchor; enough of a header to believe in? */
@@ -369,8 +403,10 @@ static bool cut_header(infer *f)
                           f->columns[0].inner_level ||
                           (f->columns[0].kind == ITEM_INT && end == 2 && level)); /* 17 warn ... */
     if (f->strict) return starts;
+    bool labelled = end >= 2 && is_labelled(f);
+    if (labelled) f->columns[0].name = "service";
     /* A level alone must open the line; so must an app. */
-    return time || pipes >= 2 || (level && starts) ||
+    return time || pipes >= 2 || labelled || (level && starts) ||
            (app && f->columns[0].kind == ITEM_APP && end >= 2);
 }
 

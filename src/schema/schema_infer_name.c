@@ -2,6 +2,8 @@
  * pattern text. */
 #include "schema/schema_infer_priv.h"
 
+enum { EPOCH_RANK = 7 }; /* of a time: date and year, no fraction */
+
 static lm_str trim(lm_str s)
 {
     const uint8_t *end = s.ptr + s.len, *p = lm_skip_blanks(s.ptr, end), *q = end;
@@ -106,6 +108,8 @@ static content content_of(lm_str raw, lm_time *time)
     size_t word = 0;
     if (whole_time(s, time)) return CONTENT_TIME;
     if (s.len && lm_match_level(s.ptr, s.len) == s.len) return CONTENT_LEVEL;
+    size_t epoch_len;
+    if (lm_epoch_at(s.ptr, s.len, &epoch_len) && epoch_len == s.len) return CONTENT_EPOCH;
     if (all_digits(s)) return CONTENT_INT;
     while (word < s.len && !lm_is_blank(s.ptr[word]))
         word++;
@@ -164,6 +168,7 @@ static void describe_bracket(infer *f, column *c)
             (what >= CONTENT_TIME_INT && what <= CONTENT_TIME_LEVEL_TEXT) ||
             what == CONTENT_TIME_ZONE)
             c->time_rank = time_rank(time.layout);
+        if (what == CONTENT_EPOCH) c->time_rank = EPOCH_RANK;
         c->padded_inside |=
             raw.len && (lm_is_blank(raw.ptr[0]) || lm_is_blank(raw.ptr[raw.len - 1]) ||
                         memchr(raw.ptr, LM_ESCAPE, raw.len));
@@ -188,8 +193,8 @@ static void describe_bracket(infer *f, column *c)
         (void)content_behind_time(trim(inside(&f->items[0])), &time, &c->key,
                                   &c->separator); /* it is one */
     }
-    c->inner_time = behind || c->content == CONTENT_TIME || c->content == CONTENT_WORD_TIME ||
-                    c->content == CONTENT_TIME_ZONE;
+    c->inner_time = behind || c->content == CONTENT_TIME || c->content == CONTENT_EPOCH ||
+                    c->content == CONTENT_WORD_TIME || c->content == CONTENT_TIME_ZONE;
     c->inner_level = c->content == CONTENT_LEVEL || c->content == CONTENT_TIME_LEVEL ||
                      c->content == CONTENT_TIME_LEVEL_TEXT || c->content == CONTENT_TEXT_LEVEL;
     if (!c->inner_time) c->time_rank = 0;
@@ -254,6 +259,15 @@ static bool is_log_file(lm_str s)
 static bool has_at(lm_str s)
 {
     return memchr(s.ptr, '@', s.len) != NULL;
+}
+
+/* name[process:thread] */
+static bool has_thread(lm_str s)
+{
+    unsigned colons = 0;
+    for (size_t i = s.len; i > 0 && s.ptr[i - 1] != '['; i--)
+        colons += s.ptr[i - 1] == ':';
+    return colons == 1;
 }
 
 static bool has_equals(lm_str s)
@@ -348,7 +362,7 @@ void lm_infer_describe(infer *f, column *c)
         c->name = "timestamp";
         break;
     case ITEM_EPOCH:
-        c->time_rank = 7; /* date and year, no fraction */
+        c->time_rank = EPOCH_RANK;
         c->name = "timestamp";
         break;
     case ITEM_LEVEL:
@@ -370,6 +384,7 @@ void lm_infer_describe(infer *f, column *c)
         break;
     case ITEM_APP:
         c->name = "app";
+        c->has_thread = most(f, has_thread, false, 100);
         break;
     case ITEM_NAME:
     case ITEM_WORD:
@@ -477,6 +492,9 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
     switch ((content)c->content) {
     case CONTENT_TIME:
         put_field(w, time_name, "time");
+        break;
+    case CONTENT_EPOCH:
+        put_field(w, time_name, "epoch");
         break;
     case CONTENT_WORD_TIME:
         put_field(w, "source", "word");
@@ -618,6 +636,10 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
         put_field(w, c->name, "word");
         put(w, "[");
         put_field(w, "pid", "int");
+        if (c->has_thread) {
+            put(w, ":");
+            put_field(w, "tid", "int");
+        }
         put(w, "]");
         break;
     case ITEM_BRACKET:

@@ -45,6 +45,7 @@ typedef struct item {
 typedef enum content {
     CONTENT_TEXT,
     CONTENT_TIME,
+    CONTENT_EPOCH,
     CONTENT_WORD_TIME,
     CONTENT_LEVEL,
     CONTENT_INT,
@@ -65,11 +66,13 @@ typedef struct column {
     uint32_t count; /* lines that have it */
     uint32_t dotted, blank_after, glued_after, tab_after, wide_after;
     uint32_t blanks_min, blanks_max; /* before it */
+    size_t offset_min, offset_max;   /* of it in the lines */
     bool is_anchor;
     bool inner_time, inner_level;
     bool padded_inside; /* brackets: blanks around the content */
     bool is_constant;   /* NAME: the same text in all lines */
     bool is_letter;     /* NAME: one letter that stands for a level */
+    bool has_thread;    /* APP: name[process:thread] */
     uint8_t separator;  /* brackets: the byte before the last part */
     bool is_key;        /* `key: value`: this is the key */
     uint8_t content;    /* brackets */

@@ -62,8 +62,25 @@ static lm_err learn_line(learner *l, lm_str line, uint32_t min_field, bool *out_
     return LM_OK;
 }
 
+/* A frame of a stack trace: `  at x.Y.z(Y.java:3)`, `#12 /srv/a.php(7): f()`. A deep trace has more
+ * lines than the records around it, and says nothing of their format. */
+static bool is_frame(lm_str line)
+{
+    size_t at = 0;
+    while (at < line.len && lm_is_blank(line.ptr[at]))
+        at++;
+    lm_str text = lm_str_cut(line, at, line.len);
+    if (at && lm_str_starts(text, LM_STR("at "))) return true;
+    at = 1;
+    while (at < text.len && lm_is_digit(text.ptr[at]))
+        at++;
+    return at > 1 && at + 1 < text.len && text.ptr[0] == '#' && text.ptr[at] == ' ' &&
+           (lm_is_alpha(text.ptr[at + 1]) || memchr("/{[ \\", text.ptr[at + 1], 5));
+}
+
 static lm_err sample_add(lm_schema *schema, lm_str line)
 {
+    if (is_frame(line)) return LM_OK;
     schema->misfit_count++;
     bool full =
         schema->sample_count == SAMPLE_LINES_MAX || schema->sample_bytes + line.len > SAMPLE_BYTES;

@@ -252,6 +252,9 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
         return q > p && lm_is_digit(q[-1]) ? q : NULL;
     case LM_MATCH_NUMBER:
         return take_number(p, end);
+    case LM_MATCH_DECIMAL: /* a number with a fraction */
+        q = take_number(p, end);
+        return q && memchr(p, '.', (size_t)(q - p)) ? q : NULL;
     case LM_MATCH_HEX:
         while (q < end && (lm_is_hex(*q) || (q == p + 1 && *q == 'x')))
             q++;

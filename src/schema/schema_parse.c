@@ -55,6 +55,12 @@ static bool looks_like(lm_role role, unsigned rank, lm_str value)
     if (role != LM_ROLE_TIME) return true;
     if (value.len < 8 || value.len > LM_TIME_TEXT_MAX) return false;
     size_t digits = 0;
+    if (rank == RANK_ENDING || rank == RANK_ENDING_INNER) {
+        lm_time time;
+        if (lm_time_parse(value.ptr, value.len, &time))
+            return time.len == value.len && lm_time_layout_has_year(time.layout);
+        return lm_epoch_at(value.ptr, value.len, &digits) && digits == value.len;
+    }
     for (size_t i = 0; i < value.len; i++)
         digits += lm_is_digit(value.ptr[i]);
     return digits >= 6;
@@ -205,6 +211,36 @@ static lm_str level_of_message(lm_str text)
     return capitals && lm_is_blank(next) ? word : (lm_str){0};
 }
 
+/* Nothing else says how grave it is. */
+static void emit_level(lm_parse *parse)
+{
+    const lm_fields *fields = parse->fields;
+    if (fields->level >= 0 || fields->message < 0) return;
+    lm_str level = level_of_message(fields->items[fields->message].value);
+    if (level.len) lm_parse_emit_new(parse, LM_STR("level"), level);
+}
+
+/* A line of no format. The day and time that it begins with are its own all the same. */
+static void emit_plain(lm_parse *parse, lm_str line)
+{
+    size_t begin = line.len && (line.ptr[0] == '[' || line.ptr[0] == '(');
+    lm_time time;
+    bool has_time = line.len > begin && lm_time_parse(line.ptr + begin, line.len - begin, &time) &&
+                    lm_time_layout_has_date(time.layout);
+    size_t end = has_time ? begin + time.len : 0;
+    if (has_time && begin) /* the bracket closes behind it, or it is not the time's */
+        has_time = end < line.len && line.ptr[end++] == (line.ptr[0] == '[' ? ']' : ')');
+    if (!has_time || end == line.len) {
+        lm_parse_emit_message(parse, line);
+        return;
+    }
+    lm_parse_emit_new(parse, LM_STR("timestamp"), lm_str_cut(line, begin, begin + time.len));
+    while (end < line.len && (lm_is_blank(line.ptr[end]) || memchr(":,|-", line.ptr[end], 4)))
+        end++;
+    lm_parse_emit_message(parse, lm_str_cut(line, end, line.len));
+    emit_level(parse);
+}
+
 uint32_t lm_parse_run(lm_parse *parse, lm_str line)
 {
     const lm_schema *schema = parse->schema;
@@ -220,17 +256,13 @@ uint32_t lm_parse_run(lm_parse *parse, lm_str line)
         lm_parse_mark_restore(parse, &mark);
     }
     if (found == NO_INDEX) {
-        lm_parse_emit_message(parse, line);
+        emit_plain(parse, line);
         return found;
     }
     for (uint32_t i = 0; i < parse->inner_count; i++)
         take_apart(parse, parse->inner[i], parse->inner_ids[i]);
     parse->container = 0;
-    const lm_fields *fields = parse->fields;
-    if (fields->level < 0 && fields->message >= 0) { /* nothing else says how grave it is */
-        lm_str level = level_of_message(fields->items[fields->message].value);
-        if (level.len) lm_parse_emit_new(parse, LM_STR("level"), level);
-    }
+    emit_level(parse);
     return found;
 }
 

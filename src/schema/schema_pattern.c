@@ -264,6 +264,7 @@ static void first_of_field(const lm_node *node, uint64_t set[4])
     switch (node->match) {
     case LM_MATCH_INT:
     case LM_MATCH_NUMBER:
+    case LM_MATCH_DECIMAL:
         for (uint8_t c = '0'; c <= '9'; c++)
             lm_set_add(set, c);
         lm_set_add(set, '-');

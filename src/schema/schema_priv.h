@@ -118,7 +118,8 @@ typedef enum lm_match {
     LM_MATCH_TIME_SLASHED,
     LM_MATCH_TIME_MONTHDAY,
     LM_MATCH_EPOCH,
-    LM_MATCH_VERSION
+    LM_MATCH_VERSION,
+    LM_MATCH_DECIMAL
 } lm_match;
 
 typedef struct lm_node {
@@ -335,6 +336,10 @@ void lm_parse_begin(lm_parse *parse, const lm_schema *schema, lm_fields *fields)
 LM_USE lm_err lm_schema_copy(lm_schema *schema, lm_str text, lm_str *out);
 LM_USE lm_err lm_schema_field_add(lm_schema *schema, lm_str name, uint32_t format,
                                   uint32_t *out_field);
+
+/** Claims of names that only end like one of a time: such a value must be a whole time. */
+enum { RANK_ENDING = 66, RANK_ENDING_INNER = 97 };
+
 /** Role of a field by its name, and how good a claim it has (lower is better). */
 lm_role lm_role_of(lm_str name, uint8_t *out_rank);
 LM_USE lm_err lm_schema_format_add(lm_schema *schema, const lm_format *format,

@@ -211,6 +211,20 @@ static bool ends_with_key(lm_str name, lm_str key)
            (name.len == key.len || name.ptr[name.len - key.len - 1] == '.');
 }
 
+/* startedAt, created_at, EdgeStartTimestamp: a name that ends like one of a time. */
+static bool ends_like_time(lm_str name)
+{
+    static const char *const ends[] = {"_at", "At", "timestamp", "_ts", "_time", "Time"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        lm_str end = lm_str_of(ends[i]);
+        bool any_case = end.len > 5;
+        if (name.len <= end.len) continue;
+        lm_str tail = lm_str_cut(name, name.len - end.len, name.len);
+        if (any_case ? lm_str_equal_nocase(tail, end) : lm_str_equal(tail, end)) return true;
+    }
+    return false;
+}
+
 /* A key deeper in the object is a weaker claim. */
 lm_role lm_role_of(lm_str name, uint8_t *out_rank)
 {
@@ -229,6 +243,10 @@ lm_role lm_role_of(lm_str name, uint8_t *out_rank)
             best = rank;
             role = (lm_role)roles[i].role;
         }
+    }
+    if (role == LM_ROLE_NONE && ends_like_time(name)) {
+        best = depth ? RANK_ENDING_INNER : RANK_ENDING;
+        role = LM_ROLE_TIME;
     }
     *out_rank = (uint8_t)best;
     return role;

@@ -296,7 +296,7 @@ static inline bool finish(const lm_time_family *f, uint32_t want, uint32_t want_
         if (x->weekday != NONE && (uint32_t)((days + 719468 + 3) % 7) != x->weekday) return false;
     }
     int64_t ticks = days * 86400 + x->hour * 3600 + x->minute * 60 + x->second;
-    if (f->flags & VARIES && f == &lm_time_families[F_COMPACT_BARE_CLOCK]) {
+    if (f->flags & MILLI) {
         ticks = ticks * 1000 + x->milli;
     } else if (f->flags & BARE) {
         ticks /= 60;
@@ -391,6 +391,7 @@ static bool pick_year(const uint8_t *p, lm_time *out)
             return false;
         }
     }
+    if (p[4] == ':') return p[10] == ' ' ? TRY(F_COLONS) : TRY(F_COLONS_DASH);
     return p[4] == '.' && (p[10] == ' ' ? TRY(F_DOT) : TRY(F_DOT_DASH));
 }
 
@@ -404,11 +405,12 @@ static bool pick_two(const uint8_t *p, lm_time *out)
         if (!is_digit(p[3])) return p[11] == ':' ? TRY(F_CLF) : TRY(F_CLF_BLANK);
         if (p[5] == ' ') return TRY(F_MD_SLASH);
         if (p[5] == '-') return TRY(F_MD_SLASH_DASH);
-        if (p[8] == ' ') return TRY(F_YMD2, F_MDY2, F_DMY2);
+        if (p[8] == ' ') return TRY(F_YMD2, F_MDY2, F_DMY2, F_MDY2_COLONS);
+        if (p[11] == '-') return TRY(F_MDY_APART);
         if (p[10] == ' ')
             return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE,
                        F_DMY_BARE);
-        return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE);
+        return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS);
     case '-':
         if (!is_digit(p[3])) return TRY(F_DAY_DASH_MONTH);
         return p[5] == ' ' ? TRY(F_MD_DASH) : TRY(F_DMY_DASHES, F_MDY_DASHES);
@@ -438,6 +440,8 @@ static bool pick_compact(const uint8_t *p, lm_time *out)
         return TRY(F_COMPACT_UNDERSCORE);
     case '-':
         return TRY(F_COMPACT_BARE_CLOCK, F_COMPACT_DASH_CLOCK, F_COMPACT_DASH);
+    case '.':
+        return TRY(F_COMPACT_DOT);
     default:
         return ((p[0] == '1' && p[1] == '9') || (p[0] == '2' && p[1] == '0')) && TRY(F_COMPACT);
     }
@@ -451,6 +455,7 @@ static bool pick_name(const uint8_t *p, lm_time *out)
         return TRY(F_CTIME_ZERO, F_CTIME, F_CTIME_ZERO_ZONE, F_CTIME_ZONE, F_SCRIPT);
     }
     if (p[3] == ',') return p[6] == ' ' ? TRY(F_MAIL_BARE_DAY) : TRY(F_MAIL);
+    if (p[3] == '-') return month_of(p) < 12 && TRY(F_MONTH_DASHES);
     if (p[3] != ' ' || month_of(p) == 12) return false;
     if (p[5] == ' ') return TRY(F_SYSLOG_BARE_DAY);
     if (p[5] == ',') return TRY(F_MONTH_COMMA_12_BARE);
@@ -462,7 +467,8 @@ static inline bool pick(const uint8_t *p, lm_time *out)
 {
     if (!is_digit(p[0])) return is_alpha(p[0]) && pick_name(p, out);
     if (!is_digit(p[1])) {
-        if (p[1] == '/') return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE);
+        if (p[1] == '/')
+            return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS);
         if (p[1] == ':') return TRY(F_CLOCK_12_BARE, F_CLOCK_BARE);
         return p[1] == ' ' && is_alpha(p[2]) && TRY(F_DAY_MONTH_BARE);
     }

@@ -291,7 +291,7 @@ const char *lm_time_layout_name(uint16_t id)
             len = append(name, len, is_bare ? "%-S" : "%S");
             break;
         case 'f':
-            len = append(name, len, "%-3f");
+            len = append(name, len, is_bare ? "%-3f" : "%3f");
             break;
         case 'b':
             len = append(name, len, "%b");
@@ -351,7 +351,7 @@ int64_t lm_time_layout_ns(uint16_t id)
     lm_time_layout l = lm_time_layout_find(id);
     if (!l.family) return 1;
     if (l.family->flags & BARE) return 60 * lm_time_power10[9];
-    if (l.family == &lm_time_families[F_COMPACT_BARE_CLOCK]) return lm_time_power10[6];
+    if (l.family->flags & MILLI) return lm_time_power10[6];
     return lm_time_power10[9 - l.digits];
 }
 

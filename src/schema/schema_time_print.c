@@ -54,7 +54,7 @@ static void fields_of(const lm_time_family *f, int64_t ticks, uint32_t digits, l
 {
     *out_fraction = 0;
     *x = (lm_time_fields){0};
-    if (f == &lm_time_families[F_COMPACT_BARE_CLOCK]) {
+    if (f->flags & MILLI) {
         ticks = seconds_of(ticks, 3, &x->milli);
     } else if (f->flags & BARE) {
         /* minutes: far off ones wrap, harmlessly */

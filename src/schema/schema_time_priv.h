@@ -21,7 +21,7 @@
 
 #include "schema/schema_time.h"
 
-enum { FRACTION = 1, AM_PM = 2, YEAR = 4, ZONE_YEAR = 8, VARIES = 16, BARE = 32 };
+enum { FRACTION = 1, AM_PM = 2, YEAR = 4, ZONE_YEAR = 8, VARIES = 16, BARE = 32, MILLI = 64 };
 
 enum {
     FRACTION_CODES = 20,

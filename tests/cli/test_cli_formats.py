@@ -28,6 +28,24 @@ LONG = ["DEBUG", "INFO", "WARNING", "ERROR"]
 LOWER = ["debug", "info", "warn", "error"]
 LETTER = ["D", "I", "W", "E"]
 FORMATS = {
+    "audit": ('type=SYSCALL msg=audit({s}.508:{n}): arch=c000003e syscall=59 success=yes exit=0 comm="{m}"', None),
+    "compose": ("{service:<8} | %Y-%m-%d %H:%M:%S.508 {lv} app.main: {m}", LONG),
+    "compose_json": ('{service:<8} | {{"level":"{lv}","ts":{s}.25,"msg":"{m}"}}', LOWER),
+    "unbound": ("[{s}] unbound[{n}:0] {lv}: {m}", ["debug", "info", "warning", "error"]),
+    "nagios": ("[{s}] SERVICE ALERT: host{n};PING;CRITICAL;SOFT;1;{m}", None),
+    "log4j2_json": (
+        '{{"instant":{{"epochSecond":{s},"nanoOfSecond":508000000}},"thread":"main","level":"{lv}","message":"{m}"}}',
+        UPPER,
+    ),
+    "edge_json": ('{{"ClientIP":"10.0.0.1","Path":"{m}","EdgeEndTimestamp":{s}508750123,"Status":{n}}}', None),
+    "created_at": ('{{"id":{n},"created_at":"%Y-%m-%dT%H:%M:%S.508Z","severity":"{lv}","note":"{m}"}}', UPPER),
+    "websphere": ("[%-m/%-d/%y %-H:%M:%S:508 UTC] 0000002a ServletWrappe I   SRVE0242I: {m}", None),
+    "utm": ('%Y:%m:%d-%H:%M:%S fw1 ulogd[4711]: id="2001" severity="info" name="{m}"', None),
+    "game": ('L %m/%d/%Y - %H:%M:%S: "Player{n}<4><STEAM_0:1:{n}><CT>" triggered "{m}"', None),
+    "month_dashes": ("%b-%d-%y %H:%M:%S [SSL-out] 10.0.0.1 {m}", None),
+    "compact_dot": ("%Y%m%d.%H%M%S,508:{lv}:{m}", UPPER),
+    "jetty": ("%Y-%m-%dT%H:%M:%S.508:{lv}:oejs.Server:main: {m}", ["DBUG", "INFO", "WARN", "ERROR"]),
+    "mysql_slow": ("# Time: %Y-%m-%dT%H:%M:%S.508750Z", None),
     "php": (
         "[%d-%b-%Y %H:%M:%S UTC] PHP {lv}:  {m} in /var/www/a.php on line {n}",
         ["Notice", "Notice", "Warning", "Fatal error"],
@@ -146,10 +164,11 @@ def lines_of(form, words, rng):
         kind = rng.choices(KINDS, [3, 6, 2, 1])[0]
         word = words[KINDS.index(kind)] if words else ""
         message = rng.choice(MESSAGES).format(w=rng.choice(["alpha", "beta", "gamma"]), x=rng.randint(0, 250))
+        service = rng.choice(["web-1", "redis-1", "worker-1"])
         seconds = int(moment.replace(tzinfo=datetime.timezone.utc).timestamp())
         lines.append(
             moment.strftime(form).format(
-                lv=word, L=word[:1], m=message, n=rng.randint(1, 99999), ms=seconds * 1000, s=seconds
+                lv=word, L=word[:1], m=message, n=rng.randint(1, 99999), ms=seconds * 1000, s=seconds, service=service
             )
         )
         kinds.append(kind)

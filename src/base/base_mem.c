@@ -14,6 +14,7 @@
 #define BUF_BYTES_MIN 64u
 #define KEPT_COUNT    32u
 #define KEPT_LEAST    ((size_t)1 << 20) /* smaller blocks are the C library's business */
+#define TOOL_BYTES    ((size_t)2 << 20) /* a larger tool is not kept */
 
 /** Blocks that wait for somebody who asks for their size, the oldest first. */
 typedef struct kept_blocks {
@@ -27,6 +28,13 @@ typedef struct kept_blocks {
     } items[KEPT_COUNT];
 } kept_blocks;
 
+/** A tool that waits for somebody who needs it. */
+typedef struct kept_tool {
+    void *tool;
+    size_t bytes;
+    void (*release)(void *tool);
+} kept_tool;
+
 struct lm_mem {
     uint32_t magic;
     lm_allocator allocator; /* functions are never NULL here */
@@ -35,6 +43,9 @@ struct lm_mem {
         used; /* bytes handed out; counted before they are asked for, so limit is never passed */
     _Atomic size_t peak; /* bytes; largest used ever seen */
     kept_blocks *kept;   /* NULL: none are kept */
+    pthread_mutex_t tool_lock;
+    kept_tool tools[LM_TOOL_COUNT]; /* lock */
+    _Atomic size_t tool_bytes;      /* of all of them; not part of used */
 };
 
 static _Thread_local lm_err last_mem_err = LM_E_NOMEM;
@@ -71,6 +82,7 @@ lm_err lm_mem_new(const lm_allocator *allocator, size_t limit_bytes, lm_mem **ou
     mem->magic = MEM_MAGIC;
     mem->allocator = table;
     mem->limit = limit_bytes ? limit_bytes : SIZE_MAX;
+    (void)pthread_mutex_init(&mem->tool_lock, NULL);
     *out = mem;
     return LM_OK;
 }
@@ -175,8 +187,52 @@ lm_err lm_mem_keep(lm_mem *mem, size_t bytes)
     return LM_OK;
 }
 
+/* ---- tools that are kept ---- */
+
+/** Out of its place, and part of what is used again. */
+static kept_tool lift_tool(lm_mem *mem, lm_tool kind)
+{
+    (void)pthread_mutex_lock(&mem->tool_lock);
+    kept_tool kept = mem->tools[kind];
+    mem->tools[kind] = (kept_tool){0};
+    mem->tool_bytes -= kept.bytes;
+    mem->used += kept.bytes;
+    (void)pthread_mutex_unlock(&mem->tool_lock);
+    return kept;
+}
+
+static void drop_tools(lm_mem *mem)
+{
+    for (lm_tool kind = 0; kind < LM_TOOL_COUNT; kind++) {
+        kept_tool kept = lift_tool(mem, kind);
+        if (kept.tool) kept.release(kept.tool);
+    }
+}
+
+void *lm_mem_take_tool(lm_mem *mem, lm_tool kind)
+{
+    return lift_tool(mem, kind).tool;
+}
+
+void lm_mem_give_tool(lm_mem *mem, lm_tool kind, void *tool, size_t bytes,
+                      void (*release)(void *tool))
+{
+    if (!tool) return;
+    bool is_kept = bytes <= TOOL_BYTES && !is_short(mem);
+    (void)pthread_mutex_lock(&mem->tool_lock);
+    is_kept = is_kept && !mem->tools[kind].tool;
+    if (is_kept) {
+        mem->tools[kind] = (kept_tool){tool, bytes, release};
+        mem->used -= bytes;
+        mem->tool_bytes += bytes;
+    }
+    (void)pthread_mutex_unlock(&mem->tool_lock);
+    if (!is_kept) release(tool);
+}
+
 void lm_mem_trim(lm_mem *mem)
 {
+    drop_tools(mem);
     if (mem->kept) {
         (void)pthread_mutex_lock(&mem->kept->lock);
         drop_kept(mem->kept, 0);
@@ -191,8 +247,10 @@ void lm_mem_free(lm_mem *mem)
 {
     if (!mem) return;
     LM_ASSERT(mem->magic == MEM_MAGIC);
+    drop_tools(mem);
     LM_DEBUG_ASSERT(atomic_load(&mem->used) == 0); /* somebody forgot to give memory back */
     mem->magic = 0;
+    (void)pthread_mutex_destroy(&mem->tool_lock);
     lm_allocator table = mem->allocator;
     if (mem->kept) {
         drop_kept(mem->kept, 0);
@@ -250,6 +308,8 @@ static bool charge(lm_mem *mem, size_t bytes)
         drop_kept(mem->kept, 0); /* used and kept together stay within the limit */
         (void)pthread_mutex_unlock(&mem->kept->lock);
     }
+    if (mem->limit - after < atomic_load_explicit(&mem->tool_bytes, memory_order_relaxed))
+        drop_tools(mem);
     size_t peak = atomic_load_explicit(&mem->peak, memory_order_relaxed);
     while (after > peak &&
            !atomic_compare_exchange_weak_explicit(&mem->peak, &peak, after, memory_order_relaxed,

@@ -51,6 +51,25 @@ LM_USE lm_err lm_mem_keep(lm_mem *mem, size_t bytes);
 /** What is kept goes back to the system, also by the C library: after a burst. */
 void lm_mem_trim(lm_mem *mem);
 
+/** What is dear to make and is wanted again and again. */
+typedef enum lm_tool {
+    LM_TOOL_PACKER,   /* codec's context of zstd that compresses */
+    LM_TOOL_UNPACKER, /* and the one that decompresses */
+    LM_TOOL_COUNT
+} lm_tool;
+
+/**
+ * Tools whose memory is of mem: one of each kind is kept for who asks next, beside what is used and
+ * with it within the limit, until lm_mem_trim or lm_mem_free. Any thread.
+ *
+ * take  NULL: none is kept; make one.
+ * give  bytes: what the tool has taken of mem, or less. release frees the tool; it is called at
+ *       once where none is to be kept, and is the same for all tools of a kind.
+ */
+LM_USE void *lm_mem_take_tool(lm_mem *mem, lm_tool kind);
+void lm_mem_give_tool(lm_mem *mem, lm_tool kind, void *tool, size_t bytes,
+                      void (*release)(void *tool));
+
 /** Pieces of any size, freed together. Under ASan, freed memory is poisoned and pieces have red
  * zones. */
 typedef struct lm_arena {

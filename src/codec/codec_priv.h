@@ -25,8 +25,7 @@ static inline size_t codec_part_values(size_t count, size_t part)
     return left < LM_PART_VALUES ? left : LM_PART_VALUES;
 }
 
-struct ZSTD_CCtx_s;
-struct ZSTD_DCtx_s;
+struct codec_zstd;
 
 enum { CODEC_LITE_KNOWN = 16 };
 
@@ -35,10 +34,10 @@ enum { CODEC_LITE_KNOWN = 16 };
 typedef struct codec_enc {
     lm_mem *mem;
     lm_level level;
-    struct ZSTD_CCtx_s *zstd; /* made at first use */
-    int zstd_level;           /* for the stream at hand */
-    size_t values_a_byte;     /* CODEC_LITE_..._A_BYTE */
-    bool is_trial;            /* sizes are compared on a sample: spend little */
+    struct codec_zstd *zstd; /* taken at first use */
+    int zstd_level;          /* for the stream at hand */
+    size_t values_a_byte;    /* CODEC_LITE_..._A_BYTE */
+    bool is_trial;           /* sizes are compared on a sample: spend little */
 
     struct { /* what a light model makes of bytes: asked again at each zstd level */
         uint64_t key;
@@ -52,8 +51,8 @@ typedef struct codec_enc {
 /** What a decoder works with; one per call. */
 typedef struct codec_dec {
     lm_mem *mem;
-    struct ZSTD_DCtx_s *zstd; /* made at first use */
-    lm_str prefix;            /* what the encoder had */
+    struct codec_zstd *zstd; /* taken at first use */
+    lm_str prefix;           /* what the encoder had */
 } codec_dec;
 
 void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level);

@@ -4,30 +4,78 @@
 
 #include "codec/codec_priv.h"
 
+/** A context of zstd with what it holds. It is dear: zstd asks the processor what it can do each
+ * time it makes one, which a virtual machine answers in tens of microseconds; so it is a tool that
+ * mem keeps. */
+struct codec_zstd {
+    lm_mem *mem;
+    size_t bytes; /* of mem, this struct among them */
+    ZSTD_CCtx *packer;
+    ZSTD_DCtx *unpacker; /* one of both */
+};
+
 /* zstd frees without telling the size; lm_mem wants it: it is kept in front of each piece. */
 enum { SIZE_BYTES = 16 };
 
 static void *zstd_alloc(void *ctx, size_t bytes)
 {
+    struct codec_zstd *zstd = ctx;
     if (bytes > SIZE_MAX - SIZE_BYTES) return NULL;
-    uint8_t *ptr = lm_mem_alloc((lm_mem *)ctx, bytes + SIZE_BYTES);
+    bytes += SIZE_BYTES;
+    uint8_t *ptr = lm_mem_alloc(zstd->mem, bytes);
     if (!ptr) return NULL;
     memcpy(ptr, &bytes, sizeof bytes);
+    zstd->bytes += bytes;
     return ptr + SIZE_BYTES;
 }
 
 static void zstd_free(void *ctx, void *ptr)
 {
+    struct codec_zstd *zstd = ctx;
     if (!ptr) return;
     uint8_t *start = (uint8_t *)ptr - SIZE_BYTES;
     size_t bytes;
     memcpy(&bytes, start, sizeof bytes);
-    lm_mem_release((lm_mem *)ctx, start, bytes + SIZE_BYTES);
+    zstd->bytes -= bytes;
+    lm_mem_release(zstd->mem, start, bytes);
 }
 
-static ZSTD_customMem zstd_memory(lm_mem *mem)
+static void free_zstd(void *tool)
 {
-    return (ZSTD_customMem){zstd_alloc, zstd_free, mem};
+    struct codec_zstd *zstd = tool;
+    (void)ZSTD_freeCCtx(zstd->packer); /* freeing cannot fail */
+    (void)ZSTD_freeDCtx(zstd->unpacker);
+    lm_mem_release(zstd->mem, zstd, sizeof *zstd);
+}
+
+static struct codec_zstd *take_zstd(lm_mem *mem, lm_tool kind)
+{
+    struct codec_zstd *zstd = lm_mem_take_tool(mem, kind);
+    if (zstd) {
+        size_t bad = kind == LM_TOOL_PACKER
+                         ? ZSTD_CCtx_reset(zstd->packer, ZSTD_reset_session_and_parameters)
+                         : ZSTD_DCtx_reset(zstd->unpacker, ZSTD_reset_session_and_parameters);
+        LM_ASSERT(!ZSTD_isError(bad)); /* no frame is begun any more */
+        return zstd;
+    }
+    zstd = lm_mem_alloc(mem, sizeof *zstd);
+    if (!zstd) return NULL;
+    *zstd = (struct codec_zstd){.mem = mem, .bytes = sizeof *zstd};
+    ZSTD_customMem memory = {zstd_alloc, zstd_free, zstd};
+    if (kind == LM_TOOL_PACKER)
+        zstd->packer = ZSTD_createCCtx_advanced(memory);
+    else
+        zstd->unpacker = ZSTD_createDCtx_advanced(memory);
+    if (zstd->packer || zstd->unpacker) return zstd;
+    free_zstd(zstd);
+    return NULL;
+}
+
+static void give_zstd(struct codec_zstd *zstd)
+{
+    if (!zstd) return;
+    lm_tool kind = zstd->packer ? LM_TOOL_PACKER : LM_TOOL_UNPACKER;
+    lm_mem_give_tool(zstd->mem, kind, zstd, zstd->bytes, free_zstd);
 }
 
 void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level)
@@ -44,7 +92,7 @@ void codec_enc_init(codec_enc *enc, lm_mem *mem, lm_level level)
 
 void codec_enc_fini(codec_enc *enc)
 {
-    (void)ZSTD_freeCCtx(enc->zstd); /* freeing cannot fail */
+    give_zstd(enc->zstd);
     enc->zstd = NULL;
 }
 
@@ -55,7 +103,7 @@ void codec_dec_init(codec_dec *dec, lm_mem *mem)
 
 void codec_dec_fini(codec_dec *dec)
 {
-    (void)ZSTD_freeDCtx(dec->zstd); /* freeing cannot fail */
+    give_zstd(dec->zstd);
     dec->zstd = NULL;
 }
 
@@ -78,31 +126,46 @@ static ZSTD_compressionParameters zstd_parameters(int level, size_t len, size_t 
     return p;
 }
 
+/** A prefix and what builds on it, side by side: zstd looks through both as through one text, which
+ * takes a half of the time that it takes where they lie apart. */
+static lm_err join(lm_str prefix, const uint8_t *src, size_t len, lm_buf *out)
+{
+    lm_err err = lm_buf_append(out, prefix.ptr, prefix.len);
+    return err ? err : lm_buf_append(out, src, len);
+}
+
 lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level, size_t cap,
                       lm_buf *out, bool *done)
 {
     if (!enc->zstd) {
-        enc->zstd = ZSTD_createCCtx_advanced(zstd_memory(enc->mem));
+        enc->zstd = take_zstd(enc->mem, LM_TOOL_PACKER);
         if (!enc->zstd) return lm_mem_err();
     }
     ZSTD_compressionParameters p = zstd_parameters(level, len, enc->prefix.len);
-    size_t bad = ZSTD_CCtx_reset(enc->zstd, ZSTD_reset_session_and_parameters);
+    size_t bad = ZSTD_CCtx_reset(enc->zstd->packer, ZSTD_reset_session_and_parameters);
     if (!ZSTD_isError(bad))
-        bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_format, ZSTD_f_zstd1_magicless);
-    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_contentSizeFlag, 0);
-    if (!ZSTD_isError(bad)) bad = ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_compressionLevel, level);
+        bad = ZSTD_CCtx_setParameter(enc->zstd->packer, ZSTD_c_format, ZSTD_f_zstd1_magicless);
+    if (!ZSTD_isError(bad))
+        bad = ZSTD_CCtx_setParameter(enc->zstd->packer, ZSTD_c_contentSizeFlag, 0);
+    if (!ZSTD_isError(bad))
+        bad = ZSTD_CCtx_setParameter(enc->zstd->packer, ZSTD_c_compressionLevel, level);
     if (!ZSTD_isError(bad))
         bad = enc->prefix.len
-                  ? ZSTD_CCtx_setCParams(enc->zstd, p)
-                  : ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_windowLog, (int)p.windowLog);
+                  ? ZSTD_CCtx_setCParams(enc->zstd->packer, p)
+                  : ZSTD_CCtx_setParameter(enc->zstd->packer, ZSTD_c_windowLog, (int)p.windowLog);
     LM_ASSERT(!ZSTD_isError(bad)); /* constants in range */
-    if (enc->prefix.len)
-        (void)ZSTD_CCtx_refPrefix(enc->zstd, enc->prefix.ptr,
-                                  enc->prefix.len); /* only notes it: cannot fail here */
-
+    lm_buf joined;
+    lm_buf_init(&joined, enc->mem);
     lm_err err = lm_buf_reserve(out, cap);
+    if (!err && enc->prefix.len) err = join(enc->prefix, src, len, &joined);
     if (err) return err;
-    size_t got = ZSTD_compress2(enc->zstd, out->ptr + out->len, cap, src, len);
+    if (enc->prefix.len) {
+        /* only notes it: cannot fail here */
+        (void)ZSTD_CCtx_refPrefix(enc->zstd->packer, joined.ptr, enc->prefix.len);
+        src = joined.ptr + enc->prefix.len;
+    }
+    size_t got = ZSTD_compress2(enc->zstd->packer, out->ptr + out->len, cap, src, len);
+    lm_buf_fini(&joined);
     *done = !ZSTD_isError(got);
     if (*done) {
         out->len += got;
@@ -120,8 +183,9 @@ lm_err lm_text_outgrows(lm_mem *mem, lm_str src, size_t look, size_t limit, bool
     enum { STEP = 1 << 15, WINDOW_LOG = 20, SAMPLE_BELIEF = 2 };
 
     *out = false;
-    ZSTD_CCtx *zstd = ZSTD_createCCtx_advanced(zstd_memory(mem));
-    if (!zstd) return lm_mem_err();
+    struct codec_zstd *tool = take_zstd(mem, LM_TOOL_PACKER);
+    if (!tool) return lm_mem_err();
+    ZSTD_CCtx *zstd = tool->packer;
     ZSTD_compressionParameters p = ZSTD_getCParams(1, STEP, 0); /* small tables: cheap to begin */
     p.windowLog = WINDOW_MIN;
     while (p.windowLog < WINDOW_LOG && ((size_t)1 << p.windowLog) < src.len)
@@ -145,23 +209,25 @@ lm_err lm_text_outgrows(lm_mem *mem, lm_str src, size_t look, size_t limit, bool
         *out = bytes > limit || (by_sample && bytes / SAMPLE_BELIEF * (src.len / in.size) > limit);
     }
     lm_buf_fini(&data);
-    (void)ZSTD_freeCCtx(zstd); /* freeing cannot fail */
+    give_zstd(tool);
     return err;
 }
 
 lm_err codec_zstd_get(codec_dec *dec, lm_str prefix, lm_str src, uint8_t *dst, size_t len)
 {
     if (!dec->zstd) {
-        dec->zstd = ZSTD_createDCtx_advanced(zstd_memory(dec->mem));
+        dec->zstd = take_zstd(dec->mem, LM_TOOL_UNPACKER);
         if (!dec->zstd) return lm_mem_err();
-        size_t bad = ZSTD_DCtx_setParameter(dec->zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
+        size_t bad =
+            ZSTD_DCtx_setParameter(dec->zstd->unpacker, ZSTD_d_format, ZSTD_f_zstd1_magicless);
         LM_ASSERT(!ZSTD_isError(bad));
     }
-    if (prefix.len && ZSTD_isError(ZSTD_DCtx_refPrefix(dec->zstd, prefix.ptr, prefix.len)))
+    if (prefix.len &&
+        ZSTD_isError(ZSTD_DCtx_refPrefix(dec->zstd->unpacker, prefix.ptr, prefix.len)))
         return lm_mem_err();
     /* Decoding into dst in one call needs no window, so a frame that claims a huge one costs
      * nothing. */
-    size_t got = ZSTD_decompressDCtx(dec->zstd, dst, len, src.ptr, src.len);
+    size_t got = ZSTD_decompressDCtx(dec->zstd->unpacker, dst, len, src.ptr, src.len);
     if (!ZSTD_isError(got) && got == len) return LM_OK;
     if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
         return lm_mem_err();
@@ -182,8 +248,9 @@ static int like_window(size_t len)
 
 lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_level level, lm_buf *out)
 {
-    ZSTD_CCtx *zstd = ZSTD_createCCtx_advanced(zstd_memory(mem));
-    if (!zstd) return lm_mem_err();
+    struct codec_zstd *tool = take_zstd(mem, LM_TOOL_PACKER);
+    if (!tool) return lm_mem_err();
+    ZSTD_CCtx *zstd = tool->packer;
     size_t bound = ZSTD_compressBound(src.len), got = 0;
     lm_err err = lm_buf_reserve(out, bound);
     if (!err) {
@@ -202,14 +269,15 @@ lm_err lm_bytes_encode_like(lm_mem *mem, lm_str prefix, lm_str src, lm_level lev
         if (ZSTD_isError(got)) err = lm_mem_err();
     }
     if (!err) out->len += got;
-    (void)ZSTD_freeCCtx(zstd); /* freeing cannot fail */
+    give_zstd(tool);
     return err;
 }
 
 lm_err lm_bytes_decode_like(lm_mem *mem, lm_str prefix, lm_str src, uint8_t *dst, size_t raw_len)
 {
-    ZSTD_DCtx *zstd = ZSTD_createDCtx_advanced(zstd_memory(mem));
-    if (!zstd) return lm_mem_err();
+    struct codec_zstd *tool = take_zstd(mem, LM_TOOL_UNPACKER);
+    if (!tool) return lm_mem_err();
+    ZSTD_DCtx *zstd = tool->unpacker;
     (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax,
                                  LIKE_WINDOW_MAX); /* constants in range: cannot fail */
     (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
@@ -220,6 +288,6 @@ lm_err lm_bytes_decode_like(lm_mem *mem, lm_str prefix, lm_str src, uint8_t *dst
         err = lm_mem_err();
     else if (ZSTD_isError(got) || got != raw_len)
         err = codec_damaged("damaged text that builds on other text");
-    (void)ZSTD_freeDCtx(zstd); /* freeing cannot fail */
+    give_zstd(tool);
     return err;
 }

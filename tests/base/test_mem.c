@@ -234,10 +234,63 @@ static void large_blocks_come_back(void **state)
     lm_mem_free(mem);
 }
 
+/** A tool of 100 bytes that counts how often it was freed. */
+typedef struct tool {
+    lm_mem *mem;
+    int *freed;
+} tool;
+
+static void tool_free(void *ptr)
+{
+    tool *t = ptr;
+    ++*t->freed;
+    lm_mem_release(t->mem, t, 100);
+}
+
+static tool *tool_new(lm_mem *mem, int *freed)
+{
+    tool *t = lm_mem_alloc(mem, 100);
+    assert_non_null(t);
+    *t = (tool){mem, freed};
+    return t;
+}
+
+static void tools_are_kept_beside_the_account(void **state)
+{
+    (void)state;
+    int freed = 0;
+    lm_mem *mem;
+    assert_int_equal(lm_mem_new(NULL, 1000, &mem), LM_OK);
+    assert_null(lm_mem_take_tool(mem, LM_TOOL_PACKER));
+    tool *a = tool_new(mem, &freed), *b = tool_new(mem, &freed);
+    lm_mem_give_tool(mem, LM_TOOL_PACKER, a, 100, tool_free);
+    assert_int_equal(lm_mem_used(mem), 100);
+    lm_mem_give_tool(mem, LM_TOOL_PACKER, b, 100, tool_free); /* one of a kind is kept */
+    assert_int_equal(freed, 1);
+    assert_int_equal(lm_mem_used(mem), 0);
+    assert_null(lm_mem_take_tool(mem, LM_TOOL_UNPACKER));
+    assert_ptr_equal(lm_mem_take_tool(mem, LM_TOOL_PACKER), a);
+    assert_int_equal(lm_mem_used(mem), 100);
+    lm_mem_give_tool(mem, LM_TOOL_PACKER, a, 100, tool_free);
+    void *most = lm_mem_alloc(mem, 950); /* used and kept together stay within the limit */
+    assert_non_null(most);
+    assert_int_equal(freed, 2);
+    assert_int_equal(lm_mem_used(mem), 950);
+    lm_mem_release(mem, most, 950);
+    lm_mem_give_tool(mem, LM_TOOL_PACKER, tool_new(mem, &freed), 100, tool_free);
+    lm_mem_trim(mem);
+    assert_int_equal(freed, 3);
+    lm_mem_give_tool(mem, LM_TOOL_PACKER, tool_new(mem, &freed), 100, tool_free);
+    lm_mem_give_tool(mem, LM_TOOL_UNPACKER, tool_new(mem, &freed), 100, tool_free);
+    lm_mem_free(mem);
+    assert_int_equal(freed, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_blocks_come_back),
+        cmocka_unit_test(tools_are_kept_beside_the_account),
         cmocka_unit_test(account_follows_every_call),
         cmocka_unit_test(zero_bytes_is_a_valid_request),
         cmocka_unit_test(limit_is_never_passed),

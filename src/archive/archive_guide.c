@@ -128,9 +128,9 @@ static bool take_any_token(parser *ps, size_t at, size_t from, size_t line_begin
     const uint8_t *t = ps->text;
     size_t digit = at, count = ps->var_count;
     if (at >= from + 2 && t[at - 2] == '0' && (t[at - 1] | 0x20) == 'x') digit = at - 2;
-    while (digit < line_end && digit - at <= REACH_MAX && !is_digit(t[digit]))
+    while (digit < line_end && digit <= at + REACH_MAX && !is_digit(t[digit]))
         digit++;
-    if (digit == line_end || digit - at > REACH_MAX) return false;
+    if (digit == line_end || digit > at + REACH_MAX) return false;
     (void)lm_scan_token(ps, digit, from, line_begin, line_end);
     const variable *var = &ps->vars[count];
     if (ps->var_count == count + 1 && var->begin == at && var->kind == LM_KIND_TOKEN) return true;

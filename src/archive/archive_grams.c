@@ -7,7 +7,8 @@
 #include "archive/archive_priv.h"
 
 enum {
-    GRAM_BITS = 18,     /* three codes of six bits */
+    CODE_BITS = 6,
+    GRAM_BITS = 3 * CODE_BITS,
     GRAM_SHARE = 256,   /* of the stored bytes at most one in so many */
     GRAM_BITS_EACH = 2, /* wanted */
     GRAM_BYTES_MIN = 32
@@ -39,14 +40,18 @@ static size_t gram_bit(uint32_t gram, size_t bytes)
     return (size_t)((uint64_t)(gram * 0x9e3779b1u) * (bytes * 8) >> 32);
 }
 
-/** Counts the grams without a line end, and forgets the others. */
+/** Counts the grams without a line end, and forgets the others. Few of all are seen: eight at a
+ * time are looked at. */
 static size_t count_inner(uint8_t *seen)
 {
     size_t count = 0;
-    for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
-        if (gram >> 12 == CODE_END || (gram >> 6 & 63) == CODE_END || (gram & 63) == CODE_END)
-            seen[gram] = 0;
-        count += seen[gram];
+    for (uint32_t pair = 0; pair < 1u << (GRAM_BITS - CODE_BITS); pair++) {
+        uint8_t *row = seen + ((size_t)pair << CODE_BITS);
+        bool has_end = pair >> CODE_BITS == CODE_END || (pair & CODE_END) == CODE_END;
+        row[CODE_END] = 0;
+        if (has_end) memset(row, 0, 1u << CODE_BITS);
+        for (size_t i = 0; i < 1u << CODE_BITS; i += 8)
+            count += (size_t)__builtin_popcountll(lm_le64(row + i));
     }
     return count;
 }
@@ -64,10 +69,12 @@ static void grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
 static void grams_put(const uint8_t *seen, uint8_t *bits, size_t bytes)
 {
     memset(bits, 0, bytes);
-    for (uint32_t gram = 0; gram < 1u << GRAM_BITS; gram++) {
-        if (!seen[gram]) continue;
-        size_t bit = gram_bit(gram, bytes);
-        bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+    for (uint32_t first = 0; first < 1u << GRAM_BITS; first += 8) {
+        for (uint64_t eight = lm_le64(seen + first); eight; eight &= eight - 1) {
+            uint32_t gram = first + ((uint32_t)__builtin_ctzll(eight) >> 3);
+            size_t bit = gram_bit(gram, bytes);
+            bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ typedef struct plan_block {
     int zstd_level; /* for bytes */
     size_t column;  /* index of the first member */
     uint8_t kind;   /* 0: a large column; else 1 + frame kind */
-    lm_buf bytes;
+    lm_buf bytes;   /* filled while planning, where they were made to see whether that pays */
     uint32_t check;
 } plan_block;
 
@@ -75,69 +75,99 @@ static lm_err text_is_apart(codec_enc *enc, const lm_column *c, bool *out)
 
 static lm_err put_column(codec_enc *enc, const lm_column *c, lm_buf *out);
 
+/** So many values that a light model makes slower to read must save a byte. */
+static size_t values_a_byte(const lm_column *c)
+{
+    return c->role == LM_ROLE_SHAPES ? CODEC_LITE_SHAPES_A_BYTE : CODEC_LITE_VALUES_A_BYTE;
+}
+
 /** Is a small column of numbers or ids smaller in a block of its own than in a frame, where what is
- * special about it is not seen? */
-static lm_err pays_alone(codec_enc *enc, const lm_column *c, bool *out)
+ * special about it is not seen? Then alone has the block, else nothing. */
+static lm_err pays_alone(codec_enc *enc, const lm_column *c, lm_buf *alone)
 {
     enum { TRY_FROM = 96, BLOCK_COSTS = 8 };
 
-    *out = false;
     bool is_number = c->type == LM_COLUMN_INT || c->type == LM_COLUMN_ID;
     if (!is_number || c->count < TRY_FROM || enc->level == LM_LEVEL_FAST) return LM_OK;
-    lm_buf alone, framed;
-    lm_buf_init(&alone, enc->mem);
+    lm_buf framed;
     lm_buf_init(&framed, enc->mem);
-    lm_err err = put_column(enc, c, &alone);
+    enc->values_a_byte = values_a_byte(c);
+    lm_err err = put_column(enc, c, alone);
     if (!err) err = codec_frame_put(enc, &c, 1, &framed);
-    *out = !err && alone.len + BLOCK_COSTS < framed.len - framed.len / 16;
-    lm_buf_fini(&alone);
+    if (alone->len + BLOCK_COSTS >= framed.len - framed.len / 16) alone->len = 0;
     lm_buf_fini(&framed);
     return err;
 }
 
-static lm_err plan_build(plan *p, const lm_column *columns, size_t count, codec_enc *enc)
+/** The kind of block for a column: 0 one of its own. alone: its bytes, where they are known
+ * already.
+ */
+static lm_err block_kind(const plan *p, size_t index, codec_enc *enc, lm_buf *alone, uint8_t *out)
+{
+    const lm_column *c = &p->columns[index];
+    bool is_small = c->role == LM_ROLE_SHAPE_TEXT || codec_column_is_small(c), is_apart = false;
+    *out = 0;
+    if (!is_small || p->sources[index].is_set) return LM_OK;
+    lm_err err = pays_alone(enc, c, alone);
+    if (err || alone->len) return err;
+    if (p->level != LM_LEVEL_FAST) err = text_is_apart(enc, c, &is_apart);
+    *out = (uint8_t)(1 + codec_frame_kind(c, is_apart));
+    return err;
+}
+
+/** A column to its block: open has the last one of each kind. */
+static lm_err plan_column(plan *p, size_t index, size_t open[CODEC_FRAME_KINDS], codec_enc *enc,
+                          lm_buf *alone)
+{
+    const lm_column *c = &p->columns[index];
+    size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
+    bool is_window = c->role == LM_ROLE_SHAPE_TEXT && !codec_column_is_small(c);
+    bool is_text = c->type == LM_COLUMN_BYTES || c->type == LM_COLUMN_WIDE;
+    size_t frame_max = is_text ? CODEC_FRAME_TEXT : CODEC_FRAME_VALUES;
+    uint8_t kind = 0;
+    lm_err err = block_kind(p, index, enc, alone, &kind);
+    if (err) return err;
+    if (kind) at = open[kind];
+    if (at == SIZE_MAX || is_window || p->blocks[at].plain_bytes + bytes > frame_max) {
+        err = plan_add_block(p, kind, &at);
+        if (err) return err;
+        /* a window is read by every search: nothing else is in its frame */
+        if (kind) open[kind] = is_window ? SIZE_MAX : at;
+    }
+    plan_block *b = &p->blocks[at];
+    err = lm_vec_grow(p->mem, &b->members, &b->cap, b->count + 1, sizeof *b->members);
+    if (!err && alone->len) err = lm_buf_append(&b->bytes, alone->ptr, alone->len);
+    if (err) return err;
+    if (b->count == 0) b->column = index;
+    b->members[b->count++] = c;
+    b->plain_bytes += bytes;
+    p->block_of[index] = (uint32_t)at;
+    return LM_OK;
+}
+
+static lm_err plan_build(plan *p, codec_enc *enc)
 {
     size_t open[CODEC_FRAME_KINDS];
     for (size_t k = 0; k < CODEC_FRAME_KINDS; k++)
         open[k] = SIZE_MAX;
-    for (size_t i = 0; i < count; i++) {
-        const lm_column *c = &columns[i];
-        size_t bytes = codec_column_plain_bytes(c), at = SIZE_MAX;
-        bool is_window = c->role == LM_ROLE_SHAPE_TEXT && !codec_column_is_small(c);
-        bool small = is_window || codec_column_is_small(c), is_apart = false, is_alone = false;
-        if (p->sources[i].is_set) small = false;
-        lm_err alone_err = small ? pays_alone(enc, c, &is_alone) : LM_OK;
-        if (alone_err) return alone_err;
-        small = small && !is_alone;
-        lm_err apart_err =
-            small && p->level != LM_LEVEL_FAST ? text_is_apart(enc, c, &is_apart) : LM_OK;
-        if (apart_err) return apart_err;
-        unsigned kind = small ? 1 + codec_frame_kind(c, is_apart) : 0;
-        if (small) at = open[kind];
-        bool is_text = c->type == LM_COLUMN_BYTES || c->type == LM_COLUMN_WIDE;
-        size_t frame_max = is_text ? CODEC_FRAME_TEXT : CODEC_FRAME_VALUES;
-        if (at == SIZE_MAX || is_window || p->blocks[at].plain_bytes + bytes > frame_max) {
-            lm_err err = plan_add_block(p, (uint8_t)kind, &at);
-            if (err) return err;
-            if (small)
-                open[kind] =
-                    is_window ? SIZE_MAX : at; /* every search reads it: nothing else is in it */
-        }
-        plan_block *b = &p->blocks[at];
-        lm_err err = lm_vec_grow(p->mem, &b->members, &b->cap, b->count + 1, sizeof *b->members);
-        if (err) return err;
-        if (b->count == 0) b->column = i;
-        b->members[b->count++] = c;
-        b->plain_bytes += bytes;
-        p->block_of[i] = (uint32_t)at;
+    lm_buf alone;
+    lm_buf_init(&alone, p->mem);
+    lm_err err = LM_OK;
+    for (size_t i = 0; !err && i < p->column_count; i++) {
+        alone.len = 0;
+        err = plan_column(p, i, open, enc, &alone);
     }
-    return LM_OK;
+    lm_buf_fini(&alone);
+    return err;
 }
 
 /* What a byte costs at a zstd level, in ns, about; and what all bytes of text may cost for each
  * plain byte of the segment (log text is about twice that long, so this is half of what a default
- * pack may spend on a byte of it), and what is granted to the smallest segment. */
-enum { NS_LEVEL_9 = 18, NS_LEVEL_12 = 45, NS_LEVEL_15 = 140, NS_BUDGET = 22, NS_ALWAYS = 8000000 };
+ * pack may spend on a byte of it). */
+enum { NS_LEVEL_9 = 18, NS_LEVEL_12 = 80, NS_LEVEL_15 = 180, NS_BUDGET = 26 };
+
+/* What is granted to the smallest segment, and how much less of it for each plain byte. */
+enum { NS_ALWAYS = 8000000, NS_ALWAYS_LESS = 40 };
 
 /** Short texts come first in the spending of time: a byte saved there costs least. */
 static void plan_levels(plan *p)
@@ -151,7 +181,9 @@ static void plan_levels(plan *p)
         text += is_text ? b->plain_bytes : 0;
     }
     if (p->level != LM_LEVEL_DEFAULT) return;
-    uint64_t budget = NS_ALWAYS + (uint64_t)plain * NS_BUDGET, spent = (uint64_t)text * NS_LEVEL_9;
+    uint64_t less = (uint64_t)plain * NS_ALWAYS_LESS;
+    uint64_t budget = (uint64_t)plain * NS_BUDGET + (less < NS_ALWAYS ? NS_ALWAYS - less : 0);
+    uint64_t spent = (uint64_t)text * NS_LEVEL_9;
     for (size_t limit = 4096; limit < SIZE_MAX / 2 && spent < budget;
          limit *= 2) { /* by size, small ones first */
         for (size_t i = 0; i < p->count; i++) {
@@ -332,9 +364,11 @@ static lm_err encode_block(void *ctx, size_t index)
     codec_enc enc;
     codec_enc_init(&enc, p->mem, p->level);
     enc.zstd_level = b->zstd_level;
-    if (b->members[0]->role == LM_ROLE_SHAPES) enc.values_a_byte = CODEC_LITE_SHAPES_A_BYTE;
-    lm_err err;
-    if (b->kind == CODEC_TEXTS)
+    enc.values_a_byte = values_a_byte(b->members[0]);
+    lm_err err = LM_OK;
+    if (b->bytes.len)
+        err = LM_OK; /* made while it was planned */
+    else if (b->kind == CODEC_TEXTS)
         err = put_texts(p, index, &enc, &b->bytes);
     else if (b->kind)
         err = codec_frame_put(&enc, b->members, b->count, &b->bytes);
@@ -450,7 +484,7 @@ lm_err lm_columns_encode(lm_mem *mem, lm_pool *pool, const lm_column *columns, s
     if (!err) err = lm_pool_for(pool, p.group_count, choose_sources, &p);
     codec_enc enc;
     codec_enc_init(&enc, mem, level);
-    if (!err) err = plan_build(&p, columns, count, &enc);
+    if (!err) err = plan_build(&p, &enc);
     codec_enc_fini(&enc);
     if (!err) plan_levels(&p);
     if (!err) err = plan_prefix(&p);

@@ -18,9 +18,14 @@ enum mode {
 static const char *const mode_names[MODE_COUNT] = {"const", "for",    "delta", "delta2", "dict",
                                                    "rle",   "scaled", "delta", "delta2"};
 
-/** Values looked at when modes are compared. */
-static size_t sample_count(lm_level level, size_t count)
+/** Values looked at when modes are compared. Within such a comparison few do: what they tell is of
+ * a part of a part. */
+static size_t sample_count(const codec_enc *enc, size_t count)
 {
+    enum { WITHIN = 512 };
+
+    lm_level level = enc->level;
+    if (enc->is_trial && level != LM_LEVEL_MAX) return count < WITHIN ? count : WITHIN;
     size_t most = level == LM_LEVEL_FAST ? 2048 : level == LM_LEVEL_DEFAULT ? 8192 : 65536;
     size_t share = level == LM_LEVEL_MAX       ? count
                    : level == LM_LEVEL_DEFAULT ? count / 8
@@ -263,7 +268,7 @@ static bool is_const(const int64_t *values, size_t count)
 static lm_err choose_mode(codec_enc *enc, const int64_t *values, size_t count, unsigned depth,
                           enum mode *out)
 {
-    size_t sample = sample_count(enc->level, count), best_bytes = SIZE_MAX;
+    size_t sample = sample_count(enc, count), best_bytes = SIZE_MAX;
     const int64_t *from = values + (count - sample) / 2;
     bool was_trial = enc->is_trial;
     lm_buf trial;

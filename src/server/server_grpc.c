@@ -84,7 +84,6 @@ struct server_call {
 struct server_grpc {
     server_listener *listener;
     lm_server *server;
-    lm_tls *tls;
     int epoll, event;
     pthread_t thread;
     bool has_thread;
@@ -569,8 +568,8 @@ static void conn_new(server_grpc *door, int fd)
     lm_buf_init(&conn->out, server->mem);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* slower without */
     lm_err err = LM_OK;
-    if (door->tls) {
-        err = lm_tls_session_new(door->tls, fd, &conn->tls);
+    if (door->listener->tls) {
+        err = lm_tls_session_new(door->listener->tls, fd, &conn->tls);
         conn->is_shaking = true;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
@@ -751,17 +750,6 @@ static lm_err watch(server_grpc *door, int fd, void *who)
     return lm_fail_errno("cannot serve '%s'", door->listener->listen.address);
 }
 
-static lm_err start_tls(server_grpc *door)
-{
-    const lm_config_tls *files = &door->listener->listen.tls;
-    if (!files->certificate[0]) return LM_OK;
-    lm_tls_files given = {files->certificate, files->key,
-                          files->client_ca[0] ? files->client_ca : NULL};
-    lm_err err = lm_tls_new(door->server->mem, &given, &door->tls);
-    if (!err) lm_tls_speak(door->tls, ALPN);
-    return err;
-}
-
 lm_err server_grpc_start(server_listener *listener, int fd)
 {
     lm_server *server = listener->server;
@@ -774,9 +762,10 @@ lm_err server_grpc_start(server_listener *listener, int fd)
     (void)pthread_mutex_init(&door->lock, NULL);
     door->epoll = epoll_create1(EPOLL_CLOEXEC);
     door->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (listener->tls) lm_tls_speak(listener->tls, ALPN);
     lm_err err = door->epoll < 0 || door->event < 0
                      ? lm_fail_errno("cannot serve '%s'", listener->listen.address)
-                     : start_tls(door);
+                     : LM_OK;
     if (!err) err = watch(door, door->event, NULL);
     if (!err) err = watch(door, fd, door);
     if (err) return err; /* the listener is freed, and this with it */
@@ -822,7 +811,6 @@ void server_grpc_free(server_grpc *door)
     }
     if (door->epoll >= 0) (void)close(door->epoll);
     if (door->event >= 0) (void)close(door->event);
-    lm_tls_free(door->tls);
     (void)pthread_mutex_destroy(&door->lock);
     lm_mem_release(mem, door, sizeof *door);
 }

@@ -8,10 +8,10 @@
  * only drops its reference.
  */
 #include "server/server_priv.h"
-#include "source/source_tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <inttypes.h>
 #include <netdb.h>
@@ -41,7 +41,6 @@
 #define DECODE_HERE_MAX     (1u << 20)  /* larger bodies are decoded by a worker */
 #define REFUSED_BODY_MAX    65536u
 #define LISTEN_BACKLOG      1024
-#define PEM_BYTES_MAX       (1u << 20)
 
 /* ---- requests ---- */
 
@@ -714,6 +713,19 @@ void server_conn_leave(server_listener *listener, server_conn *conn)
     atomic_fetch_sub_explicit(&listener->server->counters.connections, 1, memory_order_relaxed);
 }
 
+/** The library's session gets the keys of now, before its handshake begins: so a renewed
+ * certificate needs no new listener. */
+static bool lend_keys(server_listener *listener, struct MHD_Connection *connection,
+                      server_conn *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    lm_err err = info && info->tls_session
+                     ? lm_tls_lend(listener->tls, info->tls_session, &conn->keys)
+                     : lm_fail(LM_E_NOMEM, "a connection has no TLS session");
+    return err == LM_OK;
+}
+
 static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io_conn,
                          enum MHD_ConnectionNotificationCode code)
 {
@@ -726,6 +738,8 @@ static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io
         *io_conn = conn;
         if (!conn) return; /* its requests are refused */
         conn->fd = info ? info->connect_fd : -1;
+        if (listener->tls && !lend_keys(listener, connection, conn))
+            server_log(server, 4, "tls", "%s", lm_err_text()); /* its handshake fails */
         conn->quiet_ns = lm_clock_ns();
         atomic_store(&conn->cut_at_ns, conn->quiet_ns + HEAD_SECONDS_MAX * NS_PER_S);
         (void)server_conn_enter(listener, conn); /* the thread of whoever makes room closes it */
@@ -735,6 +749,7 @@ static void conn_changed(void *ctx, struct MHD_Connection *connection, void **io
     *io_conn = NULL;
     if (!conn) return;
     server_conn_leave(listener, conn);
+    lm_tls_keys_unref(conn->keys);
     lm_mem_release(server->mem, conn, sizeof *conn);
 }
 
@@ -820,11 +835,14 @@ static LM_PRINTF(2, 0) void told_by_library(void *ctx, const char *fmt, va_list 
     server_log(ctx, 7, "http", "%s", text);
 }
 
-static lm_err read_pem(const char *path, lm_buf *out)
+/** Asked for a certificate where conn_changed could give the session none: there is none then. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *authorities, int count,
+                          const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
+                          gnutls_pcert_st **out, unsigned *out_count, gnutls_privkey_t *out_key)
 {
-    if (!path[0]) return LM_OK;
-    lm_err err = lm_file_read_all(path, PEM_BYTES_MAX, out);
-    return err ? err : lm_buf_u8(out, 0);
+    (void)session, (void)authorities, (void)count, (void)algorithms, (void)algorithm_count;
+    (void)out, (void)out_count, (void)out_key;
+    return -1;
 }
 
 static unsigned thread_count(void)
@@ -835,17 +853,13 @@ static unsigned thread_count(void)
 
 static lm_err start_daemon(server_listener *listener, int fd)
 {
-    const lm_config_tls *tls = &listener->listen.tls;
     struct MHD_OptionItem secure[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, listener->certificate.ptr},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, listener->key.ptr},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)no_certificate},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)LM_TLS_PRIORITIES},
-        {tls->client_ca[0] ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0,
-         listener->client_ca.ptr},
         {MHD_OPTION_END, 0, NULL},
     };
     struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
-    bool is_secure = tls->certificate[0] != '\0';
+    bool is_secure = listener->tls != NULL;
     /* A thread at its share of the limit would stop accepting; make_room keeps below it. */
     unsigned threads = thread_count();
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
@@ -859,10 +873,7 @@ static lm_err start_daemon(server_listener *listener, int fd)
         MHD_OPTION_NOTIFY_COMPLETED, request_end, listener, MHD_OPTION_NOTIFY_CONNECTION,
         conn_changed, listener, MHD_OPTION_ARRAY, is_secure ? secure : plain, MHD_OPTION_END);
     if (listener->daemon) return LM_OK;
-    return is_secure ? lm_fail(LM_E_USAGE,
-                               "cannot listen on '%s': certificate '%s' or key '%s' is not usable",
-                               listener->listen.address, tls->certificate, tls->key)
-                     : lm_fail_errno("cannot serve '%s'", listener->listen.address);
+    return lm_fail_errno("cannot serve '%s'", listener->listen.address);
 }
 
 static lm_err start_grpc(server_listener *listener, int fd)
@@ -898,36 +909,60 @@ static lm_err copy_texts(server_listener *listener, const lm_config_listen *list
     return LM_OK;
 }
 
-bool server_listener_is_current(const server_listener *listener)
+static lm_tls_files tls_of(const server_listener *listener)
 {
     const lm_config_tls *tls = &listener->listen.tls;
-    const char *const paths[] = {tls->certificate, tls->key, tls->client_ca};
-    const lm_buf *const had[] = {&listener->certificate, &listener->key, &listener->client_ca};
-    bool is_same = true;
-    for (size_t i = 0; i < 3 && is_same; i++) {
-        lm_buf now;
-        lm_buf_init(&now, listener->server->mem);
-        is_same = !read_pem(paths[i], &now) && now.len == had[i]->len &&
-                  (!now.len || memcmp(now.ptr, had[i]->ptr, now.len) == 0);
-        lm_buf_fini(&now);
-    }
-    return is_same;
+    return (lm_tls_files){tls->certificate, tls->key, tls->client_ca[0] ? tls->client_ca : NULL};
 }
 
-/** The older listener's socket once more: who is on its way to it is lost by neither. */
-static lm_err share_socket(server_listener *from, int *out_fd)
+lm_err server_listener_prepare(server_listener *listener)
 {
-    int fd = -1;
-    if (from->daemon) {
-        const union MHD_DaemonInfo *info =
-            MHD_get_daemon_info(from->daemon, MHD_DAEMON_INFO_LISTEN_FD);
-        if (info) fd = info->listen_fd;
-    }
+    lm_tls_files files = tls_of(listener);
+    if (!listener->tls || listener->next_keys) return LM_OK;
+    return lm_tls_keys_load(listener->server->mem, &files, &listener->next_keys);
+}
+
+void server_listener_renew(server_listener *listener)
+{
+    if (listener->next_keys) lm_tls_renew(listener->tls, listener->next_keys);
+    listener->next_keys = NULL;
+}
+
+static int socket_of(const server_listener *listener)
+{
 #if LM_HAVE_GRPC
-    if (from->grpc) fd = server_grpc_socket(from->grpc);
+    if (listener->grpc) return server_grpc_socket(listener->grpc);
 #endif
-    fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) return lm_fail_errno("cannot take over '%s'", from->listen.address);
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+    return info ? info->listen_fd : -1;
+}
+
+/** A second socket at the address of an older listener, which goes on until it is quiesced. That
+ * two may listen there is allowed for this moment only: else nobody were told of a port that
+ * another process has. */
+static lm_err open_beside(const server_listener *from, int *out_fd)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at, int_len = sizeof(int);
+    int one = 1, zero = 0, six_only = 1, old = socket_of(from);
+    bool is_told = old >= 0 && getsockname(old, (struct sockaddr *)&at, &len) == 0 &&
+                   setsockopt(old, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
+    int fd = is_told ? socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+    bool is_open = fd >= 0;
+    if (is_open && at.ss_family == AF_INET6)
+        is_open = getsockopt(old, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, &int_len) == 0 &&
+                  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, sizeof six_only) == 0;
+    is_open = is_open && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+              setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0 &&
+              bind(fd, (struct sockaddr *)&at, len) == 0 && listen(fd, LISTEN_BACKLOG) == 0 &&
+              setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &zero, sizeof zero) == 0;
+    int code = errno;
+    if (is_told)
+        (void)setsockopt(old, SOL_SOCKET, SO_REUSEPORT, &zero, sizeof zero); /* as it was */
+    if (!is_open && fd >= 0) (void)close(fd);
+    errno = code;
+    if (!is_open) return lm_fail_errno("cannot take over '%s'", from->listen.address);
     *out_fd = fd;
     return LM_OK;
 }
@@ -941,14 +976,10 @@ lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
     listener->server = server;
     listener->replaces = replaces;
     (void)pthread_mutex_init(&listener->lock, NULL);
-    lm_buf_init(&listener->certificate, server->mem);
-    lm_buf_init(&listener->key, server->mem);
-    lm_buf_init(&listener->client_ca, server->mem);
     lm_err err = copy_texts(listener, listen);
-    if (!err) err = read_pem(listen->tls.certificate, &listener->certificate);
-    if (!err) err = read_pem(listen->tls.key, &listener->key);
-    if (!err) err = read_pem(listen->tls.client_ca, &listener->client_ca);
-    if (!err) err = replaces ? share_socket(replaces, &fd) : open_socket(listen->address, &fd);
+    lm_tls_files files = tls_of(listener);
+    if (!err && listen->tls.certificate[0]) err = lm_tls_new(server->mem, &files, &listener->tls);
+    if (!err) err = replaces ? open_beside(replaces, &fd) : open_socket(listen->address, &fd);
     if (!err) {
         name_url(listener, fd);
         err = listen->door == LM_DOOR_OTLP_GRPC ? start_grpc(listener, fd)
@@ -991,8 +1022,9 @@ void server_listener_quiesce(server_listener *listener)
         return;
     }
 #endif
-    if (!listener->is_replaced && take_socket_away(listener->daemon)) return;
-    MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
+    if (take_socket_away(listener->daemon)) return;
+    MHD_socket fd =
+        MHD_quiesce_daemon(listener->daemon); /* no descriptor is left: a race is less */
     if (fd != MHD_INVALID_SOCKET) (void)close(fd);
 }
 
@@ -1004,9 +1036,8 @@ void server_listener_free(server_listener *listener)
 #if LM_HAVE_GRPC
     server_grpc_free(listener->grpc);
 #endif
-    lm_buf_fini(&listener->certificate);
-    lm_buf_fini(&listener->key);
-    lm_buf_fini(&listener->client_ca);
+    lm_tls_keys_unref(listener->next_keys);
+    lm_tls_free(listener->tls);
     (void)pthread_mutex_destroy(&listener->lock);
     lm_mem_release(mem, listener->texts, listener->texts_bytes);
     lm_mem_release(mem, listener, sizeof *listener);

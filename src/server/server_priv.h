@@ -7,7 +7,7 @@
 #include "server/server.h"
 #include "server/server_json_priv.h"
 #include "server/server_param_priv.h"
-#include "source/source.h"
+#include "source/source_tls.h"
 #include "store/store.h"
 #include "wire/wire.h"
 
@@ -168,6 +168,7 @@ typedef struct server_conn {
     uint64_t quiet_ns;          /* since when it has no request; 0: it has one; under the lock */
     bool is_cut;                /* it made room for others; under the lock */
     bool is_verified;           /* its client's certificate was checked */
+    lm_tls_keys *keys;          /* of its session; NULL: none */
     _Atomic uint64_t cut_at_ns; /* closed then, if it is still where it is now; 0: never */
 } server_conn;
 
@@ -178,14 +179,14 @@ typedef struct server_listener {
     lm_config_listen listen; /* texts are copies */
     char *texts;             /* where they are */
     size_t texts_bytes;
-    lm_buf certificate, key, client_ca;
+    lm_tls *tls;            /* NULL: none */
+    lm_tls_keys *next_keys; /* of a reload that may still be refused */
     char url[300];
     pthread_mutex_t lock; /* of conns */
     server_conn *conns;
     size_t conn_count;                /* without those that were cut */
     struct server_grpc *grpc;         /* instead of daemon */
-    struct server_listener *replaces; /* the one whose socket it took over; NULL: none */
-    bool is_replaced;                 /* another has its socket */
+    struct server_listener *replaces; /* of the same address, until it is quiesced; NULL: none */
 } server_listener;
 
 /**
@@ -329,11 +330,13 @@ server_state *server_state_get(lm_server *server);
 void server_state_unref(lm_server *server, server_state *state);
 
 /* Listeners: server_http.c. */
-/** replaces: an older one of the same address, whose socket is shared from now on; or NULL. */
+/** replaces: an older one of the same address, which listens beside it until it is quiesced; or
+ * NULL. */
 LM_USE lm_err server_listener_start(lm_server *server, const lm_config_listen *listen,
                                     server_listener *replaces, server_listener **out);
-/** Are the files of its certificate what they were when it was started? */
-bool server_listener_is_current(const server_listener *listener);
+/** Its certificates are read again; they are shown from server_listener_renew on. */
+LM_USE lm_err server_listener_prepare(server_listener *listener);
+void server_listener_renew(server_listener *listener);
 void server_listener_quiesce(server_listener *listener); /* takes no new connections */
 void server_listener_free(server_listener *listener);    /* no request may be asleep */
 /** Once a second: connections that send a head for too long are cut. */

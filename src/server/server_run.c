@@ -273,24 +273,24 @@ static bool is_same_listen(const lm_config_listen *a, const lm_config_listen *b)
            strcmp(a->tls.key, b->tls.key) == 0 && strcmp(a->tls.client_ca, b->tls.client_ca) == 0;
 }
 
-static bool is_listening(const lm_server *server, const lm_config_listen *listen)
+static server_listener *find_listener(const lm_server *server, const lm_config_listen *listen)
 {
-    for (const server_listener *at = server->listeners; at; at = at->next) {
-        if (is_same_listen(&at->listen, listen) && server_listener_is_current(at)) return true;
-    }
-    return false;
+    server_listener *at = server->listeners;
+    while (at && !is_same_listen(&at->listen, listen))
+        at = at->next;
+    return at;
 }
 
 static bool is_wanted(const lm_config *config, const server_listener *listener)
 {
-    if (listener->is_replaced) return false;
     for (size_t i = 0; i < config->listen_count; i++) {
         if (is_same_listen(&config->listens[i], &listener->listen)) return true;
     }
     return false;
 }
 
-/** One of the same door and address that is not yet taken over: its certificate is another. */
+/** One of the same door and address that nobody replaces yet: it has TLS and is to have none, or
+ * the other way round, or its files have other names. */
 static server_listener *find_older(const lm_server *server, const lm_config *config,
                                    const server_listener *added, const lm_config_listen *listen)
 {
@@ -298,7 +298,7 @@ static server_listener *find_older(const lm_server *server, const lm_config *con
         const server_listener *taken = added;
         if (at->listen.door != listen->door || strcmp(at->listen.address, listen->address) != 0)
             continue;
-        if (is_wanted(config, at) && server_listener_is_current(at)) continue;
+        if (is_wanted(config, at)) continue;
         while (taken && taken->replaces != at)
             taken = taken->next;
         if (!taken) return at;
@@ -306,25 +306,36 @@ static server_listener *find_older(const lm_server *server, const lm_config *con
     return NULL;
 }
 
-/** Start what is new; all or nothing. */
+static void forget_prepared(lm_server *server)
+{
+    for (server_listener *at = server->listeners; at; at = at->next) {
+        lm_tls_keys_unref(at->next_keys);
+        at->next_keys = NULL;
+    }
+}
+
+/** Start what is new, and read the certificates of what stays; all or nothing. */
 static lm_err add_listeners(lm_server *server, const lm_config *config, server_listener **out)
 {
     server_listener *added = NULL;
     for (size_t i = 0; i < config->listen_count; i++) {
         server_listener *listener = NULL;
-        if (is_listening(server, &config->listens[i])) continue;
-        lm_err err = server_listener_start(server, &config->listens[i],
-                                           find_older(server, config, added, &config->listens[i]),
-                                           &listener);
+        server_listener *same = find_listener(server, &config->listens[i]);
+        lm_err err = same ? server_listener_prepare(same)
+                          : server_listener_start(
+                                server, &config->listens[i],
+                                find_older(server, config, added, &config->listens[i]), &listener);
         if (err) {
             lm_err_info info;
             lm_err_save(&info);
+            forget_prepared(server);
             for (server_listener *next; added; added = next) {
                 next = added->next;
                 server_listener_free(added);
             }
             return lm_err_restore(&info);
         }
+        if (same) continue;
         listener->next = added;
         added = listener;
     }
@@ -336,12 +347,12 @@ static lm_err add_listeners(lm_server *server, const lm_config *config, server_l
 static void swap_listeners(lm_server *server, const lm_config *config, server_listener *added)
 {
     for (server_listener *at = added; at; at = at->next) {
-        if (at->replaces) at->replaces->is_replaced = true;
         at->replaces = NULL;
     }
     for (server_listener **at = &server->listeners; *at;) {
         server_listener *listener = *at;
         if (is_wanted(config, listener)) {
+            server_listener_renew(listener);
             at = &listener->next;
             continue;
         }

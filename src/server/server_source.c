@@ -110,6 +110,12 @@ static lm_err start_kafka(const lm_source_host *host, lm_str tenant, server_sour
                            &entry->source);
 }
 
+static lm_tls_files tls_of(const lm_config_source *config)
+{
+    return (lm_tls_files){or_null(config->tls.certificate), or_null(config->tls.key),
+                          or_null(config->tls.client_ca)};
+}
+
 static lm_err start(lm_server *server, server_source *entry)
 {
     const lm_config_source *config = entry->config;
@@ -132,20 +138,18 @@ static lm_err start(lm_server *server, server_source *entry)
                                },
                                &entry->source);
     case LM_SOURCE_SYSLOG:
-        return lm_source_syslog(
-            &host,
-            &(lm_source_syslog_options){
-                .address = config->address,
-                .udp = config->udp,
-                .tcp = config->tcp,
-                .tls = {or_null(config->tls.certificate), or_null(config->tls.key),
-                        or_null(config->tls.client_ca)},
-                .labels = entry->labels,
-                .label_count = config->label_count,
-                .tenant = tenant,
-                .message_bytes_max = config->message_size_max,
-            },
-            &entry->source);
+        return lm_source_syslog(&host,
+                                &(lm_source_syslog_options){
+                                    .address = config->address,
+                                    .udp = config->udp,
+                                    .tcp = config->tcp,
+                                    .tls = tls_of(config),
+                                    .labels = entry->labels,
+                                    .label_count = config->label_count,
+                                    .tenant = tenant,
+                                    .message_bytes_max = config->message_size_max,
+                                },
+                                &entry->source);
     case LM_SOURCE_PIPE:
         return lm_source_pipe(&host,
                               &(lm_source_pipe_options){.path = config->path,
@@ -215,8 +219,8 @@ static lm_err source_new(lm_server *server, const lm_config_source *config, serv
     return LM_OK;
 }
 
-/** Stops those not wanted any more, then starts the new ones: an address may have moved. The first
- * failure comes back, after all were tried. */
+/** Stops those not wanted any more, then starts the new ones: an address may have moved. Those that
+ * stay read their certificates again. The first failure comes back, after all were tried. */
 lm_err server_sources_apply(lm_server *server, const lm_config *config)
 {
     lm_err first = LM_OK;
@@ -242,19 +246,18 @@ lm_err server_sources_apply(lm_server *server, const lm_config *config)
         source_free(server, gone, config->shutdown_timeout);
     }
     for (size_t i = 0; i < config->source_count; i++) {
-        bool is_running = false;
-        for (server_source *entry = server->sources; entry; entry = entry->next)
-            is_running = is_running || is_same(entry->config, &config->sources[i]);
-        if (is_running) continue;
-        server_source *entry = NULL;
-        lm_err err = source_new(server, &config->sources[i], &entry);
-        if (err) {
-            if (!first) {
-                first = err;
-                lm_err_save(&info);
-            }
-            continue;
+        server_source *entry = server->sources;
+        while (entry && !is_same(entry->config, &config->sources[i]))
+            entry = entry->next;
+        bool is_running = entry != NULL;
+        lm_tls_files files = tls_of(&config->sources[i]);
+        lm_err err = is_running ? lm_source_renew(entry->source, &files)
+                                : source_new(server, &config->sources[i], &entry);
+        if (err && !first) {
+            first = err;
+            lm_err_save(&info);
         }
+        if (err || is_running) continue;
         (void)pthread_mutex_lock(&server->lock);
         entry->next = server->sources;
         server->sources = entry;

@@ -125,6 +125,11 @@ void lm_source_stop(lm_source *source, uint64_t drain_ns)
     lm_source_free(source);
 }
 
+lm_err lm_source_renew(lm_source *source, const lm_tls_files *files)
+{
+    return source->renew ? source->renew(source, files) : LM_OK;
+}
+
 const char *lm_source_name(const lm_source *source)
 {
     return source->name;

@@ -137,6 +137,10 @@ LM_USE lm_err lm_source_kafka(const lm_source_host *host, const lm_source_kafka_
 /** "file", "syslog", ... and what it listens to, for people. */
 const char *lm_source_name(const lm_source *source);
 void lm_source_counters_get(const lm_source *source, lm_source_counters *out);
+/** The files that it was made with, read again for connections from now on; those that are there
+ * keep what they have, and so do all after a failure. From any thread; nothing to do for those
+ * without TLS. */
+LM_USE lm_err lm_source_renew(lm_source *source, const lm_tls_files *files);
 /** Stop reading, wait until what was handed over is durable (at most drain_ns), free. NULL is fine.
  */
 void lm_source_stop(lm_source *source, uint64_t drain_ns);

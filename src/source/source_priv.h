@@ -61,6 +61,8 @@ struct lm_source {
     _Atomic uint32_t open;
     void (*run)(lm_source *source);  /* the thread */
     void (*fini)(lm_source *source); /* what the kind added */
+    /* From any thread; NULL: there is nothing to renew. */
+    lm_err (*renew)(lm_source *source, const lm_tls_files *files);
 
     struct {
         const char *event;

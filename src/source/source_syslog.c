@@ -465,6 +465,15 @@ static void syslog_fini(lm_source *source)
     if (s->datagrams) lm_mem_release(s->mem, s->datagrams, DATAGRAMS * DATAGRAM_BYTES);
 }
 
+static lm_err syslog_renew(lm_source *source, const lm_tls_files *files)
+{
+    syslog_source *s = (syslog_source *)source;
+    lm_tls_keys *keys = NULL;
+    lm_err err = s->tls ? lm_tls_keys_load(s->mem, files, &keys) : LM_OK;
+    if (keys) lm_tls_renew(s->tls, keys);
+    return err;
+}
+
 /* ---- listening ------------------------------------------------------------------------------- */
 
 /** "127.0.0.1:1514", "[::1]:1514", ":1514" to an address. */
@@ -621,6 +630,7 @@ lm_err lm_source_syslog(const lm_source_host *host, const lm_source_syslog_optio
     lm_buf_init(&s->text, host->mem);
     source->run = syslog_run;
     source->fini = syslog_fini;
+    source->renew = syslog_renew;
     err = prepare(s, options);
     return lm_source_begin(err, source, out);
 }

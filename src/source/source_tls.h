@@ -10,12 +10,27 @@
 /** What every TLS listener of the daemon speaks, in GnuTLS's words. */
 #define LM_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
-/** Certificate, key and what is asked of clients. */
-typedef struct lm_tls lm_tls;
+/** Certificate, key and the authority of clients, as they were when they were read. Shared by those
+ * who use them: freed by the last one. */
+typedef struct lm_tls_keys lm_tls_keys;
 /** LM_E_USAGE: a file that is missing or wrong; LM_E_NOMEM. */
+LM_USE lm_err lm_tls_keys_load(lm_mem *mem, const lm_tls_files *files, lm_tls_keys **out);
+void lm_tls_keys_unref(lm_tls_keys *keys); /* NULL is fine */
+
+/** What a listener has: the keys that its next session takes. */
+typedef struct lm_tls lm_tls;
+/** As lm_tls_keys_load. */
 LM_USE lm_err lm_tls_new(lm_mem *mem, const lm_tls_files *files, lm_tls **out);
+/** Sessions from now on have these keys; those that are there keep theirs. Takes them over. From
+ * any thread. */
+void lm_tls_renew(lm_tls *tls, lm_tls_keys *keys);
+/** Gives a session of GnuTLS that somebody else began (gnutls_session_t) the keys of now. If there
+ * is an authority of clients, their certificate is asked for; whoever has the session checks it.
+ * *out must live as long as the session. */
+LM_USE lm_err lm_tls_lend(lm_tls *tls, void *gnutls_session, lm_tls_keys **out);
 /** The one protocol that sessions agree on by ALPN; a text that outlives tls. */
 void lm_tls_speak(lm_tls *tls, const char *protocol);
+/** After the last session. */
 void lm_tls_free(lm_tls *tls); /* NULL is fine */
 
 /** One connection; the descriptor is borrowed. */

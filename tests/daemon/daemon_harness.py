@@ -84,8 +84,9 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=self.before)
         Daemon.running.append(self.process)
-        self.addresses = []
+        self.addresses, self.said = [], []
         for line in self.process.stdout:
+            self.said.append(line)
             if line.startswith("listening"):
                 self.addresses.append(line.split()[1])
             if line.startswith("storing"):

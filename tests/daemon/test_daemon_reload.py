@@ -2,11 +2,17 @@
 """Reloads and stops under load lose no record; a wrong file is refused and the old one goes on; strange clocks do no
 harm."""
 
+import http.client
 import json
+import shutil
 import signal
+import socket
+import ssl
+import subprocess
+import threading
 import time
 
-from daemon_harness import JSON, NS, QUERY_CONFIG, ROUNDS, Daemon, Writer, check, main, wait_until
+from daemon_harness import CERTIFICATES, JSON, NS, QUERY_CONFIG, ROUNDS, Daemon, Writer, check, main, wait_until
 
 CONFIG = QUERY_CONFIG + "ingest: {head_size: 256KiB}\nsources: []\nshutdown: {timeout: 10s}\n"
 WRONG = (
@@ -123,9 +129,76 @@ def clocks(dice, folder):
     daemon.stop()
 
 
+def shown(port):
+    """The certificate that a new connection is shown."""
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port)))
+
+
+def certificates(dice, folder):
+    """Every listener with TLS shows a renewed certificate after a reload. Whoever is connected stays so, and nobody who
+    comes meanwhile is turned away. A key that does not fit changes nothing."""
+    if not shutil.which("openssl"):
+        print("      skipped: no openssl")
+        return
+    subprocess.run([CERTIFICATES, folder], check=True, capture_output=True)
+    files = f"certificate: {folder}/server.pem, key: {folder}/server.key"
+    daemon = Daemon(folder, listen=None, config=f"""
+listen:
+  http: [{{address: "127.0.0.1:0", tls: {{{files}}}}}, "127.0.0.1:0"]
+  otlp_grpc: {{address: "127.0.0.1:0", tls: {{{files}}}}}
+  elasticsearch: []
+  otlp_http: []
+sources:
+  - {{type: syslog, address: "127.0.0.1:0", udp: false, tls: {{{files}}}}}
+""")
+    said = [line.split() for line in daemon.said if line.startswith("listening")]
+    ports = {words[1].partition(":")[0]: int(words[1 + (words[1] == "syslog")].rpartition(":")[2]) for words in said}
+    daemon.port = ports["http"]
+    secure = [ports["https"], ports["grpcs"], ports["syslog"]]
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    kept = http.client.HTTPSConnection("127.0.0.1", ports["https"], context=context, timeout=30)
+    kept.connect()
+    lines = context.wrap_socket(socket.create_connection(("127.0.0.1", ports["syslog"])), server_hostname="127.0.0.1")
+    seen, stop, trouble = set(), threading.Event(), []
+
+    def come_again():
+        while not stop.is_set():
+            try:
+                seen.add(shown(ports["https"]))
+            except OSError as error:
+                trouble.append(error)
+
+    comer = threading.Thread(target=come_again)
+    comer.start()
+    try:
+        for number in range(8):
+            subprocess.run([CERTIFICATES, folder, "server"], check=True, capture_output=True)
+            wanted = ssl.PEM_cert_to_DER_cert((folder / "server.pem").read_text())
+            check(all(shown(port) != wanted for port in secure), "new before it was reloaded")
+            check(daemon.ask("POST", "/-/reload")[0] == 200, "a reload")
+            check([shown(port) == wanted for port in secure] == [True] * 3, "the new certificate is not shown")
+            kept.request("GET", "/loki/api/v1/labels")
+            response = kept.getresponse()
+            check((response.status, bool(response.read())) == (200, True), "the connection from before")
+            lines.sendall(f"<13>1 - host app - - - line {number}\n".encode())
+        (folder / "server.key").write_text("none")
+        check(daemon.ask("POST", "/-/reload")[0] == 400, "a reload without a key")
+        check([shown(port) == wanted for port in secure] == [True] * 3, "what it had is not shown")
+        wait_until(lambda: daemon.metric("logmill_store_records_total") == 8, "lines of the connection from before")
+    finally:
+        stop.set()
+        comer.join()
+    check(not trouble, f"turned away: {trouble[:3]}")
+    check(len(seen) > 1, "nobody came")
+    lines.close()
+    kept.close()
+    subprocess.run([CERTIFICATES, folder, "server"], check=True, capture_output=True)
+    daemon.stop()
+
+
 def ask(daemon, first, last):
     answer = daemon.data_of("/loki/api/v1/query_range", query='{app="clock"}', start=first, end=last, limit=20_000)
     return [(int(v[0]), v[1]) for s in answer["data"]["result"] for v in s["values"]]
 
 
-main("test_daemon_reload", [reloads, stops, clocks])
+main("test_daemon_reload", [reloads, certificates, stops, clocks])

@@ -1108,7 +1108,8 @@ class TestTls(unittest.TestCase):
         finally:
             connection.close()
 
-    def daemon(self, tls):
+    def daemon(self, tls, authority="ca"):
+        shutil.copy(self.folder / f"{authority}.pem", self.folder / "clients.pem")
         config = self.folder / "logmill.yaml"
         config.write_text(f"""
 listen:
@@ -1152,6 +1153,19 @@ sources: []
         self.assertEqual(self.ask(daemon).status, 200)  # goes on with what it has
         daemon.stop()
 
+    def test_reload_of_client_authority(self):
+        """The file of the clients' authority holds another one: same address, other clients."""
+        daemon = self.daemon(f", client_ca: {self.folder}/clients.pem", "other")
+        self.assertEqual(self.ask(daemon, "stranger").status, 200)
+        shutil.copy(self.folder / "ca.pem", self.folder / "clients.pem")
+        daemon.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + WAIT_S
+        while self.status_of(daemon, "client") != 200:
+            self.assertLess(time.monotonic(), deadline, "its clients are not served")
+            time.sleep(0.02)
+        self.assertIn(self.status_of(daemon, "stranger"), (403, None))
+        self.assertEqual(daemon.stop(), 0)
+
     def test_tls(self):
         daemon = self.daemon("")
         self.assertTrue(daemon.addresses[0].startswith("https://"))
@@ -1165,7 +1179,7 @@ sources: []
         self.assertEqual(daemon.stop(), 0)
 
     def test_client_certificates(self):
-        daemon = self.daemon(f", client_ca: {self.folder}/ca.pem")
+        daemon = self.daemon(f", client_ca: {self.folder}/clients.pem")
         self.assertEqual(self.ask(daemon).status, 403)
         self.assertEqual(self.ask(daemon, "client").status, 200)
         self.assertIn(self.status_of(daemon, "other"), (403, None))
@@ -1179,7 +1193,7 @@ sources: []
 
     def test_wrong_files(self):
         (self.folder / "server.key").write_text("no key")
-        with self.assertRaisesRegex(AssertionError, "not usable"):
+        with self.assertRaisesRegex(AssertionError, "server.key"):
             self.daemon("")
 
 

@@ -280,6 +280,16 @@ static lm_err open_columns(lm_segment *segment)
     return err;
 }
 
+/** What the list of segments says of it, and the list of files; readers go by any of them. */
+static bool head_fits(const lm_archive *archive, const lm_archive_segment *info,
+                      const lm_segment_head *head)
+{
+    for (size_t i = 0; i < head->span_count; i++) {
+        if (head->spans[i].span.file >= archive->meta.file_count) return false;
+    }
+    return head->rows == info->rows;
+}
+
 /** Text behind a segment from which on its tables are counted in MB. */
 #define SEGMENT_WIDE_FROM ((uint64_t)4 << 20)
 
@@ -306,6 +316,10 @@ lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out
         goto out;
     }
     const lm_segment_head *head = &segment->head;
+    if (!head_fits(archive, info, head)) {
+        err = corrupt(segment, "it is not as the list of files and segments says");
+        goto out;
+    }
     const uint8_t *at = bytes.ptr + head->head_bytes;
     segment->templates_bytes = (lm_str){at, (size_t)head->templates_bytes};
     at += head->templates_bytes;
@@ -390,30 +404,41 @@ lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column)
 
 /* ---- rows ---- */
 
+/** Values of each role, from the rows of each shape. False: in all more than a text can have. */
+static bool count_values(lm_segment *segment)
+{
+    const lm_shapes *shapes = &segment->shapes;
+    uint64_t all = 0;
+    uint32_t pool_line = 0;
+    for (size_t s = 0; s < shapes->count; s++)
+        all += (uint64_t)segment->views[s].rows * shapes->items[s].var_count;
+    if (all > UINT32_MAX) return false;
+    for (size_t s = 0; s < shapes->count; s++) {
+        const lm_shape_entry *entry = &shapes->items[s];
+        for (uint32_t v = 0; v < entry->var_count; v++)
+            segment->roles[shapes->var_roles[entry->first_var + v]].count += segment->views[s].rows;
+    }
+    for (size_t i = 0; i < shapes->role_count; i++) {
+        lm_role_view *role = &segment->roles[i];
+        role->stored.stamp.count = role->count;
+        if (role->format.class_count) continue;
+        role->pool_first = pool_line;
+        pool_line += role->count;
+    }
+    return true;
+}
+
 lm_err lm_segment_rows_load(lm_segment *segment, const uint32_t **out)
 {
     if (!segment->shape_of_row) {
         lm_column ids;
         lm_err err = decode_column(segment, LM_SEG_SHAPE_IDS, &ids);
         if (err) return err;
+        for (size_t s = 0; s < segment->shapes.count; s++)
+            segment->views[s].rows = 0;
         for (uint32_t r = 0; r < ids.count; r++)
             segment->views[ids.ids[r]].rows++;
-        uint64_t pool_line = 0;
-        for (size_t s = 0; s < segment->shapes.count; s++) {
-            const lm_shape_entry *entry = &segment->shapes.items[s];
-            for (uint32_t v = 0; v < entry->var_count; v++) {
-                segment->roles[segment->shapes.var_roles[entry->first_var + v]].count +=
-                    segment->views[s].rows;
-            }
-        }
-        for (size_t i = 0; i < segment->shapes.role_count; i++) {
-            lm_role_view *role = &segment->roles[i];
-            role->stored.stamp.count = role->count;
-            if (role->format.class_count) continue;
-            role->pool_first = (uint32_t)pool_line;
-            pool_line += role->count;
-        }
-        if (pool_line > UINT32_MAX) return corrupt(segment, "its rows are damaged");
+        if (!count_values(segment)) return corrupt(segment, "its rows are damaged");
         segment->shape_of_row = ids.ids;
     }
     *out = segment->shape_of_row;

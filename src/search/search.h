@@ -72,7 +72,11 @@ typedef struct lm_search_options {
     /** May be NULL. Instead of told: the rows of each segment that match, as bits; no text is made.
      * On the calling thread, in order; false stops the search. */
     bool (*rows)(void *ctx, size_t segment, const uint64_t *bits, uint32_t row_count);
-    void *rows_ctx; /* of wants, choose and rows */
+    /** May be NULL; with rows, before they are told: the lines of a segment in which at most
+     * few_max rows match, made while it is open. Rows that cannot be read are left out. */
+    void (*few)(void *ctx, size_t segment, uint32_t row, lm_str line);
+    uint32_t few_max;
+    void *rows_ctx; /* of wants, choose, rows and few */
     /** May be NULL. Instead of told, with told's ctx: lines that match, one behind the other, each
      * with its '\n'. Not with backwards. False stops the search. */
     bool (*lines)(void *ctx, lm_str lines, uint64_t count);

@@ -381,11 +381,38 @@ static lm_err job_tell(search *s, job *j)
     return err;
 }
 
+/* All of yes, which are few; maybe is empty. */
+static lm_err few_tell(search *s, job *j)
+{
+    lm_walk walk;
+    lm_batch batch;
+    bool any = true;
+    lm_walk_init(&walk, &j->exec, j->yes, j->maybe, false, false);
+    lm_batch_init(&j->exec, &batch);
+    lm_err err = LM_OK;
+    while (!err && any) {
+        err = lm_walk_next(&walk, s->options->few_max, &batch, &any);
+        for (size_t i = 0; !err && any && i < batch.rows.count; i++) {
+            s->options->few(s->options->rows_ctx, j->index, batch.rows.rows[i],
+                            lm_rows_text(&batch.rows, i));
+        }
+    }
+    lm_batch_fini(&j->exec, &batch);
+    lm_walk_fini(&walk);
+    return err;
+}
+
 static lm_err job_count(search *s, job *j)
 {
+    uint64_t count = 0;
     for (size_t w = 0; w < j->exec.word_count; w++)
-        s->report->matches += (uint64_t)__builtin_popcountll(j->yes[w]);
+        count += (uint64_t)__builtin_popcountll(j->yes[w]);
+    s->report->matches += count;
     if (s->groups) return lm_groups_add(s->groups, &j->exec, j->yes);
+    if (s->options->few && count > 0 && count <= s->options->few_max) {
+        lm_err err = few_tell(s, j);
+        if (err) return err;
+    }
     if (s->options->rows &&
         !s->options->rows(s->options->rows_ctx, j->index, j->yes, j->exec.row_count))
         s->stopped = true;

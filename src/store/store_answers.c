@@ -1,6 +1,8 @@
 /* Answers that are kept: which records of a segment fit a question's matchers and filters, all of
  * them, whatever the time range. Segments do not change, so an answer holds for ever; a page that
- * is looked at again, or with other windows, looks into the segments that are new.
+ * is looked at again, or with other windows, looks into the segments that are new. Where a segment
+ * has few such records their lines and times are kept beside, for a line costs the opening of its
+ * segment.
  *
  * A question is the text of its matchers and filters. Those asked last are kept, each with a table
  * of answers by segment: rows as bits, or as distances where they are few. All are bounded
@@ -15,10 +17,10 @@ enum {
 };
 
 typedef struct answer {
-    uint64_t part;  /* 0: a free slot; segments count from 1 */
-    uint8_t *bytes; /* NULL: no record fits */
-    uint32_t len;
-    bool is_bits; /* else varints: distances of the records that fit */
+    uint64_t part;      /* 0: a free slot; segments count from 1 */
+    uint8_t *bytes;     /* NULL: no record fits */
+    uint32_t len, rows; /* of bytes, and of those the records; lines are behind */
+    bool is_bits;       /* records as bits, else as varints: distances of those that fit */
 } answer;
 
 struct store_question {
@@ -158,7 +160,7 @@ static answer *slot_of(const store_question *q, uint64_t part)
 /** Bits from distances; they were written by this program, and are checked against the words. */
 static void spread(const answer *from, uint64_t *found, size_t words)
 {
-    lm_reader r = lm_reader_of(from->bytes, from->len);
+    lm_reader r = lm_reader_of(from->bytes, from->rows);
     memset(found, 0, words * WORD_BYTES);
     for (uint64_t at = 0; lm_reader_left(&r);) {
         at += lm_reader_varint(&r);
@@ -167,8 +169,42 @@ static void spread(const answer *from, uint64_t *found, size_t words)
     }
 }
 
+/** Behind the records: of each `varint` distance to the one before, `zigzag` time, length, text. */
+static lm_err write_lines(const store_lines *lines, lm_buf *out)
+{
+    uint64_t before = 0;
+    lm_err err = LM_OK;
+    for (size_t i = 0; i < lines->count && !err; i++) {
+        const store_line *line = &lines->items[i];
+        err = lm_buf_varint(out, line->record - before);
+        if (!err) err = lm_buf_varint(out, lm_zigzag(line->time_ns));
+        if (!err) err = lm_buf_varint(out, line->text.len);
+        if (!err) err = lm_buf_append(out, line->text.ptr, line->text.len);
+        before = line->record;
+    }
+    return err;
+}
+
+/** Without memory no line is known. */
+static void read_lines(const answer *from, lm_arena *arena, store_lines *lines)
+{
+    size_t len = from->len - from->rows;
+    const uint8_t *copy = len ? lm_arena_copy(arena, from->bytes + from->rows, len) : NULL;
+    lines->count = 0;
+    lines->are_all = from->len == 0 || copy;
+    if (!copy) return;
+    lm_reader r = lm_reader_of(copy, len);
+    for (uint64_t record = 0; lm_reader_left(&r); lines->count++) {
+        LM_ASSERT(lines->count < STORE_LINES_MAX); /* this program wrote them */
+        store_line *line = &lines->items[lines->count];
+        line->record = record += lm_reader_varint(&r);
+        line->time_ns = lm_unzigzag(lm_reader_varint(&r));
+        line->text = lm_reader_bytes(&r, (size_t)lm_reader_varint(&r));
+    }
+}
+
 bool store_answer_get(lm_store *store, const store_question *q, uint64_t part, uint64_t *found,
-                      size_t words)
+                      size_t words, lm_arena *arena, store_lines *lines)
 {
     bool is_known = false;
     pthread_mutex_lock(&store->cache_lock);
@@ -176,11 +212,12 @@ bool store_answer_get(lm_store *store, const store_question *q, uint64_t part, u
     if (from && from->part) {
         is_known = true;
         if (from->is_bits) {
-            LM_ASSERT(from->len == words * WORD_BYTES);
-            memcpy(found, from->bytes, from->len);
+            LM_ASSERT(from->rows == words * WORD_BYTES);
+            memcpy(found, from->bytes, from->rows);
         } else {
             spread(from, found, words);
         }
+        read_lines(from, arena, lines);
     }
     pthread_mutex_unlock(&store->cache_lock);
     return is_known;
@@ -223,13 +260,15 @@ static lm_err write_answer(const uint64_t *found, size_t words, lm_buf *out, boo
 }
 
 void store_answer_put(lm_store *store, store_question *q, uint64_t part, const uint64_t *found,
-                      size_t words)
+                      size_t words, const store_lines *lines)
 {
     lm_buf text;
     bool is_bits = false;
     uint8_t *bytes = NULL;
     lm_buf_init(&text, store->mem);
     lm_err err = write_answer(found, words, &text, &is_bits);
+    size_t rows = text.len;
+    if (!err && lines->are_all) err = write_lines(lines, &text);
     pthread_mutex_lock(&store->cache_lock);
     size_t max = bytes_max(store);
     bool has_room = max >= ANSWERS_BYTES_MIN && store->answers_bytes + text.len <= 2 * max;
@@ -241,7 +280,7 @@ void store_answer_put(lm_store *store, store_question *q, uint64_t part, const u
     answer *to = !err && has_room ? slot_of(q, part) : NULL;
     if (to && !to->part) {
         if (bytes) memcpy(bytes, text.ptr, text.len);
-        *to = (answer){part, bytes, (uint32_t)text.len, is_bits};
+        *to = (answer){part, bytes, (uint32_t)text.len, (uint32_t)rows, is_bits};
         q->count++;
         q->held += text.len;
         store->answers_bytes += text.len;

@@ -36,6 +36,8 @@ enum {
         8,               /* records of a minute from which on its counts are kept, on average */
     STORE_GRAM_BITS = 4, /* for each group of characters that a segment's lines have */
     STORE_CACHE_SLOTS = 1024,
+    STORE_LINES_MAX = 16,         /* records of a segment whose lines are kept with an answer */
+    STORE_LINES_BYTES = 16 << 10, /* of their text */
     /* Shares of the memory (1 / n) that may be kept for questions: the opened rest of segments, and
      * half as much for answers; heads of segments. */
     STORE_CACHE_SHARE = 8,
@@ -437,11 +439,27 @@ typedef struct store_question store_question;
  * keep anything of it. */
 store_question *store_question_begin(lm_store *store, const lm_select *what);
 void store_question_end(lm_store *store, store_question *question); /* NULL is fine */
-/** The records of a segment that fit, whatever their time, as words of bits; false: not known. */
+
+/** A record with its line as the segment has it, folded if it is. */
+typedef struct store_line {
+    uint64_t record;
+    int64_t time_ns;
+    lm_str text;
+} store_line;
+
+/** Lines of all records that fit, ascending, where they are few. */
+typedef struct store_lines {
+    store_line items[STORE_LINES_MAX];
+    size_t count;
+    bool are_all; /* else there are more, or they are not known */
+} store_lines;
+
+/** The records of a segment that fit, whatever their time, as words of bits, and their lines,
+ * copied into arena, where those are kept too; false: not known. */
 bool store_answer_get(lm_store *store, const store_question *question, uint64_t part,
-                      uint64_t *found, size_t words);
+                      uint64_t *found, size_t words, lm_arena *arena, store_lines *lines);
 void store_answer_put(lm_store *store, store_question *question, uint64_t part,
-                      const uint64_t *found, size_t words);
+                      const uint64_t *found, size_t words, const store_lines *lines);
 /** Forgets all that nobody asks now. */
 void store_questions_drop(lm_store *store);
 

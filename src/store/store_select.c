@@ -121,6 +121,8 @@ typedef struct pass {
     bool is_damaged;  /* something could not be read */
     uint64_t *folded; /* records that must be looked at unfolded */
     size_t folded_count;
+    store_lines few;  /* of found */
+    size_t few_bytes; /* of their text */
     uint32_t *by_first;
     uint32_t last_stream; /* place in by_first */
     /* metadata, once it is needed */
@@ -177,6 +179,34 @@ static bool pass_rows(void *ctx, size_t segment, const uint64_t *bits, uint32_t 
         if (shift && word + 1 < p->words) p->found[word + 1] |= bits[w] >> (64 - shift);
     }
     return !is_cancelled(p->a);
+}
+
+/** A line made while its segment was open. Times follow. */
+static void pass_few(void *ctx, size_t segment, uint32_t row, lm_str line)
+{
+    pass *p = ctx;
+    store_lines *few = &p->few;
+    p->few_bytes += line.len;
+    if (few->count == STORE_LINES_MAX || p->few_bytes > STORE_LINES_BYTES) return;
+    const uint8_t *copy = lm_arena_copy(&p->own, line.ptr, line.len);
+    if (!copy) return; /* then not all are there */
+    few->items[few->count++] =
+        (store_line){.record = p->view->run_first[segment] + row, .text = {copy, line.len}};
+}
+
+static const store_line *few_find(const pass *p, uint64_t record)
+{
+    for (size_t i = 0; i < p->few.count; i++) {
+        if (p->few.items[i].record == record) return &p->few.items[i];
+    }
+    return NULL;
+}
+
+/** Of a record whose line is at hand, or when times are loaded. */
+static int64_t time_of(const pass *p, uint64_t record)
+{
+    const store_line *line = p->few.are_all ? few_find(p, record) : NULL;
+    return line ? line->time_ns : p->view->times[record];
 }
 
 static const store_part_stream *stream_by_first(const pass *p, uint32_t i)
@@ -256,7 +286,7 @@ static lm_err metadata_of(pass *p, uint64_t record, lm_labels *out)
 static bool tell(pass *p, uint64_t record, lm_str line)
 {
     asker *a = p->a;
-    int64_t time = p->view->times[record];
+    int64_t time = time_of(p, record);
     if (time < wanted_min(a) || time > wanted_last(a)) return true;
     lm_record made = {.time_ns = time, .line = line};
     lm_arena_reset(&p->arena);
@@ -294,6 +324,8 @@ static lm_err run_search(pass *p, bool as_rows)
                                  .wants = pass_wants,
                                  .choose = pass_choose,
                                  .rows = as_rows ? pass_rows : NULL,
+                                 .few = as_rows ? pass_few : NULL,
+                                 .few_max = STORE_LINES_MAX,
                                  .rows_ctx = p,
                                  .cancel = p->a->what->cancel};
     lm_err err = store_view_load(p->view, STORE_LINES);
@@ -307,11 +339,44 @@ static lm_err run_search(pass *p, bool as_rows)
     return err ? err : p->err;
 }
 
+/** Tells a record by its line as the segment has it. check: it must still fit the query. */
+static lm_err tell_line(pass *p, uint64_t record, lm_str line, bool check, lm_buf *unfolded,
+                        bool *goes_on)
+{
+    const store_view *view = p->view;
+    lm_err err = LM_OK;
+    if (view->folded && view->folded[record / 64] >> record % 64 & 1) {
+        unfolded->len = 0;
+        err = store_line_unfold(line, unfolded);
+        line = (lm_str){unfolded->ptr, unfolded->len};
+    }
+    bool fits = true;
+    if (!err && check) err = lm_query_match(p->a->query, line, NULL, &fits);
+    if (!err && fits) *goes_on = tell(p, record, line);
+    return err ? err : p->err;
+}
+
+/** Tells records whose lines are at hand. */
+static lm_err tell_few(pass *p, const uint64_t *records, size_t count)
+{
+    lm_buf unfolded;
+    lm_buf_init(&unfolded, p->view->mem);
+    lm_err err = LM_OK;
+    bool goes_on = true;
+    for (size_t i = 0; i < count && !err && goes_on; i++) {
+        const store_line *line = few_find(p, records[i]);
+        if (line) err = tell_line(p, line->record, line->text, false, &unfolded, &goes_on);
+    }
+    lm_buf_fini(&unfolded);
+    return err;
+}
+
 /** Tells records (ascending), rendered; unfolds those that are folded. check: they must still fit
  * the query. */
 static lm_err tell_records(pass *p, const uint64_t *records, size_t count, bool check)
 {
     store_view *view = p->view;
+    if (!check && p->few.are_all) return tell_few(p, records, count);
     lm_buf text, unfolded;
     lm_buf_init(&text, view->mem);
     lm_buf_init(&unfolded, view->mem);
@@ -339,17 +404,8 @@ static lm_err tell_records(pass *p, const uint64_t *records, size_t count, bool 
         }
         for (size_t k = 0; k < n && !err && goes_on; k++) {
             size_t begin = k ? ends[k - 1] : 0;
-            uint64_t record = records[i + k];
             lm_str line = {text.ptr + begin, ends[k] - begin - 1};
-            if (view->folded && view->folded[record / 64] >> record % 64 & 1) {
-                unfolded.len = 0;
-                err = store_line_unfold(line, &unfolded);
-                line = (lm_str){unfolded.ptr, unfolded.len};
-            }
-            bool fits = true;
-            if (!err && check) err = lm_query_match(p->a->query, line, NULL, &fits);
-            if (!err && fits) goes_on = tell(p, record, line);
-            if (!err) err = p->err;
+            err = tell_line(p, records[i + k], line, check, &unfolded, &goes_on);
         }
         i += n;
     }
@@ -401,7 +457,7 @@ static lm_err tell_by_time(pass *p, const uint64_t *records, size_t count)
     uint64_t *chunk = lm_arena_alloc(&p->own, CHUNK * sizeof *chunk, 8);
     if (!list || !chunk) return lm_mem_err();
     for (size_t i = 0; i < count; i++)
-        list[i] = (timed){p->view->times[records[i]], records[i]};
+        list[i] = (timed){time_of(p, records[i]), records[i]};
     qsort(list, count, sizeof *list, compare_timed);
     bool backwards = p->a->what->backwards;
     size_t size = FIRST_CHUNK;
@@ -699,22 +755,36 @@ static bool is_told_by_search(const asker *a)
     return !a->visit && !a->what->wanted_min && !a->what->wanted_max && !a->what->skip_line;
 }
 
+/** Are the lines that were made all that was found? Then they get their times. */
+static lm_err few_finish(pass *p)
+{
+    uint64_t found = count_set(p->found, 0, p->words * 64);
+    p->few.are_all = found == p->few.count;
+    if (!p->few.are_all || !found) return LM_OK;
+    lm_err err = store_view_load(p->view, STORE_TIMES);
+    for (size_t i = 0; i < p->few.count && !err; i++)
+        p->few.items[i].time_ns = p->view->times[p->few.items[i].record];
+    return err;
+}
+
 /** Records that are wanted and fit the filters, from what is known of an earlier time or searched.
  */
 static lm_err find_records(pass *p)
 {
     asker *a = p->a;
     lm_store *store = a->store;
-    if (a->question && store_answer_get(store, a->question, p->view->id, p->found, p->words)) {
+    if (a->question &&
+        store_answer_get(store, a->question, p->view->id, p->found, p->words, &p->own, &p->few)) {
         for (size_t w = 0; w < p->words; w++)
             p->found[w] &= p->wanted[w];
         return LM_OK;
     }
     p->is_damaged = false;
     lm_err err = run_search(p, true);
+    if (!err) err = few_finish(p);
     bool is_whole = !err && !p->is_damaged && !is_cancelled(a) && p->is_whole;
     if (is_whole && a->question)
-        store_answer_put(store, a->question, p->view->id, p->found, p->words);
+        store_answer_put(store, a->question, p->view->id, p->found, p->words, &p->few);
     return err;
 }
 
@@ -740,7 +810,8 @@ static lm_err pass_search(pass *p)
         if (!err) err = find_records(p);
     }
     /* Whoever tells will want them. */
-    if (!err && !is_lumped(p) && any_found(p)) err = store_view_load(p->view, STORE_TIMES);
+    if (!err && !is_lumped(p) && !p->few.are_all && any_found(p))
+        err = store_view_load(p->view, STORE_TIMES);
     return err;
 }
 
@@ -766,7 +837,7 @@ static lm_err pass_tell(pass *p)
     for (uint32_t i = 0; i < view->stream_count; i++)
         p->by_first[i] = i;
     qsort_r(p->by_first, view->stream_count, sizeof *p->by_first, compare_first, view);
-    if (!err) err = store_view_load(view, STORE_TIMES);
+    if (!err && (!p->few.are_all || p->folded_count)) err = store_view_load(view, STORE_TIMES);
     if (!err && is_told_by_search(a)) {
         err = run_search(p, false);
     } else if (!err && a->what->skip_line) {

@@ -236,6 +236,17 @@ bool lm_segment_column_may_contain(const lm_segment *segment, size_t column, lm_
 enum { LM_AT_BEGIN = 1, LM_AT_END = 2 };
 
 bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part, unsigned where);
+/** Kinds of values that a column has, as codes; none: it is pooled. */
+uint32_t lm_segment_column_kinds(const lm_segment *segment, size_t column, const uint32_t **out);
+/** As lm_segment_column_may, of values of one kind. */
+bool lm_kind_may(uint32_t kind, lm_str part, unsigned where);
+/** Are values of this kind texts of a dictionary? */
+bool lm_kind_is_text(uint32_t kind);
+/** Are they times of one layout? */
+bool lm_kind_is_time(uint32_t kind, uint16_t *out_layout);
+/** As lm_segment_column_texts, and the texts of a column of which only some values are strings. */
+bool lm_segment_column_words(lm_segment *segment, size_t column, const lm_str **out_texts,
+                             uint32_t *out_count);
 /** Distinct texts of a column of strings, without decoding which row has which; false: not such a
  * column, or damaged. */
 bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts,

@@ -120,6 +120,30 @@ bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part
     return format->class_count == 0;
 }
 
+uint32_t lm_segment_column_kinds(const lm_segment *segment, size_t column, const uint32_t **out)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    *out = segment->roles[column].format.classes;
+    return segment->roles[column].format.class_count;
+}
+
+bool lm_kind_may(uint32_t kind, lm_str part, unsigned where)
+{
+    return class_admits(kind, part, where);
+}
+
+bool lm_kind_is_text(uint32_t kind)
+{
+    return lm_vclass_key(kind) == LM_KEY_STR;
+}
+
+bool lm_kind_is_time(uint32_t kind, uint16_t *out_layout)
+{
+    if (kind < LM_VC_TIME) return false;
+    *out_layout = (uint16_t)(kind - LM_VC_TIME);
+    return true;
+}
+
 /** Any text of this class. */
 static lm_str class_sample(const lm_value_stamp *stamp, uint32_t vclass, unsigned which,
                            uint8_t *dst)

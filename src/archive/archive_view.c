@@ -535,8 +535,9 @@ static lm_err decode_uniform(lm_segment *segment, const lm_role_view *role, lm_v
 
 /** Columns of a mixed role, one a key, woven into one array of numbers by the class of each value.
  */
-static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm_values *values)
+static lm_err decode_mixed(lm_segment *segment, const lm_role_view *role, lm_values *values)
 {
+    const lm_role_format *format = &role->format;
     lm_column class_ids;
     lm_err err = decode_typed(segment, format->first_column, LM_COLUMN_ID, &class_ids);
     if (err) return err;
@@ -554,7 +555,13 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_format *format, lm
             is_done = is_done || lm_vclass_key(format->classes[b]) == key;
         if (is_done) continue;
         lm_column decoded;
-        if (key == LM_KEY_STR) err = decode_texts(segment, column++, values);
+        if (key == LM_KEY_STR && role->texts) {
+            values->texts = role->texts;
+            values->text_count = role->text_count;
+            column++;
+        } else if (key == LM_KEY_STR) {
+            err = decode_texts(segment, column++, values);
+        }
         if (err) return err;
         uint32_t width = lm_vclass_width(format->classes[c]);
         err = decode_typed(segment, column++,
@@ -739,7 +746,7 @@ lm_err lm_segment_values(lm_segment *segment, size_t column, const lm_values **o
         *values = (lm_values){0};
         lm_err err = role->format.class_count == 0   ? decode_pooled(segment, role, values)
                      : role->format.class_count == 1 ? decode_uniform(segment, role, values)
-                                                     : decode_mixed(segment, &role->format, values);
+                                                     : decode_mixed(segment, role, values);
         if (err) return err;
         role->values = values;
     }
@@ -841,22 +848,46 @@ bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t colum
     return true;
 }
 
-bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts,
+/** The column of a role's dictionary; false: it has none. */
+static bool words_column(const lm_role_format *format, size_t *out)
+{
+    size_t column = format->first_column + (format->class_count > 1);
+    for (uint32_t c = 0; c < format->class_count; c++) {
+        uint32_t key = lm_vclass_key(format->classes[c]);
+        bool is_done = false;
+        for (uint32_t b = 0; b < c; b++)
+            is_done = is_done || lm_vclass_key(format->classes[b]) == key;
+        if (is_done) continue;
+        *out = column++;
+        if (key == LM_KEY_STR) return true;
+    }
+    return false;
+}
+
+bool lm_segment_column_words(lm_segment *segment, size_t column, const lm_str **out_texts,
                              uint32_t *out_count)
 {
     LM_ASSERT(column < segment->shapes.role_count);
     lm_role_view *role = &segment->roles[column];
-    if (role->format.class_count != 1 || lm_vclass_key(role->format.classes[0]) != LM_KEY_STR)
-        return false;
+    size_t at;
+    if (!words_column(&role->format, &at)) return false;
     if (!role->texts) {
         lm_values values = {0};
-        if (decode_texts(segment, role->format.first_column, &values) != LM_OK) return false;
+        if (decode_texts(segment, at, &values) != LM_OK) return false;
         role->texts = (lm_str *)(uintptr_t)values.texts;
         role->text_count = values.text_count;
     }
     *out_texts = role->texts;
     *out_count = role->text_count;
     return true;
+}
+
+bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts,
+                             uint32_t *out_count)
+{
+    LM_ASSERT(column < segment->shapes.role_count);
+    return segment->roles[column].format.class_count == 1 &&
+           lm_segment_column_words(segment, column, out_texts, out_count);
 }
 
 bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_t *out_layout)

@@ -94,7 +94,7 @@ typedef struct lm_role_view {
     uint32_t count;                /* values; known after rows are loaded */
     size_t text_max;               /* longest text of a value; 0 not yet known */
     lm_time_printer *time_printer; /* NULL until needed */
-    lm_str *texts;                 /* of a uniform column of strings; NULL until decoded */
+    lm_str *texts;                 /* its dictionary; NULL until decoded */
     uint32_t text_count;
     uint32_t pool_first; /* pool role: first line of the pool; known after rows are loaded */
     /* values of which only some parts are decoded; parts NULL: none are, or all */

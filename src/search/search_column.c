@@ -18,9 +18,12 @@ struct lm_cond_cache {
     struct lm_cond_cache *next;
     lm_cond cond;
     test t;
-    const lm_str *texts; /* a dictionary; NULL: another kind of column */
+    const lm_str *texts; /* the dictionary; NULL: it has none */
     uint32_t text_count;
-    uint8_t *fits;    /* by text */
+    uint8_t *fits;         /* by text */
+    const uint32_t *kinds; /* of the column's values, and which of them may fit */
+    uint8_t *kind_may;
+    uint32_t kind_count;
     bool is_resolved; /* bits hold */
     lm_cond_bits bits;
 };
@@ -162,9 +165,19 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
     return found;
 }
 
-/* Numbers print slowly and come back: what was said of one is kept. */
-static uint32_t numbers_test(const test *t, const lm_values *values, const int64_t *numbers,
-                             const uint32_t *classes, uint32_t count, uint64_t *bits)
+static bool kind_may(const lm_cond_cache *item, uint32_t kind)
+{
+    for (uint32_t i = 0; i < item->kind_count; i++) {
+        if (item->kinds[i] == kind) return item->kind_may[i];
+    }
+    return true;
+}
+
+/* Numbers print slowly and come back: what was said of one is kept. Texts were looked at already,
+ * and kinds whose values never fit are passed over. */
+static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
+                             const int64_t *numbers, const uint32_t *classes, uint32_t count,
+                             uint64_t *bits)
 {
     enum { KEPT_LOG = 9 };
 
@@ -174,17 +187,30 @@ static uint32_t numbers_test(const test *t, const lm_values *values, const int64
         uint8_t is_set, fits;
     } kept[1 << KEPT_LOG];
 
-    uint32_t found = 0;
+    uint32_t found = 0, last = UINT32_MAX;
+    bool last_may = true, last_is_text = false;
     uint8_t room[LM_VALUE_ROOM];
     memset(kept, 0, sizeof kept);
     for (uint32_t i = 0; i < count; i++) {
+        if (classes && classes[i] != last) {
+            last = classes[i];
+            last_is_text = item->fits && lm_kind_is_text(last);
+            last_may = kind_may(item, last);
+        }
+        if (!last_may) continue;
+        if (last_is_text) {
+            uint8_t fits = item->fits[numbers[i]];
+            bits[i / 64] |= (uint64_t)fits << i % 64;
+            found += fits;
+            continue;
+        }
         size_t at = (uint64_t)numbers[i] * 0x9e3779b97f4a7c15u >> (64 - KEPT_LOG);
         uint32_t vclass = classes ? classes[i] : 0;
         if (!kept[at].is_set || kept[at].number != numbers[i] || kept[at].vclass != vclass) {
             kept[at].number = numbers[i];
             kept[at].vclass = vclass;
             kept[at].is_set = 1;
-            kept[at].fits = text_fits(t, lm_values_text(values, i, room));
+            kept[at].fits = text_fits(&item->t, lm_values_text(values, i, room));
         }
         bits[i / 64] |= (uint64_t)kept[at].fits << i % 64;
         found += kept[at].fits;
@@ -341,7 +367,8 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
         for (uint32_t i = 0; i < count; i++)
             bits[i / 64] |= (uint64_t)item->fits[index[i]] << i % 64;
         found = bits_count(bits, words);
-    } else if (item->fits && count == item->text_count) { /* all values distinct */
+    } else if (item->fits && item->kind_count == 1 &&
+               count == item->text_count) { /* all values distinct */
         for (uint32_t i = 0; i < count; i++)
             bits[i / 64] |= (uint64_t)item->fits[i] << i % 64;
         found = bits_count(bits, words);
@@ -353,12 +380,48 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     } else if (decimals_test(&item->t, values, count, bits)) {
         found = bits_count(bits, words);
     } else if (lm_values_numbers(values, &ints, &index)) {
-        found = numbers_test(&item->t, values, ints, index, count, bits);
+        found = numbers_test(item, values, ints, index, count, bits);
     } else {
         found = texts_test(&item->t, values, count, bits);
     }
     lm_cond_state state = found == 0 ? LM_COND_NONE : found == count ? LM_COND_ALL : LM_COND_SOME;
     item->bits = (lm_cond_bits){state, count, bits};
+    return LM_OK;
+}
+
+/* Which kinds of values may fit? Texts are looked at here and now. If none does the column need not
+ * be decoded. */
+static lm_err kinds_ask(lm_exec *exec, lm_scan *scan, size_t column, lm_cond_cache *item)
+{
+    const lm_cond *cond = &item->cond;
+    unsigned where = cond->kind == LM_COND_PREFIX   ? LM_AT_BEGIN
+                     : cond->kind == LM_COND_SUFFIX ? LM_AT_END
+                     : cond->kind == LM_COND_EQUAL  ? LM_AT_BEGIN | LM_AT_END
+                                                    : 0;
+    bool any = false;
+    uint32_t hits = 1; /* texts that cannot be read may fit */
+    item->kind_count = lm_segment_column_kinds(exec->segment, column, &item->kinds);
+    item->kind_may = lm_arena_alloc(&exec->arena, item->kind_count, 1);
+    if (!item->kind_may) return lm_mem_err();
+    if (lm_segment_column_words(exec->segment, column, &item->texts, &item->text_count)) {
+        item->fits = lm_arena_alloc(&exec->arena, item->text_count, 1);
+        if (!item->fits) return lm_mem_err();
+        hits = cond->kind == LM_COND_CONTAINS
+                   ? dictionary_search(&item->t, item->texts, item->text_count, item->fits)
+                   : dictionary_compare(&item->t, item->texts, item->text_count, item->fits);
+    }
+    for (uint32_t i = 0; i < item->kind_count; i++) {
+        uint16_t layout;
+        if (lm_kind_is_text(item->kinds[i]))
+            item->kind_may[i] = hits > 0;
+        else if (lm_kind_is_time(item->kinds[i], &layout))
+            item->kind_may[i] = lm_scan_time_may(scan, layout, cond);
+        else
+            item->kind_may[i] = item->t.nocase || lm_kind_may(item->kinds[i], item->t.part, where);
+        any = any || item->kind_may[i];
+    }
+    item->is_resolved = item->kind_count > 0 && !any;
+    item->bits = (lm_cond_bits){LM_COND_NONE, 0, NULL};
     return LM_OK;
 }
 
@@ -384,16 +447,8 @@ static lm_err cond_get(lm_exec *exec, lm_scan *scan, size_t column, const lm_con
     memset(item, 0, sizeof *item);
     item->cond = *cond;
     item->t = test_make(scan, cond);
-    if (lm_segment_column_texts(exec->segment, column, &item->texts, &item->text_count)) {
-        item->fits = lm_arena_alloc(&exec->arena, item->text_count, 1);
-        if (!item->fits) return lm_mem_err();
-        uint32_t hits =
-            cond->kind == LM_COND_CONTAINS
-                ? dictionary_search(&item->t, item->texts, item->text_count, item->fits)
-                : dictionary_compare(&item->t, item->texts, item->text_count, item->fits);
-        item->is_resolved = hits == 0;
-        item->bits = (lm_cond_bits){LM_COND_NONE, 0, NULL};
-    }
+    lm_err err = kinds_ask(exec, scan, column, item);
+    if (err) return err;
     item->next = scan->conds[column];
     scan->conds[column] = item;
     *out = item;

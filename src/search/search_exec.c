@@ -12,7 +12,7 @@
  */
 #include "search/search_exec_priv.h"
 
-enum { WINDOWS_MAX = 8, WINDOW_ROWS_FEW = 16 };
+enum { WINDOWS_MAX = 8, WINDOW_ROWS_FEW = 16, SHARPEN_BYTES_MIN = 3 };
 
 /* ---- sets ------------------------------------------------------------------------------------ */
 
@@ -234,9 +234,13 @@ static lm_err shapes_judge(lm_exec *exec)
         for (uint32_t k = 0; k < count && !err; k++)
             err = lm_exec_tighten(exec, &leaf->scans[k]);
     }
+    const lm_node *root = exec->query->root;
+    if (any && !err && root->kind == LM_NODE_TEXT && !root->is_nowhere &&
+        root->text.text.len >= SHARPEN_BYTES_MIN)
+        err = lm_exec_sharpen(exec, &exec->leaves[root->leaf].scans[0]);
     for (size_t i = 0; i < exec->shape_count && any && !err; i++) {
         if (exec->verdicts[i] == LM_MAYBE)
-            exec->verdicts[i] = (uint8_t)node_verdict(exec, exec->query->root, &exec->shapes[i]);
+            exec->verdicts[i] = (uint8_t)node_verdict(exec, root, &exec->shapes[i]);
     }
     return err;
 }

@@ -115,6 +115,9 @@ typedef struct lm_kept_ways {
 lm_verdict lm_exec_scan_shape(lm_exec *exec, lm_scan *scan, size_t shape);
 /** Fills scan->tight and scan->ways. */
 LM_USE lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan);
+/** After tightening: looks into columns, until a shape is found whose rows may have the literal. If
+ * there is none scan->tight says so, and shape ids need not be decoded. */
+LM_USE lm_err lm_exec_sharpen(lm_exec *exec, lm_scan *scan);
 
 /* ---- row plans (search_plan.c) --------------------------------------------------------------- */
 

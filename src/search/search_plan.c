@@ -153,15 +153,10 @@ lm_err lm_row_plan_run(lm_exec *exec, lm_row_plan *plan, const uint64_t *care, u
 /* ---- literals as plans ------------------------------------------------------------------------
  */
 
-/* Evaluates the conditions of one way. Terms that always hold are dropped. */
-static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way,
-                          lm_row_plan *plan, uint8_t *out_act)
+/* The conditions of a way, the longest part first: the likeliest to be nowhere. */
+static void way_order(const lm_way *way, uint32_t order[LM_WAY_CONDS_MAX])
 {
-    size_t kept = plan->term_count;
-    bool unknown = false;
-    uint32_t order[LM_WAY_CONDS_MAX];
-    for (uint32_t i = 0; i < way->count;
-         i++) { /* the longest part first: the likeliest to be nowhere */
+    for (uint32_t i = 0; i < way->count; i++) {
         uint32_t at = i;
         for (; at > 0; at--) {
             const lm_cond *a = &way->conds[order[at - 1]], *b = &way->conds[i];
@@ -170,6 +165,16 @@ static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, c
         }
         order[at] = i;
     }
+}
+
+/* Evaluates the conditions of one way. Terms that always hold are dropped. */
+static lm_err way_resolve(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way,
+                          lm_row_plan *plan, uint8_t *out_act)
+{
+    size_t kept = plan->term_count;
+    bool unknown = false;
+    uint32_t order[LM_WAY_CONDS_MAX];
+    way_order(way, order);
     for (uint32_t i = 0; i < way->count; i++) {
         const lm_cond *cond = &way->conds[order[i]];
         int32_t column = shape->pieces[cond->piece].column;
@@ -286,6 +291,46 @@ lm_err lm_exec_tighten(lm_exec *exec, lm_scan *scan)
     }
     scan->ways = ways;
     scan->tight = tight;
+    return LM_OK;
+}
+
+/* May all conditions of a way hold? */
+static lm_err way_try(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const lm_way *way,
+                      bool *out_may)
+{
+    uint32_t order[LM_WAY_CONDS_MAX];
+    lm_err err = LM_OK;
+    way_order(way, order);
+    *out_may = true;
+    for (uint32_t i = 0; i < way->count && *out_may && !err; i++) {
+        const lm_cond *cond = &way->conds[order[i]];
+        size_t column = (size_t)shape->pieces[cond->piece].column;
+        lm_cond_bits bits = {.state = LM_COND_UNKNOWN};
+        /* the pool was searched as a whole; whose a value of it is takes the rows to tell */
+        if (!lm_segment_column_is_pooled(exec->segment, column))
+            err = lm_cond_eval(exec, scan, column, cond, &bits);
+        *out_may = bits.state != LM_COND_NONE;
+        if (!err) err = lm_exec_cancelled(exec);
+    }
+    return err;
+}
+
+lm_err lm_exec_sharpen(lm_exec *exec, lm_scan *scan)
+{
+    for (size_t s = 0; s < exec->shape_count; s++) {
+        if (exec->verdicts[s] == LM_ALWAYS || scan->ways[s].count == UINT32_MAX)
+            return LM_OK; /* the rows will be looked at */
+    }
+    for (size_t s = 0; s < exec->shape_count; s++) {
+        bool may = false;
+        if (scan->tight[s] != LM_MAYBE) continue;
+        for (uint32_t i = 0; i < scan->ways[s].count && !may; i++) {
+            lm_err err = way_try(exec, scan, &exec->shapes[s], &scan->ways[s].ways[i], &may);
+            if (err) return err;
+        }
+        if (may) return LM_OK;
+        scan->tight[s] = LM_NEVER;
+    }
     return LM_OK;
 }
 

@@ -233,6 +233,8 @@ LM_USE lm_err lm_scan_init(lm_scan *scan, lm_arena *arena, lm_literal literal,
                            const lm_column_view *view);
 /** Does the literal occur in lines of this shape? ALWAYS is never said of a window. O(pieces). */
 lm_verdict lm_scan_shape(lm_scan *scan, const lm_shape *shape);
+/** May a time of this layout meet the condition? false is certain. */
+bool lm_scan_time_may(lm_scan *scan, uint16_t layout, const lm_cond *cond);
 /** All ways in which it may lie over the shape, for a shape that is MAYBE. False: too many to tell.
  */
 bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX],

@@ -276,6 +276,20 @@ static bool time_admits(const lm_scan *scan, const lm_time_mask *mask, size_t at
     return true;
 }
 
+bool lm_scan_time_may(lm_scan *scan, uint16_t layout, const lm_cond *cond)
+{
+    const lm_time_mask *mask = time_mask_get(scan, layout);
+    if (!mask || !mask->is_fixed) return true;
+    size_t len = (size_t)(cond->end - cond->begin), last = mask->len - len;
+    if (len > mask->len || (cond->kind == LM_COND_EQUAL && last > 0)) return false;
+    size_t at = cond->kind == LM_COND_SUFFIX ? last : 0;
+    size_t end = cond->kind == LM_COND_CONTAINS || cond->kind == LM_COND_SUFFIX ? last : 0;
+    for (; at <= end; at++) {
+        if (time_admits(scan, mask, at, cond->begin, len)) return true;
+    }
+    return false;
+}
+
 static bool time_judge(lm_scan *scan, size_t index, lm_scan_column *column)
 {
     uint16_t layout;

@@ -240,6 +240,9 @@ bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part
 uint32_t lm_segment_column_kinds(const lm_segment *segment, size_t column, const uint32_t **out);
 /** As lm_segment_column_may, of values of one kind. */
 bool lm_kind_may(uint32_t kind, lm_str part, unsigned where);
+/** A value of this kind has so many digits side by side only if its number, without its sign, is at
+ * least that; 0: nothing is known. */
+uint64_t lm_kind_least(uint32_t kind, size_t digits);
 /** Are values of this kind texts of a dictionary? */
 bool lm_kind_is_text(uint32_t kind);
 /** Are they times of one layout? */

@@ -132,6 +132,19 @@ bool lm_kind_may(uint32_t kind, lm_str part, unsigned where)
     return class_admits(kind, part, where);
 }
 
+uint64_t lm_kind_least(uint32_t kind, size_t digits)
+{
+    size_t behind = 0; /* the point */
+    if (kind > LM_VC_DECT && kind <= LM_VC_DECT + LM_SCALE_MAX)
+        behind = kind - LM_VC_DECT;
+    else if (kind > LM_VC_DEC && kind <= LM_VC_DEC + LM_SCALE_MAX)
+        behind = kind - LM_VC_DEC;
+    else if (kind != LM_VC_INT)
+        return 0;
+    if (digits <= behind || digits == 0) return 0;
+    return behind + digits - 1 > 18 ? UINT64_MAX : lm_power10[behind + digits - 1];
+}
+
 bool lm_kind_is_text(uint32_t kind)
 {
     return lm_vclass_key(kind) == LM_KEY_STR;

@@ -23,6 +23,7 @@ struct lm_cond_cache {
     uint8_t *fits;         /* by text */
     const uint32_t *kinds; /* of the column's values, and which of them may fit */
     uint8_t *kind_may;
+    uint64_t *kind_least; /* numbers below it do not fit */
     uint32_t kind_count;
     bool is_resolved; /* bits hold */
     lm_cond_bits bits;
@@ -165,12 +166,13 @@ static uint32_t texts_test(const test *t, const lm_values *values, uint32_t coun
     return found;
 }
 
-static bool kind_may(const lm_cond_cache *item, uint32_t kind)
+/* Place of a kind; the column has it. */
+static uint32_t kind_at(const lm_cond_cache *item, uint32_t kind)
 {
-    for (uint32_t i = 0; i < item->kind_count; i++) {
-        if (item->kinds[i] == kind) return item->kind_may[i];
-    }
-    return true;
+    uint32_t i = 0;
+    while (i + 1 < item->kind_count && item->kinds[i] != kind)
+        i++;
+    return i;
 }
 
 /* Numbers print slowly and come back: what was said of one is kept. Texts were looked at already,
@@ -188,6 +190,7 @@ static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
     } kept[1 << KEPT_LOG];
 
     uint32_t found = 0, last = UINT32_MAX;
+    uint64_t least = item->kind_least[0];
     bool last_may = true, last_is_text = false;
     uint8_t room[LM_VALUE_ROOM];
     memset(kept, 0, sizeof kept);
@@ -195,7 +198,9 @@ static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
         if (classes && classes[i] != last) {
             last = classes[i];
             last_is_text = item->fits && lm_kind_is_text(last);
-            last_may = kind_may(item, last);
+            uint32_t kind = kind_at(item, last);
+            last_may = item->kind_may[kind];
+            least = item->kind_least[kind];
         }
         if (!last_may) continue;
         if (last_is_text) {
@@ -204,6 +209,8 @@ static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
             found += fits;
             continue;
         }
+        uint64_t size = numbers[i] < 0 ? 0 - (uint64_t)numbers[i] : (uint64_t)numbers[i];
+        if (size < least) continue;
         size_t at = (uint64_t)numbers[i] * 0x9e3779b97f4a7c15u >> (64 - KEPT_LOG);
         uint32_t vclass = classes ? classes[i] : 0;
         if (!kept[at].is_set || kept[at].number != numbers[i] || kept[at].vclass != vclass) {
@@ -402,7 +409,9 @@ static lm_err kinds_ask(lm_exec *exec, lm_scan *scan, size_t column, lm_cond_cac
     uint32_t hits = 1; /* texts that cannot be read may fit */
     item->kind_count = lm_segment_column_kinds(exec->segment, column, &item->kinds);
     item->kind_may = lm_arena_alloc(&exec->arena, item->kind_count, 1);
-    if (!item->kind_may) return lm_mem_err();
+    item->kind_least = lm_arena_alloc(&exec->arena, (item->kind_count + 1) * 8, 8);
+    if (!item->kind_may || !item->kind_least) return lm_mem_err();
+    item->kind_least[0] = 0;
     if (lm_segment_column_words(exec->segment, column, &item->texts, &item->text_count)) {
         item->fits = lm_arena_alloc(&exec->arena, item->text_count, 1);
         if (!item->fits) return lm_mem_err();
@@ -412,6 +421,8 @@ static lm_err kinds_ask(lm_exec *exec, lm_scan *scan, size_t column, lm_cond_cac
     }
     for (uint32_t i = 0; i < item->kind_count; i++) {
         uint16_t layout;
+        item->kind_least[i] =
+            item->t.is_digits ? lm_kind_least(item->kinds[i], item->t.part.len) : 0;
         if (lm_kind_is_text(item->kinds[i]))
             item->kind_may[i] = hits > 0;
         else if (lm_kind_is_time(item->kinds[i], &layout))

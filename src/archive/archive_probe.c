@@ -141,7 +141,7 @@ uint64_t lm_kind_least(uint32_t kind, size_t digits)
         behind = kind - LM_VC_DEC;
     else if (kind != LM_VC_INT)
         return 0;
-    if (digits <= behind || digits == 0) return 0;
+    if (digits <= behind || digits < 2) return 0; /* 0 is a digit */
     return behind + digits - 1 > 18 ? UINT64_MAX : lm_power10[behind + digits - 1];
 }
 

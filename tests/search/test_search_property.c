@@ -107,6 +107,43 @@ static void put_names(text *t, lm_test_rng *rng, unsigned s)
         (unsigned)lm_test_below(rng, 3), name + 2);
 }
 
+/* One place with values of many kinds. */
+static void put_kinds(text *t, lm_test_rng *rng, unsigned s)
+{
+    unsigned a = (unsigned)lm_test_below(rng, 256), b = (unsigned)lm_test_below(rng, 1000);
+    put(t, "job of %s: last=", PICK(rng, words));
+    switch (lm_test_below(rng, 9)) {
+    case 0:
+        put(t, "%u", (unsigned)lm_test_below(rng, 3) * 7);
+        break;
+    case 1:
+        put(t, "-%u", b);
+        break;
+    case 2:
+        put(t, "%u.%03u", a % 3, b);
+        break;
+    case 3:
+        put(t, "%03u", b);
+        break;
+    case 4:
+        put(t, "2026-11-23 13:%02u:%02u", s / 60 % 60, s % 60);
+        break;
+    case 5:
+        put(t, "%08x", (unsigned)lm_test_random(rng));
+        break;
+    case 6:
+        put(t, "10.%u.0.%u", a % 4, a);
+        break;
+    case 7:
+        put(t, "%04x%04x-%04x-4%03x-8%03x-%04x%04x0000", b, a, a, b, b, a, b);
+        break;
+    default:
+        put(t, "%s", PICK(rng, words));
+        break;
+    }
+    put(t, " of %u\n", a);
+}
+
 static void put_odd(text *t, lm_test_rng *rng)
 {
     switch (lm_test_below(rng, 9)) {
@@ -148,7 +185,7 @@ static void put_odd(text *t, lm_test_rng *rng)
     }
 }
 
-/* kind 0..4: one format; 5: all mixed. */
+/* kind 0..4: one format; 5: all mixed; 6: values of many kinds. */
 static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
 {
     text t = {NULL, 0, 0};
@@ -164,6 +201,8 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
             put_app(&t, rng, i);
         else if (one == 3)
             put_names(&t, rng, i);
+        else if (one == 6)
+            put_kinds(&t, rng, i);
         else
             put_kv(&t, rng, i);
     }
@@ -597,6 +636,62 @@ static void runs_check(const subject *s, lm_pool *pool, const lm_query *query,
     lm_arena_fini(&arena);
 }
 
+/* Rows of segments as bits, and the lines of those that have few. */
+typedef struct rows_told {
+    const told *got;
+    const uint8_t *fits;
+    size_t count, few_count; /* few: of the segment under way */
+    bool is_wrong;
+} rows_told;
+
+enum { FEW_MAX = 5 };
+
+static void tell_few(void *ctx, size_t segment, uint32_t row, lm_str line)
+{
+    rows_told *t = ctx;
+    size_t at = t->got->first_line[segment] + row;
+    t->is_wrong = t->is_wrong || at >= t->got->s->line_count || !t->fits[at] ||
+                  !lm_str_equal(line, line_of(t->got->s, at));
+    t->few_count++;
+}
+
+static bool tell_rows(void *ctx, size_t segment, const uint64_t *bits, uint32_t row_count)
+{
+    rows_told *t = ctx;
+    size_t count = 0;
+    for (uint32_t row = 0; row < row_count; row++) {
+        bool has = bits[row / 64] >> row % 64 & 1;
+        t->is_wrong = t->is_wrong || has != t->fits[t->got->first_line[segment] + row];
+        count += has;
+    }
+    t->is_wrong = t->is_wrong || t->few_count != (count <= FEW_MAX ? count : 0);
+    t->few_count = 0;
+    t->count += count;
+    return true;
+}
+
+static void rows_check(const told *got, lm_pool *pool, const lm_query *query,
+                       const char *query_text, lm_search_options options, const uint8_t *fits,
+                       size_t expected)
+{
+    rows_told rows = {.got = got, .fits = fits};
+    lm_search_report report;
+    lm_arena arena;
+    lm_arena_init(&arena, got->s->mem);
+    options.limit = 0;
+    options.rows = tell_rows;
+    options.few = tell_few;
+    options.few_max = FEW_MAX;
+    options.rows_ctx = &rows;
+    if (lm_search(got->s->archive, pool, query, &options, NULL, NULL, tell_bad, NULL, &arena,
+                  &report))
+        fail_msg("query: %s\n  %s", query_text, lm_err_text());
+    if (rows.is_wrong || rows.count != expected)
+        fail_msg("query: %s\n  %zu lines fit; as rows %zu were told", query_text, expected,
+                 rows.count);
+    lm_arena_fini(&arena);
+}
+
 static void query_check(const subject *s, lm_test_rng *rng, const char *query_text, told *got,
                         uint8_t *fits)
 {
@@ -619,6 +714,7 @@ static void query_check(const subject *s, lm_test_rng *rng, const char *query_te
                (unsigned long long)report.rows_checked, query_text);
     }
     runs_check(s, pool, query, query_text, options, fits, expected);
+    rows_check(got, pool, query, query_text, options, fits, expected);
     options.count_only = true;
     options.limit = 0;
     if (lm_search(s->archive, pool, query, &options, tell, got, tell_bad, NULL, &arena, &report))
@@ -630,7 +726,9 @@ static void query_check(const subject *s, lm_test_rng *rng, const char *query_te
     lm_query_free(query);
 }
 
-static void subject_ask(subject *s, lm_test_rng *rng, unsigned queries)
+static void subject_ask_by(subject *s, lm_test_rng *rng, unsigned queries,
+                           void (*put_one)(text *q, const subject *s, lm_test_rng *rng,
+                                           unsigned depth))
 {
     text q = {NULL, 0, 0};
     told got = {.s = s};
@@ -641,13 +739,35 @@ static void subject_ask(subject *s, lm_test_rng *rng, unsigned queries)
         got.first_line[s->segments[i]] = i;
     for (unsigned i = 0; i < queries; i++) {
         q.len = 0;
-        put_query(&q, s, rng, 2);
+        put_one(&q, s, rng, 2);
         query_check(s, rng, q.ptr, &got, fits);
     }
     free(q.ptr);
     free(fits);
     free(got.lines);
     free(got.first_line);
+}
+
+static void subject_ask(subject *s, lm_test_rng *rng, unsigned queries)
+{
+    subject_ask_by(s, rng, queries, put_query);
+}
+
+/* A short text that is there, and sometimes with another digit. */
+static void put_short(text *q, const subject *s, lm_test_rng *rng, unsigned depth)
+{
+    (void)depth;
+    lm_str part = random_part(random_line(s, rng), rng, 1 + lm_test_below(rng, 6));
+    put(q, lm_test_below(rng, 6) ? "|= \"" : "|~ \"(?i)");
+    for (size_t i = 0; i < part.len; i++) {
+        uint8_t other = (uint8_t)('0' + lm_test_below(rng, 10));
+        bool swaps = part.ptr[i] >= '0' && part.ptr[i] <= '9' && lm_test_below(rng, 4) == 0;
+        if (part.ptr[i] == '.')
+            put(q, "0"); /* means the same as a pattern */
+        else
+            put_escaped(q, (lm_str){swaps ? &other : part.ptr + i, 1}, false);
+    }
+    put(q, "\"");
 }
 
 static unsigned query_count(unsigned usual)
@@ -670,6 +790,17 @@ static void generated_logs_agree(void **state)
         subject_ask(&s, &rng, query_count(300));
         subject_free(&s);
     }
+}
+
+/* Digits are looked for in columns of many kinds of values. */
+static void kinds_agree(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("search property, kinds");
+    subject s;
+    subject_make(&s, log_make(&rng, 6, 3000), LM_LEVEL_DEFAULT, 0);
+    subject_ask_by(&s, &rng, query_count(400), put_short);
+    subject_free(&s);
 }
 
 /* Columns so long that they are read in parts. */
@@ -833,6 +964,7 @@ int main(void)
         cmocka_unit_test(generated_logs_agree), cmocka_unit_test(long_columns_agree),
         cmocka_unit_test(raw_segments_agree),   cmocka_unit_test(damage_costs_only_what_it_hits),
         cmocka_unit_test(corpus_agrees),        cmocka_unit_test(given_file_agrees),
+        cmocka_unit_test(kinds_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,15 @@ LM_USE lm_err lm_schema_configure(lm_schema *schema, lm_str yaml);
  * lines is read by its first line; the rest belongs to the message. Errors: LM_E_NOMEM, LM_E_LIMIT
  * (of the arena's account). O(line), no allocation but for items and keys never learned. */
 LM_USE lm_err lm_schema_parse(const lm_schema *schema, lm_str line, lm_fields *fields);
+/**
+ * The level of a record whose first line tells none: the word that its second line opens with, as a
+ * message may (`SEVERE: ...`, `[error] ...`, `ERROR ...`). Added to fields, those of the first
+ * line, as a slice of second; nothing is added where a format did not fit the first line, where it
+ * has a level, or where the second opens otherwise. Errors as lm_schema_parse.
+ */
+LM_USE lm_err lm_schema_level_below(const lm_schema *schema, lm_str second, lm_fields *fields);
+/** May a line that begins with these bytes (whole: it is all of them) open with a level? */
+bool lm_schema_may_open_with_level(lm_str begin, bool whole);
 /** A short, stable string that is equal for streams of the same format(s): groups files into
  * streams. */
 lm_str lm_schema_signature(const lm_schema *schema);

@@ -136,7 +136,7 @@ static bool time_shape(uint8_t match, const uint8_t *p, size_t len)
         return len > 18 && p[4] == '-' && p[7] == '-' && (p[10] == 'T' || p[10] == ' ');
     case LM_MATCH_TIME_BSD:
         return len > 13 && lm_is_alpha(p[0]) && lm_is_alpha(p[2]) && p[3] == ' ' &&
-               !lm_is_alpha(p[4]);
+               !lm_is_alpha(p[4]) && p[5] != ',' && p[6] != ','; /* Nov 3, 2026 */
     case LM_MATCH_TIME_CTIME:
         return len > 19 && lm_is_alpha(p[0]) && p[3] == ' ' && lm_is_alpha(p[4]);
     case LM_MATCH_TIME_SLASHED:

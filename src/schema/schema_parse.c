@@ -241,6 +241,25 @@ static void emit_plain(lm_parse *parse, lm_str line)
     emit_level(parse);
 }
 
+bool lm_schema_may_open_with_level(lm_str begin, bool whole)
+{
+    /* a bracket, the longest word, the sign behind it, and one more that tells where the word ends
+     */
+    enum { TELLS = 1 + 13 + 2 };
+
+    return (!whole && begin.len < TELLS) || level_of_message(begin).len > 0;
+}
+
+lm_err lm_schema_level_below(const lm_schema *schema, lm_str second, lm_fields *fields)
+{
+    if (fields->format < 0 || fields->level >= 0) return LM_OK;
+    lm_str level = level_of_message(second);
+    if (!level.len) return LM_OK;
+    lm_parse parse = {.schema = schema, .fields = fields};
+    lm_parse_emit_new(&parse, LM_STR("level"), level);
+    return parse.err;
+}
+
 uint32_t lm_parse_run(lm_parse *parse, lm_str line)
 {
     const lm_schema *schema = parse->schema;

@@ -14,7 +14,8 @@
  *   (1) A row is in the result if and only if lm_query_match says so of its text, fields and time.
  *   (2) Results come in archive order: files in order, lines in order.
  *   (3) A damaged block loses only rows that need it; the caller is told.
- *   (4) A line's text is without its '\n'; a '\r' belongs to it. Fields of a line are those of its record's first line.
+ *   (4) A line's text is without its '\n'; a '\r' belongs to it. Fields of a line are those of its record's first line;
+ *       where that has no level, it may be told by the second (lm_schema_level_below).
  *   (5) A record ends where its segment or its file ends.
  */
 #ifndef SEARCH_SEARCH_H
@@ -46,6 +47,8 @@ bool lm_query_needs_fields(const lm_query *query);
  * certain. Cheap: no segment is opened for it. */
 bool lm_query_admitted(const lm_query *query, lm_str grams);
 
+/** Does the name ask for a record's level, whatever its field is called? */
+bool lm_query_name_is_level(lm_str name);
 /** A field of a record by the name a query uses: exact, else with '_' in the name standing for any
  * sign (request_uri finds request.uri), else level, timestamp and message by their meaning. NULL if
  * the record has none. */

@@ -63,8 +63,28 @@ static uint64_t candidates(const lm_walk *walk, size_t word)
     return walk->only_maybe ? walk->maybe[word] : walk->yes[word] | walk->maybe[word];
 }
 
-/* The next candidates, ascending; returns how many. wanted has room for twice max: helpers go in
- * between. */
+/* Lines that candidate found needs for its record's fields and that are in front of it. */
+static size_t helpers_put(const lm_walk *walk, uint32_t found, uint32_t *wanted, size_t count)
+{
+    const lm_exec *exec = walk->exec;
+    uint32_t head = lm_exec_head(exec, found);
+    if (head != found && (count == 0 || head > wanted[count - 1])) wanted[count++] = head;
+    bool has_second = exec->needs_levels && head + 1 < found && lm_exec_goes_on(exec, head);
+    if (has_second && (count == 0 || head + 1 > wanted[count - 1])) wanted[count++] = head + 1;
+    return count;
+}
+
+/* The second line of a record whose first is a candidate: as a helper where it is none itself. */
+static bool needs_second(const lm_walk *walk, uint32_t found)
+{
+    const lm_exec *exec = walk->exec;
+    if (!exec->needs_levels || !lm_exec_goes_on(exec, found)) return false;
+    return !lm_row_has(exec->continues, found) &&
+           !(candidates(walk, (found + 1) / 64) >> (found + 1) % 64 & 1);
+}
+
+/* The next candidates, ascending; returns how many. wanted has room for LM_WANTED_EACH times max:
+ * helpers go in between. */
 static size_t forwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
 {
     const lm_exec *exec = walk->exec;
@@ -76,12 +96,10 @@ static size_t forwards_take(lm_walk *walk, size_t max, uint32_t *wanted)
         if (word == row / 64) left &= UINT64_MAX << row % 64;
         for (; left && taken < max; left &= left - 1) {
             uint32_t found = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(left);
-            if (needs_heads && lm_row_has(walk->maybe, found)) {
-                uint32_t head = lm_exec_head(exec, found);
-                if (head != found && (count == 0 || head > wanted[count - 1]))
-                    wanted[count++] = head;
-            }
+            bool is_judged = needs_heads && lm_row_has(walk->maybe, found);
+            if (is_judged) count = helpers_put(walk, found, wanted, count);
             wanted[count++] = found;
+            if (is_judged && needs_second(walk, found)) wanted[count++] = found + 1;
             if (taken++ == 0) walk->first = found;
             walk->next = found + 1;
         }
@@ -140,12 +158,8 @@ static lm_err row_judge(lm_walk *walk, lm_batch *batch, size_t i, size_t head_in
     uint32_t row = batch->rows.rows[i];
     lm_subject subject = {{(const uint8_t *)"", 0}, lm_rows_text(&batch->rows, i), NULL};
     if (exec->query->needs_fields) {
-        uint32_t head = lm_exec_head(exec, row);
-        lm_str head_text = {NULL, 0};
-        if (head_index != SIZE_MAX && batch->rows.rows[head_index] == head)
-            head_text = lm_rows_text(&batch->rows, head_index);
         lm_err err =
-            lm_head_cache_get(exec, &walk->head, row, subject.line, head_text, &subject.fields);
+            lm_head_cache_get(exec, &walk->head, &batch->rows, i, head_index, &subject.fields);
         if (err) return err;
     }
     if (exec->query->needs_file) {
@@ -210,9 +224,10 @@ lm_err lm_walk_next(lm_walk *walk, size_t max_rows, lm_batch *batch, bool *out_a
     lm_err err = lm_exec_cancelled(exec);
     if (err) return err;
     if (max_rows > exec->row_count) max_rows = exec->row_count;
-    err = lm_vec_grow(exec->mem, &batch->wanted, &batch->wanted_cap, 2 * max_rows,
+    err = lm_vec_grow(exec->mem, &batch->wanted, &batch->wanted_cap, LM_WANTED_EACH * max_rows,
                       sizeof *batch->wanted);
-    if (!err) err = lm_vec_grow(exec->mem, &batch->fits, &batch->fits_cap, 2 * max_rows, 1);
+    if (!err)
+        err = lm_vec_grow(exec->mem, &batch->fits, &batch->fits_cap, LM_WANTED_EACH * max_rows, 1);
     if (err) return err;
     size_t count = walk->backwards ? backwards_take(walk, max_rows, batch->wanted)
                                    : forwards_take(walk, max_rows, batch->wanted);

@@ -256,6 +256,8 @@ lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_option
     exec->index = index;
     exec->mem = query->mem;
     exec->matcher.mem = query->mem;
+    exec->needs_levels = query->needs_levels || (options->group_by == LM_GROUP_FIELD &&
+                                                 lm_query_name_is_level(options->group_field));
     lm_arena_init(&exec->arena, exec->mem);
     if (query->needs_fields ||
         options->group_by == LM_GROUP_FIELD) { /* it is made when first asked for */

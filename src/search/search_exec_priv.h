@@ -51,6 +51,7 @@ typedef struct lm_exec {
     size_t free_count, free_cap;
     struct lm_field_plan *plans; /* by field name: where it is in each shape (search_fields.c) */
     uint32_t *value_at;          /* scratch: by column, values used so far */
+    bool needs_levels;           /* of records, for the query or for groups */
     uint64_t rows_checked, columns_decoded, rows_lost;
     char lost_why[240];   /* why, for the first of them */
     uint8_t *lost_shapes; /* by shape: its rows cannot be read; NULL: none */
@@ -80,6 +81,13 @@ LM_USE uint64_t *lm_exec_set(lm_exec *exec);
 void lm_exec_set_free(lm_exec *exec, uint64_t *set); /* NULL is fine */
 /** First row of the record that row belongs to. */
 uint32_t lm_exec_head(const lm_exec *exec, uint32_t row);
+
+/** Has the record that begins at head a second line? */
+static inline bool lm_exec_goes_on(const lm_exec *exec, uint32_t head)
+{
+    return exec->continues && head + 1 < exec->row_count && lm_row_has(exec->continues, head + 1);
+}
+
 LM_USE lm_err lm_exec_cancelled(const lm_exec *exec);
 
 /* ---- conditions on columns (search_column.c) ------------------------------------------------- */
@@ -186,8 +194,8 @@ static inline lm_str lm_rows_text(const lm_rows *rows, size_t i)
 typedef struct lm_head_cache {
     lm_fields fields;
     lm_arena arena;
-    lm_buf text;
-    uint32_t row; /* UINT32_MAX: none */
+    lm_buf text, second; /* the record's first two lines; the second is read only for a level */
+    uint32_t row;        /* UINT32_MAX: none */
 } lm_head_cache;
 
 /** Fields of one line; arena is reset, and keeps them. */
@@ -195,10 +203,10 @@ LM_USE lm_err lm_fields_parse(const lm_schema *schema, lm_arena *arena, lm_str l
                               lm_fields *out);
 void lm_head_cache_init(lm_exec *exec, lm_head_cache *cache);
 void lm_head_cache_fini(lm_head_cache *cache);
-/** Fields of the record of row. text is the row's own text; head_text its record's first line, ptr
- * NULL if not at hand. */
-LM_USE lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_str text,
-                                lm_str head_text, const lm_fields **out);
+/** Fields of the record of rendered row i. head: where its record's first line is among the rows,
+ * if it is there. Lines that are not are read, which is dear. */
+LM_USE lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, const lm_rows *rows, size_t i,
+                                size_t head, const lm_fields **out);
 
 /* ---- candidates one batch after the other (search_batch.c) ----------------------------------- */
 
@@ -212,6 +220,8 @@ typedef struct lm_batch {
     bool is_sure;     /* all of them fit */
     size_t fits_cap, wanted_cap;
 } lm_batch;
+
+enum { LM_WANTED_EACH = 3 }; /* rows that one candidate may need: its own, its record's first two */
 
 /** A walk over the candidates of a segment, forwards or backwards. */
 typedef struct lm_walk {

@@ -463,8 +463,28 @@ static uint64_t set_count(const lm_exec *exec, const uint64_t *set)
     return count;
 }
 
-/* Heads whose line has what a text or pattern demands: no other line can have the field's value. */
-static lm_err heads_demand(lm_exec *exec, const lm_leaf *leaf, uint64_t *heads)
+/* Heads of records whose second line may tell the level, where that is asked for. */
+static void heads_below(const lm_exec *exec, const lm_node *node, const uint64_t *heads,
+                        uint64_t *below)
+{
+    if (!lm_query_name_is_level(node->name)) return;
+    for (size_t w = 0; w < exec->word_count; w++) {
+        for (uint64_t left = heads[w]; left; left &= left - 1) {
+            uint32_t head = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left);
+            if (!lm_exec_goes_on(exec, head)) continue;
+            const lm_shape *second = &exec->shapes[exec->shape_of_row[head + 1]];
+            lm_str begin = {(const uint8_t *)"", 0};
+            if (second->piece_count && second->pieces[0].column < 0) begin = second->pieces[0].text;
+            if (lm_schema_may_open_with_level(begin, second->piece_count == 1 && begin.len))
+                lm_row_put(below, head);
+        }
+    }
+}
+
+/* Heads whose line has what a text or pattern demands: no other line can have the field's value,
+ * but for those below. */
+static lm_err heads_demand(lm_exec *exec, const lm_leaf *leaf, const uint64_t *below,
+                           uint64_t *heads)
 {
     lm_clause one = {&leaf->node->text, 1};
     lm_demand demand = leaf->node->demand;
@@ -473,13 +493,28 @@ static lm_err heads_demand(lm_exec *exec, const lm_leaf *leaf, uint64_t *heads)
     uint64_t *kept = lm_exec_set(exec);
     if (!kept) return lm_mem_err();
     lm_err err = lm_exec_demand(exec, leaf, &demand, heads, kept);
-    if (!err) memcpy(heads, kept, exec->word_count * 8);
+    for (size_t w = 0; w < exec->word_count && !err; w++)
+        heads[w] = kept[w] | (heads[w] & below[w]);
     lm_exec_set_free(exec, kept);
     return err;
 }
 
-static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *heads, uint64_t *yes,
-                         uint64_t *maybe)
+/* Where the first line has no such field it is the second's turn to tell. */
+static void below_may(const lm_exec *exec, const lm_field_plan *plan, const uint64_t *heads,
+                      const uint64_t *below, uint64_t *yes, uint64_t *maybe)
+{
+    for (size_t w = 0; w < exec->word_count; w++) {
+        for (uint64_t left = heads[w] & below[w]; left; left &= left - 1) {
+            uint32_t head = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(left);
+            if (plan->places[exec->shape_of_row[head]].kind != PLACE_MISSING) continue;
+            yes[w] &= ~(1ull << head % 64);
+            lm_row_put(maybe, head);
+        }
+    }
+}
+
+static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *heads,
+                         const uint64_t *below, uint64_t *yes, uint64_t *maybe)
 {
     if (exec->shape_count > SHAPES_MAX || set_count(exec, heads) < ROWS_WORTH_IT) {
         memcpy(maybe, heads, exec->word_count * 8);
@@ -508,6 +543,7 @@ static lm_err heads_test(lm_exec *exec, const lm_node *node, const uint64_t *hea
         if (!err) err = shape_test(exec, node, i, place, &memos, &plan);
     }
     if (!err) err = lm_row_plan_run(exec, &plan, heads, yes, maybe);
+    if (!err) below_may(exec, s.plan, heads, below, yes, maybe);
     lm_row_plan_fini(exec, &plan);
     lm_buf_fini(&s.line);
     lm_arena_fini(&s.arena);
@@ -519,13 +555,14 @@ lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, u
                      uint64_t *maybe)
 {
     uint64_t *heads = lm_exec_set(exec), *head_yes = lm_exec_set(exec),
-             *head_maybe = lm_exec_set(exec);
-    lm_err err = heads && head_yes && head_maybe ? LM_OK : lm_mem_err();
+             *head_maybe = lm_exec_set(exec), *below = lm_exec_set(exec);
+    lm_err err = heads && head_yes && head_maybe && below ? LM_OK : lm_mem_err();
     if (!err) {
         heads_of(exec, care, heads);
-        err = heads_demand(exec, leaf, heads);
+        heads_below(exec, leaf->node, heads, below);
+        err = heads_demand(exec, leaf, below, heads);
     }
-    if (!err) err = heads_test(exec, leaf->node, heads, head_yes, head_maybe);
+    if (!err) err = heads_test(exec, leaf->node, heads, below, head_yes, head_maybe);
     if (!err) {
         heads_spread(exec, care, head_yes, yes);
         heads_spread(exec, care, head_maybe, maybe);
@@ -533,5 +570,6 @@ lm_err lm_exec_field(lm_exec *exec, const lm_leaf *leaf, const uint64_t *care, u
     lm_exec_set_free(exec, heads);
     lm_exec_set_free(exec, head_yes);
     lm_exec_set_free(exec, head_maybe);
+    lm_exec_set_free(exec, below);
     return err;
 }

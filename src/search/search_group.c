@@ -163,12 +163,8 @@ static lm_err fields_add(lm_groups *groups, lm_exec *exec, const uint64_t *yes)
         for (size_t i = 0; !err && any && i < batch.rows.count; i++) {
             uint32_t row = batch.rows.rows[i];
             const lm_fields *fields;
-            lm_str head_text = {NULL, 0};
             if (exec->continues && !lm_row_has(exec->continues, row)) head_index = i;
-            if (head_index != SIZE_MAX && batch.rows.rows[head_index] == lm_exec_head(exec, row))
-                head_text = lm_rows_text(&batch.rows, head_index);
-            err = lm_head_cache_get(exec, &walk.head, row, lm_rows_text(&batch.rows, i), head_text,
-                                    &fields);
+            err = lm_head_cache_get(exec, &walk.head, &batch.rows, i, head_index, &fields);
             if (err) break;
             const lm_field *field = lm_query_field(fields, groups->options->group_field);
             err = entry_add(groups, field ? field->value : (lm_str){NULL, 0}, 0, 1);

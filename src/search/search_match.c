@@ -27,9 +27,14 @@ static bool name_in(lm_str name, const char *const *list)
     return false;
 }
 
-const lm_field *lm_query_field(const lm_fields *fields, lm_str name)
+bool lm_query_name_is_level(lm_str name)
 {
     static const char *const levels[] = {"level", "severity", "lvl", "detected_level", NULL};
+    return name_in(name, levels);
+}
+
+const lm_field *lm_query_field(const lm_fields *fields, lm_str name)
+{
     static const char *const times[] = {"timestamp", "time", "ts", "@timestamp", NULL};
     static const char *const messages[] = {"message", "msg", NULL};
     for (size_t i = 0; i < fields->count; i++) {
@@ -39,7 +44,7 @@ const lm_field *lm_query_field(const lm_fields *fields, lm_str name)
         if (name_fits(fields->items[i].name, name)) return &fields->items[i];
     }
     int index = -1;
-    if (name_in(name, levels))
+    if (lm_query_name_is_level(name))
         index = fields->level;
     else if (name_in(name, times))
         index = fields->timestamp;

@@ -150,7 +150,8 @@ struct lm_query {
     lm_query_regex *regexes; /* all compiled patterns, to free them */
     uint32_t leaf_count;
     bool needs_fields, needs_file;
-    int64_t now_ns; /* when it was parsed: what "2h" ago and years of year-less times refer to */
+    bool needs_levels; /* of records: their second line may tell it */
+    int64_t now_ns;    /* when it was parsed: what "2h" ago and years of year-less times refer to */
 };
 
 /** What a query is asked about. */

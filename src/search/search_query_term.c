@@ -369,6 +369,7 @@ lm_err query_field_take(query_parser *p, lm_node_kind kind, lm_str name, field_o
     lm_err err = query_node_new(p, kind, &node);
     if (err) return err;
     node->name = name;
+    p->query->needs_levels |= lm_query_name_is_level(name);
     node->compare = compare_of(op);
     query_skip_space(p);
     size_t begin = p->at;

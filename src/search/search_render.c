@@ -81,6 +81,7 @@ void lm_head_cache_init(lm_exec *exec, lm_head_cache *cache)
     memset(cache, 0, sizeof *cache);
     lm_arena_init(&cache->arena, exec->mem);
     lm_buf_init(&cache->text, exec->mem);
+    lm_buf_init(&cache->second, exec->mem);
     cache->row = UINT32_MAX;
 }
 
@@ -88,6 +89,7 @@ void lm_head_cache_fini(lm_head_cache *cache)
 {
     lm_arena_fini(&cache->arena);
     lm_buf_fini(&cache->text);
+    lm_buf_fini(&cache->second);
 }
 
 lm_err lm_fields_parse(const lm_schema *schema, lm_arena *arena, lm_str line, lm_fields *out)
@@ -99,28 +101,38 @@ lm_err lm_fields_parse(const lm_schema *schema, lm_arena *arena, lm_str line, lm
     return lm_schema_parse(schema, line, out);
 }
 
-lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, uint32_t row, lm_str text,
-                         lm_str head_text, const lm_fields **out)
+/* Text of a row into out: that of rendered row i if it is this row, else read. */
+static lm_err row_text(lm_exec *exec, const lm_rows *rows, size_t i, uint32_t row, lm_buf *out)
 {
-    uint32_t head = lm_exec_head(exec, row);
-    if (cache->row != head) {
-        lm_err err = LM_OK;
-        cache->text.len = 0;
-        cache->row = UINT32_MAX;
-        if (head == row) head_text = text;
-        if (!head_text.ptr) {
-            err = lm_segment_text_of(exec->segment, &head, 1, &cache->text, NULL);
-            if (err) return err;
-            cache->text.len--; /* the '\n' */
-        } else {
-            err = lm_buf_append(&cache->text, head_text.ptr, head_text.len);
-            if (err) return err;
-        }
+    out->len = 0;
+    if (i < rows->count && rows->rows[i] == row) {
+        lm_str text = lm_rows_text(rows, i);
+        return lm_buf_append(out, text.ptr, text.len);
+    }
+    lm_err err = lm_segment_text_of(exec->segment, &row, 1, out, NULL);
+    if (!err) out->len--; /* the '\n' */
+    return err;
+}
+
+lm_err lm_head_cache_get(lm_exec *exec, lm_head_cache *cache, const lm_rows *rows, size_t i,
+                         size_t head_at, const lm_fields **out)
+{
+    uint32_t head = lm_exec_head(exec, rows->rows[i]);
+    *out = &cache->fields;
+    if (cache->row == head) return LM_OK;
+    cache->row = UINT32_MAX;
+    if (head == rows->rows[i]) head_at = i;
+    lm_err err = row_text(exec, rows, head_at, head, &cache->text);
+    if (!err)
         err = lm_fields_parse(exec->schema, &cache->arena,
                               (lm_str){cache->text.ptr, cache->text.len}, &cache->fields);
-        if (err) return err;
-        cache->row = head;
+    if (!err && exec->needs_levels && cache->fields.level < 0 && lm_exec_goes_on(exec, head)) {
+        err = row_text(exec, rows, head_at == SIZE_MAX ? SIZE_MAX : head_at + 1, head + 1,
+                       &cache->second);
+        if (!err)
+            err = lm_schema_level_below(
+                exec->schema, (lm_str){cache->second.ptr, cache->second.len}, &cache->fields);
     }
-    *out = &cache->fields;
-    return LM_OK;
+    if (!err) cache->row = head;
+    return err;
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Logs as programs write them by default: an archive of each finds its lines by time and by level, as the text does.
 
-Each format is a line of a few hundred: a time in strftime's letters, {lv} the program's word for the level, {m} the
-message, {n} a number. Nothing tells logmill which one it is.
+Each format is a record of a few hundred, mostly of one line: a time in strftime's letters, {lv} the program's word for the
+level, {m} the message, {n} a number. Nothing tells logmill which one it is.
 """
 import datetime
 import os
@@ -153,6 +153,11 @@ FORMATS = {
         "%-m/%-d/%Y %-I:%M:%S %p\t{lv}\tService\t{n}\t{m}",
         ["Information", "Information", "Warning", "Error"],
     ),
+    "jul": (
+        "%b %d, %Y %-I:%M:%S %p com.acme.Server handle\n{lv}: {m}",
+        ["FINE", "INFO", "WARNING", "SEVERE"],
+    ),
+    "level_below": ("%Y-%m-%dT%H:%M:%SZ request {n} of 10.0.0.7\n[{lv}] {m}\n  took {n} us", LOWER),
 }
 
 
@@ -187,11 +192,13 @@ def look(folder, name, form, words):
     os.utime(log, (BEGIN.timestamp() + 86000, BEGIN.timestamp() + 86000))
     subprocess.run([LOGMILL, "pack", "-q", "-o", archive, log], check=True)
     questions = []
+    each = form.count("\n") + 1  # lines of a record
     if any(letter in form for letter in ("%H", "%I", "%-I", "{ms}", "{s}")):
-        questions.append((["--since", "2026-11-23T00:00", "--until", "2026-11-24T00:00", ""], LINES))
+        questions.append((["--since", "2026-11-23T00:00", "--until", "2026-11-24T00:00", ""], LINES * each))
     if words:
-        questions.append((["level>=error"], kinds.count("error")))
-        questions.append((["level>=warn"], kinds.count("error") + kinds.count("warn")))
+        errors, warnings = kinds.count("error"), kinds.count("warn")
+        questions.append((["level>=error"], errors * each))
+        questions.append((["level>=warn"], (errors + warnings) * each))
     troubles = []
     for question, want in questions:
         for where in (archive, log):

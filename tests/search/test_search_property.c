@@ -144,6 +144,19 @@ static void put_kinds(text *t, lm_test_rng *rng, unsigned s)
     put(t, " of %u\n", a);
 }
 
+/* A first line without a level, a second that mostly opens with one. */
+static void put_two_lines(text *t, lm_test_rng *rng, unsigned s)
+{
+    static const char *const opens[] = {"INFO: ", "SEVERE: ", "[warn] ", "ERROR ", "config: ", ""};
+    put(t, "Nov 23, 2026 1:%02u:%02u PM com.example.%s run\n", s / 60 % 60, s % 60,
+        PICK(rng, words));
+    if (lm_test_below(rng, 10) == 0) return;
+    put(t, "%s%s %s %u\n", PICK(rng, opens), PICK(rng, words), PICK(rng, words),
+        (unsigned)lm_test_below(rng, 500));
+    if (lm_test_below(rng, 9) == 0)
+        put(t, "\tat com.example.Foo.run(Foo.java:%u)\n", (unsigned)lm_test_below(rng, 300));
+}
+
 static void put_odd(text *t, lm_test_rng *rng)
 {
     switch (lm_test_below(rng, 9)) {
@@ -185,12 +198,12 @@ static void put_odd(text *t, lm_test_rng *rng)
     }
 }
 
-/* kind 0..4: one format; 5: all mixed; 6: values of many kinds. */
+/* kind 0..4: one format; 5: all mixed; 6: values of many kinds; 7: records of two lines. */
 static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
 {
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < lines; i++) {
-        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 6) : kind;
+        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 8) : kind;
         if (one == 5 || lm_test_below(rng, 200) == 0)
             put_odd(&t, rng);
         else if (one == 0)
@@ -203,6 +216,8 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
             put_names(&t, rng, i);
         else if (one == 6)
             put_kinds(&t, rng, i);
+        else if (one == 7)
+            put_two_lines(&t, rng, i);
         else
             put_kv(&t, rng, i);
     }
@@ -438,6 +453,9 @@ static void put_field_filter(text *q, const subject *s, lm_test_rng *rng)
                                        "size>1MB",
                                        "size<700KB",
                                        "level=error",
+                                       "level>=warn",
+                                       "lvl=\"SEVERE\"",
+                                       "severity=~\".*(ERR|info).*\"",
                                        "level!=\"info\"",
                                        "nothing=\"\"",
                                        "nothing>1",
@@ -532,6 +550,9 @@ static size_t expect(const subject *s, const lm_query *query, const lm_search_op
             fields = (lm_fields){
                 .format = -1, .timestamp = -1, .level = -1, .message = -1, .arena = &arena};
             assert_int_equal(lm_schema_parse(s->schemas[i], line_of(s, parsed), &fields), LM_OK);
+            if (parsed + 1 < s->line_count && s->heads[parsed + 1] == parsed)
+                assert_int_equal(
+                    lm_schema_level_below(s->schemas[i], line_of(s, parsed + 1), &fields), LM_OK);
         }
         if (lm_query_match(query, line_of(s, i), &fields, &one))
             fail_msg("match: %s", lm_err_text());
@@ -783,7 +804,7 @@ static void generated_logs_agree(void **state)
 {
     (void)state;
     lm_test_rng rng = lm_test_rng_make("search property");
-    for (unsigned kind = 0; kind < 6; kind++) {
+    for (unsigned kind = 0; kind < 8; kind++) {
         subject s;
         subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
                      kind >= 2 ? 100000 : 0);

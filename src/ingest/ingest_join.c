@@ -48,6 +48,8 @@ struct lm_joiner {
     bool has_times;   /* records begin with a timestamp near the front */
     bool has_levels;  /* records begin with a level */
     bool is_indented; /* most lines begin with a blank: it says nothing */
+    bool is_padded; /* levels stand to the right of their column: headers may begin with a blank */
+    uint16_t padded_offset, padded_layout; /* where their time stands then */
     /* given */
     pcre2_general_context *general;
     pcre2_code *pattern; /* NULL: none */
@@ -231,11 +233,20 @@ static bool is_blank_start(lm_str line)
     return line.len && (line.ptr[0] == ' ' || line.ptr[0] == '\t');
 }
 
+/** A line that begins with a blank, and has its time where the others have it. */
+static bool is_padded_header(uint16_t offset, uint16_t layout, lm_str line)
+{
+    lm_time time;
+    return offset < line.len && is_blank_start(line) &&
+           lm_time_parse_as(layout, line.ptr + offset, line.len - offset, &time);
+}
+
 static bool has_header(lm_joiner *j, lm_str line)
 {
     if (j->is_headed) return true;
     if (j->has_times) {
-        if (is_blank_start(line) && !j->is_indented) return false;
+        if (is_blank_start(line) && !j->is_indented)
+            return j->is_padded && is_padded_header(j->padded_offset, j->padded_layout, line);
         return lm_header_has_time(line, &j->hint) || lm_header_is_json(line);
     }
     return j->has_levels && (lm_header_has_level(line) || lm_header_is_json(line));
@@ -376,7 +387,11 @@ size_t lm_joiner_time_at(lm_joiner *j, lm_str line)
 {
     LM_ASSERT(j->magic == JOINER_MAGIC);
     lm_header_hint hint = {0};
-    if (j->pattern || !j->has_times || (is_blank_start(line) && !j->is_indented)) return SIZE_MAX;
+    if (j->pattern || !j->has_times) return SIZE_MAX;
+    if (is_blank_start(line) && !j->is_indented)
+        return j->is_padded && is_padded_header(j->padded_offset, j->padded_layout, line)
+                   ? j->padded_offset
+                   : SIZE_MAX;
     return lm_header_has_time(line, &hint) ? hint.offset : SIZE_MAX;
 }
 
@@ -452,6 +467,12 @@ lm_err lm_joiner_learn(lm_joiner *j, const lm_schema *schema, const lm_str *line
                        .is_indented = filled > 0 && indented * 10 > filled * 9};
     census c = count_lines(&probe, lines, count);
     j->is_indented = probe.is_indented;
+    size_t padded = 0;
+    for (size_t i = 0; i < count && probe.hint.is_set; i++)
+        padded += is_padded_header(probe.hint.offset, probe.hint.layout, lines[i]);
+    j->is_padded = padded * 5 >= filled && padded > 0;
+    j->padded_offset = probe.hint.offset;
+    j->padded_layout = probe.hint.layout;
     /* Headed: a tenth of the lines that are no part of a trace have a header, and what has none
      * either is rare or comes in
      * blocks behind those that do. Where it is neither, several programs write to one stream, and

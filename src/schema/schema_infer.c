@@ -65,6 +65,7 @@ static item_kind kind_of_run(lm_str run)
     default:
         break;
     }
+    if (lm_infer_key_len(run)) return ITEM_PAIR;
     size_t ip = lm_ip_len(run.ptr, run.len, &is_v6);
     if (ip && !is_v6 && ip < run.len && (run.ptr[ip] == ':' || run.ptr[ip] == '/'))
         return ITEM_NAME; /* with a port */
@@ -145,6 +146,9 @@ static item scan_item(lm_str line, size_t at)
         return it;
     }
     const uint8_t *close = *p == '[' ? bracket_end(p, end) : NULL;
+    bool is_split = close && left > 1 && lm_is_digit(p[1]) && lm_time_parse(p + 1, left - 1, &time);
+    if (is_split && p + time.len + 1 < end && p[time.len + 1] == ']')
+        close = p + time.len + 2; /* [date][clock] is one */
     it.text.len = 1;
     if (close) {
         it.kind = ITEM_BRACKET;
@@ -250,8 +254,12 @@ static bool judge(infer *f, column *c)
     switch (c->kind) {
     case ITEM_TIME:
     case ITEM_EPOCH:
-        if (f->terminated && !first) return false;
+        /* INFO: 2026-11-23 ...: the header goes on */
+        if (f->terminated && !first &&
+            (f->has_time || f->column_count != 2 || previous->kind != ITEM_COLON))
+            return false;
         f->has_time = true;
+        f->terminated = false;
         return true;
     case ITEM_LEVEL:
     case ITEM_ANGLE_LEVEL:
@@ -280,7 +288,7 @@ static bool judge(infer *f, column *c)
         }
         if (f->terminated) return false;
         if (previous->kind == ITEM_TIME || previous->kind == ITEM_NUMBER ||
-            previous->kind == ITEM_BRACKET)
+            previous->kind == ITEM_BRACKET || (previous->kind == ITEM_INT && !f->has_level))
             return true;
         if (previous->name && strcmp(previous->name, "source") == 0)
             return true; /* main.go:17: what follows may be the level */
@@ -457,6 +465,25 @@ static lm_err infer_alloc(infer *f, lm_arena *arena, size_t count)
     return f->active && f->at && f->kept && f->kept_at && f->items ? LM_OK : lm_mem_err();
 }
 
+/* Blanks, then a level or a time: a header whose level stands to the right of its column. */
+static bool is_padded_header(lm_str line)
+{
+    enum { PADDING_MAX = 8 };
+
+    if (line.len == 0 || !lm_is_blank(line.ptr[0])) return false;
+    item it = scan_item(line, 0);
+    return it.blanks <= PADDING_MAX && (is_level(it.kind) || it.kind == ITEM_TIME);
+}
+
+/* Are many headers so? A few lines are the rest of records. */
+static bool headers_are_padded(const lm_str *lines, size_t count)
+{
+    size_t padded = 0;
+    for (size_t i = 0; i < count; i++)
+        padded += is_padded_header(lines[i]);
+    return padded * 5 >= count;
+}
+
 lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool is_inner,
                        lm_str *out_pattern)
 {
@@ -465,10 +492,11 @@ lm_err lm_infer_header(lm_arena *arena, const lm_str *lines, size_t count, bool 
     *f = (infer){.lines = lines, .arena = arena, .strict = is_inner};
     lm_err err = infer_alloc(f, arena, count);
     if (err) return err;
+    bool is_padded = !is_inner && headers_are_padded(lines, count);
     for (size_t i = 0; i < count; i++) {
         bool blank_start =
             lines[i].len == 0 || lm_is_blank(lines[i].ptr[0]); /* goes on with the line before */
-        if (blank_start && !is_inner) continue;
+        if (blank_start && !is_inner && !(is_padded && is_padded_header(lines[i]))) continue;
         f->active[f->count] = (uint32_t)i;
         f->at[f->count++] = 0;
     }

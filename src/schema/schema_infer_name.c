@@ -102,15 +102,34 @@ static bool is_text_level(lm_str s)
            at < s.len;
 }
 
+static bool is_level_letter(lm_str s)
+{
+    return s.len == 1 && memchr("TDIWEFVNC", s.ptr[0], 9);
+}
+
+/* A level, a time, and maybe a text. */
+static content content_of_level_time(lm_str s, lm_time *time)
+{
+    size_t n = level_run(s);
+    if (!n && s.len > 1 && lm_is_blank(s.ptr[1]) && is_level_letter(lm_str_cut(s, 0, 1))) n = 1;
+    if (!n || n >= s.len || !lm_is_blank(s.ptr[n])) return CONTENT_TEXT;
+    lm_str rest = trim(lm_str_cut(s, n, s.len));
+    if (!lm_time_parse(rest.ptr, rest.len, time)) return CONTENT_TEXT;
+    if (time->len == rest.len) return CONTENT_LEVEL_TIME;
+    return lm_is_blank(rest.ptr[time->len]) ? CONTENT_LEVEL_TIME_TEXT : CONTENT_TEXT;
+}
+
 static content content_of(lm_str raw, lm_time *time)
 {
     lm_str s = trim(raw);
-    size_t word = 0;
+    size_t word = 0, epoch_len;
     if (whole_time(s, time)) return CONTENT_TIME;
     if (s.len && lm_match_level(s.ptr, s.len) == s.len) return CONTENT_LEVEL;
-    size_t epoch_len;
+    if (is_level_letter(s)) return CONTENT_LETTER;
     if (lm_epoch_at(s.ptr, s.len, &epoch_len) && epoch_len == s.len) return CONTENT_EPOCH;
     if (all_digits(s)) return CONTENT_INT;
+    content level_time = content_of_level_time(s, time);
+    if (level_time != CONTENT_TEXT) return level_time;
     while (word < s.len && !lm_is_blank(s.ptr[word]))
         word++;
     if (word && word < s.len && whole_time(trim(lm_str_cut(s, word, s.len)), time))
@@ -166,7 +185,7 @@ static void describe_bracket(infer *f, column *c)
         hits[what]++;
         if (what == CONTENT_TIME || what == CONTENT_WORD_TIME ||
             (what >= CONTENT_TIME_INT && what <= CONTENT_TIME_LEVEL_TEXT) ||
-            what == CONTENT_TIME_ZONE)
+            (what >= CONTENT_TIME_ZONE && what <= CONTENT_LEVEL_TIME_TEXT))
             c->time_rank = time_rank(time.layout);
         if (what == CONTENT_EPOCH) c->time_rank = EPOCH_RANK;
         c->padded_inside |=
@@ -187,16 +206,24 @@ static void describe_bracket(infer *f, column *c)
         c->content = empty * 2 > f->count ? CONTENT_KEY_EMPTY : CONTENT_KEY;
         c->key = key;
     }
+    if (c->content == CONTENT_LETTER && (!f->has_time || f->has_level)) c->content = CONTENT_TEXT;
     bool behind = c->content >= CONTENT_TIME_INT && c->content <= CONTENT_TIME_LEVEL_TEXT;
+    bool level_time = c->content == CONTENT_LEVEL_TIME || c->content == CONTENT_LEVEL_TIME_TEXT;
+    if (level_time) {
+        lm_str first = trim(inside(&f->items[0]));
+        c->is_letter = lm_is_blank(first.ptr[1]);
+    }
     if (behind) {
         lm_time time;
         (void)content_behind_time(trim(inside(&f->items[0])), &time, &c->key,
                                   &c->separator); /* it is one */
     }
-    c->inner_time = behind || c->content == CONTENT_TIME || c->content == CONTENT_EPOCH ||
-                    c->content == CONTENT_WORD_TIME || c->content == CONTENT_TIME_ZONE;
-    c->inner_level = c->content == CONTENT_LEVEL || c->content == CONTENT_TIME_LEVEL ||
-                     c->content == CONTENT_TIME_LEVEL_TEXT || c->content == CONTENT_TEXT_LEVEL;
+    c->inner_time = behind || level_time || c->content == CONTENT_TIME ||
+                    c->content == CONTENT_WORD_TIME || c->content == CONTENT_TIME_ZONE ||
+                    c->content == CONTENT_EPOCH;
+    c->inner_level = level_time || c->content == CONTENT_LETTER || c->content == CONTENT_LEVEL ||
+                     c->content == CONTENT_TIME_LEVEL || c->content == CONTENT_TIME_LEVEL_TEXT ||
+                     c->content == CONTENT_TEXT_LEVEL;
     if (!c->inner_time) c->time_rank = 0;
 }
 
@@ -296,9 +323,21 @@ static bool is_address(lm_str s)
     return lm_ip_len(s.ptr, s.len, &is_v6) > 0;
 }
 
-static bool is_level_letter(lm_str s)
+/* W! */
+static bool is_marked_letter(lm_str s)
 {
-    return s.len == 1 && memchr("TDIWEFVNC", s.ptr[0], 9);
+    return s.len == 2 && s.ptr[1] == '!' && is_level_letter(lm_str_cut(s, 0, 1));
+}
+
+size_t lm_infer_key_len(lm_str run)
+{
+    size_t n = 0;
+    while (n < run.len && (lm_is_alpha(run.ptr[n]) || run.ptr[n] == '_' || run.ptr[n] == '-' ||
+                           (n && lm_is_digit(run.ptr[n]))))
+        n++;
+    bool is_pair =
+        n && n + 1 < run.len && run.ptr[n] == '=' && !memchr(run.ptr + n + 1, '=', run.len - n - 1);
+    return is_pair ? n : 0;
 }
 
 static bool most(const infer *f, test_fn test, bool in_brackets, unsigned percent)
@@ -393,9 +432,20 @@ void lm_infer_describe(infer *f, column *c)
         c->is_constant = c->kind == ITEM_NAME;
         c->is_letter =
             c->kind == ITEM_NAME && !f->has_level && most(f, is_level_letter, false, 100);
+        c->is_marked =
+            c->kind == ITEM_NAME && !f->has_level && most(f, is_marked_letter, false, 100);
+        c->is_letter |= c->is_marked;
         if (c->is_letter) c->name = "level";
         for (size_t i = 1; i < f->count && c->is_constant; i++)
             c->is_constant = lm_str_equal(f->items[i].text, c->literal);
+        break;
+    case ITEM_PAIR:
+        c->key = lm_str_cut(f->items[0].text, 0, lm_infer_key_len(f->items[0].text));
+        c->is_constant = true;
+        for (size_t i = 1; i < f->count && c->is_constant; i++) {
+            lm_str text = f->items[i].text;
+            c->is_constant = lm_str_equal(lm_str_cut(text, 0, lm_infer_key_len(text)), c->key);
+        }
         break;
     case ITEM_BRACKET:
         describe_bracket(f, c);
@@ -504,6 +554,18 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
     case CONTENT_LEVEL:
         put_field(w, "level", "level");
         break;
+    case CONTENT_LETTER:
+        put_field(w, "level", "letter");
+        break;
+    case CONTENT_LEVEL_TIME:
+    case CONTENT_LEVEL_TIME_TEXT:
+        put_field(w, "level", c->is_letter ? "letter" : "level");
+        put(w, " ");
+        put_field(w, time_name, "time");
+        if (c->content == CONTENT_LEVEL_TIME) break;
+        put(w, " ");
+        put_field(w, "context", "bracket");
+        break;
     case CONTENT_INT:
         put_field(w, c->name, "int");
         break;
@@ -556,8 +618,23 @@ static void put_bracket(writer *w, const column *c, const char *time_name)
         put_field(w, c->name, "bracket");
         break;
     }
-    if (c->padded_inside && c->content != CONTENT_TEXT) put(w, "% ");
+    bool is_last_text = c->content == CONTENT_TEXT || c->content == CONTENT_LEVEL_TIME_TEXT;
+    if (c->padded_inside && !is_last_text) put(w, "% ");
     put(w, "]");
+}
+
+/* key=%{key:word} */
+static void put_pair(writer *w, const column *c)
+{
+    char name[32];
+    size_t n = c->key.len < sizeof name ? c->key.len : sizeof name - 1;
+    memcpy(name, c->key.ptr, n);
+    name[n] = 0;
+    if (c->is_constant) {
+        put_literal(w, c->key);
+        put(w, "=");
+    }
+    put_field(w, c->is_constant ? name : "field", "word");
 }
 
 static void put_column(writer *w, const infer *f, size_t index, size_t best_time)
@@ -569,8 +646,9 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
     bool dashes = c->kind == ITEM_NAME && c->is_constant; /* "---" in all lines is no field */
     for (size_t i = 0; i < c->literal.len && dashes; i++)
         dashes = !lm_is_alpha(c->literal.ptr[i]) && !lm_is_digit(c->literal.ptr[i]);
-    if (c->is_letter) {
+    if (c->is_letter && c->kind != ITEM_BRACKET) {
         put_field(w, "level", "letter");
+        if (c->is_marked) put(w, "!");
         return;
     }
     if (dashes && index) {
@@ -626,6 +704,9 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
         break;
     case ITEM_IP:
         put_field(w, c->name, "ip");
+        break;
+    case ITEM_PAIR:
+        put_pair(w, c);
         break;
     case ITEM_ID:
     case ITEM_NAME:

@@ -26,6 +26,7 @@ typedef enum item_kind {
     ITEM_COLON,
     ITEM_COMMA,
     ITEM_EPOCH,
+    ITEM_PAIR, /* key=value */
     ITEM_WORD /* several of these */,
     ITEM_OTHER,
     ITEM_KINDS
@@ -55,6 +56,9 @@ typedef enum content {
     CONTENT_TIME_LEVEL_TEXT, /* time: WARN/text */
     CONTENT_TEXT_LEVEL,      /* text/WARN */
     CONTENT_TIME_ZONE,       /* time UTC, where the layout has no zone */
+    CONTENT_LEVEL_TIME,      /* WARN time, W time */
+    CONTENT_LEVEL_TIME_TEXT, /* W time text */
+    CONTENT_LETTER,          /* W */
     CONTENT_PLACE,
     CONTENT_KEY,
     CONTENT_KEY_EMPTY
@@ -71,7 +75,8 @@ typedef struct column {
     bool inner_time, inner_level;
     bool padded_inside; /* brackets: blanks around the content */
     bool is_constant;   /* NAME: the same text in all lines */
-    bool is_letter;     /* NAME: one letter that stands for a level */
+    bool is_letter;     /* NAME: one letter that stands for a level; so in LEVEL_TIME brackets */
+    bool is_marked;     /* that letter and '!' */
     bool has_thread;    /* APP: name[process:thread] */
     uint8_t separator;  /* brackets: the byte before the last part */
     bool is_key;        /* `key: value`: this is the key */
@@ -99,6 +104,8 @@ typedef struct infer {
     bool has_time, has_level, terminated, has_logger_tail;
 } infer;
 
+/** Bytes of the key of a `key=value`; 0: it is none. */
+size_t lm_infer_key_len(lm_str run);
 void lm_infer_describe(infer *f, column *c);
 LM_USE lm_err lm_infer_write(infer *f, lm_str *out_pattern);
 

@@ -103,6 +103,14 @@ static const uint8_t *take_number(const uint8_t *p, const uint8_t *end)
     return whole > q ? whole : NULL;
 }
 
+static bool is_level_in_capitals(lm_str word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        if (word.ptr[i] < 'A' || word.ptr[i] > 'Z') return false;
+    }
+    return lm_match_level(word.ptr, word.len) == word.len;
+}
+
 static const uint8_t *take_name(const uint8_t *p, const uint8_t *end)
 {
     while (p < end && (lm_is_alpha(*p) || lm_is_digit(*p) || memchr("._$-/@", *p, 6)))
@@ -252,9 +260,12 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
         return q > p && lm_is_digit(q[-1]) ? q : NULL;
     case LM_MATCH_NUMBER:
         return take_number(p, end);
-    case LM_MATCH_DECIMAL: /* a number with a fraction */
+    case LM_MATCH_DECIMAL:
         q = take_number(p, end);
         return q && memchr(p, '.', (size_t)(q - p)) ? q : NULL;
+    case LM_MATCH_HOST:
+        q = take_word(node, p, end);
+        return q > p && !is_level_in_capitals((lm_str){p, (size_t)(q - p)}) ? q : NULL;
     case LM_MATCH_HEX:
         while (q < end && (lm_is_hex(*q) || (q == p + 1 && *q == 'x')))
             q++;

@@ -186,7 +186,8 @@ static void take_apart(lm_parse *parse, size_t item, uint32_t field)
 /* Words that open sentences as often as they are levels. */
 static bool is_plain_word(lm_str word)
 {
-    static const char *const words[] = {"log", "note", "config", "fine", "failure", "alert"};
+    static const char *const words[] = {"log",     "note",  "config", "fine",
+                                        "failure", "alert", "fail"};
     if (word.ptr[1] < 'a') return false; /* in capitals */
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (lm_str_equal_nocase(word, lm_str_of(words[i]))) return true;
@@ -196,7 +197,7 @@ static bool is_plain_word(lm_str word)
 
 /* `warning: ...`, `[error] ...`, `<Notice> ...`, `ERROR ...`: the level that a message opens with;
  * empty if it opens otherwise. */
-static lm_str level_of_message(lm_str text)
+static lm_str level_at(lm_str text)
 {
     size_t begin = text.len && (text.ptr[0] == '[' || text.ptr[0] == '<');
     size_t n = begin < text.len ? lm_match_level(text.ptr + begin, text.len - begin) : 0;
@@ -209,6 +210,40 @@ static lm_str level_of_message(lm_str text)
     for (size_t i = 0; i < n; i++)
         capitals &= !(word.ptr[i] >= 'a' && word.ptr[i] <= 'z');
     return capitals && lm_is_blank(next) ? word : (lm_str){0};
+}
+
+/* `%LINK-3-UPDOWN: ...`, as network gear names its messages: a facility, how grave, a name. */
+static lm_str level_of_mnemonic(lm_str text)
+{
+    size_t level = 0, i = 1;
+    while (i < text.len && (memchr("_-/", text.ptr[i], 3) || lm_is_digit(text.ptr[i]) ||
+                            (text.ptr[i] >= 'A' && text.ptr[i] <= 'Z')))
+        i++;
+    if (i < 8 || i >= text.len || text.ptr[i] != ':') return (lm_str){0};
+    for (size_t k = 2; k + 2 < i && !level; k++) {
+        bool is_one = text.ptr[k - 1] == '-' && text.ptr[k + 1] == '-';
+        if (is_one && text.ptr[k] >= '0' && text.ptr[k] < '8') level = k;
+    }
+    return level ? lm_str_cut(text, level, level + 1) : (lm_str){0};
+}
+
+/* What a message opens with, or says behind its one label: `imap-login: Error: ...`. */
+static lm_str level_of_message(lm_str text)
+{
+    enum { LABEL_MAX = 48 };
+
+    lm_str level = level_at(text);
+    if (level.len || text.len == 0) return level;
+    if (text.ptr[0] == '%') return level_of_mnemonic(text);
+    size_t at = 0;
+    while (at < text.len && at < LABEL_MAX && text.ptr[at] != ':' && !lm_is_blank(text.ptr[at]))
+        at++;
+    if (at == 0 || at + 2 >= text.len || text.ptr[at] != ':' || text.ptr[at + 1] != ' ')
+        return (lm_str){0};
+    level = level_at(lm_str_cut(text, at + 2, text.len));
+    bool is_label =
+        level.len && level.ptr + level.len < text.ptr + text.len && level.ptr[level.len] == ':';
+    return is_label ? level : (lm_str){0};
 }
 
 /* Nothing else says how grave it is. */
@@ -247,13 +282,13 @@ bool lm_schema_may_open_with_level(lm_str begin, bool whole)
      */
     enum { TELLS = 1 + 13 + 2 };
 
-    return (!whole && begin.len < TELLS) || level_of_message(begin).len > 0;
+    return (!whole && begin.len < TELLS) || level_at(begin).len > 0;
 }
 
 lm_err lm_schema_level_below(const lm_schema *schema, lm_str second, lm_fields *fields)
 {
     if (fields->format < 0 || fields->level >= 0) return LM_OK;
-    lm_str level = level_of_message(second);
+    lm_str level = level_at(second);
     if (!level.len) return LM_OK;
     lm_parse parse = {.schema = schema, .fields = fields};
     lm_parse_emit_new(&parse, LM_STR("level"), level);

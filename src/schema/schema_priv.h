@@ -119,7 +119,8 @@ typedef enum lm_match {
     LM_MATCH_TIME_MONTHDAY,
     LM_MATCH_EPOCH,
     LM_MATCH_VERSION,
-    LM_MATCH_DECIMAL
+    LM_MATCH_DECIMAL, /* a number with a point */
+    LM_MATCH_HOST     /* a word that is no level in capitals */
 } lm_match;
 
 typedef struct lm_node {

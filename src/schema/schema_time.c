@@ -375,11 +375,16 @@ static bool pick_year(const uint8_t *p, lm_time *out)
             return TRY(F_ISO_DASH_DOTS, F_ISO_DASH);
         case ':':
             return TRY(F_ISO_COLON);
+        case '\t':
+            return TRY(F_ISO_TAB);
+        case ']':
+            return TRY(F_ISO_BRACKETS);
         default:
             return false;
         }
     }
     if (p[4] == '/') {
+        if (p[7] != '/') return TRY(F_MD_SLASH_COMPACT);
         switch (p[10]) {
         case ' ':
             return TRY(F_SLASH, F_SLASH_BARE);
@@ -407,12 +412,14 @@ static bool pick_two(const uint8_t *p, lm_time *out)
         if (p[5] == '-') return TRY(F_MD_SLASH_DASH);
         if (p[8] == ' ') return TRY(F_YMD2, F_MDY2, F_DMY2, F_MDY2_COLONS);
         if (p[11] == '-') return TRY(F_MDY_APART);
+        if (p[9] == ',' || p[10] == ',') return TRY(F_MDY_COMMA_12_BARE);
         if (p[10] == ' ')
             return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE,
                        F_DMY_BARE);
         return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS);
     case '-':
         if (!is_digit(p[3])) return TRY(F_DAY_DASH_MONTH);
+        if (p[5] == '|') return TRY(F_MD_PIPE);
         return p[5] == ' ' ? TRY(F_MD_DASH) : TRY(F_DMY_DASHES, F_MDY_DASHES);
     case '.':
         return p[5] == ' ' ? TRY(F_MD_DOT) : TRY(F_DMY_DOTS);
@@ -468,7 +475,8 @@ static inline bool pick(const uint8_t *p, lm_time *out)
     if (!is_digit(p[0])) return is_alpha(p[0]) && pick_name(p, out);
     if (!is_digit(p[1])) {
         if (p[1] == '/')
-            return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS);
+            return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS,
+                       F_MDY_COMMA_12_BARE);
         if (p[1] == ':') return TRY(F_CLOCK_12_BARE, F_CLOCK_BARE);
         return p[1] == ' ' && is_alpha(p[2]) && TRY(F_DAY_MONTH_BARE);
     }

@@ -3,6 +3,12 @@
 
   bench_store_fill FOLDER ... >fill.json
   bench_daemon_ask.py FOLDER fill.json [--logmill PROGRAM] [--runs 9] [--only TEXT] [--idle 20] [--json FILE]
+                      [--rival VICTORIA_LOGS --rival-data FOLDER]
+
+With --rival the same questions are asked of VictoriaLogs, right after ours, over the same records:
+
+  bench_store_fill - --end END ... | curl -T - \
+    'http://HOST/insert/jsonline?_stream_fields=app,env,host&_time_field=_time&_msg_field=_msg'
 
 Prints for each question the first time, the median of the others, the daemon's CPU time for one, and what was found;
 then how long the daemon takes to be ready, and what it holds and burns when nobody asks. Times are wall time of the
@@ -13,7 +19,10 @@ import http.client
 import json
 import pathlib
 import re
+import socket
 import statistics
+import subprocess
+import sys
 import time
 import urllib.parse
 
@@ -38,6 +47,68 @@ class Daemon(bench_process.Daemon):
         self.connection.request("GET", path)
         answer = self.connection.getresponse()
         return answer.status, answer.read()
+
+
+class VictoriaLogs(bench_process.Process):
+    """Words are asked for as words there, which its index knows."""
+
+    def __init__(self, program, data):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        super().__init__([program, f"-storageDataPath={data}", f"-httpListenAddr=127.0.0.1:{self.port}",
+                          "-retentionPeriod=10y", "-search.maxQueryDuration=5m"], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            try:
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+                if self.get("/health")[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit("bench_daemon_ask.py: VictoriaLogs did not start")
+
+    get = Daemon.get
+
+    @staticmethod
+    def questions(begin, end):
+        """{title of ours: path, parameters}"""
+        middle = begin + (end - begin) // 2 // (60 * NS) * 60 * NS
+        whole = {"start": begin, "end": end}
+        query, hits = "/select/logsql/query", "/select/logsql/stats_query_range"
+
+        def lines(text):
+            return query, {"query": text, "limit": 100, **whole}
+
+        def count(text, start=begin, stop=end):
+            return query, {"query": text, "start": start, "end": stop}
+
+        return {
+            "a word that is not there": lines("qqzzxxqq"),
+            "a number that is not there": lines("98765432109876543"),
+            "a hexadecimal id that is not there": lines("ffeeddccbbaa99887766554433221100"),
+            "a rare string (once a replay)": lines('"monotonic clock: POSIX"'),
+            "a rare string, other log": lines('"automatic HTTPS is completely disabled"'),
+            "a rare string, counted": count('"monotonic clock: POSIX" | count() n'),
+            "one id of a request": lines("@ID@"),
+            "one id of a request, app given": lines('{app="nginx_access"} @ID@'),
+            "a frequent word, counted": count("GET | count() n"),
+            "a frequent word of one app, counted": count('{app="postgres"} duration | count() n'),
+            "a frequent word, counted by app": count("error | stats by (app) count() n"),
+            "a frequent value, counted": count('{app="nginx_access"} Googlebot | count() n'),
+            "all, counted by a label": count("* | stats by (app) count() n"),
+            "a label, counted": count('{env="prod"} | count() n'),
+            "an hour, counted": count("* | stats by (host) count() n", middle - HOUR, middle),
+            "an hour that begins anywhere, counted": count("* | count() n", middle + 12345678901 - HOUR,
+                                                           middle + 12345678901),
+            "rate by app, 24 h in minutes": (hits, {"query": "* | stats by (app) count() n", "step": "60s", **whole}),
+            "bytes by app, 24 h in 5 minutes": (
+                hits, {"query": "* | stats by (app) sum_len(_msg) n", "step": "300s", **whole}),
+            "newest 100": lines("*"),
+            "newest 100 with a frequent word": lines("GET"),
+            "newest 100 of a parsed field": lines(
+                '{app="caddy_json"} | unpack_json fields (status) | filter status:=404'),
+        }
 
 
 def questions(begin, end):
@@ -94,6 +165,13 @@ def questions(begin, end):
 
 
 def found_in(path, body):
+    if "stats_query_range" in path:
+        return f"{len(json.loads(body)['data']['result'])} series"
+    if "logsql" in path:
+        rows = [json.loads(line) for line in body.splitlines()]
+        if rows and "n" in rows[0] and "_msg" not in rows[0]:
+            return f"{len(rows)} series, sum {sum(int(row['n'] or 0) for row in rows)}"
+        return f"{len(rows)} lines"
     if "loki" not in path:
         return f"{len(body)} bytes"
     data = json.loads(body)
@@ -144,10 +222,14 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--idle", type=float, default=20)
     parser.add_argument("--json")
+    parser.add_argument("--rival", help="the program of VictoriaLogs")
+    parser.add_argument("--rival-data", help="its folder, with the same records")
     options = parser.parse_args()
     filled = json.loads(pathlib.Path(options.fill).read_text().splitlines()[-1])
     begin, end = filled["begin"], filled["end"]
     daemon = Daemon(options.logmill, options.folder)
+    rival = VictoriaLogs(options.rival, options.rival_data) if options.rival else None
+    theirs = rival.questions(begin, end) if rival else {}
     results = []
     try:
         request = one_id(daemon, begin, end)
@@ -160,10 +242,21 @@ def main():
             one = results[-1]
             print(f"{one['question']:42} first {one['first_ms']:8.1f}  median {one['median_ms']:8.1f}  "
                   f"cpu {one['cpu_ms']:8.1f} ms  {one['found']}", flush=True)
+            if title in theirs:
+                path, parameters = theirs[title]
+                parameters["query"] = parameters["query"].replace("@ID@", request)
+                other = ask(rival, title, path, parameters, options.runs)
+                one["rival"] = other
+                print(f"{'  VictoriaLogs':42} first {other['first_ms']:8.1f}  median {other['median_ms']:8.1f}  "
+                      f"cpu {other['cpu_ms']:8.1f} ms  {other['found']}", flush=True)
+        if rival:
+            print(f"VictoriaLogs holds {rival.mib('VmHWM')} MiB at most")
         peak = daemon.mib("VmHWM")
         after = daemon.mib("VmRSS")
     finally:
         daemon.stop()
+        if rival:
+            rival.stop()
     daemon = Daemon(options.logmill, options.folder)
     try:
         rest = {"peak_mib": peak, "after_questions_mib": after, "ready_s": round(daemon.ready_s, 3)}

@@ -2,14 +2,18 @@
  * again, each time with fresh timestamps, in the lines too, and with other ids.
  *
  *   bench_store_fill FOLDER [--mb 10000] [--hours 24] [--hosts 6] [--tenant NAME] [--fast]
- * [--head-mb 24] LOG...
+ * [--head-mb 24] [--end NANOSECONDS] LOG...
  *
  * Logs are read plain or as .zst (by the program zstd). Each is an app; its lines are spread evenly
  * over the hours before now, over some hosts. An indented line continues the record before. Of each
  * line the first timestamp is printed anew, numbers of five digits and more, hexadecimal ids and
  * the ends of IP addresses become others, the same ones for the same text within one replay. Then
  * all is sealed and, unless --fast is said, merged and repacked as the daemon does it when it has
- * time. Stop the daemon before; start it over the folder behind. Prints one line of JSON. */
+ * time. Stop the daemon before; start it over the folder behind. Prints one line of JSON.
+ *
+ * With "-" for the folder nothing is stored: the same records are printed as JSON lines (_time,
+ * _msg and labels), for another program that takes them. --end, as printed by a run before, makes
+ * them the records of that run. */
 #include "schema/schema_time.h"
 #include "store/store.h"
 #include <pthread.h>
@@ -287,6 +291,39 @@ static size_t waiting_segments(lm_mem *mem, lm_store *store, uint64_t *out_bytes
     return waiting;
 }
 
+static void print_text(const char *name, lm_str text)
+{
+    (void)printf(",\"%s\":\"", name);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        if (c == '"' || c == '\\')
+            (void)printf("\\%c", c);
+        else if (c < 0x20)
+            (void)printf("\\u%04x", c);
+        else
+            (void)putchar_unlocked(c);
+    }
+    (void)putchar_unlocked('"');
+}
+
+static void print_batch(const lm_record_batch *batch)
+{
+    for (size_t i = 0; i < batch->record_count; i++) {
+        const lm_record *record = &batch->records[i];
+        lm_labels labels = batch->streams[record->stream].labels;
+        (void)printf("{\"_time\":\"%lld\"", (long long)record->time_ns);
+        for (uint32_t k = 0; k < labels.count; k++) {
+            char name[32];
+            (void)snprintf(name, sizeof name, "%.*s", (int)labels.items[k].name.len,
+                           (const char *)labels.items[k].name.ptr);
+            print_text(name, labels.items[k].value);
+        }
+        print_text("_msg", record->line);
+        (void)fputs("}\n", stdout);
+    }
+    if (ferror(stdout)) stop("output");
+}
+
 static void note(void *ctx, int level, const char *event, const char *text)
 {
     (void)ctx;
@@ -300,7 +337,8 @@ int main(int argc, char **argv)
     double mb = 10000, hours = 24, head_mb = 24;
     unsigned hosts = 6;
     size_t app_count = 0;
-    bool is_fast = false;
+    bool is_fast = false, prints = false;
+    int64_t end_ns = lm_clock_wall_ns();
     lm_mem *mem = NULL;
     if (lm_mem_new(NULL, 0, &mem)) stop("memory");
     for (int i = 1; i < argc; i++) {
@@ -315,6 +353,8 @@ int main(int argc, char **argv)
             hosts = (unsigned)atoi(argv[++i]);
         else if (strcmp(argv[i], "--head-mb") == 0 && has_value)
             head_mb = atof(argv[++i]);
+        else if (strcmp(argv[i], "--end") == 0 && has_value)
+            end_ns = atoll(argv[++i]);
         else if (strcmp(argv[i], "--tenant") == 0 && has_value)
             tenant = argv[++i];
         else if (!folder)
@@ -331,7 +371,8 @@ int main(int argc, char **argv)
                                 .mill_cpu_percent = is_fast ? 0 : 100,
                                 .note = note};
     lm_store *store = NULL;
-    if (lm_store_open(mem, &options, &store)) stop("open");
+    prints = strcmp(folder, "-") == 0;
+    if (!prints && lm_store_open(mem, &options, &store)) stop("open");
     uint64_t once = 0, begun = lm_clock_ns(), records = 0, bytes = 0;
     for (size_t i = 0; i < app_count; i++) {
         for (size_t k = 0; k < apps[i].line_count; k++)
@@ -339,7 +380,7 @@ int main(int argc, char **argv)
     }
     double replays = mb * 1e6 / (double)once;
     uint64_t slices = (uint64_t)(hours * 3600 / SLICE_S);
-    int64_t end_ns = lm_clock_wall_ns(), slice_ns = SLICE_S * INT64_C(1000000000);
+    int64_t slice_ns = SLICE_S * INT64_C(1000000000);
     int64_t begin_ns = end_ns - (int64_t)slices * slice_ns;
     waiter w = {.waiting = 0};
     pthread_mutex_init(&w.lock, NULL);
@@ -367,9 +408,13 @@ int main(int argc, char **argv)
             }
         }
         records += batch.record_count;
-        if (batch.record_count) put(store, tenant, &batch, &w);
+        if (prints)
+            print_batch(&batch);
+        else if (batch.record_count)
+            put(store, tenant, &batch, &w);
         lm_record_batch_reset(&batch);
     }
+    if (prints) return 0;
     if (lm_store_flush(store)) stop("flush");
     double filled = (double)(lm_clock_ns() - begun) / 1e9;
     uint64_t stored = 0;

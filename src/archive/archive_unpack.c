@@ -223,6 +223,7 @@ static lm_err column_name(lm_segment *segment, size_t role, lm_arena *arena, lm_
         for (uint32_t p = 0; p < view->piece_count; p++) {
             if (view->pieces[p].column != (int32_t)role) continue;
             lm_str before = p ? view->pieces[p - 1].text : (lm_str){0};
+            if (!before.len) return LM_OK; /* at the line's begin, or behind another variable */
             size_t keep = before.len < 24 ? before.len : 24;
             void *copy = lm_arena_copy(arena, before.ptr + before.len - keep, keep);
             if (!copy) return lm_mem_err();

@@ -176,6 +176,7 @@ static lm_err batch_judge(lm_walk *walk, lm_batch *batch)
     lm_exec *exec = walk->exec;
     size_t head_index = SIZE_MAX;
     bool has_marks = walk->has_required;
+    if (!batch->rows.count) return LM_OK; /* all of them were damaged */
     if (batch->is_sure) {
         memset(batch->fits, 1, batch->rows.count);
         return LM_OK;

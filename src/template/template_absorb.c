@@ -13,23 +13,24 @@ typedef struct candidate {
     uint32_t node;
 } candidate;
 
-static uint64_t bloom_of(const settle *s, const node *n)
+/* The words of a node that tell what it may join. */
+typedef struct words {
+    uint64_t bloom; /* one bit per constant word */
+    size_t constants, count;
+} words;
+
+static words look_at(const settle *s, const node *n)
 {
-    uint64_t bloom = 0;
+    words w = {0};
     for (size_t i = 0; i < n->count; i++) {
         uint16_t flags = s->miner->kinds[n->tokens[i]].flags;
-        if (template_is_word(flags) && !(flags & (TOKEN_WILD | TOKEN_PART)))
-            bloom |= 1ull << (s->miner->hashes[n->tokens[i]] >> 58);
+        if (!template_is_word(flags)) continue;
+        w.count++;
+        if (flags & (TOKEN_WILD | TOKEN_PART)) continue;
+        w.constants++;
+        w.bloom |= 1ull << (s->miner->hashes[n->tokens[i]] >> 58);
     }
-    return bloom;
-}
-
-static size_t constant_count(const settle *s, const node *n)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < n->word_count; i++)
-        count += !settle_is_wild(s, n->tokens[n->words[i]]);
-    return count;
+    return w;
 }
 
 /* May a token of B stand for a part of A's variable? At least one token of the piece must look like
@@ -88,23 +89,58 @@ static int by_bucket(const void *x, const void *y)
     return 0;
 }
 
-/* Bucket of nodes that begin with the word first and end with last (0: a variable). */
-static uint64_t bucket_key(uint64_t first, uint64_t last)
+/* Buckets of nodes that begin with one word: `open` of those that end with a variable, `closed` of
+ * those that end with one word. 0: none. */
+typedef struct buckets {
+    uint64_t open, closed;
+} buckets;
+
+static buckets buckets_of(const settle *s, const node *n)
 {
-    return lm_hash_u64(first) + 3 * lm_hash_u64(last + 1);
+    const token_kind *kinds = s->miner->kinds;
+    size_t first = 0, last = n->count;
+    while (first < n->count && !template_is_word(kinds[n->tokens[first]].flags))
+        first++;
+    if (first == n->count || settle_is_wild(s, n->tokens[first])) return (buckets){0};
+    while (!template_is_word(kinds[n->tokens[last - 1]].flags))
+        last--;
+    uint64_t begin = lm_hash_u64(s->miner->hashes[n->tokens[first]]);
+    buckets b = {.open = begin | 1};
+    if (!settle_is_wild(s, n->tokens[last - 1]))
+        b.closed = (begin + 3 * lm_hash_u64(s->miner->hashes[n->tokens[last - 1]] + 1)) | 1;
+    return b;
 }
 
-static bool has_general_form(const settle *s, const node *n)
+/* The bucket the node is in as one that others may join. */
+static uint64_t own_bucket(buckets b)
 {
-    size_t constants = constant_count(s, n);
-    return n->word_count > 0 && constants >= 2 && constants < n->word_count &&
-           !settle_is_wild(s, n->tokens[n->words[0]]);
+    return b.closed ? b.closed : b.open;
 }
 
-static uint64_t last_word(const settle *s, const node *n)
+/* Places of buckets, a bit each; two buckets may share one. */
+typedef struct places {
+    uint64_t *once, *again, *taken; /* some node, two nodes, a candidate is there */
+    size_t mask;
+} places;
+
+enum { PLACES_PER_NODE = 32 };
+
+static bool has_bit(const uint64_t *bits, const places *p, uint64_t bucket)
 {
-    uint32_t id = n->tokens[n->words[n->word_count - 1]];
-    return settle_is_wild(s, id) ? 0 : s->miner->hashes[id];
+    size_t at = (size_t)(bucket >> 8) & p->mask;
+    return bits[at / 64] >> (at % 64) & 1;
+}
+
+static void set_bit(uint64_t *bits, const places *p, uint64_t bucket)
+{
+    size_t at = (size_t)(bucket >> 8) & p->mask;
+    bits[at / 64] |= 1ull << (at % 64);
+}
+
+static void note_place(places *p, uint64_t bucket)
+{
+    if (bucket == 0) return;
+    set_bit(has_bit(p->once, p, bucket) ? p->again : p->once, p, bucket);
 }
 
 enum {
@@ -153,41 +189,68 @@ static lm_err take_in(settle *s, node *a, uint32_t b)
     return LM_OK;
 }
 
-lm_err settle_absorb(settle *s)
+/* The nodes that others may join, in buckets where others are. */
+static size_t find_candidates(const settle *s, places *p, candidate *list)
 {
     size_t count = 0;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        if (n->parent != i) continue;
+        buckets b = buckets_of(s, n);
+        note_place(p, b.open);
+        note_place(p, b.closed);
+    }
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        const node *n = &s->nodes[i];
+        if (n->parent != i || n->is_plain) continue;
+        uint64_t bucket = own_bucket(buckets_of(s, n));
+        if (bucket == 0 || !has_bit(p->again, p, bucket)) continue;
+        words w = look_at(s, n);
+        if (w.constants < 2 || w.constants == w.count) continue;
+        set_bit(p->taken, p, bucket);
+        uint64_t order = (uint64_t)w.constants << 48 | (n->hash >> 16);
+        list[count++] = (candidate){bucket, w.bloom, order, i};
+    }
+    if (count > 1) qsort(list, count, sizeof *list, by_bucket);
+    return count;
+}
+
+static uint32_t target_of(const settle *s, const places *p, const candidate *list, size_t count,
+                          const node *n)
+{
+    buckets b = buckets_of(s, n);
+    bool is_open = b.open && has_bit(p->taken, p, b.open);
+    bool is_closed = b.closed && has_bit(p->taken, p, b.closed);
+    if (!is_open && !is_closed) return NO_INDEX;
+    words w = look_at(s, n);
+    uint32_t found = NO_INDEX;
+    if (is_open) found = best_general(s, list, count, b.open, n, w.bloom, w.constants);
+    if (found == NO_INDEX && is_closed)
+        found = best_general(s, list, count, b.closed, n, w.bloom, w.constants);
+    return found;
+}
+
+lm_err settle_absorb(settle *s)
+{
+    size_t count = 0, place_count = 64;
     lm_err err = LM_OK;
+    while (place_count < s->node_count * PLACES_PER_NODE)
+        place_count *= 2;
+    places p = {.mask = place_count - 1};
+    p.once = lm_mem_calloc(s->miner->mem, 3, place_count / 8);
     candidate *list = lm_mem_alloc(s->miner->mem, s->node_count * sizeof *list);
     uint32_t *target = lm_mem_alloc(s->miner->mem, s->node_count * sizeof *target);
-    if (!list || !target) {
+    if (!list || !target || !p.once) {
         err = lm_mem_err();
         goto out;
     }
+    p.again = p.once + place_count / 64;
+    p.taken = p.again + place_count / 64;
+    count = find_candidates(s, &p, list);
+    if (count == 0) goto out;
     for (uint32_t i = 0; i < s->node_count; i++) {
-        node *n = &s->nodes[i];
-        target[i] = NO_INDEX;
-        if (n->parent != i || n->is_plain) continue;
-        err = settle_need_words(s, n);
-        if (err) goto out;
-        if (!has_general_form(s, n)) continue;
-        uint64_t first = s->miner->hashes[n->tokens[n->words[0]]];
-        uint64_t order = (uint64_t)constant_count(s, n) << 48 | (n->hash >> 16);
-        list[count++] = (candidate){bucket_key(first, last_word(s, n)), bloom_of(s, n), order, i};
-    }
-    qsort(list, count, sizeof *list, by_bucket);
-    for (uint32_t i = 0; i < s->node_count && count; i++) {
-        node *n = &s->nodes[i];
-        if (n->parent != i) continue;
-        err = settle_need_words(s, n);
-        if (err) goto out;
-        if (n->word_count == 0) continue;
-        uint64_t first = s->miner->hashes[n->tokens[n->words[0]]], bloom = bloom_of(s, n);
-        size_t constants = constant_count(s, n);
-        uint64_t last = last_word(s, n);
-        uint32_t found = best_general(s, list, count, bucket_key(first, 0), n, bloom, constants);
-        if (found == NO_INDEX && last)
-            found = best_general(s, list, count, bucket_key(first, last), n, bloom, constants);
-        target[i] = found;
+        const node *n = &s->nodes[i];
+        target[i] = n->parent == i ? target_of(s, &p, list, count, n) : NO_INDEX;
     }
     for (uint32_t i = 0; i < s->node_count && !err;
          i++) { /* b's own general form first: chains end at the top */
@@ -199,6 +262,7 @@ lm_err settle_absorb(settle *s)
         err = take_in(s, &s->nodes[top], i);
     }
 out:
+    lm_mem_release(s->miner->mem, p.once, 3 * (place_count / 8));
     lm_mem_release(s->miner->mem, list, s->node_count * sizeof *list);
     lm_mem_release(s->miner->mem, target, s->node_count * sizeof *target);
     return err;

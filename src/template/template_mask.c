@@ -821,7 +821,11 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
         const uint8_t *plain = match_plain_word(&c, p);
         if (plain) {
             push(out, p, (size_t)(plain - p), flags_of_letters(p, (size_t)(plain - p)));
-            p = plain;
+            p = plain; /* one blank, or none at the end: most words */
+            if (p + 1 < c.end && !is_kind(p[1], IS_BLANK)) {
+                push(out, &blank, 1, TOKEN_BLANK);
+                p++;
+            }
             continue;
         }
         size_t method = 0, n = match_form(&c, p);

@@ -29,6 +29,7 @@ enum {
     MESSAGE_TOKENS_MAX = 512, /* tokens kept of one message; the rest is one variable */
     SKELETON_BYTES_MAX = MESSAGE_BYTES_MAX + 64, /* copies may overshoot by a vector */
     TOKEN_BYTES_MAX = 1024,
+    TOKEN_STEP = 16, /* that many bytes may be read from any token's first on */
     MINER_MAGIC = 0x6c6d6d31,
 };
 
@@ -239,6 +240,10 @@ uint16_t template_any_flags(const item *line, size_t count);
  */
 bool template_is_plain(uint16_t any);
 
+/** Its variables were all told by their form: the line is its own key, but perhaps not its text.
+ * May be false where a closer look finds the same. */
+bool template_is_own_key(const item *line, size_t count);
+
 void template_soft_key(const item *line, size_t count, soft_key *out);
 /** Tells apart the ways in which keys are made from shapes; never 0. from: shape position of each
  * key position. */
@@ -262,7 +267,7 @@ void template_table_fini(lm_miner *miner);
 LM_USE lm_err template_shape_of(lm_miner *miner, const raw_line *line, uint32_t *out_shape);
 LM_USE lm_err template_token_intern(lm_miner *miner, const uint8_t *ptr, size_t len, uint32_t flags,
                                     uint32_t *out);
-LM_USE lm_err template_shape_insert(lm_miner *miner, const item *items, size_t count,
+LM_USE lm_err template_shape_insert(lm_miner *miner, const item *items, size_t count, uint16_t any,
                                     uint32_t *out_shape);
 LM_USE lm_err template_rest_shape(lm_miner *miner, uint32_t *out_shape);
 /** Any shape for a line when the tables are full: that of its soft key, of a template it fits, or

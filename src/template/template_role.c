@@ -25,13 +25,6 @@ static uint32_t key_before(const settle *s, const node *n, size_t i)
     return n->agree[q - 1];
 }
 
-bool settle_has_pairs(const settle *s, const node *n)
-{
-    for (size_t i = 0; i < n->agree_count; i++)
-        if (settle_byte(s, n->agree[i]) == '=') return true;
-    return false;
-}
-
 static role *role_at(const role_table *t, uint64_t key)
 {
     size_t mask = t->slot_count - 1;
@@ -63,19 +56,31 @@ static lm_err role_add(settle *s, uint64_t key, uint64_t value)
     return LM_OK;
 }
 
+/* Behind the '=' at position i: the word that is its value, n->agree_count for none. */
+static size_t value_behind(const settle *s, const node *n, size_t i)
+{
+    for (i++; i < n->agree_count; i++) {
+        if (template_is_word(s->miner->kinds[n->agree[i]].flags)) return i;
+        uint8_t c = settle_byte(s, n->agree[i]);
+        if (c != ' ' && c != '"' && c != '\'' && c != '[') break;
+    }
+    return n->agree_count;
+}
+
 lm_err settle_roles(settle *s)
 {
     const token_kind *kinds = s->miner->kinds;
     for (size_t k = 0; k < s->node_count; k++) {
         const node *n = &s->nodes[k];
-        if (n->parent != k || n->is_plain || !settle_has_pairs(s, n)) continue;
+        if (n->parent != k || !(n->signs & SIGN_EQUALS)) continue;
         for (size_t i = 0; i < n->agree_count; i++) {
-            if (!template_is_word(kinds[n->agree[i]].flags)) continue;
-            uint32_t key = key_before(s, n, i);
+            if (kinds[n->agree[i]].byte != '=') continue;
+            size_t value = value_behind(s, n, i);
+            uint32_t key = value < n->agree_count ? key_before(s, n, value) : NO_INDEX;
             if (key == NO_INDEX) continue;
-            bool is_wild = (kinds[n->agree[i]].flags & (TOKEN_WILD | TOKEN_PART)) != 0;
+            uint32_t id = n->agree[value];
             lm_err err = role_add(s, s->miner->hashes[key],
-                                  is_wild ? ROLE_MANY : s->miner->hashes[n->agree[i]]);
+                                  settle_is_wild(s, id) ? ROLE_MANY : s->miner->hashes[id]);
             if (err) return err;
         }
     }
@@ -113,15 +118,15 @@ static bool is_shown_value(const settle *s, const node *n, size_t i)
     return is_escaped && !is_name;
 }
 
-bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs)
+bool settle_is_variable(const settle *s, const node *n, size_t i)
 {
     uint16_t flags = s->miner->kinds[n->agree[i]].flags;
+    if (flags & (TOKEN_BOOL | TOKEN_WILD)) return template_is_word(flags);
     if (!template_is_word(flags)) return false;
-    if (flags & TOKEN_BOOL) return true;
-    if (flags & TOKEN_WILD) return true;
     if ((flags & TOKEN_DOT) && i > 0 && is_host_like(s, n->agree[i])) return true;
     if ((flags & TOKEN_SIGN) && is_shown_value(s, n, i)) return true;
-    uint32_t key = has_pairs ? key_before(s, n, i) : NO_INDEX;
+    if (!(n->signs & SIGN_EQUALS)) return false;
+    uint32_t key = key_before(s, n, i);
     if (key == NO_INDEX) return false;
     if (flags & (TOKEN_DOT | TOKEN_SIGN | TOKEN_DIGIT | TOKEN_PART)) return true;
     if (flags & TOKEN_UPPER) return false; /* the name of a constant in the program */

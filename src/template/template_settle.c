@@ -213,6 +213,18 @@ uint32_t settle_root(const settle *s, uint32_t i)
     return i;
 }
 
+/* Most keys are let off by their flags: what opens closes. */
+static uint8_t signs_of(const settle *s, const node *n)
+{
+    static const uint8_t table[256] = {
+        ['='] = SIGN_EQUALS, ['('] = SIGN_ROUND, ['['] = SIGN_SQUARE};
+    uint8_t signs = 0;
+    if (!(n->any & TOKEN_TELLS)) return 0;
+    for (size_t i = 0; i < n->count; i++)
+        signs |= table[settle_byte(s, n->tokens[i])];
+    return signs;
+}
+
 static lm_err nodes_of_groups(settle *s)
 {
     const lm_miner *m = s->miner;
@@ -236,6 +248,7 @@ static lm_err nodes_of_groups(settle *s)
                     .any = g->any,
                     .template_id = NO_INDEX};
         memcpy(n->parts, g->parts, sizeof n->parts);
+        n->signs = n->is_plain ? 0 : signs_of(s, n);
     }
     return LM_OK;
 }

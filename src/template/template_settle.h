@@ -4,6 +4,9 @@
 
 #include "template/template_priv.h"
 
+/* Signs by which steps tell at once that a node is nothing to them. */
+enum { SIGN_EQUALS = 1, SIGN_ROUND = 2, SIGN_SQUARE = 4 };
+
 typedef struct node {
     uint64_t hash;
     uint64_t marks;         /* words (by number) that become variables in this round */
@@ -19,6 +22,7 @@ typedef struct node {
     uint32_t parent;            /* the node it fell together with; itself: none */
     uint32_t template_id;
     uint16_t any;      /* flags of the tokens together, and of some that are gone */
+    uint8_t signs;     /* SIGN_ of its tokens, and of some that are gone */
     bool is_own;       /* agree may be written */
     bool is_plain;     /* still one shape of plain words: the tokens are the text */
     bool is_text_kept; /* text is in the miner's arena, else in that of settling */
@@ -65,6 +69,14 @@ static inline bool settle_is_wild(const settle *s, uint32_t token_id)
 static inline uint8_t settle_byte(const settle *s, uint32_t token_id)
 {
     return s->miner->kinds[token_id].byte;
+}
+
+/** The position of the first token of this one byte from `from` on; n->count: none. */
+static inline size_t settle_find(const settle *s, const node *n, size_t from, uint8_t byte)
+{
+    while (from < n->count && settle_byte(s, n->tokens[from]) != byte)
+        from++;
+    return from;
 }
 
 LM_USE lm_err settle_own_agree(settle *s, node *n);
@@ -118,9 +130,7 @@ LM_USE lm_err settle_join(settle *s, node *into, node *other);
 LM_USE lm_err settle_roles(settle *s);
 /** Is the word at position i of what the node's lines agree on a value, though only one was seen
  * here? */
-bool settle_is_variable(const settle *s, const node *n, size_t i, bool has_pairs);
-/** Does an '=' stand in what the node's lines agree on? Only then keys are looked for. */
-bool settle_has_pairs(const settle *s, const node *n);
+bool settle_is_variable(const settle *s, const node *n, size_t i);
 
 /* ---- template_full.c ---- */
 /** Remember what merged nodes look like, for lines that come when no table grows any more. */

@@ -68,8 +68,43 @@ static bool is_place(const item *s, size_t i, size_t count)
            (s[i + 2].flags & TOKEN_WILD);
 }
 
-static bool is_value(const item *s, size_t i, size_t first, size_t count, bool has_equals,
-                     bool has_pairs)
+/* What a line as a whole says about its words. */
+typedef struct line_facts {
+    size_t first; /* its first word */
+    bool has_equals;
+    bool has_pairs; /* key:variable twice: it is written in pairs */
+} line_facts;
+
+static line_facts look_at(const item *line, size_t count)
+{
+    enum { PAIRS_NEEDED = 2 };
+
+    line_facts facts = {0};
+    size_t pairs = 0;
+    while (facts.first < count && !template_is_word(line[facts.first].flags))
+        facts.first++;
+    for (size_t i = 0; i < count; i++) {
+        if (!(line[i].flags & (TOKEN_TELLS | TOKEN_WILD))) continue;
+        facts.has_equals |= is_byte(&line[i], '=');
+        pairs += (line[i].flags & TOKEN_WILD) && is_tight_value(line, i);
+    }
+    facts.has_pairs = pairs >= PAIRS_NEEDED;
+    return facts;
+}
+
+/* A word that says nothing, behind a word and a blank: most words. No value stands there. */
+static inline bool is_in_sentence(const item *s, size_t i)
+{
+    enum {
+        TELLS =
+            TOKEN_WILD | TOKEN_PART | TOKEN_UNIT | TOKEN_BOOL | TOKEN_DIGIT | TOKEN_SIGN | TOKEN_DOT
+    };
+
+    return i >= 2 && !(s[i].flags & TELLS) && (s[i - 1].flags & TOKEN_BLANK) &&
+           template_is_word(s[i - 2].flags);
+}
+
+static bool is_value(const item *s, size_t i, size_t count, const line_facts *facts)
 {
     uint32_t flags = s[i].flags;
     if (flags & (TOKEN_WILD | TOKEN_PART)) return true;
@@ -78,36 +113,40 @@ static bool is_value(const item *s, size_t i, size_t first, size_t count, bool h
         return true;
     if (flags & TOKEN_BOOL) return true;
     if (flags & (TOKEN_UPPER | TOKEN_CODE)) return false;
-    if (has_equals && i + 1 < count && is_byte(&s[i + 1], '=')) return false; /* a key */
-    if (has_equals && is_behind_equals(s, i, count)) return true;
-    if (has_pairs && is_tight_value(s, i)) return true;
-    if (i == first) return is_place(s, i, count);
+    if (facts->has_equals && i + 1 < count && is_byte(&s[i + 1], '=')) return false; /* a key */
+    if (facts->has_equals && is_behind_equals(s, i, count)) return true;
+    if (facts->has_pairs && is_tight_value(s, i)) return true;
+    if (i == facts->first) return is_place(s, i, count);
     if (is_value_tail(s, i, count)) return true;
     if (flags & TOKEN_DIGIT) return !(flags & TOKEN_ENUM);
     return (flags & (TOKEN_SIGN | TOKEN_DOT)) != 0;
 }
 
+/* One more item behind used others; a variable behind a variable becomes one with it. */
+static inline size_t append_collapsed(item *items, uint16_t *from, size_t used, item it,
+                                      uint16_t position)
+{
+    if (is_wild(&it) && !(it.flags & TOKEN_SLASH) && used) {
+        size_t j = used - 1;
+        while (j > 0 && ((items[j].flags & TOKEN_BLANK) || is_byte(&items[j], ',') ||
+                         is_byte(&items[j], ':')))
+            j--;
+        if (j + 1 < used && is_wild(&items[j])) {
+            used = j;
+            it = wild_item();
+            position = UINT16_MAX;
+        }
+    }
+    items[used] = it;
+    if (from) from[used] = position;
+    return used + 1;
+}
+
 size_t template_collapse(item *items, uint16_t *from, size_t count)
 {
     size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (is_wild(&items[i]) && !(items[i].flags & TOKEN_SLASH) && used) {
-            size_t j = used - 1;
-            while (j > 0 && ((items[j].flags & TOKEN_BLANK) || is_byte(&items[j], ',') ||
-                             is_byte(&items[j], ':')))
-                j--;
-            if (j + 1 < used && is_wild(&items[j])) {
-                used = j;
-                items[used] = wild_item();
-                if (from) from[used] = UINT16_MAX;
-                used++;
-                continue;
-            }
-        }
-        items[used] = items[i];
-        if (from) from[used] = from[i];
-        used++;
-    }
+    for (size_t i = 0; i < count; i++)
+        used = append_collapsed(items, from, used, items[i], from ? from[i] : 0);
     return used;
 }
 
@@ -163,34 +202,6 @@ uint64_t template_alignment(const uint16_t *from, size_t count, size_t shape_cou
     return alignment ? alignment : 1;
 }
 
-/* Which words are values; false when no word is, and nothing has to be done. */
-static bool find_values(const item *line, size_t count, bool *is_soft)
-{
-    enum { PAIRS_NEEDED = 2 }; /* key:variable twice: the line is written in pairs */
-
-    size_t first = 0, constants = 0, values = 0, pairs = 0;
-    bool has_equals = false, has_bracket = false;
-    while (first < count && !template_is_word(line[first].flags))
-        first++;
-    for (size_t i = 0; i < count; i++) {
-        has_equals |= is_byte(&line[i], '=');
-        has_bracket |= is_byte(&line[i], ')') || is_byte(&line[i], ']');
-        pairs += (line[i].flags & TOKEN_WILD) && is_tight_value(line, i);
-    }
-    for (size_t i = 0; i < count; i++) {
-        bool is_word = template_is_word(line[i].flags);
-        is_soft[i] = is_word && is_value(line, i, first, count, has_equals, pairs >= PAIRS_NEEDED);
-        constants += is_word && !is_soft[i];
-        values += is_soft[i];
-    }
-    if (constants == 0) { /* nothing would remain: keep the words without digits */
-        for (size_t i = 0; i < count; i++)
-            is_soft[i] =
-                is_soft[i] && (line[i].flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)) != 0;
-    }
-    return values || has_bracket || has_equals; /* without one a value may be missing */
-}
-
 /* Is a value missing before position i? "name ()" is "name (value)", "key= other=" is "key=value
  * other=" with an empty one. */
 static bool is_empty_value(const item *s, size_t i, size_t count)
@@ -206,10 +217,16 @@ static bool is_empty_value(const item *s, size_t i, size_t count)
     return next < count && is_byte(&s[next], '=');
 }
 
-static void put(soft_key *out, item it, size_t from)
+/* A variable, which may be one with those before it. */
+static void put_wild(soft_key *out, item it, size_t from)
 {
-    out->from[out->count] = (uint16_t)from;
-    out->items[out->count++] = it;
+    out->count = append_collapsed(out->items, out->from, out->count, it, (uint16_t)from);
+}
+
+static inline void put(soft_key *out, item it, size_t from)
+{
+    out->items[out->count] = it;
+    out->from[out->count++] = (uint16_t)from;
 }
 
 uint16_t template_any_flags(const item *line, size_t count)
@@ -226,23 +243,90 @@ bool template_is_plain(uint16_t any)
                    TOKEN_TELLS)) == 0;
 }
 
-void template_soft_key(const item *line, size_t count, soft_key *out)
+/* What is neither word nor blank, and what may be missing before it or stand in it; returns the
+ * position of the last item that was taken. */
+static size_t put_sign(const item *line, size_t i, size_t count, soft_key *out)
 {
-    bool is_soft[MESSAGE_TOKENS_MAX];
-    bool is_changed = find_values(line, count, is_soft);
+    if (is_empty_value(line, i, count)) put_wild(out, wild_item(), UINT16_MAX);
+    if (is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1)) return i; /* "<1 sec" */
+    put(out, line[i], i);
+    if (!is_byte(&line[i], '[')) return i;
+    size_t list = list_items(line + i + 1, count - i - 1);
+    if (list == SIZE_MAX) return i;
+    put_wild(out, wild_item(), UINT16_MAX);
+    return i + list;
+}
+
+/* All words that are values become variables, or, where nothing would remain, only those with
+ * digits; returns how many constant words are left. */
+static size_t put_all(const item *line, size_t count, bool needs_digits, soft_key *out)
+{
+    const line_facts facts = look_at(line, count);
+    size_t constants = 0;
     out->count = 0;
     for (size_t i = 0; i < count; i++) {
-        if (is_changed && is_empty_value(line, i, count)) put(out, wild_item(), UINT16_MAX);
-        if (is_changed && is_byte(&line[i], '<') && is_quantity(line + i + 1, count - i - 1))
-            continue; /* "<1 sec" */
-        put(out, is_soft[i] ? wild_item() : line[i], i);
-        size_t list = is_changed && is_byte(&line[i], '[') ? list_items(line + i + 1, count - i - 1)
-                                                           : SIZE_MAX;
-        if (list == SIZE_MAX) continue;
-        put(out, wild_item(), UINT16_MAX);
-        i += list;
+        uint32_t flags = line[i].flags;
+        if ((flags & TOKEN_BLANK) && !(i && is_byte(&line[i - 1], '='))) {
+            put(out, line[i], i);
+        } else if (!template_is_word(flags)) {
+            i = put_sign(line, i, count, out);
+        } else if (is_in_sentence(line, i) || !is_value(line, i, count, &facts) ||
+                   (needs_digits && !(flags & (TOKEN_WILD | TOKEN_PART | TOKEN_DIGIT)))) {
+            put(out, line[i], i);
+            constants++;
+        } else {
+            put_wild(out, wild_item(), i);
+        }
     }
-    if (is_changed) out->count = template_collapse(out->items, out->from, out->count);
+    return constants;
+}
+
+/* Behind a sign of a line whose variables were all told by their form: may it make more of them, or
+ * join them? */
+static bool is_plain_sign(const item *s, size_t i, size_t count)
+{
+    bool has_next = i + 1 < count;
+    switch (s[i].byte) {
+    case '=':
+        return has_next && (s[i + 1].flags & TOKEN_WILD);
+    case ':':
+        return !has_next || (s[i + 1].flags & (TOKEN_BLANK | TOKEN_WILD));
+    case '[':
+        return i + 2 < count && (s[i + 1].flags & TOKEN_WILD) && is_byte(&s[i + 2], ']');
+    case ')':
+        return i == 0 || !is_byte(&s[i - 1], '(');
+    default:
+        return true;
+    }
+}
+
+bool template_is_own_key(const item *line, size_t count)
+{
+    enum {
+        TELLS =
+            TOKEN_PART | TOKEN_UNIT | TOKEN_BOOL | TOKEN_DIGIT | TOKEN_SIGN | TOKEN_DOT | TOKEN_CODE
+    };
+
+    bool is_behind_wild = false; /* with nothing but blanks, commas and colons between */
+    for (size_t i = 0; i < count; i++) {
+        uint32_t flags = line[i].flags;
+        if (flags & TOKEN_BLANK) continue;
+        if (flags & TELLS) return false;
+        if (flags & TOKEN_PUNCT) {
+            if (!is_plain_sign(line, i, count)) return false;
+            is_behind_wild &= is_byte(&line[i], ',') || is_byte(&line[i], ':');
+            continue;
+        }
+        bool is_wild_here = (flags & TOKEN_WILD) != 0;
+        if (is_wild_here && is_behind_wild) return false;
+        is_behind_wild = is_wild_here;
+    }
+    return true;
+}
+
+void template_soft_key(const item *line, size_t count, soft_key *out)
+{
+    if (put_all(line, count, false, out) == 0) put_all(line, count, true, out);
     out->hash = template_items_hash(out->items, out->count, out->parts);
     out->alignment = template_alignment(out->from, out->count, count);
 }

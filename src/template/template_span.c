@@ -145,7 +145,7 @@ static lm_err find_optional(settle *s, claims *list)
     for (uint32_t i = 0; i < s->node_count; i++) {
         const node *n = &s->nodes[i];
         uint64_t parts = 0;
-        if (n->parent != i || !(n->any & TOKEN_TELLS)) continue; /* no bracket closes */
+        if (n->parent != i || !(n->signs & SIGN_ROUND)) continue;
         size_t count = keep_required(s, n, keep, &parts);
         if (parts == 0) continue;
         claim c = {.key = hash_kept(s, n, keep, count), .text = parts, .node = i};
@@ -206,24 +206,30 @@ static size_t bracketed_behind(const settle *s, const node *n, size_t p)
     return 0;
 }
 
+/* The first '[' with such a text behind it; the count of tokens: none. */
+static size_t find_bracket(const settle *s, const node *n)
+{
+    size_t p = settle_find(s, n, 0, '[');
+    while (p < n->count && bracketed_behind(s, n, p) == 0)
+        p = settle_find(s, n, p + 1, '[');
+    return p;
+}
+
 static lm_err find_bracketed(settle *s, claims *list)
 {
     for (uint32_t k = 0; k < s->node_count; k++) {
         const node *n = &s->nodes[k];
-        if (n->parent != k || !(n->any & TOKEN_TELLS)) continue;
-        uint64_t prefix = 0;
-        for (size_t i = 0; i < n->count; i++) {
-            prefix += hash_at(s, n->tokens[i], i);
-            if (settle_byte(s, n->tokens[i]) != '[') continue;
-            size_t len = bracketed_behind(s, n, i);
-            if (len == 0) continue;
-            claim c = {.key = lm_hash_u64(prefix), .node = k, .split = (uint16_t)i};
-            for (size_t j = 1; j <= len; j++)
-                c.text += hash_at(s, n->tokens[i + j], j);
-            lm_err err = claim_add(s, list, c);
-            if (err) return err;
-            break;
-        }
+        if (n->parent != k || !(n->signs & SIGN_SQUARE)) continue;
+        size_t open = find_bracket(s, n), len = 0;
+        if (open == n->count) continue;
+        claim c = {.node = k, .split = (uint16_t)open};
+        for (size_t i = 0; i <= open; i++)
+            c.key += hash_at(s, n->tokens[i], i);
+        len = bracketed_behind(s, n, open);
+        for (size_t i = 1; i <= len; i++)
+            c.text += hash_at(s, n->tokens[open + i], i);
+        lm_err err = claim_add(s, list, c);
+        if (err) return err;
     }
     return LM_OK;
 }

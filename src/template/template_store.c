@@ -98,19 +98,23 @@ static lm_err read_tokens(lm_miner *m, lm_reader *r)
 static lm_err read_shape(lm_miner *m, lm_reader *r, uint32_t index)
 {
     item items[MESSAGE_TOKENS_MAX];
+    size_t bytes = 0;
     uint8_t is_rest = lm_reader_u8(r);
     size_t count = (size_t)lm_reader_varint_max(r, MESSAGE_TOKENS_MAX);
     for (size_t i = 0; i < count; i++) {
         uint64_t id = lm_reader_varint_max(r, m->token_count - 1);
         if (r->failed) break;
+        bytes += m->tokens[id].len;
         items[i] = template_item_of(m, (uint32_t)id);
     }
     uint32_t group_template = (uint32_t)lm_reader_varint_max(r, UINT32_MAX) - 1;
     uint32_t decreed = (uint32_t)lm_reader_varint_max(r, UINT32_MAX) - 1;
     if (r->failed || is_rest > 1) return corrupt("a shape is cut off");
+    if (bytes > SKELETON_BYTES_MAX) return corrupt("a shape is too long");
     uint32_t id = 0;
     lm_err err =
-        is_rest ? template_rest_shape(m, &id) : template_shape_insert(m, items, count, &id);
+        is_rest ? template_rest_shape(m, &id)
+                : template_shape_insert(m, items, count, template_any_flags(items, count), &id);
     if (err) return err;
     if (id != index) return corrupt("a shape is there twice");
     m->shapes[id].decreed = decreed;

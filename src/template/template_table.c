@@ -90,7 +90,8 @@ static lm_err token_append(lm_miner *m, const uint8_t *ptr, size_t len, uint32_t
     if (!err) err = lm_vec_grow(m->mem, &m->hashes, &m->hash_cap, count, sizeof *m->hashes);
     if (err) return err;
     uint32_t offset = (uint32_t)m->token_bytes.len;
-    err = lm_buf_append(&m->token_bytes, ptr, len);
+    err = lm_buf_reserve(&m->token_bytes, len + TOKEN_STEP);
+    if (!err) err = lm_buf_append(&m->token_bytes, ptr, len);
     if (err) return err;
     uint32_t id = (uint32_t)m->token_count++;
     m->tokens[id] = (token){offset, (uint32_t)len};
@@ -137,18 +138,17 @@ static bool is_same_tokens(const uint32_t *ids, const item *items, size_t count)
     return true;
 }
 
-static uint32_t group_find(const lm_miner *m, const soft_key *key)
+static uint32_t group_find(const lm_miner *m, const item *items, size_t count, uint64_t hash)
 {
     const index_table *t = &m->group_index;
     if (t->slot_count == 0) return NO_INDEX;
-    for (size_t at = (uint32_t)key->hash & (t->slot_count - 1);;
-         at = (at + 1) & (t->slot_count - 1)) {
+    for (size_t at = (uint32_t)hash & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
         index_slot slot = t->slots[at];
         if (slot.value == 0) return NO_INDEX;
-        if (slot.tag != (uint32_t)key->hash) continue;
+        if (slot.tag != (uint32_t)hash) continue;
         const group_row *g = &m->groups[slot.value - 1];
-        if (g->hash == key->hash && g->key_count == key->count &&
-            is_same_tokens(template_group_key(m, g), key->items, key->count))
+        if (g->hash == hash && g->key_count == count &&
+            is_same_tokens(template_group_key(m, g), items, count))
             return slot.value - 1;
     }
 }
@@ -351,33 +351,50 @@ static lm_err group_of(lm_miner *m, const item *items, uint32_t shape_index, uin
 {
     soft_key key;
     template_soft_key(items, m->shapes[shape_index].count, &key);
-    *out = group_find(m, &key);
+    *out = group_find(m, key.items, key.count, key.hash);
     if (*out != NO_INDEX) return group_join_shape(m, *out, &m->shapes[shape_index], &key);
     lm_err err = group_insert(m, &key, shape_index, out);
     if (!err) m->groups[*out].any = any;
     return err;
 }
 
-lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint32_t *out_shape)
+/* The same where the shape is its own key, and row says so. */
+static lm_err group_of_own(lm_miner *m, const item *items, const group_row *row, uint32_t *out)
 {
-    uint16_t any = template_any_flags(items, count);
-    group_row plain = {.key_count = (uint16_t)count, .any = any, .is_plain = true};
-    plain.hash = template_items_hash(items, count, plain.parts);
-    uint32_t found = template_shape_find(m, items, count, plain.hash);
+    *out = group_find(m, items, row->key_count, row->hash);
+    if (*out != NO_INDEX) return group_of(m, items, row->shape, row->any, out);
+    lm_err err = template_index_reserve(m->mem, &m->group_index, 1);
+    if (!err) err = group_append(m, row);
+    if (err) return err;
+    *out = (uint32_t)m->group_count - 1;
+    template_index_put(&m->group_index, row->hash, *out);
+    return LM_OK;
+}
+
+lm_err template_shape_insert(lm_miner *m, const item *items, size_t count, uint16_t any,
+                             uint32_t *out_shape)
+{
+    group_row own = {.key_count = (uint16_t)count, .any = any, .is_plain = template_is_plain(any)};
+    own.hash = template_items_hash(items, count, own.parts);
+    uint32_t found = template_shape_find(m, items, count, own.hash);
     if (found != NO_INDEX) {
         *out_shape = found;
         return LM_OK;
     }
+    if (!own.is_plain && m->group_index.slot_count) /* asked for soon, and memory is far away */
+        __builtin_prefetch(
+            &m->group_index.slots[(uint32_t)own.hash & (m->group_index.slot_count - 1)]);
     uint32_t id = 0, group_index = (uint32_t)m->group_count;
-    lm_err err = shape_append(m, items, count, plain.hash, false, &id);
+    lm_err err = shape_append(m, items, count, own.hash, false, &id);
     if (err) return err;
-    if (template_is_plain(any)) { /* no other shape has this key */
-        plain.shape = id;
-        plain.alignment = template_alignment_unmoved(count);
-        err = group_append(m, &plain);
-    } else {
+    own.shape = id;
+    own.alignment = template_alignment_unmoved(count);
+    if (own.is_plain) /* no other shape has this key */
+        err = group_append(m, &own);
+    else if (template_is_own_key(items, count))
+        err = group_of_own(m, items, &own, &group_index);
+    else
         err = group_of(m, items, id, any, &group_index);
-    }
     if (err) return err;
     shape_commit(m, group_index);
     *out_shape = id;
@@ -402,16 +419,18 @@ lm_err template_rest_shape(lm_miner *m, uint32_t *out_shape)
     return LM_OK;
 }
 
-/* Items of the tokens; ids of blanks and variables only. Memory is far away: the others' slots are
- * asked for. */
-static void items_of_raw(const lm_miner *m, const raw_line *line, item *items)
+/* Items of the tokens, and what their flags have together; ids of blanks and variables only. Memory
+ * is far away: the others' slots are asked for. */
+static uint16_t items_of_raw(const lm_miner *m, const raw_line *line, item *items)
 {
     const item blank = template_item_of(m, TOKEN_ID_BLANK),
                wild = template_item_of(m, TOKEN_ID_WILD);
     const token_slot *slots = m->token_slots;
     size_t mask = m->token_slot_count - 1;
+    uint16_t any = 0;
     for (size_t i = 0; i < line->count; i++) {
         const raw_token *t = &line->tokens[i];
+        any |= t->flags;
         if (t->flags & TOKEN_BLANK) {
             items[i] = blank;
         } else if (t->flags & TOKEN_WILD) {
@@ -422,6 +441,7 @@ static void items_of_raw(const lm_miner *m, const raw_line *line, item *items)
             __builtin_prefetch(&slots[(size_t)hash & mask]);
         }
     }
+    return any;
 }
 
 /* The token's id; those of blanks and variables are there. */
@@ -433,7 +453,7 @@ uint32_t template_token_find(const lm_miner *m, const item *it)
 lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
 {
     item items[MESSAGE_TOKENS_MAX];
-    items_of_raw(m, line, items);
+    uint16_t any = items_of_raw(m, line, items);
     if (m->is_full) return template_shape_of_full(m, line, items, out_shape);
     for (size_t i = 0; i < line->count; i++) {
         items[i].id = template_token_find(m, &items[i]);
@@ -442,7 +462,7 @@ lm_err template_shape_of(lm_miner *m, const raw_line *line, uint32_t *out_shape)
         lm_err err = token_append(m, t->ptr, t->len, t->flags, items[i].hash, &items[i].id);
         if (err) return err;
     }
-    lm_err err = template_shape_insert(m, items, line->count, out_shape);
+    lm_err err = template_shape_insert(m, items, line->count, any, out_shape);
     if (err) return err;
     m->is_full =
         m->shape_count >= m->shape_count_max || template_table_bytes(m) >= m->table_bytes_max;

@@ -37,46 +37,88 @@ static void append_mark(lm_buf *out, size_t begin)
     out->ptr[out->len++] = MARK_WILD;
 }
 
+enum {
+    STEP = TOKEN_STEP, /* short tokens are copied with what lies behind them */
+    /* a shape's bytes, and a variable wherever a value may be missing */
+    TEXT_BYTES_MAX = SKELETON_BYTES_MAX + MESSAGE_TOKENS_MAX * 2,
+};
+
+/* The token's bytes to dst, where room for a step more is; returns where dst stands behind them. */
+static inline uint8_t *copy_token(const lm_miner *m, const token *t, uint8_t *dst)
+{
+    const uint8_t *src = m->token_bytes.ptr + t->offset;
+    if (t->len <= STEP)
+        memcpy(dst, src, STEP);
+    else
+        memcpy(dst, src, t->len);
+    return dst + t->len;
+}
+
 /* Token bytes to a string with one mark per variable. */
 static lm_err write_marked(const settle *s, const node *n, lm_buf *out)
 {
     const lm_miner *m = s->miner;
-    bool has_pairs = settle_has_pairs(s, n);
-    size_t bytes = 0;
-    for (size_t i = 0; i < n->agree_count; i++)
-        bytes += m->tokens[n->agree[i]].len + 1u;
-    lm_err err = lm_buf_reserve(out, bytes);
-    if (err) return err;
-    for (size_t i = 0; i < n->agree_count; i++) {
-        const token *t = &m->tokens[n->agree[i]];
-        bool is_quantity = n->agree[i] == TOKEN_ID_UNIT && i >= 2 &&
-                           n->agree[i - 1] == TOKEN_ID_BLANK && n->agree[i - 2] == TOKEN_ID_WILD;
-        if (is_quantity) { /* a number and its unit that varies are one variable */
-            out->len--;
-            continue;
-        }
-        if (settle_is_variable(s, n, i, has_pairs)) t = &m->tokens[TOKEN_ID_WILD];
-        memcpy(out->ptr + out->len, m->token_bytes.ptr + t->offset, t->len);
-        out->len += t->len;
-    }
-    return LM_OK;
-}
-
-static lm_err expand(const uint8_t *p, size_t len, lm_buf *out)
-{
-    lm_err err = lm_buf_reserve(out, len * 3);
+    lm_err err = lm_buf_reserve(out, TEXT_BYTES_MAX + STEP);
     if (err) return err;
     uint8_t *dst = out->ptr + out->len;
-    for (size_t i = 0; i < len; i++) {
-        if (p[i] == MARK_WILD) {
-            memcpy(dst, "<*>", 3);
-            dst += 3;
-        } else {
-            *dst++ = p[i];
-        }
+    for (size_t i = 0; i < n->agree_count; i++) {
+        uint32_t id = n->agree[i];
+        bool is_quantity = id == TOKEN_ID_UNIT && i >= 2 && n->agree[i - 1] == TOKEN_ID_BLANK &&
+                           n->agree[i - 2] == TOKEN_ID_WILD;
+        if (is_quantity) /* a number and its unit that varies are one variable */
+            dst--;
+        else if (settle_is_variable(s, n, i))
+            *dst++ = MARK_WILD;
+        else
+            dst = copy_token(m, &m->tokens[id], dst);
     }
     out->len = (size_t)(dst - out->ptr);
     return LM_OK;
+}
+
+enum { LIST_ITEMS = 6 };
+
+/* The text at once, where each variable stands alone between blanks, or behind '=', and there are
+ * few: nothing has to be put together. False: it is not so, and nothing is written. */
+static bool write_simple(const settle *s, const node *n, lm_buf *out)
+{
+    enum {
+        JOINED = TOKEN_PART | TOKEN_UNIT | TOKEN_DIGIT,
+        LOOKED_AT = TOKEN_WILD | TOKEN_BOOL | TOKEN_DOT | TOKEN_SIGN,
+    };
+
+    const lm_miner *m = s->miner;
+    bool has_keys = (n->signs & SIGN_EQUALS) != 0;
+    bool may_have_key = has_keys; /* not behind a word and a blank: no '=' is near */
+    bool is_behind_word = false;
+    size_t variables = 0;
+    uint8_t *dst = out->ptr;
+    for (size_t i = 0; i < n->agree_count; i++) {
+        uint32_t id = n->agree[i];
+        if (id == TOKEN_ID_BLANK) {
+            may_have_key = has_keys && !is_behind_word;
+            is_behind_word = false;
+            *dst++ = ' ';
+            continue;
+        }
+        uint16_t flags = m->kinds[id].flags;
+        if (flags & JOINED) return false;
+        bool is_looked_at = (flags & LOOKED_AT) || may_have_key;
+        may_have_key = has_keys;
+        is_behind_word = template_is_word(flags);
+        if (!is_looked_at || !settle_is_variable(s, n, i)) {
+            dst = copy_token(m, &m->tokens[id], dst);
+            continue;
+        }
+        bool is_begin =
+            i == 0 || n->agree[i - 1] == TOKEN_ID_BLANK || settle_byte(s, n->agree[i - 1]) == '=';
+        bool is_end = i + 1 == n->agree_count || n->agree[i + 1] == TOKEN_ID_BLANK;
+        if (!is_begin || !is_end || ++variables == LIST_ITEMS) return false;
+        memcpy(dst, "<*>", 3);
+        dst += 3;
+    }
+    out->len = (size_t)(dst - out->ptr);
+    return true;
 }
 
 /* The next byte below MARKS_END from i on, or len. */
@@ -91,6 +133,29 @@ static size_t next_mark(const uint8_t *p, size_t i, size_t len)
     while (i < len && p[i] >= MARKS_END)
         i++;
     return i;
+}
+
+static lm_err expand(const uint8_t *p, size_t len, lm_buf *out)
+{
+    lm_err err = lm_buf_reserve(out, len * 3 + STEP);
+    if (err) return err;
+    uint8_t *dst = out->ptr + out->len;
+    for (size_t i = 0; i < len;) {
+        size_t plain = next_mark(p, i, len) - i;
+        memcpy(dst, p + i, plain);
+        dst += plain;
+        i += plain;
+        if (i == len) break;
+        if (p[i] == MARK_WILD) {
+            memcpy(dst, "<*>", 3);
+            dst += 3;
+        } else {
+            *dst++ = p[i];
+        }
+        i++;
+    }
+    out->len = (size_t)(dst - out->ptr);
+    return LM_OK;
 }
 
 static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
@@ -130,28 +195,14 @@ static lm_err notate(const uint8_t *p, size_t len, lm_buf *scratch)
 /* The tokens, one behind the other. */
 static lm_err write_plain(const lm_miner *m, const node *n, lm_buf *out)
 {
-    enum { STEP = 16 }; /* short tokens are copied with what lies behind them */
-
-    size_t bytes = STEP; /* a table that was read back may have shapes longer than any message */
-    for (size_t i = 0; i < n->agree_count; i++)
-        bytes += m->tokens[n->agree[i]].len;
-    lm_err err = lm_buf_reserve(out, bytes);
+    lm_err err = lm_buf_reserve(out, SKELETON_BYTES_MAX + STEP);
     if (err) return err;
     uint8_t *dst = out->ptr;
-    for (size_t i = 0; i < n->agree_count; i++) {
-        const token *t = &m->tokens[n->agree[i]];
-        const uint8_t *src = m->token_bytes.ptr + t->offset;
-        if (t->len <= STEP && m->token_bytes.len - t->offset >= STEP)
-            memcpy(dst, src, STEP);
-        else
-            memcpy(dst, src, t->len);
-        dst += t->len;
-    }
+    for (size_t i = 0; i < n->agree_count; i++)
+        dst = copy_token(m, &m->tokens[n->agree[i]], dst);
     out->len = (size_t)(dst - out->ptr);
     return LM_OK;
 }
-
-enum { LIST_ITEMS = 6 };
 
 /* Are there so many variables in a row? Most texts are let off here. */
 static bool may_have_list(const uint8_t *p, size_t len)
@@ -195,7 +246,9 @@ lm_err template_text_write(const settle *s, const node *n, lm_buf *scratch, lm_b
 {
     scratch->len = out->len = 0;
     if (n->is_plain) return write_plain(s->miner, n, out);
-    lm_err err = write_marked(s, n, out);
+    lm_err err = lm_buf_reserve(out, TEXT_BYTES_MAX + LIST_ITEMS * 3 + STEP);
+    if (err || write_simple(s, n, out)) return err;
+    err = write_marked(s, n, out);
     if (!err) err = notate(out->ptr, out->len, scratch);
     if (!err && may_have_list(scratch->ptr, scratch->len))
         scratch->len = join_lists(scratch->ptr, scratch->len);

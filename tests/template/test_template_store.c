@@ -112,12 +112,44 @@ static void damaged_tables_do_no_harm(void **state)
     drop(&s);
 }
 
+/* Tokens of 1,000 bytes, 500 of them in one shape: no message is so long, and no text has that
+ * room. */
+static void a_shape_longer_than_any_message_is_refused(void **state)
+{
+    enum { LEN = 1000, TIMES = 500 };
+
+    (void)state;
+    saved s;
+    uint8_t letters[LEN];
+    save(&s, 0);
+    memset(letters, 'a', LEN);
+    s.bytes.len = 8; /* what it is, and its version */
+    lm_err err = lm_buf_varint(&s.bytes, 4);
+    static const uint8_t marks[] = {1, 0x04, 1, ' ', 1, 0x05};
+    if (!err) err = lm_buf_append(&s.bytes, marks, sizeof marks);
+    if (!err) err = lm_buf_varint(&s.bytes, LEN);
+    if (!err) err = lm_buf_append(&s.bytes, letters, LEN);
+    if (!err) err = lm_buf_varint(&s.bytes, 1); /* shapes */
+    if (!err) err = lm_buf_u8(&s.bytes, 0);
+    if (!err) err = lm_buf_varint(&s.bytes, TIMES);
+    for (int i = 0; i < TIMES && !err; i++)
+        err = lm_buf_varint(&s.bytes, 3);
+    for (int i = 0; i < 6 && !err; i++) /* no template, no decree, no rows, no rest, none settled */
+        err = lm_buf_varint(&s.bytes, 0);
+    if (!err) err = lm_buf_le64(&s.bytes, lm_hash64(s.bytes.ptr, s.bytes.len));
+    assert_int_equal(err, LM_OK);
+    expect_refused(&s, s.bytes.ptr, s.bytes.len);
+    assert_non_null(strstr(lm_err_text(), "too long"));
+    drop(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_later_run_goes_on_with_the_same_ids),
         cmocka_unit_test(cut_tables_are_refused),
         cmocka_unit_test(damaged_tables_do_no_harm),
+        cmocka_unit_test(a_shape_longer_than_any_message_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

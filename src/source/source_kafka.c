@@ -7,11 +7,13 @@
 
 #    include <poll.h>
 #    include <stdio.h>
+#    include <stdlib.h>
 
 #    define LINGER      (10 * LM_NS) /* what comes within it goes together */
 #    define RETRY       (LM_SECOND / 2)
 #    define PAUSE_AFTER (50 * LM_NS) /* the library is left alone so long; then it is paused */
 #    define REOPEN      (2 * LM_SECOND)
+#    define DRY         (5 * LM_NS) /* what was on its way has come */
 
 static bool is_full(const kafka_hand *hand)
 {
@@ -158,6 +160,30 @@ static void heed(kafka_source *k, const rd_kafka_message_t *message)
     lm_source_note_err(&k->source, is_unknown ? "kafka_topic_unknown" : "kafka_failed");
 }
 
+static void count(kafka_source *k, const rd_kafka_message_t *message)
+{
+    if (k->dry_ns) k->streak = k->streak_bytes = k->dry_ns = 0;
+    k->streak++;
+    k->streak_bytes += message->len;
+}
+
+/** Wakes the library where it may sleep though there is room: its queue was full for all we know,
+ * and is empty. */
+static void wake(kafka_source *k)
+{
+    uint64_t now = lm_clock_ns();
+    bool was_full = k->streak >= strtoull(LM_KAFKA_QUEUE_RECORDS, NULL, 10) ||
+                    k->streak_bytes >= strtoull(LM_KAFKA_QUEUE_KB, NULL, 10) * 1000;
+    if (!k->is_sleepy || k->held || k->is_paused || !was_full) {
+        k->streak = k->streak_bytes = k->dry_ns = 0;
+    } else if (!k->dry_ns) {
+        k->dry_ns = now;
+    } else if (now - k->dry_ns >= DRY) {
+        lm_kafka_wake(k);
+        k->streak = k->streak_bytes = k->dry_ns = 0;
+    }
+}
+
 /** Takes what the library has, until the hand is full or can be sent. True: there is no more for
  * now. */
 static bool take_some(kafka_source *k)
@@ -174,7 +200,9 @@ static bool take_some(kafka_source *k)
         }
         if (message->err) {
             heed(k, message);
-        } else if (lm_kafka_take(k, message)) {
+        } else if (!lm_kafka_take(k, message)) {
+            count(k, message);
+        } else {
             lm_source_note_err(&k->source, "kafka_memory");
             k->held = message;
             return true;
@@ -214,6 +242,7 @@ static void wait(kafka_source *k)
     if (k->away && !k->is_flying) ms = ms_until(k->retry_ns, now);
     if (!k->away && k->filling->place_count) ms = ms_until(k->filling->begun_ns + LINGER, now);
     if (k->full_ns && !k->is_paused) ms = ms < 100 ? ms : 100;
+    if (k->dry_ns) ms = ms_until(k->dry_ns + DRY, now) < ms ? ms_until(k->dry_ns + DRY, now) : ms;
     if (!k->rk) ms = ms_until(k->reopen_ns, now) < ms ? ms_until(k->reopen_ns, now) : ms;
     struct pollfd wait = {.fd = k->source.flights->event_fd, .events = POLLIN};
     (void)poll(&wait, 1, ms); /* looked at in any case */
@@ -250,6 +279,7 @@ static void kafka_run(lm_source *source)
         }
         throttle(k);
         bool is_drained = take_some(k);
+        if (is_drained) wake(k);
         uint64_t every_ns = LM_SECOND * (1 + atomic_load(&source->open) / 500);
         if (lm_clock_ns() - k->looked_ns >= every_ns) {
             k->looked_ns = lm_clock_ns();

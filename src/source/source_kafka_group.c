@@ -239,6 +239,31 @@ void lm_kafka_pause(kafka_source *k, bool is_paused)
                                          : rd_kafka_resume_partitions(k->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     check(k, NULL, code);
+    if (!is_paused) lm_kafka_wake(k); /* that they may be fetched again wakes nobody */
+}
+
+/** Is more known to be in the partition than was read? */
+static bool is_behind(kafka_source *k, const kafka_partition *p)
+{
+    int64_t low = -1, high = -1;
+    return p->is_assigned && p->next >= 0 &&
+           !rd_kafka_get_watermark_offsets(k->rk, (const char *)p->topic->name.ptr, p->number, &low,
+                                           &high) &&
+           p->next < high;
+}
+
+void lm_kafka_wake(kafka_source *k)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
+    for (size_t i = 0; i < LM_KAFKA_BUCKETS; i++) {
+        for (kafka_partition *p = k->partitions[i]; p; p = p->chain) {
+            if (!is_behind(k, p)) continue;
+            rd_kafka_topic_partition_list_add(list, (const char *)p->topic->name.ptr, p->number)
+                ->offset = p->next;
+        }
+    }
+    if (list->cnt) check(k, rd_kafka_seek_partitions(k->rk, list, 0), 0);
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 void lm_kafka_look_at_lag(kafka_source *k)

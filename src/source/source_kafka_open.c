@@ -16,14 +16,13 @@ static const struct {
     {"partition.assignment.strategy", "cooperative-sticky"},
     {"allow.auto.create.topics", "false"},
     {"topic.metadata.refresh.interval.ms", "30000"}, /* new topics and partitions */
-    /* What waits in the library is not in our account of memory, so little is asked for at once.
-     * Its own bounds are for what goes wrong: where one is reached it may fetch nothing for a
-     * second. We take all there is, and pause partitions when we have enough. */
+    /* What waits in the library is not in our account of memory, and a message there takes 400
+     * bytes besides its own: so little is asked for at once, and few wait. */
     {"message.max.bytes", "1000"}, /* of producers; the next one may not be smaller */
-    {"fetch.max.bytes", "524288"},
-    {"fetch.message.max.bytes", "524288"},
-    {"queued.max.messages.kbytes", "16384"},
-    {"queued.min.messages", "100000"},
+    {"fetch.max.bytes", "262144"},
+    {"fetch.message.max.bytes", "262144"},
+    {"queued.max.messages.kbytes", LM_KAFKA_QUEUE_KB},
+    {"queued.min.messages", LM_KAFKA_QUEUE_RECORDS},
     {"socket.keepalive.enable", "true"},
     {"log.connection.close", "false"},
 };
@@ -57,6 +56,15 @@ static lm_err set(kafka_source *k, const char *name, const char *value)
     return lm_fail(
         LM_E_USAGE, "kafka: %s '%s'",
         is_unknown ? "librdkafka has no setting" : "librdkafka does not take this value of", name);
+}
+
+/** How long the library waits before it looks whether there is room again, in ms. Versions before
+ * 2.2 do not know the setting: they look once a second, unless they are woken. */
+static void set_patience(kafka_source *k)
+{
+    char why[300];
+    k->is_sleepy = rd_kafka_conf_set(k->conf, "fetch.queue.backoff.ms", "5", why, sizeof why) !=
+                   RD_KAFKA_CONF_OK;
 }
 
 static lm_err set_given(kafka_source *k, const char *name, const char *value)
@@ -205,6 +213,7 @@ lm_err lm_kafka_configure(kafka_source *k, const lm_source_kafka_options *option
     k->conf = rd_kafka_conf_new();
     for (size_t i = 0; i < sizeof defaults / sizeof defaults[0] && !err; i++)
         err = set(k, defaults[i].name, defaults[i].value);
+    set_patience(k);
     if (!err) err = set_joined(k, "bootstrap.servers", options->brokers, options->broker_count);
     if (!err) err = set(k, "group.id", options->group_id);
     if (!err) err = set_given(k, "client.id", options->client_id);
@@ -233,6 +242,7 @@ lm_err lm_kafka_open(kafka_source *k)
     rd_kafka_conf_t *conf = rd_kafka_conf_dup(k->conf);
     k->must_reopen = k->is_paused = false;
     k->recent_handle = NULL;
+    k->streak = k->streak_bytes = k->dry_ns = 0;
     k->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!k->rk) {
         rd_kafka_conf_destroy(conf);

@@ -27,13 +27,15 @@
 
 #include <librdkafka/rdkafka.h>
 
-#define LM_KAFKA_HAND_BYTES   (4 * LM_BATCH_BYTES) /* a hand is full */
-#define LM_KAFKA_HAND_RECORDS 65536u
-#define LM_KAFKA_PAYLOAD_MAX  (32u * 1024 * 1024) /* a larger one is left in Kafka, and told */
-#define LM_KAFKA_JSON_MAX     (1024u * 1024)      /* a larger one is a line, whatever it is */
-#define LM_KAFKA_HEADERS_MAX  100
-#define LM_KAFKA_REQUEST_MS   5000            /* a question to the broker within the loop */
-#define LM_KAFKA_SETTLE       (3 * LM_SECOND) /* what is away may take so long when partitions go */
+#define LM_KAFKA_HAND_BYTES    (2 * LM_BATCH_BYTES) /* a hand is full */
+#define LM_KAFKA_HAND_RECORDS  65536u
+#define LM_KAFKA_PAYLOAD_MAX   (32u * 1024 * 1024) /* a larger one is left in Kafka, and told */
+#define LM_KAFKA_JSON_MAX      (1024u * 1024)      /* a larger one is a line, whatever it is */
+#define LM_KAFKA_HEADERS_MAX   100
+#define LM_KAFKA_REQUEST_MS    5000   /* a question to the broker within the loop */
+#define LM_KAFKA_QUEUE_KB      "4096" /* waits in the library, and then it fetches no more */
+#define LM_KAFKA_QUEUE_RECORDS "20000"
+#define LM_KAFKA_SETTLE        (3 * LM_SECOND) /* what is away may take so long when partitions go */
 
 enum { LM_KAFKA_BUCKETS = 4096 };
 
@@ -105,6 +107,10 @@ typedef struct kafka_source {
     uint64_t full_ns;         /* since when both hands are full; 0: they are not */
     rd_kafka_message_t *held; /* could not be taken for want of memory */
     uint64_t looked_ns;       /* at the lag */
+    /* The library is one that must be woken (lm_kafka_wake); messages and bytes that it had one
+     * after the other without running dry; since when it is dry after so many that it may sleep. */
+    bool is_sleepy;
+    uint64_t streak, streak_bytes, dry_ns;
     bool is_paused, must_reopen;
 } kafka_source;
 
@@ -133,6 +139,10 @@ void lm_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 void lm_kafka_start_over(kafka_source *k, kafka_partition *partition);
 void lm_kafka_pause(kafka_source *k, bool is_paused);
 void lm_kafka_look_at_lag(kafka_source *k);
+/** Librdkafka before 2.2 stops fetching when its queue is full, and does not see that it was
+ * emptied but once a second. A seek to where it is wakes it; of what is on its way a little may be
+ * fetched once more. */
+void lm_kafka_wake(kafka_source *k);
 
 /* source_kafka.c */
 /** Hands over what there is and waits, at most until deadline_ns, for it to be durable. */

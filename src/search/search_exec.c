@@ -231,8 +231,11 @@ static lm_err shapes_judge(lm_exec *exec)
         lm_leaf *leaf = &exec->leaves[i];
         if (!leaf->node || leaf->node->kind == LM_NODE_FIELD) continue;
         uint32_t count = leaf->node->kind == LM_NODE_TEXT ? 1 : leaf->scan_count;
-        for (uint32_t k = 0; k < count && !err; k++)
+        for (uint32_t k = 0; k < count && !err; k++) {
+            if (leaf->node->kind == LM_NODE_REGEX && leaf->scans[k].literal.text.len == 1)
+                continue; /* clause_is_weak */
             err = lm_exec_tighten(exec, &leaf->scans[k]);
+        }
     }
     const lm_node *root = exec->query->root;
     if (any && !err && root->kind == LM_NODE_TEXT && !root->is_nowhere &&

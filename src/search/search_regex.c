@@ -17,6 +17,7 @@ struct lm_regex {
     lm_mem *mem;
     pcre2_general_context *general;
     pcre2_code *code;
+    bool has_jit;
 };
 
 struct lm_matcher_state {
@@ -67,7 +68,7 @@ static lm_err regex_compile(lm_regex *regex, pcre2_compile_context *context, lm_
                           (const char *)pattern.ptr);
     }
     /* Without a JIT (or without room for it) the interpreter gives the same answers, slower. */
-    (void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
+    regex->has_jit = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
     return LM_OK;
 }
 
@@ -143,7 +144,9 @@ lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, b
     }
     struct lm_matcher_state *state = matcher->state;
     const uint8_t *ptr = text.len ? text.ptr : (const uint8_t *)"";
-    int rc = pcre2_match(regex->code, ptr, text.len, 0, 0, state->data, state->context);
+    int rc = regex->has_jit
+                 ? pcre2_jit_match(regex->code, ptr, text.len, 0, 0, state->data, state->context)
+                 : pcre2_match(regex->code, ptr, text.len, 0, 0, state->data, state->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !state->stack) {
         /* The JIT's own 32 KiB of the machine's stack are too few for patterns with deep groups. */
         state->stack =

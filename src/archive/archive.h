@@ -192,7 +192,8 @@ enum {
     LM_CHARS_UPPER = 16,
     LM_CHARS_DOT = 32,
     LM_CHARS_DASH_COLON = 64,
-    LM_CHARS_OTHER = 128
+    LM_CHARS_OTHER = 128,
+    LM_CHARS_ALL = 255
 };
 
 /** A decoded value column. */

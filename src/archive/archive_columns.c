@@ -349,7 +349,7 @@ static void stamp_text(lm_value_stamp *stamp, lm_str text)
 {
     if (text.len < stamp->len_min) stamp->len_min = (uint32_t)text.len;
     if (text.len > stamp->len_max) stamp->len_max = (uint32_t)text.len;
-    stamp->classes |= lm_chars_of_text(text);
+    if (stamp->classes != LM_CHARS_ALL) stamp->classes |= lm_chars_of_text(text);
 }
 
 /** What printing any number of this class can give; tighter where min and max tell. */
@@ -461,15 +461,16 @@ static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const l
     if (err) return err;
     uint8_t *bits = out->filters.ptr + out->filters.len;
     memset(bits, 0, bytes);
-    size_t set = 0;
     for (uint32_t i = 0; i < role->text_count; i++) {
         const uint8_t *p = parsed->text + role->texts[i].offset;
         for (uint32_t k = 0; k + 3 <= role->texts[i].len; k++) {
             uint32_t bit = lm_gram_bit(p + k, log2);
-            set += !(bits[bit >> 3] >> (bit & 7) & 1);
             bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
         }
     }
+    size_t set = 0;
+    for (size_t i = 0; i < bytes; i++)
+        set += (unsigned)__builtin_popcount(bits[i]);
     if (set > bytes * 4) return LM_OK; /* more than half: it would let nearly everything through */
     while (log2 > FILTER_LOG2_MIN && fold(bits, &bytes))
         log2--;

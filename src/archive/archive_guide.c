@@ -164,27 +164,73 @@ static bool take_address(parser *ps, size_t at)
     return true;
 }
 
+/** Digits and small letters up to f, eight of them at least and both kinds among them: an id, as
+ * the scanner takes one. */
+static bool take_hex(parser *ps, const edge *e, size_t at)
+{
+    const uint64_t letter = 0x4040404040404040u;
+    const uint8_t *t = ps->text;
+    size_t end = at;
+    uint64_t any = 0, all = letter;
+    for (uint64_t v; lm_hex_is_lower8(v = load64(t + end)) && end - at < 2 * LM_WIDE_MAX;
+         end += 8) {
+        any |= v;
+        all &= v;
+    }
+    if (end == at || e->is_beside_time) return false;
+    for (; is_digit(t[end]) || (t[end] >= 'a' && t[end] <= 'f'); end++) {
+        any |= t[end];
+        all &= is_digit(t[end]) ? 0 : letter;
+    }
+    size_t len = end - at;
+    bool is_mixed = (any & letter) && all != letter;
+    if (!is_mixed || len > 2 * LM_WIDE_MAX || (len > 16 && len % 2) || is_alpha(t[end]) ||
+        (len == 8 && t[end] == '-'))
+        return false;
+    push_number(ps, at, end, FORM_HEX, 0);
+    return true;
+}
+
+/** Digits at p, at most 16, are counted so far. */
+static inline unsigned count_digits(const uint8_t *p)
+{
+    unsigned digits = leading_digits(load64(p));
+    return digits < 8 ? digits : 8 + leading_digits(load64(p + 8));
+}
+
+/** digits, then a point and more digits; false for anything longer or out of range. */
+static bool take_decimal(parser *ps, size_t at, unsigned digits)
+{
+    const uint8_t *t = ps->text + at;
+    const uint8_t *behind = t + digits + 1;
+    unsigned scale = count_digits(behind);
+    if (scale > LM_SCALE_MAX || digits + scale > 18 || (t[0] == '0' && digits > 1)) return false;
+    if (is_alpha(behind[scale]) || (behind[scale] == '.' && is_digit(behind[scale + 1])))
+        return false;
+    int64_t number =
+        parse_digits(t, digits) * (int64_t)lm_power10[scale] + parse_digits(behind, scale);
+    push_number(ps, at, at + digits + 1 + scale, FORM_SCALED, number);
+    ps->vars[ps->var_count - 1].layout = (uint16_t)scale;
+    return true;
+}
+
 static inline bool take_token(parser *ps, const edge *e, size_t at, size_t from, size_t line_begin,
                               size_t line_end)
 {
     const uint8_t *t = ps->text;
-    unsigned digits = leading_digits(load64(t + at));
-    if (digits == 0 || digits == 8) return take_any_token(ps, at, from, line_begin, line_end);
+    unsigned digits = count_digits(t + at);
+    if (digits == 0 || digits == 16)
+        return take_hex(ps, e, at) || take_any_token(ps, at, from, line_begin, line_end);
     size_t end = at + digits;
     if (e->is_beside_time && lm_scan_like_time(t, at, digits, line_end)) return false;
     if (t[end] == '.' && is_digit(t[end + 1])) {
-        unsigned more = leading_digits(load64(t + end + 1));
-        end += 1 + more;
-        bool is_longer = t[end] == '.' && is_digit(t[end + 1]);
-        if (is_longer && take_address(ps, at)) return true;
-        if (is_longer || more == 8 || is_alpha(t[end]))
-            return take_any_token(ps, at, from, line_begin, line_end);
-        push_number(ps, at, end, FORM_DECIMAL, 0);
-        return true;
+        return take_decimal(ps, at, digits) || take_address(ps, at) ||
+               take_any_token(ps, at, from, line_begin, line_end);
     }
-    if (is_alpha(t[end])) return take_any_token(ps, at, from, line_begin, line_end);
+    if (is_alpha(t[end]))
+        return take_hex(ps, e, at) || take_any_token(ps, at, from, line_begin, line_end);
     push_number(ps, at, end, t[at] == '0' ? FORM_DIGITS : FORM_NUMBER,
-                (int64_t)eight_digits(t + at, digits));
+                parse_digits(t + at, digits));
     return true;
 }
 

@@ -94,6 +94,15 @@ static lm_err role_texts_grow(lm_mem *mem, lm_role *role)
     return LM_OK;
 }
 
+/** Of the segment's text, behind which there is room to read. */
+static inline bool texts_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (len < 8) return len == 0 || (lm_text8(a) ^ lm_text8(b)) << (64 - 8 * len) == 0;
+    for (size_t i = 0; i + 8 < len; i += 8)
+        if (lm_text8(a + i) != lm_text8(b + i)) return false;
+    return lm_text8(a + len - 8) == lm_text8(b + len - 8);
+}
+
 /** Place of a text in the role's dictionary, added if new. */
 static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len, int64_t *out)
 {
@@ -101,7 +110,7 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
     const uint8_t *text = ps->text;
     if (role->text_count) { /* often the same as before */
         const lm_slice *last = &role->texts[role->text_last];
-        if (last->len == len && memcmp(text + last->offset, text + offset, len) == 0) {
+        if (last->len == len && texts_equal(text + last->offset, text + offset, len)) {
             *out = role->text_last;
             return LM_OK;
         }
@@ -118,7 +127,7 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
         if ((slot ^ hash) & SLOT_HASH) continue;
         uint32_t number = (uint32_t)(slot & SLOT_NUMBER) - 1;
         const lm_slice *known = &role->texts[number];
-        if (known->len == len && memcmp(text + known->offset, text + offset, len) == 0) {
+        if (known->len == len && texts_equal(text + known->offset, text + offset, len)) {
             *out = role->text_last = number;
             return LM_OK;
         }
@@ -135,24 +144,26 @@ static lm_err role_text(parser *ps, lm_role *role, uint32_t offset, uint32_t len
     return LM_OK;
 }
 
-/** Value of 1..16 digits. */
-static inline int64_t parse_digits(const uint8_t *p, size_t len)
+static lm_err add_text(parser *ps, lm_role *role, const variable *var)
 {
-    if (len <= 8) return (int64_t)eight_digits(p, len);
-    return (int64_t)(eight_digits(p, len - 8) * 100000000u + eight_digits(p + len - 8, 8));
+    int64_t number;
+    lm_err err = role_text(ps, role, var->begin, var->end - var->begin, &number);
+    return err ? err : role_push(ps->out->mem, role, LM_VC_STR, number);
 }
 
 static lm_err add_classified(parser *ps, lm_role *role, const variable *var)
 {
     uint32_t len = var->end - var->begin;
-    lm_token_value value = {.vclass = LM_VC_STR};
-    if (var->kind == LM_KIND_TOKEN) lm_token_classify(ps->text + var->begin, len, &value);
-    if (lm_vclass_width(value.vclass)) {
+    lm_token_value value;
+    if (var->form == FORM_HEX)
+        lm_token_take_hex(ps->text + var->begin, len, &value);
+    else
+        lm_token_classify(ps->text + var->begin, len, &value);
+    if (value.vclass == LM_VC_STR) return add_text(ps, role, var);
+    uint32_t width = lm_vclass_width(value.vclass);
+    if (width) {
         value.number = (int64_t)role->wide.len;
-        lm_err err = lm_buf_append(&role->wide, value.wide, lm_vclass_width(value.vclass));
-        if (err) return err;
-    } else if (value.vclass == LM_VC_STR) {
-        lm_err err = role_text(ps, role, var->begin, len, &value.number);
+        lm_err err = lm_buf_append(&role->wide, value.wide, width);
         if (err) return err;
     }
     return role_push(ps->out->mem, role, value.vclass, value.number);
@@ -165,7 +176,10 @@ static inline lm_err role_add(parser *ps, lm_role *role, const variable *var)
     uint32_t len = var->end - var->begin;
     if (var->kind == LM_KIND_TIME)
         return role_push(mem, role, (uint32_t)LM_VC_TIME + var->layout, var->number);
+    if (var->kind != LM_KIND_TOKEN) return add_text(ps, role, var);
     if (var->form == FORM_NUMBER) return role_push(mem, role, LM_VC_INT, var->number);
+    if (var->form == FORM_SCALED)
+        return role_push(mem, role, (uint32_t)LM_VC_DEC + var->layout, var->number);
     if (var->form == FORM_ADDRESS) return role_push(mem, role, LM_VC_IP4, var->number);
     if (var->form == FORM_DIGITS) {
         return role_push(mem, role, p[0] == '0' && len > 1 ? LM_VC_ZINT + len : LM_VC_INT,

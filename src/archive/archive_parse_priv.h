@@ -18,6 +18,9 @@ enum {
     FORM_NUMBER,  /* digits without a zero in front, their value in number */
     FORM_ADDRESS, /* a.b.c.d, its value in number */
     FORM_DECIMAL, /* digits, a point, digits: at most 17 bytes */
+    FORM_SCALED,  /* such a decimal without a zero too many in front: its value in number, the
+                     digits behind the point in layout */
+    FORM_HEX,     /* digits and letters a-f, 8..16 of them or an even number of more */
     FORM_BLANKS   /* TEXT with blanks, of a kind of quotation known to be one variable */
 };
 
@@ -26,8 +29,8 @@ typedef struct variable {
     uint8_t kind;
     uint8_t form;    /* FORM_* */
     bool is_path;    /* a piece of a request's path */
-    uint16_t layout; /* TIME */
-    int64_t number;  /* TIME: ticks; FORM_NUMBER, FORM_ADDRESS: the value */
+    uint16_t layout; /* TIME; FORM_SCALED */
+    int64_t number;  /* TIME: ticks; FORM_NUMBER, FORM_SCALED, FORM_ADDRESS: the value */
 } variable;
 
 struct quote_kind;
@@ -117,6 +120,13 @@ static inline uint64_t eight_digits(const uint8_t *p, size_t len)
     return ((v & 0x000000FF000000FFu) * 0x000F424000000064u +
             ((v >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >>
            32;
+}
+
+/** Value of 1..16 digits. */
+static inline int64_t parse_digits(const uint8_t *p, size_t len)
+{
+    if (len <= 8) return (int64_t)eight_digits(p, len);
+    return (int64_t)(eight_digits(p, len - 8) * 100000000u + eight_digits(p + len - 8, 8));
 }
 
 /* ---- archive_scan.c: the variables of one line ---- */

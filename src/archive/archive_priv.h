@@ -91,6 +91,9 @@ typedef struct lm_token_value {
 } lm_token_value;
 
 void lm_token_classify(const uint8_t *text, size_t len, lm_token_value *out);
+/** The same of what is known to be small letters up to f and digits, both of them: 8..16 or an even
+ * number up to 2 * LM_WIDE_MAX. */
+void lm_token_take_hex(const uint8_t *text, size_t len, lm_token_value *out);
 /** Print a number of a class (not STR, STR_UNIQUE); wide for classes that have a width. dst has
  * LM_VALUE_TEXT_MAX bytes; any number is safe. Returns the length. */
 #define LM_VALUE_TEXT_MAX 128
@@ -254,8 +257,7 @@ static inline uint32_t lm_gram_bit(const uint8_t *p, unsigned log2_bits)
     return (gram * 0x9E3779B1u) >> (32 - log2_bits);
 }
 
-/** LM_CHARS_* of a byte. */
-uint8_t lm_chars_of(uint8_t c);
+/** LM_CHARS_* that occur in text. */
 uint8_t lm_chars_of_text(lm_str text);
 
 /** The columns of a segment, ready for the codec. Arrays live in arena or in the parse it was made

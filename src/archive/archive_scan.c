@@ -388,6 +388,18 @@ static size_t request_path_end(const uint8_t *t, size_t begin, size_t end)
     return at;
 }
 
+/** The first digit from `at` on; end if there is none before. */
+static inline size_t next_digit(const parser *ps, size_t at, size_t end)
+{
+    for (; at < end; at += 64) {
+        uint64_t digits = window(ps->bits[LM_CLASS_DIGIT], at - ps->base);
+        if (!digits) continue;
+        at += (size_t)__builtin_ctzll(digits);
+        break;
+    }
+    return at < end ? at : end;
+}
+
 static variable text_of(size_t begin, size_t end, bool is_path)
 {
     return (variable){
@@ -398,13 +410,8 @@ static variable text_of(size_t begin, size_t end, bool is_path)
  * False: too many, or a number goes on beyond the part. */
 static bool scan_part(parser *ps, size_t begin, size_t end, size_t line_begin, size_t line_end)
 {
-    const uint8_t *t = ps->text;
     size_t from = begin;
-    for (size_t at = begin; at < end;) {
-        if (!is_digit(t[at])) {
-            at++;
-            continue;
-        }
+    for (size_t at = begin; (at = next_digit(ps, at, end)) < end;) {
         size_t count = ps->var_count;
         if (count + 3 > LM_SHAPE_VARS_MAX) return false;
         size_t go_on = lm_scan_token(ps, at, from, line_begin, line_end);
@@ -421,32 +428,38 @@ static bool scan_part(parser *ps, size_t begin, size_t end, size_t line_begin, s
     return true;
 }
 
-/** What ends a part of a path, and what is a digit in it. */
-enum { PART_ENDS = 1, PART_DIGIT = 2 };
+/** The bytes of v that are c have their highest bit set; the first of them for certain, none where
+ * none is. */
+static inline uint64_t bytes_equal(uint64_t v, uint8_t c)
+{
+    uint64_t one = 0x0101010101010101u, x = v ^ c * one;
+    return (x - one) & ~x & 0x80 * one;
+}
 
-static const uint8_t path_bytes[256] = {
-    [0 ... 8] = PART_ENDS, ['/'] = PART_ENDS, [' '] = PART_ENDS,
-    ['?'] = PART_ENDS,     ['"'] = PART_ENDS, ['0' ... '9'] = PART_DIGIT,
-};
+/** Where a part of a path ends: at '/', '?', '"', a blank or a control byte. */
+static inline size_t part_end(const uint8_t *t, size_t at, size_t line_end)
+{
+    for (; at < line_end; at += 8) {
+        uint64_t v = lm_text8(t + at), one = 0x0101010101010101u;
+        uint64_t low = (v - 9 * one) & ~v & 0x80 * one; /* the first byte below 9 */
+        uint64_t ends = low | bytes_equal(v, '/') | bytes_equal(v, ' ') | bytes_equal(v, '?') |
+                        bytes_equal(v, '"');
+        if (!ends) continue;
+        at += (size_t)__builtin_ctzll(ends) >> 3;
+        break;
+    }
+    return at < line_end ? at : line_end;
+}
 
 size_t lm_scan_slash(parser *ps, size_t at, size_t line_begin, size_t line_end, bool is_request)
 {
-    const uint8_t *t = ps->text;
-    size_t begin = at + 1, end = begin, count = ps->var_count;
-    bool has_digits = false;
-    for (; end < line_end; end++) {
-        uint8_t what = path_bytes[t[end]];
-        if (!what) continue;
-        if (what == PART_ENDS) break;
-        if (!is_request) return begin;
-        has_digits = true;
-    }
+    size_t begin = at + 1, end = part_end(ps->text, begin, line_end), count = ps->var_count;
     if (end == begin || end == line_end || end - begin > TEXT_VALUE_MAX) return begin;
-    if (!has_digits) {
+    if (next_digit(ps, begin, end) == end) {
         ps->vars[ps->var_count++] = text_of(begin, end, is_request);
         return end;
     }
-    if (scan_part(ps, begin, end, line_begin, line_end)) return end;
+    if (is_request && scan_part(ps, begin, end, line_begin, line_end)) return end;
     ps->var_count = count;
     return begin;
 }

@@ -151,8 +151,7 @@ static bool classify_uuid(const uint8_t *p, size_t len, lm_token_value *out)
     return true;
 }
 
-/** Small letters and digits, as nearly all are. */
-static void take_lower_hex(const uint8_t *p, size_t len, lm_token_value *out)
+void lm_token_take_hex(const uint8_t *p, size_t len, lm_token_value *out)
 {
     if (len <= 16) {
         uint64_t low = lm_hex_value8(lm_text8(p + len - 8));
@@ -173,7 +172,7 @@ static void take_lower_hex(const uint8_t *p, size_t len, lm_token_value *out)
 static bool classify_hex(const uint8_t *p, size_t len, lm_token_value *out)
 {
     if (len <= 2 * LM_WIDE_MAX && (len <= 16 || len % 2 == 0) && lm_hex_is_lower(p, len)) {
-        take_lower_hex(p, len, out);
+        lm_token_take_hex(p, len, out);
         return true;
     }
     if (len > 16) return false; /* small letters were taken above, others stay text */
@@ -319,11 +318,6 @@ static const uint8_t CHARS[256] =
         ['G' ... 'Z'] = U, ['[' ... '`'] = O, ['a' ... 'f'] = HL, ['g' ... 'z'] = L,
         ['{' ... 255] = O,
 };
-
-uint8_t lm_chars_of(uint8_t c)
-{
-    return CHARS[c];
-}
 
 uint8_t lm_chars_of_text(lm_str text)
 {

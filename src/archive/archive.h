@@ -14,7 +14,7 @@
  *
  * Invariants
  *   (1) Unpacking gives every file byte for byte: rows joined by '\n', the last one without it if it had none.
- *   (2) The bytes of an archive depend on the input and the options, never on threads.
+ *   (2) The bytes of an archive depend on the input and the options, never on threads (with lm_pack_kept, on the packings before and how many slots they had, too).
  *   (3) Every byte read back was covered by a checksum; a damaged block costs only the rows that need it.
  *   (4) Under its final name an archive is whole or absent.
  *   (5) A row's text is its shape's pieces with its variables put in; a variable is never empty.
@@ -33,6 +33,15 @@ typedef struct lm_pack_progress {
     uint64_t bytes_in, bytes_out, bytes_total; /* total 0: unknown */
 } lm_pack_progress;
 
+/** What a packing leaves for the next one of lines alike: memory, formats and the ways of lines.
+ * One packing at a time uses it. Archives then depend on what was packed before them too. */
+typedef struct lm_pack_kept lm_pack_kept;
+
+LM_USE lm_err lm_pack_kept_new(lm_mem *mem, lm_pack_kept **out);
+void lm_pack_kept_free(lm_pack_kept *kept); /* NULL is fine */
+/** Gives back all that it holds. */
+void lm_pack_kept_clear(lm_pack_kept *kept);
+
 typedef struct lm_pack_options {
     lm_level level;       /* 0: default */
     size_t segment_bytes; /* raw bytes a segment; 0: what the level says */
@@ -46,7 +55,8 @@ typedef struct lm_pack_options {
      * called once or twice for each. */
     lm_err (*open)(void *ctx, const char *path, lm_source **out);
     void *open_ctx;
-    int64_t mtime_ns; /* of inputs that are no files */
+    lm_pack_kept *kept; /* may be NULL; else of this account, and from packings with these rules */
+    int64_t mtime_ns;   /* of inputs that are no files */
     void (*progress)(
         void *ctx,
         const lm_pack_progress *now); /* may be NULL; called per segment from the packing thread */

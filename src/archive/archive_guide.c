@@ -91,6 +91,19 @@ void lm_guide_free(lm_mem *mem, struct guide *g)
     lm_mem_release(mem, g, sizeof *g);
 }
 
+size_t lm_guide_bytes(const struct guide *g)
+{
+    return sizeof *g + g->cap * sizeof *g->edges + g->node_cap * sizeof *g->nodes + g->texts.cap;
+}
+
+void lm_guide_renumber(struct guide *g, const uint32_t *numbers)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (g->edges[i].kind == KIND_END) g->edges[i].node = numbers[g->edges[i].node];
+    memset(g->habits, 0, sizeof g->habits);
+    g->last_shape = 0;
+}
+
 /* ---- walking ---- */
 
 static inline uint64_t load64(const uint8_t *p)

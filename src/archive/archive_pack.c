@@ -17,7 +17,9 @@ enum {
     HEAD_BYTES = 1 << 18, /* looked at to learn a schema */
     PEEK_BYTES = 1 << 16, /* per file when there are several */
     HEAD_LINES = 4000,
-    SLOTS_MAX = 16,
+    KEPT_BYTES = 1 << 15,   /* a shorter head is learned anew rather than looked up */
+    FIT_LINES = 32,         /* of a head that are tried with a schema from an earlier packing */
+    FIT_SLACK = 3,          /* so many fewer of them may fit than of those it was learned from */
     TEXTS_FAST_FROM = 4096, /* bytes of template texts that level fast takes less trouble with */
     MINED_SHAPES_MAX = 1 << 15, /* of one segment; more share the catch-all template */
     SEGMENT_FAST = 8 << 20,
@@ -28,7 +30,8 @@ enum {
 
 typedef struct pack_stream {
     lm_schema *schema;
-    lm_str signature; /* in arena */
+    lm_kept_format *format; /* whose schema it is; NULL: the stream's own */
+    lm_str signature;       /* in arena */
 } pack_stream;
 
 typedef struct packer {
@@ -52,7 +55,7 @@ typedef struct packer {
     lm_buf first_shapes; /* skeletons of the first segment of columns: the words that templates are
                             stored in */
     lm_buf first_ids;    /* and its template ids, as stored */
-    lm_seg_work slots[SLOTS_MAX];
+    lm_seg_work slots[LM_SLOTS_MAX];
     size_t slot_count, filled;
     size_t segment_bytes;
     uint64_t bytes_in, bytes_total, lines;
@@ -182,13 +185,63 @@ static lm_err new_schema(packer *pk, const uint8_t *head, size_t len, bool is_wh
     return LM_OK;
 }
 
-/** Stream for a file's format: a known one, or a new one that takes over the schema. */
-static lm_err find_stream(packer *pk, lm_schema *schema, uint32_t *out)
+/** How many lines of a head, taken from all over it, does the schema know, with their time? */
+static lm_err count_fits(packer *pk, const lm_schema *schema, lm_str head, unsigned *out)
+{
+    lm_arena arena;
+    lm_arena_init(&arena, pk->mem);
+    lm_fields fields = {.arena = &arena};
+    lm_err err = LM_OK;
+    *out = 0;
+    for (size_t i = 0; i < FIT_LINES && !err; i++) {
+        size_t at = head.len / FIT_LINES * i;
+        const uint8_t *begin = memchr(head.ptr + at, '\n', head.len - at);
+        const uint8_t *end =
+            begin ? memchr(begin + 1, '\n', head.len - (size_t)(begin + 1 - head.ptr)) : NULL;
+        if (!end || end - begin > LM_FIELD_LINE_MAX) continue;
+        err = lm_schema_parse(schema, (lm_str){begin + 1, (size_t)(end - begin) - 1}, &fields);
+        *out += !err && fields.format >= 0 && fields.timestamp >= 0;
+    }
+    lm_arena_fini(&arena);
+    return err;
+}
+
+/** The schema of a format known from an earlier packing (it is borrowed), or learned from the head.
+ */
+static lm_err find_schema(packer *pk, const char *path, lm_str head, bool is_whole, lm_schema **out,
+                          lm_kept_format **out_format)
+{
+    lm_pack_kept *kept = head.len >= KEPT_BYTES ? pk->options->kept : NULL;
+    uint64_t name = lm_hash64(path, strlen(path));
+    lm_kept_format *known = kept ? lm_kept_find(kept, name) : NULL;
+    unsigned fits = 0;
+    *out_format = NULL;
+    lm_err err = known ? count_fits(pk, known->schema, head, &fits) : LM_OK;
+    if (!err && known && fits + FIT_SLACK >= known->fits) {
+        *out_format = known;
+        *out = known->schema;
+        return LM_OK;
+    }
+    lm_schema *schema = NULL;
+    if (!err) err = new_schema(pk, head.ptr, head.len, is_whole, &schema);
+    if (!err && kept) err = count_fits(pk, schema, head, &fits);
+    if (err) {
+        lm_schema_free(schema);
+        return err;
+    }
+    if (kept && fits >= FIT_LINES / 2) *out_format = lm_kept_add(kept, name, fits, schema);
+    *out = schema;
+    return LM_OK;
+}
+
+/** Stream for a file's format: a known one, or a new one that takes over the schema unless it is a
+ * kept format's. */
+static lm_err find_stream(packer *pk, lm_schema *schema, lm_kept_format *format, uint32_t *out)
 {
     lm_str signature = lm_schema_signature(schema);
     for (size_t i = 0; i < pk->stream_count; i++) {
         if (!lm_str_equal(pk->streams[i].signature, signature)) continue;
-        lm_schema_free(schema);
+        if (!format) lm_schema_free(schema);
         *out = (uint32_t)i;
         return LM_OK;
     }
@@ -197,10 +250,11 @@ static lm_err find_stream(packer *pk, lm_schema *schema, uint32_t *out)
                                     sizeof *pk->streams)
                       : lm_mem_err();
     if (err) {
-        lm_schema_free(schema);
+        if (!format) lm_schema_free(schema);
         return err;
     }
-    pk->streams[pk->stream_count] = (pack_stream){schema, {copy, signature.len}};
+    pk->streams[pk->stream_count] = (pack_stream){schema, format, {copy, signature.len}};
+    if (format) format->users++;
     *out = (uint32_t)pk->stream_count++;
     return LM_OK;
 }
@@ -272,10 +326,11 @@ static lm_err add_input(packer *pk, const char *path, bool is_only)
             goto out;
         }
     }
-    err = new_schema(pk, head.ptr, head.len, is_whole, &schema);
+    lm_kept_format *format = NULL;
+    err = find_schema(pk, path, (lm_str){head.ptr, head.len}, is_whole, &schema, &format);
     if (err) goto out;
     uint32_t stream = 0;
-    err = find_stream(pk, schema, &stream);
+    err = find_stream(pk, schema, format, &stream);
     if (err) goto out;
     size_t i = pk->file_count;
     err = lm_vec_grow(pk->mem, &pk->files, &pk->file_cap, i + 1, sizeof *pk->files);
@@ -688,7 +743,9 @@ static lm_err stream_joiners(packer *pk, uint32_t stream, uint32_t first_file)
         lm_seg_work *work = &pk->slots[i];
         lm_joiner_free(work->joiner);
         work->joiner = NULL;
+        lm_kept_format *format = pk->streams[stream].format;
         work->schema = pk->streams[stream].schema;
+        work->ways = format ? &format->ways[i] : NULL;
         work->stream = stream;
         err = lm_joiner_new(pk->mem, &work->joiner);
         if (!err) err = lm_joiner_configure(work->joiner, pk->options->start_pattern);
@@ -831,7 +888,7 @@ static void choose_slots(packer *pk)
     size_t fit = limit / (pk->segment_bytes * SEGMENT_COST);
     pk->slot_count = fit < 1 ? 1 : fit;
     if (pk->slot_count > threads) pk->slot_count = threads;
-    if (pk->slot_count > SLOTS_MAX) pk->slot_count = SLOTS_MAX;
+    if (pk->slot_count > LM_SLOTS_MAX) pk->slot_count = LM_SLOTS_MAX;
 }
 
 static lm_err set_template_rules(packer *pk)
@@ -844,18 +901,41 @@ static lm_err set_template_rules(packer *pk)
     return err ? err : lm_miner_rules_set(pk->miner, rules, count);
 }
 
+/** A slot begins with the text room of an earlier packing, and leaves its own for the next. */
+static void take_room(packer *pk, size_t slot)
+{
+    if (!pk->options->kept) return;
+    lm_kept_room *room = &pk->options->kept->rooms[slot];
+    pk->slots[slot].text = room->text;
+    pk->slots[slot].text_cap = room->cap;
+    *room = (lm_kept_room){0};
+}
+
+static void leave_room(packer *pk, size_t slot)
+{
+    lm_seg_work *work = &pk->slots[slot];
+    if (pk->options->kept && work->text_cap <= pk->segment_bytes * 2)
+        pk->options->kept->rooms[slot] = (lm_kept_room){work->text, work->text_cap};
+    else
+        lm_mem_release(pk->mem, work->text, work->text ? work->text_cap + LM_TEXT_PADDING : 0);
+}
+
 static void packer_fini(packer *pk)
 {
     lm_mem *mem = pk->mem;
-    for (size_t i = 0; i < SLOTS_MAX; i++) {
+    for (size_t i = 0; i < LM_SLOTS_MAX; i++) {
         lm_seg_work *work = &pk->slots[i];
         lm_seg_reset(work);
-        lm_mem_release(mem, work->text, work->text ? work->text_cap + LM_TEXT_PADDING : 0);
+        leave_room(pk, i);
         lm_mem_release(mem, work->spans, work->span_cap * sizeof *work->spans);
         lm_joiner_free(work->joiner);
     }
-    for (size_t i = 0; i < pk->stream_count; i++)
-        lm_schema_free(pk->streams[i].schema);
+    for (size_t i = 0; i < pk->stream_count; i++) {
+        if (pk->streams[i].format)
+            pk->streams[i].format->users--;
+        else
+            lm_schema_free(pk->streams[i].schema);
+    }
     lm_mem_release(mem, pk->streams, pk->stream_cap * sizeof *pk->streams);
     lm_mem_release(mem, pk->files, pk->file_cap * sizeof *pk->files);
     lm_mem_release(mem, pk->paths, pk->path_cap * sizeof *pk->paths);
@@ -890,9 +970,10 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
     lm_buf_init(&pk->kept_head, mem);
     lm_buf_init(&pk->first_shapes, mem);
     lm_buf_init(&pk->first_ids, mem);
-    for (size_t i = 0; i < SLOTS_MAX; i++) {
+    for (size_t i = 0; i < LM_SLOTS_MAX; i++) {
         pk->slots[i].mem = mem;
         pk->slots[i].options = &chosen;
+        take_room(pk, i);
         lm_buf_init(&pk->slots[i].blocks, mem);
         lm_buf_init(&pk->slots[i].directory, mem);
     }

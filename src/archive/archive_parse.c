@@ -17,7 +17,9 @@ enum {
     WORTH_FAST = 1024,
     NOTED_TEXT_MAX = 1 << 20, /* variables of a text so short are kept until its words are known */
     MISJUDGED_SHARE = 20,     /* one line in so many had a quotation that was misjudged */
-    REPEAT_ROWS = 8192        /* every so many rows: do shapes come back at all? */
+    WAYS_BYTES_MAX = 512 << 10, /* that are left for the next segment */
+    WAYS_QUOTES_MAX = 63,
+    REPEAT_ROWS = 8192 /* every so many rows: do shapes come back at all? */
 };
 
 /* ---- role columns ---- */
@@ -311,7 +313,7 @@ static lm_err add_planned(parser *ps, lm_word_plan *plan, size_t line_begin, siz
 static lm_err add_formed(parser *ps, uint32_t form, size_t line_begin, size_t line_end)
 {
     lm_word_plan *plan = &ps->plans[form];
-    if (!plan->is_made) {
+    if (ps->words && !plan->is_made) {
         const lm_shape_entry *entry = &ps->forms.items[form];
         lm_str skeleton = {ps->forms.skeletons.ptr + entry->skeleton, entry->skeleton_len};
         lm_err err = lm_words_plan(ps->words, skeleton, plan);
@@ -325,8 +327,10 @@ static lm_err add_formed(parser *ps, uint32_t form, size_t line_begin, size_t li
 static lm_err add_scanned_form(parser *ps, size_t line_begin, size_t line_end, size_t skeleton_len)
 {
     if (ps->forms.skeletons.len > FORMS_BYTES_MAX) {
-        lm_word_plan plan;
-        lm_err err = lm_words_plan(ps->words, (lm_str){ps->skeleton, skeleton_len}, &plan);
+        lm_word_plan plan = {0};
+        lm_err err = ps->words
+                         ? lm_words_plan(ps->words, (lm_str){ps->skeleton, skeleton_len}, &plan)
+                         : LM_OK;
         return err ? err : add_planned(ps, &plan, line_begin, line_end);
     }
     uint32_t form = 0;
@@ -353,11 +357,12 @@ static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is
         return lm_fail(LM_E_LIMIT, "more than %d lines in one segment", LM_SEGMENT_ROWS_MAX);
     uint32_t shape;
     if (is_short && lm_guide_line(ps, line_begin, line_end, &shape)) {
-        if (ps->words) return add_formed(ps, shape, line_begin, line_end);
+        if (ps->has_forms) return add_formed(ps, shape, line_begin, line_end);
         ps->out->shapes.items[shape].rows++;
         return add_row(ps, line_end, shape);
     }
     size_t skeleton_len = 2;
+    ps->scanned++;
     if (is_short && lm_scan_line(ps, line_begin, line_end) && !ps->failed) {
         skeleton_len = lm_scan_skeleton(ps, line_begin, line_end);
     } else {
@@ -368,8 +373,8 @@ static lm_err parse_line(parser *ps, size_t line_begin, size_t line_end, bool is
             .begin = (uint32_t)line_begin, .end = (uint32_t)line_end, .kind = LM_KIND_RAW};
         ps->var_count = 1;
     }
-    return ps->words ? add_scanned_form(ps, line_begin, line_end, skeleton_len)
-                     : add_scanned(ps, line_begin, line_end, skeleton_len);
+    return ps->has_forms ? add_scanned_form(ps, line_begin, line_end, skeleton_len)
+                         : add_scanned(ps, line_begin, line_end, skeleton_len);
 }
 
 /* ---- chunks ---- */
@@ -508,18 +513,109 @@ static lm_err parsed_new(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed
     return LM_OK;
 }
 
-static lm_err parser_init(parser *ps, lm_mem *mem)
+/* ---- ways that are known from the segment before ---- */
+
+struct lm_ways {
+    struct guide *guide;
+    lm_shapes forms;
+    struct quote_kind *quotes[QUOTE_SLOTS];
+    size_t quote_count;
+};
+
+void lm_ways_free(lm_mem *mem, lm_ways *ways)
+{
+    if (!ways) return;
+    lm_guide_free(mem, ways->guide);
+    lm_shapes_fini(&ways->forms);
+    lm_scan_quotes_free(mem, ways->quotes);
+    lm_mem_release(mem, ways, sizeof *ways);
+}
+
+/** Lines go by forms from the start, and the guide knows those of before. */
+static lm_err take_ways(parser *ps, lm_ways **ways)
+{
+    lm_ways *known = *ways;
+    ps->has_forms = true;
+    if (!known) return lm_guide_new(ps->out->mem, &ps->guide);
+    ps->guide = known->guide;
+    ps->forms = known->forms;
+    known->guide = NULL;
+    lm_shapes_init(&known->forms, ps->out->mem);
+    lm_scan_quotes_move(known->quotes, ps->quotes);
+    ps->quote_count = known->quote_count;
+    return plans_extend(ps);
+}
+
+static size_t forms_bytes(const lm_shapes *forms)
+{
+    return forms->skeletons.cap + forms->cap * sizeof *forms->items +
+           forms->var_cap * sizeof *forms->var_roles;
+}
+
+/** Forgets forms of which only one line was ever seen; the guide does not know them. */
+static lm_err drop_rare_forms(parser *ps)
+{
+    lm_mem *mem = ps->out->mem;
+    size_t count = ps->forms.count;
+    lm_shapes left;
+    lm_shapes_init(&left, mem);
+    uint32_t *numbers = lm_mem_calloc(mem, count, sizeof *numbers);
+    lm_err err = numbers ? LM_OK : lm_mem_err();
+    for (size_t i = 0; i < count && !err; i++) {
+        const lm_shape_entry *form = &ps->forms.items[i];
+        if (form->rows < 2) continue;
+        err = lm_shapes_intern(&left, ps->forms.skeletons.ptr + form->skeleton, form->skeleton_len,
+                               &numbers[i]);
+        if (!err) left.items[numbers[i]].rows = form->rows;
+    }
+    if (!err) {
+        lm_guide_renumber(ps->guide, numbers);
+        lm_shapes_fini(&ps->forms);
+        ps->forms = left;
+        lm_shapes_init(&left, mem);
+    }
+    lm_shapes_fini(&left);
+    lm_mem_release(mem, numbers, numbers ? count * sizeof *numbers : 0);
+    return err;
+}
+
+/** Leaves the ways for the next segment, unless they are many or hardly any line went one. */
+static void leave_ways(parser *ps, bool is_whole, lm_ways **ways)
+{
+    lm_mem *mem = ps->out->mem;
+    if (is_whole && forms_bytes(&ps->forms) > WAYS_BYTES_MAX / 2)
+        is_whole = drop_rare_forms(ps) == LM_OK;
+    bool is_worth_it = is_whole && ps->quote_count <= WAYS_QUOTES_MAX &&
+                       ps->scanned * 2 < ps->out->row_count &&
+                       lm_guide_bytes(ps->guide) + forms_bytes(&ps->forms) <= WAYS_BYTES_MAX;
+    lm_ways *left = !is_worth_it ? NULL : *ways ? *ways : lm_mem_calloc(mem, 1, sizeof *left);
+    if (!left) { /* no room: so they are found out anew */
+        lm_ways_free(mem, *ways);
+        *ways = NULL;
+        return;
+    }
+    left->guide = ps->guide;
+    left->forms = ps->forms;
+    left->quote_count = ps->quote_count;
+    lm_scan_quotes_move(ps->quotes, left->quotes);
+    ps->guide = NULL;
+    lm_shapes_init(&ps->forms, mem);
+    *ways = left;
+}
+
+static lm_err parser_init(parser *ps, lm_mem *mem, lm_ways **ways)
 {
     lm_shapes_init(&ps->forms, mem);
     ps->vars = lm_mem_alloc(mem, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->vars);
     if (!ps->vars) return lm_mem_err();
     lm_err err = skeleton_reserve(ps, CHUNK_BYTES);
-    return err ? err : lm_guide_new(mem, &ps->guide);
+    if (!err) err = ways ? take_ways(ps, ways) : lm_guide_new(mem, &ps->guide);
+    return err;
 }
 
 static void parser_fini(parser *ps, lm_mem *mem)
 {
-    lm_scan_fini(ps, mem);
+    lm_scan_quotes_free(mem, ps->quotes);
     lm_guide_free(mem, ps->guide);
     lm_words_free(ps->words);
     lm_shapes_fini(&ps->forms);
@@ -543,9 +639,15 @@ static bool is_misjudged(const parser *ps)
 static lm_err begin_again(parser *ps, const uint8_t *text, size_t len)
 {
     lm_mem *mem = ps->out->mem;
-    ps->forms = ps->out->shapes;
+    if (!ps->has_forms) {
+        ps->forms = ps->out->shapes;
+        lm_shapes_init(&ps->out->shapes, mem);
+    } else if (ps->plans) {
+        memset(ps->plans, 0, ps->plan_cap * sizeof *ps->plans);
+    }
+    ps->has_forms = true;
     ps->form_count = ps->forms.count;
-    lm_shapes_init(&ps->out->shapes, mem);
+    ps->scanned = 0;
     lm_parsed_free(ps->out);
     ps->out = NULL;
     ps->made = lm_mem_alloc(mem, (LM_SHAPE_VARS_MAX + 4) * sizeof *ps->made);
@@ -590,15 +692,17 @@ static lm_err use_noted(parser *ps, const uint8_t *text, size_t len)
     return err;
 }
 
-lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level, lm_parsed **out)
+lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level, lm_ways **ways,
+                      lm_parsed **out)
 {
     LM_ASSERT(len < UINT32_MAX && (len == 0 || text[len - 1] == '\n'));
     size_t worth = len / (level == LM_LEVEL_FAST ? WORTH_FAST : WORTH);
     parser ps = {.text = text};
     lm_err err = parsed_new(mem, text, len, &ps.out);
     if (err) return err;
-    err = parser_init(&ps, mem);
     ps.is_noting = len <= NOTED_TEXT_MAX;
+    if (ps.is_noting) ways = NULL; /* a short text stands for itself */
+    err = parser_init(&ps, mem, ways);
     if (!err) err = parse_all(&ps, len);
     if (!err || (err == LM_E_LIMIT && ps.out->row_count)) {
         bool is_noted = ps.is_noting && !err, is_again = false;
@@ -616,6 +720,7 @@ lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level lev
             if (!err) err = parse_all(&ps, len);
         }
     }
+    if (ways) leave_ways(&ps, !err, ways);
     parser_fini(&ps, mem);
     if (err) {
         lm_parsed_free(ps.out);

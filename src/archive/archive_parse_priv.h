@@ -57,10 +57,12 @@ typedef struct parser {
     variable *vars;
     size_t var_count;
     struct guide *guide;
-    struct words *words;        /* that vary; NULL while none are known: then forms are shapes */
+    struct words *words;        /* that vary; NULL while none are known */
     variable *made;             /* room for as many as vars */
+    bool has_forms;             /* lines go by forms to their shapes; else both are one */
     lm_shapes forms;            /* skeletons as scanned */
     size_t form_count;          /* of them that the guide has seen in the first pass */
+    size_t scanned;             /* lines that the guide did not know */
     struct lm_word_plan *plans; /* beside forms */
     size_t plan_cap;
     bool is_noting; /* variables go to noted and not to their roles yet */
@@ -137,7 +139,9 @@ bool lm_scan_line(parser *ps, size_t line_begin, size_t line_end);
 size_t lm_scan_skeleton(parser *ps, size_t line_begin, size_t line_end);
 /** Quotations that were not taken as what their kind turned out to be. */
 size_t lm_scan_misjudged(const parser *ps);
-void lm_scan_fini(parser *ps, lm_mem *mem);
+/** What is known of kinds of quotations, QUOTE_SLOTS of them or NULL, for another text. */
+void lm_scan_quotes_move(struct quote_kind **from, struct quote_kind **to);
+void lm_scan_quotes_free(lm_mem *mem, struct quote_kind **quotes);
 
 /* Parts of it that the guide asks one by one. Each may append one variable; `from` is the end of
  * the variable before. */
@@ -163,6 +167,9 @@ bool lm_scan_like_time(const uint8_t *t, size_t at, size_t digits, size_t line_e
 
 LM_USE lm_err lm_guide_new(lm_mem *mem, struct guide **out);
 void lm_guide_free(lm_mem *mem, struct guide *guide);
+size_t lm_guide_bytes(const struct guide *guide);
+/** Shapes that it has learned have other numbers now. */
+void lm_guide_renumber(struct guide *guide, const uint32_t *numbers);
 /** Variables of a line that goes the way of lines before it, into vars, and its shape. False: not
  * known; scan it. */
 bool lm_guide_line(parser *ps, size_t line_begin, size_t line_end, uint32_t *out_shape);

@@ -196,10 +196,15 @@ typedef struct lm_parsed {
     size_t sample_len_count, sample_len_cap;
 } lm_parsed;
 
+/** The ways that lines of a stream go, from one segment to the next. */
+typedef struct lm_ways lm_ways;
+void lm_ways_free(lm_mem *mem, lm_ways *ways);
+
 /** Every row of text ends with '\n'. The text must outlive the result. Level fast looks twice only
- * where much is won. LM_E_LIMIT: not what columns are for. */
+ * where much is won. ways may be NULL; else *ways is what an earlier call left there (NULL:
+ * nothing) and then what this one does. LM_E_LIMIT: not what columns are for. */
 LM_USE lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level level,
-                             lm_parsed **out);
+                             lm_ways **ways, lm_parsed **out);
 void lm_parsed_free(lm_parsed *parsed);
 /** Dates whose text does not tell month from day are read as what is likeliest for all of a role's
  * values. */
@@ -373,6 +378,38 @@ LM_USE lm_err lm_head_read(lm_str bytes, uint64_t offset, lm_arena *arena, lm_se
 LM_USE lm_err lm_head_read_cut(lm_str bytes, uint64_t offset, lm_arena *arena, lm_segment_head *out,
                                uint64_t *out_missing);
 
+/* ---- archive_kept.c: what is left for the next packing ---- */
+#define LM_SLOTS_MAX 16 /* segments side by side */
+
+enum { LM_KEPT_FORMATS = 8 };
+
+/** What was learned of an input with some name, and the ways that its lines went in each slot. */
+typedef struct lm_kept_format {
+    uint64_t name;     /* its hash */
+    lm_schema *schema; /* NULL: none */
+    unsigned fits;     /* lines of its head that the schema knew */
+    lm_ways *ways[LM_SLOTS_MAX];
+    unsigned times, users; /* users: streams of the packing under way */
+    uint64_t used;
+} lm_kept_format;
+
+typedef struct lm_kept_room {
+    uint8_t *text; /* cap + LM_TEXT_PADDING bytes */
+    size_t cap;
+} lm_kept_room;
+
+struct lm_pack_kept {
+    lm_mem *mem;
+    lm_kept_room rooms[LM_SLOTS_MAX];
+    lm_kept_format formats[LM_KEPT_FORMATS];
+    uint64_t clock;
+};
+
+/** NULL: not known, or known for too long. */
+lm_kept_format *lm_kept_find(lm_pack_kept *kept, uint64_t name);
+/** In the place of what was known by that name; takes over the schema, unless NULL comes back. */
+lm_kept_format *lm_kept_add(lm_pack_kept *kept, uint64_t name, unsigned fits, lm_schema *schema);
+
 /** One segment on its way: text in, bytes out. */
 typedef struct lm_seg_work {
     lm_mem *mem;
@@ -385,6 +422,7 @@ typedef struct lm_seg_work {
     size_t span_count, span_cap;
     lm_joiner *joiner; /* of the stream, for this slot */
     const lm_schema *schema;
+    lm_ways **ways; /* of the stream, for this slot; NULL: none are kept */
     const lm_pack_options *options;
     lm_pool *pool; /* for the codec; NULL when segments run side by side */
     /* made by lm_seg_encode */

@@ -29,7 +29,8 @@ enum {
 typedef struct quote_kind {
     uint64_t key;
     uint32_t seen, distinct;
-    uint32_t whole; /* of those seen: how often it was taken as one variable */
+    uint32_t whole;                     /* of those seen: how often it was taken as one variable */
+    uint32_t seen_before, whole_before; /* in segments before this one */
     bool is_decided, is_whole;
     uint32_t hashes[QUOTE_LEARN * 2]; /* set of what was seen; 0 empty */
 } quote_kind;
@@ -596,13 +597,26 @@ size_t lm_scan_misjudged(const parser *ps)
     size_t n = 0;
     for (size_t i = 0; i < QUOTE_SLOTS; i++) {
         const quote_kind *kind = ps->quotes[i];
-        if (kind) n += kind->is_whole ? kind->seen - kind->whole : kind->whole;
+        if (!kind) continue;
+        uint32_t seen = kind->seen - kind->seen_before, whole = kind->whole - kind->whole_before;
+        n += kind->is_whole ? seen - whole : whole;
     }
     return n;
 }
 
-void lm_scan_fini(parser *ps, lm_mem *mem)
+void lm_scan_quotes_move(struct quote_kind **from, struct quote_kind **to)
+{
+    memcpy(to, from, QUOTE_SLOTS * sizeof(struct quote_kind *));
+    memset(from, 0, QUOTE_SLOTS * sizeof(struct quote_kind *));
+    for (size_t i = 0; i < QUOTE_SLOTS; i++) {
+        if (!to[i]) continue;
+        to[i]->seen_before = to[i]->seen;
+        to[i]->whole_before = to[i]->whole;
+    }
+}
+
+void lm_scan_quotes_free(lm_mem *mem, struct quote_kind **quotes)
 {
     for (size_t i = 0; i < QUOTE_SLOTS; i++)
-        lm_mem_release(mem, ps->quotes[i], sizeof(quote_kind));
+        lm_mem_release(mem, quotes[i], sizeof(quote_kind));
 }

@@ -457,7 +457,8 @@ static lm_err grams_before_directory(lm_seg_work *work)
 
 static lm_err make_columns(lm_seg_work *work)
 {
-    lm_err err = lm_parsed_make(work->mem, work->text, work->text_len, work->level, &work->parsed);
+    lm_err err = lm_parsed_make(work->mem, work->text, work->text_len, work->level, work->ways,
+                                &work->parsed);
     if (err) return err;
     lm_dates_settle(work->parsed);
     size_t n = work->parsed->shapes.count;

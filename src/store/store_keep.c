@@ -378,7 +378,10 @@ static void try_seal(lm_store *store, store_generation *generation)
 {
     lm_err err = store_seal(store, generation);
     store->sealed_ns = lm_clock_ns();
-    if (err) store_note(store, 3, "seal_failed", "%s", lm_err_text());
+    if (err) {
+        store_note(store, 3, "seal_failed", "%s", lm_err_text());
+        lm_pack_kept_clear(store->kept); /* it may have been for want of memory */
+    }
     pthread_mutex_lock(&store->lock);
     store->seal_failed = err;
     if (err) pthread_cond_broadcast(&store->sealed);
@@ -403,6 +406,7 @@ static void give_back(lm_store *store, burst *last, bool did)
         return;
     }
     if (last->is_over || ++last->quiet < TRIM_LOOKS) return;
+    lm_pack_kept_clear(store->kept);
     lm_mem_trim(store->mem);
     last->is_over = true;
 }

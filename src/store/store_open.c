@@ -323,6 +323,7 @@ lm_err lm_store_open(lm_mem *mem, const lm_store_options *options, lm_store **ou
     lm_err err = len > 0 && (size_t)len < sizeof store->folder - 64
                      ? load(store)
                      : lm_fail(LM_E_USAGE, "'%s' cannot be a folder's name", options->folder);
+    if (!err) err = lm_pack_kept_new(mem, &store->kept);
     if (!err && options->threads != 1) err = lm_pool_new(mem, options->threads, &store->pool);
     if (!err && options->threads != 1) err = lm_pool_new(mem, options->threads, &store->asking);
     if (!err) err = start_threads(store);
@@ -348,6 +349,7 @@ void lm_store_close(lm_store *store)
     if (store->has_commit) pthread_join(store->commit_thread, NULL);
     if (store->has_keeper) pthread_join(store->keeper_thread, NULL);
     store_log_close(&store->log);
+    lm_pack_kept_free(store->kept);
     lm_pool_free(store->pool);
     lm_pool_free(store->asking);
     store_cache_rest(store, 0);

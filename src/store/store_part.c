@@ -384,7 +384,8 @@ static lm_err pack(writer *w, const char *suffix, size_t file_count, uint64_t *o
     lm_pack_options options = {.level = w->plan->level,
                                .segment_bytes = segment_bytes(w),
                                .open = open_file,
-                               .open_ctx = w};
+                               .open_ctx = w,
+                               .kept = w->plan->kept};
     lm_pack_report report;
     lm_err err =
         lm_archive_pack(w->mem, w->pool, w->paths, file_count, &options, path, NULL, NULL, &report);

@@ -218,6 +218,7 @@ typedef struct store_part_plan {
     size_t item_count;
     const uint64_t *replaces; /* ids of segments that this one stands for */
     size_t replace_count;
+    lm_pack_kept *kept; /* may be NULL */
 } store_part_plan;
 
 #define STORE_REC_MAGIC "lmpart02"
@@ -416,9 +417,10 @@ struct lm_store {
     size_t answers_bytes;
     uint64_t cache_used_ns; /* when somebody asked last */
 
-    lm_pool *pool;   /* the keeper's; NULL: one CPU */
-    lm_pool *asking; /* of those who ask; NULL: one CPU */
-    store_log log;   /* the commit thread's */
+    lm_pool *pool;      /* the keeper's; NULL: one CPU */
+    lm_pack_kept *kept; /* the keeper's: from one sealing to the next, until nothing comes in */
+    lm_pool *asking;    /* of those who ask; NULL: one CPU */
+    store_log log;      /* the commit thread's */
     pthread_t commit_thread, keeper_thread;
     bool has_commit, has_keeper;
 };

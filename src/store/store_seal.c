@@ -75,7 +75,8 @@ static lm_err seal_tenant(seal *s, lm_str tenant)
     store_part_plan plan = {.id = store_part_number(store),
                             .generation = s->generation->id,
                             .tenant = tenant,
-                            .level = LM_LEVEL_FAST};
+                            .level = LM_LEVEL_FAST,
+                            .kept = store->kept};
     lm_err err = gather(s, tenant, &plan);
     if (err || !plan.item_count) return err;
     store_part part;

@@ -40,7 +40,7 @@ static const char *const lines[] = {
 static lm_parsed *parse(lm_mem *mem, const char *text, size_t len)
 {
     lm_parsed *parsed = NULL;
-    assert_int_equal(lm_parsed_make(mem, (const uint8_t *)text, len, LM_LEVEL_DEFAULT, &parsed),
+    assert_int_equal(lm_parsed_make(mem, (const uint8_t *)text, len, LM_LEVEL_DEFAULT, NULL, &parsed),
                      LM_OK);
     return parsed;
 }

@@ -316,7 +316,8 @@ static lm_err add_formed(parser *ps, uint32_t form, size_t line_begin, size_t li
     if (ps->words && !plan->is_made) {
         const lm_shape_entry *entry = &ps->forms.items[form];
         lm_str skeleton = {ps->forms.skeletons.ptr + entry->skeleton, entry->skeleton_len};
-        lm_err err = lm_words_plan(ps->words, skeleton, plan);
+        uint32_t shape = ps->forms_are_shapes ? form : UINT32_MAX;
+        lm_err err = lm_words_plan(ps->words, shape, skeleton, plan);
         if (err) return err;
     }
     return add_planned(ps, plan, line_begin, line_end);
@@ -328,9 +329,8 @@ static lm_err add_scanned_form(parser *ps, size_t line_begin, size_t line_end, s
 {
     if (ps->forms.skeletons.len > FORMS_BYTES_MAX) {
         lm_word_plan plan = {0};
-        lm_err err = ps->words
-                         ? lm_words_plan(ps->words, (lm_str){ps->skeleton, skeleton_len}, &plan)
-                         : LM_OK;
+        lm_str skeleton = {ps->skeleton, skeleton_len};
+        lm_err err = ps->words ? lm_words_plan(ps->words, UINT32_MAX, skeleton, &plan) : LM_OK;
         return err ? err : add_planned(ps, &plan, line_begin, line_end);
     }
     uint32_t form = 0;
@@ -513,6 +513,19 @@ static lm_err parsed_new(lm_mem *mem, const uint8_t *text, size_t len, lm_parsed
     return LM_OK;
 }
 
+/** Room for the variables and rows that a text mostly has: growing copies what is there. */
+static lm_err note_reserve(parser *ps, lm_mem *mem, size_t len)
+{
+    enum { BYTES_A_VARIABLE = 24, BYTES_A_ROW = 96 };
+
+    lm_err err =
+        lm_vec_grow(mem, &ps->noted, &ps->noted_cap, len / BYTES_A_VARIABLE + 1, sizeof *ps->noted);
+    if (!err)
+        err = lm_vec_grow(mem, &ps->noted_ends, &ps->noted_end_cap, len / BYTES_A_ROW + 1,
+                          sizeof *ps->noted_ends);
+    return err;
+}
+
 /* ---- ways that are known from the segment before ---- */
 
 struct lm_ways {
@@ -641,6 +654,7 @@ static lm_err begin_again(parser *ps, const uint8_t *text, size_t len)
     lm_mem *mem = ps->out->mem;
     if (!ps->has_forms) {
         ps->forms = ps->out->shapes;
+        ps->forms_are_shapes = true;
         lm_shapes_init(&ps->out->shapes, mem);
     } else if (ps->plans) {
         memset(ps->plans, 0, ps->plan_cap * sizeof *ps->plans);
@@ -703,6 +717,7 @@ lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level lev
     ps.is_noting = len <= NOTED_TEXT_MAX;
     if (ps.is_noting) ways = NULL; /* a short text stands for itself */
     err = parser_init(&ps, mem, ways);
+    if (!err && ps.is_noting) err = note_reserve(&ps, mem, len);
     if (!err) err = parse_all(&ps, len);
     if (!err || (err == LM_E_LIMIT && ps.out->row_count)) {
         bool is_noted = ps.is_noting && !err, is_again = false;

@@ -60,6 +60,7 @@ typedef struct parser {
     struct words *words;        /* that vary; NULL while none are known */
     variable *made;             /* room for as many as vars */
     bool has_forms;             /* lines go by forms to their shapes; else both are one */
+    bool forms_are_shapes;      /* they have the numbers of the shapes of a first look */
     lm_shapes forms;            /* skeletons as scanned */
     size_t form_count;          /* of them that the guide has seen in the first pass */
     size_t scanned;             /* lines that the guide did not know */
@@ -192,8 +193,10 @@ typedef struct lm_word_plan {
     bool is_made;
 } lm_word_plan;
 
-/** For lines with this skeleton. */
-LM_USE lm_err lm_words_plan(struct words *words, lm_str skeleton, lm_word_plan *out);
+/** For lines with this skeleton, which is that of a shape by which the words were found; another
+ * number: of none. */
+LM_USE lm_err lm_words_plan(struct words *words, uint32_t shape, lm_str skeleton,
+                            lm_word_plan *out);
 /** A line's variables are changed by the plan, which has cuts. */
 void lm_words_cut(parser *ps, const lm_word_plan *plan, size_t line_begin);
 

@@ -12,7 +12,8 @@ enum { FORM_PLAIN = 0, FORM_STEPS = 1 };
 enum { INSERT_NOTHING = 0, INSERT_WILD = 1, INSERT_TEXT = 2 };
 
 enum {
-    TOKENS_MAX = 512,    /* of a skeleton; what is behind them is not referred to */
+    TOKENS_MAX = 512, /* of a skeleton; what is behind them is not referred to */
+    PLACES = 256,
     STEPS_ALL_NEW = 255, /* instead of a number of steps: the whole text is put in */
     COPY_REST = 255,
     SKIP_LOOK = 80, /* tokens looked ahead in the skeleton; below 256 */
@@ -31,6 +32,12 @@ typedef struct tokens {
     token items[TOKENS_MAX];
     size_t count;
 } tokens;
+
+/** Where tokens of a skeleton are, by their hash. */
+typedef struct places {
+    uint16_t first[PLACES];    /* the first token with such a hash, + 1; 0: none */
+    uint16_t next[TOKENS_MAX]; /* behind it, + 1 */
+} places;
 
 static const bool is_word[256] = {
     ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['_'] = true};
@@ -85,7 +92,18 @@ static lm_err first_shapes(lm_mem *mem, const uint32_t *template_of_shape, size_
 typedef struct writer {
     lm_buf steps, texts;
     tokens from, to;
+    places places; /* of from */
 } writer;
+
+static void find_places(writer *w)
+{
+    memset(w->places.first, 0, sizeof w->places.first);
+    for (size_t i = w->from.count; i-- > 0;) {
+        uint16_t *first = &w->places.first[w->from.items[i].hash % PLACES];
+        w->places.next[i] = *first;
+        *first = (uint16_t)(i + 1);
+    }
+}
 
 /** Tokens from here on that agree. */
 static size_t agreeing(const writer *w, size_t r, size_t t)
@@ -106,8 +124,10 @@ static void look(const writer *w, size_t r, size_t t, size_t *skip, size_t *inse
     *copy = 0;
     for (size_t dt = 0; dt < INSERT_LOOK && t + dt < w->to.count; dt++) {
         uint32_t hash = w->to.items[t + dt].hash;
-        for (size_t dr = 0; dr < SKIP_LOOK && r + dr < w->from.count; dr++) {
-            if (w->from.items[r + dr].hash != hash) continue;
+        for (size_t i = w->places.first[hash % PLACES]; i; i = w->places.next[i - 1]) {
+            if (i <= r || w->from.items[i - 1].hash != hash) continue;
+            size_t dr = i - 1 - r;
+            if (dr >= SKIP_LOOK) break;
             size_t n = agreeing(w, r + dr, t + dt);
             bool counts = n >= 3 || (n && (dr + dt <= 2 || t + dt + n == w->to.count));
             long score = (long)n * 10 - (long)dr * 3 - (long)dt * 12;
@@ -163,6 +183,7 @@ static lm_err put_text(writer *w, lm_str text, lm_str skeleton)
 {
     bool done = false;
     (void)cut(skeleton, true, &w->from); /* the first tokens do */
+    find_places(w);
     lm_err err = skeleton.ptr && cut(text, false, &w->to) ? put_steps(w, &done) : LM_OK;
     if (err || done) return err;
     err = lm_buf_u8(&w->steps, STEPS_ALL_NEW);

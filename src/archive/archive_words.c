@@ -95,6 +95,11 @@ struct words {
     size_t slot_cap;
     span *spans; /* of plans */
     size_t span_count, span_cap;
+    word *words; /* of the shapes looked at */
+    size_t word_count, word_cap;
+    uint32_t *first; /* word of each shape */
+    uint8_t *counts; /* of words of each shape; 0: too many */
+    size_t shape_count, shape_cap;
 };
 
 /* ---- words of a skeleton ---- */
@@ -147,12 +152,7 @@ typedef struct look {
     lm_mem *mem;
     const lm_parsed *parsed;
     const lm_shapes *shapes;
-    size_t shape_count; /* looked at */
     struct words *out;
-    word *words;
-    size_t word_count, word_cap;
-    uint32_t *first;  /* word of each shape */
-    uint8_t *counts;  /* of words of each shape */
     uint64_t *seen;   /* a set of hashes: those whose stamp is the last one */
     uint32_t *stamps; /* beside seen */
     size_t seen_cap;
@@ -180,7 +180,7 @@ typedef struct place {
 
 static inline const word *word_at(const look *lk, uint32_t shape, size_t at)
 {
-    return &lk->words[lk->first[shape] + at];
+    return &lk->out->words[lk->out->first[shape] + at];
 }
 
 static inline const uint8_t *word_text(const look *lk, uint32_t shape, size_t at)
@@ -499,22 +499,21 @@ static void read_words(const lm_parsed *parsed, const lm_shape_entry *entry, wor
 /** Cuts all shapes, or as many as there is room for. */
 static lm_err cut_shapes(look *lk)
 {
-    for (size_t s = 0; s < lk->shape_count; s++) {
+    struct words *out = lk->out;
+    for (; out->shape_count < out->shape_cap; out->shape_count++) {
+        size_t s = out->shape_count;
         const lm_shape_entry *entry = &lk->shapes->items[s];
-        if (lk->word_count > LOOK_WORDS_MAX) {
-            lk->shape_count = s;
-            return LM_OK;
-        }
-        lm_err err = lm_vec_grow(lk->mem, &lk->words, &lk->word_cap, lk->word_count + WORDS_MAX,
-                                 sizeof *lk->words);
+        if (out->word_count > LOOK_WORDS_MAX) return LM_OK;
+        lm_err err = lm_vec_grow(lk->mem, &out->words, &out->word_cap, out->word_count + WORDS_MAX,
+                                 sizeof *out->words);
         if (err) return err;
-        word *words = lk->words + lk->word_count;
+        word *words = out->words + out->word_count;
         const uint8_t *skeleton = lk->shapes->skeletons.ptr + entry->skeleton;
         size_t count = cut_words(skeleton, entry->skeleton_len, words);
         read_words(lk->parsed, entry, words, count);
-        lk->first[s] = (uint32_t)lk->word_count;
-        lk->counts[s] = (uint8_t)count;
-        lk->word_count += count;
+        out->first[s] = (uint32_t)out->word_count;
+        out->counts[s] = (uint8_t)count;
+        out->word_count += count;
     }
     return LM_OK;
 }
@@ -524,20 +523,21 @@ static lm_err look_at_shapes(look *lk)
 {
     lm_err err = cut_shapes(lk);
     if (err) return err;
-    uint32_t *order = lm_mem_alloc(lk->mem, lk->shape_count * sizeof *order);
+    const struct words *out = lk->out;
+    uint32_t *order = lm_mem_alloc(lk->mem, out->shape_count * sizeof *order);
     if (!order) return lm_mem_err();
     size_t ends[WORDS_MAX + 2] = {0};
-    for (size_t s = 0; s < lk->shape_count; s++)
-        ends[lk->counts[s] + 1]++;
+    for (size_t s = 0; s < out->shape_count; s++)
+        ends[out->counts[s] + 1]++;
     for (size_t n = 0; n <= WORDS_MAX; n++)
         ends[n + 1] += ends[n];
-    for (size_t s = 0; s < lk->shape_count; s++)
-        order[ends[lk->counts[s]]++] = (uint32_t)s; /* begins become ends */
+    for (size_t s = 0; s < out->shape_count; s++)
+        order[ends[out->counts[s]]++] = (uint32_t)s; /* begins become ends */
     for (size_t n = 2; !err && n <= WORDS_MAX; n++) {
         group g = {order + ends[n - 1], ends[n] - ends[n - 1], n};
         err = look_at_group(lk, &g, ~UINT64_C(0) >> (WORDS_MAX - n), true);
     }
-    lm_mem_release(lk->mem, order, lk->shape_count * sizeof *order);
+    lm_mem_release(lk->mem, order, out->shape_count * sizeof *order);
     return err;
 }
 
@@ -567,6 +567,9 @@ void lm_words_free(struct words *words)
     lm_mem_release(mem, words->masks, words->mask_cap * sizeof *words->masks);
     lm_mem_release(mem, words->slots, words->slot_cap * sizeof *words->slots);
     lm_mem_release(mem, words->spans, words->span_cap * sizeof *words->spans);
+    lm_mem_release(mem, words->words, words->word_cap * sizeof *words->words);
+    lm_mem_release(mem, words->first, words->shape_cap * sizeof *words->first);
+    lm_mem_release(mem, words->counts, words->shape_cap);
     lm_mem_release(mem, words, sizeof *words);
 }
 
@@ -588,25 +591,19 @@ static lm_err find_words(const lm_parsed *parsed, size_t shape_count, int64_t sa
     struct words *words = NULL;
     lm_err err = lm_words_none(mem, &words);
     if (err) return err;
-    look lk = {.mem = mem,
-               .parsed = parsed,
-               .shapes = &parsed->shapes,
-               .shape_count = shape_count,
-               .out = words,
-               .seen_cap = 16};
+    look lk = {
+        .mem = mem, .parsed = parsed, .shapes = &parsed->shapes, .out = words, .seen_cap = 16};
     while (lk.seen_cap < shape_count * 2)
         lk.seen_cap *= 2;
     lk.seen_cap *= 2; /* room for set_begin's mask */
-    lk.first = lm_mem_alloc(mem, shape_count * sizeof *lk.first);
-    lk.counts = lm_mem_alloc(mem, shape_count);
+    words->shape_cap = shape_count;
+    words->first = lm_mem_alloc(mem, shape_count * sizeof *words->first);
+    words->counts = lm_mem_alloc(mem, shape_count);
     lk.seen = lm_mem_calloc(mem, lk.seen_cap, sizeof *lk.seen);
     lk.stamps = lm_mem_calloc(mem, lk.seen_cap, sizeof *lk.stamps);
-    err = lk.first && lk.counts && lk.seen && lk.stamps ? LM_OK : lm_mem_err();
+    err = words->first && words->counts && lk.seen && lk.stamps ? LM_OK : lm_mem_err();
     if (!err) err = look_at_shapes(&lk);
     if (!err) err = index_patterns(words);
-    lm_mem_release(mem, lk.words, lk.word_cap * sizeof *lk.words);
-    lm_mem_release(mem, lk.first, shape_count * sizeof *lk.first);
-    lm_mem_release(mem, lk.counts, shape_count);
     lm_mem_release(mem, lk.seen, lk.seen_cap * sizeof *lk.seen);
     lm_mem_release(mem, lk.stamps, lk.seen_cap * sizeof *lk.stamps);
     *out = words;
@@ -684,10 +681,12 @@ static void go_to(const parser *ps, twin *here, size_t at)
     }
 }
 
-lm_err lm_words_plan(struct words *words, lm_str skeleton, lm_word_plan *out)
+lm_err lm_words_plan(struct words *words, uint32_t shape, lm_str skeleton, lm_word_plan *out)
 {
-    word line[WORDS_MAX];
-    size_t count = cut_words(skeleton.ptr, skeleton.len, line);
+    word cut_now[WORDS_MAX];
+    bool is_cut = shape < words->shape_count;
+    const word *line = is_cut ? words->words + words->first[shape] : cut_now;
+    size_t count = is_cut ? words->counts[shape] : cut_words(skeleton.ptr, skeleton.len, cut_now);
     const pattern *p = find_pattern(words, line, count);
     *out = (lm_word_plan){.is_made = true};
     if (!p) return LM_OK;

@@ -236,7 +236,7 @@ lm_err codec_zstd_get(codec_dec *dec, lm_str prefix, lm_str src, uint8_t *dst, s
 
 /* ---- bytes that resemble others the reader has at hand ---- */
 
-enum { LIKE_FAST = 3, LIKE_DEFAULT = 6, LIKE_MAX = 19, LIKE_WINDOW_MIN = 10, LIKE_WINDOW_MAX = 27 };
+enum { LIKE_FAST = 1, LIKE_DEFAULT = 6, LIKE_MAX = 19, LIKE_WINDOW_MIN = 10, LIKE_WINDOW_MAX = 27 };
 
 static int like_window(size_t len)
 {

@@ -37,6 +37,7 @@ typedef struct learner {
     lm_arena arena; /* fields of the line at hand */
     lm_fields fields;
     uint32_t *ids;
+    lm_schema *named; /* all named formats; NULL: not needed yet */
 } learner;
 
 /* Parse one line and count it. min_field: only fields from there on are counted, and the line
@@ -99,7 +100,8 @@ static lm_err sample_add(lm_schema *schema, lm_str line)
 
 typedef struct search {
     lm_schema *schema;
-    lm_schema *scratch; /* all named formats */
+    const lm_schema *named; /* all named formats */
+    lm_schema *scratch;     /* inferred ones that are being tried */
     lm_fields fields;
     lm_arena arena;
     lm_str *lines; /* of the sample, those that nothing explains yet */
@@ -344,13 +346,15 @@ static bool has_pattern(const lm_schema *schema, lm_str pattern)
     return false;
 }
 
-static lm_err scratch_make(search *s)
+/* Making trees of all of them costs as much as reading some thousand lines: once a learner. */
+static lm_err need_named(learner *l)
 {
-    lm_err err = lm_schema_new(s->schema->mem, &s->scratch);
+    if (l->named) return LM_OK;
+    lm_err err = lm_schema_new(l->schema->mem, &l->named);
     for (size_t i = 0; !err && i < lm_named_count(); i++) {
         const lm_named *named = lm_named_at(i);
         uint32_t format;
-        err = lm_pattern_add(s->scratch, lm_str_of(named->name), lm_str_of(named->pattern),
+        err = lm_pattern_add(l->named, lm_str_of(named->name), lm_str_of(named->pattern),
                              LM_ORIGIN_NAMED, (lm_str){0}, &format);
     }
     return err;
@@ -396,11 +400,11 @@ static uint32_t named_format_of(search *s, begin *begins, lm_str line, uint8_t w
     uint64_t look = look_of(line);
     begin *b = &begins[look / 2 % BEGINS];
     if (b->look != look) *b = (begin){look, NO_INDEX, 0};
-    if (b->format != NO_INDEX && fits(s, s->scratch, b->format, line)) return b->format;
+    if (b->format != NO_INDEX && fits(s, s->named, b->format, line)) return b->format;
     if (b->misses >= MISSES_ENOUGH) return NO_INDEX;
     b->format = NO_INDEX;
     for (uint32_t k = 0; k < lm_named_count() && b->format == NO_INDEX; k++) {
-        if (is_of_weight(k, weight_min, weight_max) && fits(s, s->scratch, k, line)) b->format = k;
+        if (is_of_weight(k, weight_min, weight_max) && fits(s, s->named, k, line)) b->format = k;
     }
     b->misses = b->format == NO_INDEX ? b->misses + 1 : 0;
     return b->format;
@@ -500,7 +504,8 @@ static lm_err search_inferred(search *s)
 {
     lm_str patterns[INFERRED_MAX];
     size_t count = 0;
-    lm_err err = infer_patterns(s, patterns, &count);
+    lm_err err = lm_schema_new(s->schema->mem, &s->scratch);
+    if (!err) err = infer_patterns(s, patterns, &count);
     for (size_t i = 0; i < count && !err; i++) {
         uint32_t format;
         err = lm_pattern_add(s->schema, LM_STR("inferred"), patterns[i], LM_ORIGIN_INFERRED,
@@ -521,7 +526,6 @@ static lm_err search_all(search *s)
 {
     lm_err err = search_engine(s, LM_ENGINE_JSON);
     if (!err) err = search_directives(s);
-    if (!err) err = scratch_make(s);
     if (!err) err = search_named(s, 9, 9);
     if (!err) err = search_header_row(s);
     if (!err) err = search_quoted_rows(s);
@@ -537,13 +541,16 @@ static lm_err discover(learner *l)
     lm_schema *schema = l->schema;
     search s = {.schema = schema, .count = schema->sample_count};
     if (schema->misfit_count < schema->next_search || s.count == 0) return LM_OK;
+    lm_err err = need_named(l);
+    if (err) return err;
+    s.named = l->named;
     size_t list_bytes = s.count * sizeof *s.lines;
     lm_arena_init(&s.arena, schema->mem);
     s.fields.arena = &s.arena;
     s.lines = lm_mem_alloc(schema->mem, list_bytes);
     if (!s.lines) return lm_mem_err();
     memcpy(s.lines, schema->sample, list_bytes);
-    lm_err err = search_all(&s);
+    err = search_all(&s);
     lm_schema_order(schema);
     size_t kept = 0;
     for (size_t i = 0; !err && i < schema->sample_count; i++) {
@@ -681,6 +688,7 @@ static lm_err learner_end(learner *l, lm_err err)
 {
     if (!err) err = lm_schema_refresh(l->schema);
     lm_mem_release(l->schema->mem, l->ids, LM_FIELD_COUNT_MAX * sizeof *l->ids);
+    lm_schema_free(l->named);
     lm_arena_fini(&l->arena);
     return err;
 }

@@ -115,12 +115,23 @@ static void pair_by_pattern(paired *a, size_t a_count, paired *b, size_t b_count
     }
 }
 
+/** Binary logarithm of a number above 0, between powers of two along a line: near enough to put
+ * things in order. log2 would have every start of the program load one library more. */
+static double log2_about(double x)
+{
+    enum { MANTISSA = 52, BIAS = 1023 };
+
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (double)bits / (double)(UINT64_C(1) << MANTISSA) - BIAS;
+}
+
 /** How much a difference tells: lines that changed, by a factor that counts in powers of two. */
 static double weight(const lm_difference *d)
 {
     double lines = (double)(d->count_before > d->count_after ? d->count_before : d->count_after);
-    double bits = isinf(d->factor) || d->factor <= 0 ? 20 : fabs(log2(d->factor));
-    return log2(lines + 1) * bits;
+    double bits = isinf(d->factor) || d->factor <= 0 ? 20 : fabs(log2_about(d->factor));
+    return log2_about(lines + 1) * bits;
 }
 
 static int difference_compare(const void *a, const void *b)

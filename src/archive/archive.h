@@ -94,6 +94,8 @@ typedef struct lm_archive_file {
     uint64_t bytes, lines;
     lm_packing packing; /* how it was packed when read */
     bool no_final_newline;
+    bool has_clocks;  /* only while it is packed: */
+    int64_t clock_ns; /* the time in front of its first clock without a date */
 } lm_archive_file;
 
 typedef struct lm_archive_segment {

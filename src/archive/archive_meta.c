@@ -2,6 +2,9 @@
  * law. */
 #include "archive/archive_priv.h"
 
+#define SECOND_NS   INT64_C(1000000000)
+#define SECONDS_MAX (INT64_C(9223372036) - 2 * 86400)
+
 enum { TIMES_NONE = 0, TIMES_SOME = 1 };
 
 enum {
@@ -91,6 +94,8 @@ static lm_err put_head(const lm_segment_head *head, lm_buf *out)
         if (!err) err = lm_buf_varint(out, span->span.rows);
         if (!err) err = lm_buf_varint(out, span->span.first_line);
         if (!err) err = lm_buf_u8(out, span->span.flags);
+        if (!err && (span->span.flags & LM_SPAN_CLOCK))
+            err = lm_buf_varint(out, lm_zigzag(span->span.clock_ns / SECOND_NS));
         if (!err && (span->span.flags & LM_SPAN_NEW_FILE)) err = put_file(out, &span->file);
     }
     if (!err) err = lm_buf_varint(out, head->templates_bytes);
@@ -116,6 +121,14 @@ lm_err lm_head_write(const lm_segment_head *head, lm_buf *out)
     return LM_OK;
 }
 
+/** Of years that have nanoseconds, with room for a day on each side. */
+static int64_t get_seconds(lm_reader *r)
+{
+    int64_t seconds = lm_unzigzag(lm_reader_varint(r));
+    if (seconds < -SECONDS_MAX || seconds > SECONDS_MAX) r->failed = true;
+    return r->failed ? 0 : seconds * SECOND_NS;
+}
+
 static void get_spans(lm_reader *r, lm_arena *arena, lm_segment_head *head)
 {
     head->span_count = (size_t)lm_reader_varint(r);
@@ -128,6 +141,7 @@ static void get_spans(lm_reader *r, lm_arena *arena, lm_segment_head *head)
         span->span.rows = (uint32_t)lm_reader_varint_max(r, UINT32_MAX);
         span->span.first_line = lm_reader_varint(r);
         span->span.flags = lm_reader_u8(r);
+        if (span->span.flags & LM_SPAN_CLOCK) span->span.clock_ns = get_seconds(r);
         if (span->span.flags & LM_SPAN_NEW_FILE) get_file(r, &span->file);
         rows += span->span.rows;
     }

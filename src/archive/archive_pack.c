@@ -330,7 +330,13 @@ static lm_err add_input(packer *pk, const char *path, bool is_only)
     err = find_schema(pk, path, (lm_str){head.ptr, head.len}, is_whole, &schema, &format);
     if (err) goto out;
     uint32_t stream = 0;
+    bool has_clocks = info.is_regular && !pk->options->open && lm_schema_has_clocks(schema);
     err = find_stream(pk, schema, format, &stream);
+    if (err) goto out;
+    int64_t clock_ns = 0;
+    if (has_clocks)
+        err = lm_clock_begin_of(pk->mem, path, pk->options->raw_input, pk->streams[stream].schema,
+                                info.mtime_ns, &clock_ns, &has_clocks);
     if (err) goto out;
     size_t i = pk->file_count;
     err = lm_vec_grow(pk->mem, &pk->files, &pk->file_cap, i + 1, sizeof *pk->files);
@@ -339,8 +345,11 @@ static lm_err add_input(packer *pk, const char *path, bool is_only)
         err = lm_vec_grow(pk->mem, &pk->file_streams, &pk->file_stream_cap, i + 1,
                           sizeof *pk->file_streams);
     if (err) goto out;
-    lm_archive_file file = {
-        .mtime_ns = info.mtime_ns, .mode = info.mode & 07777, .packing = lm_source_packing(source)};
+    lm_archive_file file = {.mtime_ns = info.mtime_ns,
+                            .mode = info.mode & 07777,
+                            .packing = lm_source_packing(source),
+                            .has_clocks = has_clocks,
+                            .clock_ns = clock_ns};
     err = make_name(pk, path, file.packing, &file.name);
     if (err) goto out;
     pk->files[i] = file;
@@ -604,10 +613,22 @@ static lm_err close_stream(packer *pk)
     return pk->filled ? flush(pk) : LM_OK;
 }
 
+/** The span begins behind the last clock; then the walk goes over its lines. walk NULL: the file
+ * has no clocks without a date. */
+static lm_err walk_span(lm_clock_walk *walk, lm_span *span, lm_str text)
+{
+    if (!walk) return LM_OK;
+    int64_t into = walk->when.clock_ns % 1000000000;
+    walk->when.clock_ns -= into < 0 ? into + 1000000000 : into; /* as it will be read */
+    span->flags |= LM_SPAN_CLOCK;
+    span->clock_ns = walk->when.clock_ns;
+    return lm_clock_walk_text(walk, text);
+}
+
 /** A full buffer: end the span at the last line end, cut the segment there. file_begin: where the
  * file's bytes begin in the slot; updated. */
-static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_t *line,
-                          uint8_t *flags)
+static lm_err cut_segment(packer *pk, uint32_t file, lm_clock_walk *walk, size_t *file_begin,
+                          uint64_t *line, uint8_t *flags)
 {
     lm_seg_work *work = &pk->slots[pk->filled];
     size_t begin = *file_begin;
@@ -635,7 +656,8 @@ static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_
             span.bytes++;
             (*line)++;
         }
-        lm_err err = add_span(pk, work, &span);
+        lm_err err = walk_span(walk, &span, (lm_str){text + begin, cut - begin});
+        if (!err) err = add_span(pk, work, &span);
         if (err) return err;
         if (!last) {
             err = slot_reserve(pk, work, work->text_len + 1);
@@ -648,7 +670,8 @@ static lm_err cut_segment(packer *pk, uint32_t file, size_t *file_begin, uint64_
     return next_slot(pk, cut);
 }
 
-static lm_err end_file(packer *pk, uint32_t file, size_t file_begin, uint64_t line, uint8_t flags)
+static lm_err end_file(packer *pk, uint32_t file, lm_clock_walk *walk, size_t file_begin,
+                       uint64_t line, uint8_t flags)
 {
     lm_seg_work *work = &pk->slots[pk->filled];
     if (work->text_len == file_begin) return LM_OK;
@@ -662,11 +685,13 @@ static lm_err end_file(packer *pk, uint32_t file, size_t file_begin, uint64_t li
         pk->files[file].no_final_newline = true;
     }
     span.bytes = work->text_len - file_begin;
-    return add_span(pk, work, &span);
+    lm_err err = walk_span(walk, &span, (lm_str){work->text + file_begin, span.bytes});
+    return err ? err : add_span(pk, work, &span);
 }
 
 /** All bytes of one file, into slots. */
-static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str head)
+static lm_err read_bytes(packer *pk, uint32_t file, lm_clock_walk *walk, lm_source *source,
+                         lm_str head)
 {
     uint64_t line = 1;
     uint8_t flags = LM_SPAN_NEW_FILE;
@@ -681,7 +706,7 @@ static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str hea
         size_t cap = work->text_cap < work->text_room ? work->text_cap : work->text_room;
         size_t room = cap - work->text_len, n = 0;
         if (room <= 1) {
-            err = cut_segment(pk, file, &file_begin, &line, &flags);
+            err = cut_segment(pk, file, walk, &file_begin, &line, &flags);
             if (err) return err;
             continue;
         }
@@ -700,7 +725,18 @@ static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str hea
         pk->bytes_in += n;
         pk->files[file].bytes += n;
     }
-    return end_file(pk, file, file_begin, line, flags);
+    return end_file(pk, file, walk, file_begin, line, flags);
+}
+
+static lm_err read_file(packer *pk, uint32_t file, lm_source *source, lm_str head)
+{
+    if (!pk->files[file].has_clocks) return read_bytes(pk, file, NULL, source, head);
+    lm_clock_walk walk;
+    lm_clock_walk_init(&walk, pk->mem, pk->streams[pk->file_streams[file]].schema,
+                       pk->files[file].clock_ns);
+    lm_err err = read_bytes(pk, file, &walk, source, head);
+    lm_clock_walk_fini(&walk);
+    return err;
 }
 
 static lm_err pack_file(packer *pk, uint32_t file)

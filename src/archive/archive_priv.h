@@ -290,7 +290,11 @@ void lm_seg_columns_fini(lm_seg_columns *columns);
 
 enum { LM_SEGMENT_COLUMNS = 1, LM_SEGMENT_RAW = 2 };
 
-enum { LM_SPAN_NEW_FILE = 1, LM_SPAN_OPEN_END = 2 /* the last row has no '\n' behind it */ };
+enum {
+    LM_SPAN_NEW_FILE = 1,
+    LM_SPAN_OPEN_END = 2, /* the last row has no '\n' behind it */
+    LM_SPAN_CLOCK = 4     /* clocks without a date follow clock_ns */
+};
 
 /** A run of rows from one file. */
 typedef struct lm_span {
@@ -298,7 +302,8 @@ typedef struct lm_span {
     uint32_t rows;
     uint64_t first_line; /* from 1 */
     uint8_t flags;
-    uint64_t bytes; /* of text in the segment; not stored */
+    uint64_t bytes;   /* of text in the segment; not stored */
+    int64_t clock_ns; /* CLOCK: whole seconds */
     int64_t
         not_after_ns; /* its file's time: timestamps without a year are not after it; not stored */
 } lm_span;
@@ -440,9 +445,46 @@ LM_USE lm_err lm_seg_encode(lm_seg_work *work);
 /** Free what lm_seg_encode made; the text stays. */
 void lm_seg_reset(lm_seg_work *work);
 
+/* ---- when: archive_clocks.c ---- */
+
+/** By what times are told that say less than all. */
+typedef struct lm_when {
+    int64_t not_after_ns; /* no year: the file's time */
+    int64_t clock_ns;     /* no date: the time before, if has_clock; each time moves it on */
+    bool has_clock;
+} lm_when;
+
+/** A clock is of the first day that does not put it more than two hours before the one in front of
+ * it: threads overtake each other, and an hour comes twice when summer time ends. */
+#define LM_CLOCK_AHEAD_NS (INT64_C(22) * 3600 * 1000000000 - 1)
+
+lm_when lm_span_when(const lm_span *span, int64_t not_after_ns);
+int64_t lm_when_clock(lm_when *when, uint16_t layout, int64_t ticks);
+
+/** Over the lines of a file, from one clock to the next. */
+typedef struct lm_clock_walk {
+    const lm_schema *schema;
+    lm_arena arena; /* fields of a line */
+    lm_time_clock clock;
+    lm_when when;
+    int64_t last_ns; /* INT64_MIN: no clock yet */
+    size_t offset;   /* of the last one in its line */
+    uint16_t layout;
+    bool has_place;
+} lm_clock_walk;
+
+void lm_clock_walk_init(lm_clock_walk *walk, lm_mem *mem, const lm_schema *schema,
+                        int64_t begin_ns);
+void lm_clock_walk_fini(lm_clock_walk *walk);
+LM_USE lm_err lm_clock_walk_text(lm_clock_walk *walk, lm_str text);
+/** Reads a file for the time in front of its first clock; *out_found false: it has none.
+ * LM_E_NOMEM, LM_E_LIMIT. */
+LM_USE lm_err lm_clock_begin_of(lm_mem *mem, const char *path, bool raw, const lm_schema *schema,
+                                int64_t mtime_ns, int64_t *out_ns, bool *out_found);
+
 /** Nanoseconds of a time value; INT64_MIN when the number cannot be a time. */
-int64_t lm_value_time_ns(uint32_t vclass, int64_t number, int64_t not_after_ns);
+int64_t lm_value_time_ns(uint32_t vclass, int64_t number, lm_when *when);
 /** The same of a value that is kept as text. */
-int64_t lm_text_time_ns(lm_str text, int64_t not_after_ns);
+int64_t lm_text_time_ns(lm_str text, lm_when *when);
 
 #endif

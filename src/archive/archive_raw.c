@@ -131,14 +131,14 @@ lm_err lm_segment_raw_load(lm_segment *segment)
 }
 
 /** Time of one line, by the schema of its stream. */
-static lm_err line_time(const lm_schema *schema, lm_str line, lm_fields *fields,
-                        int64_t not_after_ns, int64_t *out)
+static lm_err line_time(const lm_schema *schema, lm_str line, lm_fields *fields, lm_when *when,
+                        int64_t *out)
 {
     *out = INT64_MIN;
     if (line.len > LM_FIELD_LINE_MAX) return LM_OK;
     lm_err err = lm_schema_parse(schema, line, fields);
     if (err || fields->timestamp < 0) return err;
-    *out = lm_text_time_ns(fields->items[fields->timestamp].value, not_after_ns);
+    *out = lm_text_time_ns(fields->items[fields->timestamp].value, when);
     return LM_OK;
 }
 
@@ -160,14 +160,14 @@ lm_err lm_segment_raw_times(lm_segment *segment, int64_t *times)
     for (size_t s = 0; !err && s < head->span_count; s++) {
         const lm_span *span = &head->spans[s].span;
         int64_t now = INT64_MIN;
-        int64_t not_after =
-            span->file < meta->file_count ? meta->files[span->file].mtime_ns : INT64_MAX;
+        lm_when when = lm_span_when(
+            span, span->file < meta->file_count ? meta->files[span->file].mtime_ns : INT64_MAX);
         for (uint32_t end = row + span->rows; !err && row < end; row++) {
             size_t begin = row ? segment->raw_ends[row - 1] : 0;
             int64_t ns = INT64_MIN;
             err = line_time(schema,
                             (lm_str){segment->raw_text + begin, segment->raw_ends[row] - begin - 1},
-                            &fields, not_after, &ns);
+                            &fields, &when, &ns);
             if (ns >= head->time_min && ns <= head->time_max)
                 now = ns; /* the head is what segments are ruled out by */
             times[row] = now;

@@ -436,14 +436,22 @@ lm_err lm_segment_text_of(lm_segment *segment, const uint32_t *rows, size_t row_
 
 /* ---- times, records, places ---- */
 
-static int64_t value_time(const lm_values *values, uint32_t i, int64_t not_after_ns)
+static int64_t value_time(const lm_values *values, uint32_t i, lm_when *when)
 {
     uint32_t vclass = values->classes ? values->classes[i] : values->uniform;
     if (lm_vclass_key(vclass) != LM_KEY_STR)
-        return values->numbers ? lm_value_time_ns(vclass, values->numbers[i], not_after_ns)
-                               : INT64_MIN;
+        return values->numbers ? lm_value_time_ns(vclass, values->numbers[i], when) : INT64_MIN;
     uint8_t printed[LM_VALUE_TEXT_MAX];
-    return lm_text_time_ns(lm_values_text(values, i, printed), not_after_ns);
+    return lm_text_time_ns(lm_values_text(values, i, printed), when);
+}
+
+static lm_when when_of(const lm_segment *segment, size_t span)
+{
+    const lm_archive_meta *meta = &segment->archive->meta;
+    if (span >= segment->head.span_count) return (lm_when){.not_after_ns = INT64_MAX};
+    const lm_span *about = &segment->head.spans[span].span;
+    return lm_span_when(about, about->file < meta->file_count ? meta->files[about->file].mtime_ns
+                                                              : INT64_MAX);
 }
 
 lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
@@ -470,11 +478,13 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
     size_t span = 0;
     uint32_t span_row = 0;
     int64_t now = INT64_MIN;
+    lm_when when = when_of(segment, 0);
     for (uint32_t r = 0; r < n; r++, span_row++) {
         while (span < segment->head.span_count && span_row >= segment->head.spans[span].span.rows) {
             span++;
             span_row = 0;
             now = INT64_MIN;
+            when = when_of(segment, span);
         }
         const lm_shape *view = &segment->views[shape_of_row[r]];
         for (uint32_t p = 0; p < view->piece_count; p++) {
@@ -495,11 +505,7 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
                 segment->roles[column].failed = LM_E_CORRUPT;
                 continue;
             }
-            uint32_t file = segment->head.spans[span].span.file;
-            int64_t not_after = file < segment->archive->meta.file_count
-                                    ? segment->archive->meta.files[file].mtime_ns
-                                    : INT64_MAX;
-            int64_t ns = value_time(values, at, not_after);
+            int64_t ns = value_time(values, at, &when);
             if (ns != INT64_MIN) now = ns;
         }
         times[r] = now;

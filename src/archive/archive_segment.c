@@ -205,9 +205,16 @@ static lm_err mark_shape(lm_seg_work *work, uint32_t shape, lm_fields *fields, s
 
 /* ---- times ---- */
 
-int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
+static int64_t layout_time_ns(uint16_t layout, int64_t ticks, lm_when *when)
 {
-    if (vclass >= LM_VC_TIME) return lm_time_ns((uint16_t)(vclass - LM_VC_TIME), v, not_after_ns);
+    return when->has_clock && !lm_time_layout_has_date(layout)
+               ? lm_when_clock(when, layout, ticks)
+               : lm_time_ns(layout, ticks, when->not_after_ns);
+}
+
+int64_t lm_value_time_ns(uint32_t vclass, int64_t v, lm_when *when)
+{
+    if (vclass >= LM_VC_TIME) return layout_time_ns((uint16_t)(vclass - LM_VC_TIME), v, when);
     if (v <= 0) return INT64_MIN;
     if (vclass == LM_VC_INT) { /* an epoch: seconds, milli-, micro- or nanoseconds by size */
         if (v < INT64_C(100000000)) return INT64_MIN;
@@ -231,23 +238,23 @@ int64_t lm_value_time_ns(uint32_t vclass, int64_t v, int64_t not_after_ns)
     return v >= INT64_C(100000000000000000) ? v : INT64_MIN;
 }
 
-int64_t lm_text_time_ns(lm_str text, int64_t not_after_ns)
+int64_t lm_text_time_ns(lm_str text, lm_when *when)
 {
     lm_time time;
     if (lm_time_parse(text.ptr, text.len, &time) && time.len == text.len)
-        return lm_time_ns(time.layout, time.ticks, not_after_ns);
+        return layout_time_ns(time.layout, time.ticks, when);
     lm_token_value token;
     lm_token_classify(text.ptr, text.len, &token);
-    return lm_value_time_ns(token.vclass, token.number, not_after_ns);
+    return lm_value_time_ns(token.vclass, token.number, when);
 }
 
 static int64_t role_time_ns(const lm_seg_work *work, const lm_role *role, uint32_t at,
-                            int64_t not_after_ns)
+                            lm_when *when)
 {
     uint32_t vclass = role->classes ? role->classes[at] : role->uniform;
-    if (vclass != LM_VC_STR) return lm_value_time_ns(vclass, role->numbers[at], not_after_ns);
+    if (vclass != LM_VC_STR) return lm_value_time_ns(vclass, role->numbers[at], when);
     lm_slice slice = role->texts[role->numbers[at]];
-    return lm_text_time_ns((lm_str){work->text + slice.offset, slice.len}, not_after_ns);
+    return lm_text_time_ns((lm_str){work->text + slice.offset, slice.len}, when);
 }
 
 static void note_time(lm_seg_work *work, int64_t ns)
@@ -264,17 +271,19 @@ static lm_err note_times_by_row(lm_seg_work *work, const shape_mark *marks)
     uint32_t *cursors = lm_mem_calloc(work->mem, parsed->role_count, sizeof *cursors);
     if (!cursors) return lm_mem_err();
     size_t span = 0, span_row = 0;
+    lm_when when = lm_span_when(&work->spans[0], work->spans[0].not_after_ns);
     for (size_t r = 0; r < parsed->row_count; r++, span_row++) {
-        for (; span_row >= work->spans[span].rows; span_row = 0)
+        for (; span_row >= work->spans[span].rows; span_row = 0) {
             span++;
+            when = lm_span_when(&work->spans[span], work->spans[span].not_after_ns);
+        }
         uint32_t shape = parsed->shape_of_row[r];
         const lm_shape_entry *entry = &parsed->shapes.items[shape];
         const uint32_t *roles = parsed->shapes.var_roles + entry->first_var;
         for (uint32_t v = 0; v < entry->var_count; v++) {
             uint32_t at = cursors[roles[v]]++;
             if (v + 1 == marks[shape].time_var)
-                note_time(work, role_time_ns(work, &parsed->roles[roles[v]], at,
-                                             work->spans[span].not_after_ns));
+                note_time(work, role_time_ns(work, &parsed->roles[roles[v]], at, &when));
         }
     }
     lm_mem_release(work->mem, cursors, parsed->role_count * sizeof *cursors);
@@ -285,12 +294,12 @@ static lm_err note_times_by_row(lm_seg_work *work, const shape_mark *marks)
  * are first and last time. */
 static void note_role_times(lm_seg_work *work, const lm_role *role)
 {
-    int64_t not_after_ns = work->spans[0].not_after_ns;
+    lm_when when = {.not_after_ns = work->spans[0].not_after_ns};
     bool is_ordered = !role->classes && role->uniform >= LM_VC_TIME &&
                       lm_time_layout_has_year((uint16_t)(role->uniform - LM_VC_TIME));
     if (!is_ordered) {
         for (uint32_t i = 0; i < role->count; i++)
-            note_time(work, role_time_ns(work, role, i, not_after_ns));
+            note_time(work, role_time_ns(work, role, i, &when));
         return;
     }
     uint32_t least = 0, largest = 0;
@@ -298,8 +307,8 @@ static void note_role_times(lm_seg_work *work, const lm_role *role)
         if (role->numbers[i] < role->numbers[least]) least = i;
         if (role->numbers[i] > role->numbers[largest]) largest = i;
     }
-    note_time(work, role_time_ns(work, role, least, not_after_ns));
-    note_time(work, role_time_ns(work, role, largest, not_after_ns));
+    note_time(work, role_time_ns(work, role, least, &when));
+    note_time(work, role_time_ns(work, role, largest, &when));
 }
 
 /** First and last time of the segment. A time belongs to the rows behind it too, so only rows that
@@ -310,8 +319,9 @@ static lm_err note_times(lm_seg_work *work, const shape_mark *marks)
 
     const lm_parsed *parsed = work->parsed;
     bool is_by_row = false;
-    for (size_t i = 1; i < work->span_count; i++)
-        is_by_row = is_by_row || work->spans[i].not_after_ns != work->spans[0].not_after_ns;
+    for (size_t i = 0; i < work->span_count; i++)
+        is_by_row = is_by_row || work->spans[i].flags & LM_SPAN_CLOCK ||
+                    work->spans[i].not_after_ns != work->spans[0].not_after_ns;
     uint8_t *uses = lm_mem_calloc(work->mem, parsed->role_count, sizeof *uses);
     if (!uses) return lm_mem_err();
     for (size_t s = 0; s < parsed->shapes.count; s++) {

@@ -106,6 +106,8 @@ LM_USE lm_err lm_schema_parse(const lm_schema *schema, lm_str line, lm_fields *f
 LM_USE lm_err lm_schema_level_below(const lm_schema *schema, lm_str second, lm_fields *fields);
 /** May a line that begins with these bytes (whole: it is all of them) open with a level? */
 bool lm_schema_may_open_with_level(lm_str begin, bool whole);
+/** Are the times of its records clocks without a date, as far as was seen? */
+bool lm_schema_has_clocks(const lm_schema *schema);
 /** A short, stable string that is equal for streams of the same format(s): groups files into
  * streams. */
 lm_str lm_schema_signature(const lm_schema *schema);

@@ -326,3 +326,18 @@ lm_str lm_schema_signature(const lm_schema *schema)
 {
     return schema->signature.len ? schema->signature : LM_STR("text");
 }
+
+bool lm_schema_has_clocks(const lm_schema *schema)
+{
+    bool has_any = false;
+    for (size_t i = 0; i < schema->field_count; i++) {
+        const lm_info *info = &schema->fields[i];
+        if (info->role != LM_ROLE_TIME || !info->stat->count) continue;
+        if (info->stat->epoch) return false;
+        for (unsigned k = 0; k < info->stat->layout_count; k++) {
+            if (lm_time_layout_has_date(info->stat->layouts[k])) return false;
+            has_any = true;
+        }
+    }
+    return has_any;
+}

@@ -55,10 +55,13 @@ bool lm_time_layout_has_date(uint16_t layout); /* false: time of day only */
 bool lm_time_layout_has_year(uint16_t layout);
 int32_t lm_time_layout_zone_minutes(uint16_t layout); /* east of UTC; 0 when the text has no zone */
 /** Nanoseconds since 1970 UTC. Zone offsets in the text count; without one UTC is taken. A missing
- * year (or day, for clock-only layouts) is the last one that does not put it after not_after_ns (a
- * file's mtime) by more than a day, since the writer's zone is not known. Times before 1678 or
+ * year is the last one that does not put it after not_after_ns (a file's mtime) by more than a day,
+ * since the writer's zone is not known; a clock without a date is of the day that puts it nearest
+ * to not_after_ns. Times before 1678 or
  * after 2261 give the nearest that 64 bits can hold. */
 int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns);
+/** Of a clock without a date: the last time of that clock that is not after latest_ns. */
+int64_t lm_time_clock_ns(uint16_t layout, int64_t ticks, int64_t latest_ns);
 /** What a user writes: "2h", "15m", "2026-11-23T13:00", "yesterday", an epoch. LM_E_USAGE. */
 LM_USE lm_err lm_time_parse_user(lm_str text, int64_t now_ns, int64_t *out_ns);
 

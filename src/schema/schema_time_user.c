@@ -52,18 +52,22 @@ static int64_t year_chosen(int64_t ns_in_1972, int64_t latest_ns)
     return ns_in_1972;
 }
 
+int64_t lm_time_clock_ns(uint16_t layout, int64_t ticks, int64_t latest_ns)
+{
+    int64_t clock = scale_clamped(ticks, lm_time_layout_ns(layout)) % DAY_NS;
+    if (clock < 0) clock += DAY_NS;
+    int64_t days =
+        (latest_ns - (latest_ns % DAY_NS)) / DAY_NS - (latest_ns < 0 && latest_ns % DAY_NS != 0);
+    int64_t ns = add_clamped(scale_clamped(days, DAY_NS), clock);
+    return ns > latest_ns ? add_clamped(ns, -DAY_NS) : ns;
+}
+
 int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns)
 {
+    if (!lm_time_layout_has_date(layout))
+        return lm_time_clock_ns(layout, ticks, add_clamped(not_after_ns, DAY_NS / 2));
     int64_t ns = scale_clamped(ticks, lm_time_layout_ns(layout));
     int64_t latest_ns = add_clamped(not_after_ns, DAY_NS);
-    if (!lm_time_layout_has_date(layout)) {
-        int64_t clock = ns % DAY_NS;
-        if (clock < 0) clock += DAY_NS;
-        int64_t days = (latest_ns - (latest_ns % DAY_NS)) / DAY_NS -
-                       (latest_ns < 0 && latest_ns % DAY_NS != 0);
-        ns = add_clamped(days * DAY_NS, clock);
-        return ns > latest_ns ? ns - DAY_NS : ns;
-    }
     if (!lm_time_layout_has_year(layout)) {
         int64_t begin = days_to_year(YEARLESS_BASE) * DAY_NS;
         if (ns < begin || ns >= begin + 366 * DAY_NS) return ns; /* not what parsing gives */
@@ -194,6 +198,14 @@ static bool epoch_of(lm_str s, int64_t *out_ns)
     return true;
 }
 
+/** The last such time that is not in the future. */
+static int64_t past_of(const lm_time *time, int64_t now_ns)
+{
+    return lm_time_layout_has_date(time->layout)
+               ? lm_time_ns(time->layout, time->ticks, add_clamped(now_ns, -DAY_NS))
+               : lm_time_clock_ns(time->layout, time->ticks, now_ns);
+}
+
 /** "2026", "2026-11", "2026-11-23", a date and a clock with or without seconds, anything
  * lm_time_parse knows. */
 static bool date_of(lm_str s, int64_t now_ns, int64_t *out_ns)
@@ -203,15 +215,14 @@ static bool date_of(lm_str s, int64_t now_ns, int64_t *out_ns)
     lm_time time;
     if (s.len == 0 || s.len >= sizeof text) return false;
     if (lm_time_parse(s.ptr, s.len, &time) && time.len == s.len) {
-        *out_ns = lm_time_ns(time.layout, time.ticks,
-                             add_clamped(now_ns, -DAY_NS)); /* not in the future */
+        *out_ns = past_of(&time, now_ns);
         return true;
     }
     if (s.len == 5 && s.ptr[2] == ':') {
         memcpy(text, s.ptr, 5);
         memcpy(text + 5, ":00", 3);
         if (!lm_time_parse(text, 8, &time) || time.len != 8) return false;
-        *out_ns = lm_time_ns(time.layout, time.ticks, add_clamped(now_ns, -DAY_NS));
+        *out_ns = past_of(&time, now_ns);
         return true;
     }
     if (s.len >= sizeof filled - 1 || s.len < 4) return false;

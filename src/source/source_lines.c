@@ -2,6 +2,8 @@
 #include "source/source_lines.h"
 #include "ingest/ingest.h"
 
+#include <time.h>
+
 enum {
     FORMATS_MAX = 64,
     LEARN_LINES = 200,
@@ -38,7 +40,8 @@ struct lm_lines {
     int64_t unit_ns, zone_ns;
     lm_time_clock clock;
     uint32_t misses;
-    int64_t last_ns; /* 0: none yet */
+    int64_t last_ns;  /* 0: none yet */
+    int64_t ahead_ns; /* of now, that a clock without a date may be */
 };
 
 lm_err lm_formats_new(lm_mem *mem, lm_formats **out)
@@ -156,13 +159,21 @@ static int64_t number_ns(lm_str text)
     }
 }
 
+/** A clock without a date is of the day of its arrival, by the clock of this machine's zone; an
+ * hour more, since clocks are not alike. */
+static int64_t time_ns_of(const lm_lines *lines, const lm_time *time, int64_t now_ns)
+{
+    if (lm_time_layout_has_date(time->layout)) return lm_time_ns(time->layout, time->ticks, now_ns);
+    return lm_time_clock_ns(time->layout, time->ticks, now_ns + lines->ahead_ns);
+}
+
 static int64_t ticks_ns(const lm_lines *lines, const lm_time *time, int64_t now_ns)
 {
     int64_t ns;
     if (lines->is_plain && !__builtin_mul_overflow(time->ticks, lines->unit_ns, &ns) &&
         !__builtin_sub_overflow(ns, lines->zone_ns, &ns))
         return ns;
-    return lm_time_ns(time->layout, time->ticks, now_ns);
+    return time_ns_of(lines, time, now_ns);
 }
 
 static bool read_at(lm_lines *lines, lm_str line, size_t at, int64_t now_ns, int64_t *out_ns)
@@ -247,7 +258,7 @@ static lm_err read_by_schema(lm_lines *lines, lm_str line, int64_t now_ns, int64
     lm_time time;
     if (lm_time_parse(value.ptr, value.len, &time)) {
         if (is_slice) learn_place(lines, line, (size_t)(value.ptr - line.ptr), &time);
-        *out_ns = lm_time_ns(time.layout, time.ticks, now_ns);
+        *out_ns = time_ns_of(lines, &time, now_ns);
         *out_found = true;
         return LM_OK;
     }
@@ -276,6 +287,15 @@ static lm_err search_time(lm_lines *lines, lm_str line, int64_t now_ns, int64_t 
 
 /* ---- learning -------------------------------------------------------------------------------- */
 
+/** An hour, and what local time is ahead of UTC: times without a zone are taken for UTC. */
+static int64_t ahead_of_now(void)
+{
+    struct tm parts;
+    time_t now = time(NULL);
+    int64_t east_s = localtime_r(&now, &parts) ? parts.tm_gmtoff : 0;
+    return ((east_s > 0 ? east_s : 0) + 3600) * INT64_C(1000000000);
+}
+
 lm_err lm_lines_learn(lm_lines *lines, lm_str head)
 {
     lm_str items[LEARN_LINES];
@@ -288,6 +308,7 @@ lm_err lm_lines_learn(lm_lines *lines, lm_str head)
         at = stop + 1;
     }
     lines->mode = TIME_UNKNOWN;
+    lines->ahead_ns = ahead_of_now();
     lines->misses = 0;
     lines->last_ns = 0;
     if (count == 0) return LM_OK;

@@ -617,6 +617,60 @@ static void test_times_without_a_year(void **state)
         text_free(&inputs[i]);
 }
 
+/* Clocks without a date: the last line is of the day that is nearest to the file's time of change,
+ * the others as many days before it as midnights lie between, in whatever segment. */
+static void test_clocks_without_a_date(void **state)
+{
+    (void)state;
+
+    enum { LINES = 3000, FILES = 3 };
+
+    lm_test_rng rng = lm_test_rng_make("clocks without a date");
+    static int64_t truth[FILES][LINES];
+    const int64_t second = 1000000000, east_s[FILES] = {0, -7 * 3600, 9 * 3600};
+    for (unsigned way = 0; way < 2; way++) {
+        text inputs[FILES] = {{NULL, 0, 0}};
+        int64_t mtimes[FILES];
+        for (unsigned f = 0; f < FILES; f++) {
+            int64_t at = 1795451553 + below(&rng, 86400);
+            for (unsigned i = 0; i < LINES; i++) {
+                int64_t ms = (at += below(&rng, 250)) * 1000 - below(&rng, 4000);
+                time_t seconds = (time_t)(ms / 1000);
+                struct tm parts;
+                assert_non_null(gmtime_r(&seconds, &parts));
+                truth[f][i] = ms * (second / 1000);
+                put(&inputs[f], "%02d:%02d:%02d.%03d [t%u] INFO job %u done in %u ms\n",
+                    parts.tm_hour, parts.tm_min, parts.tm_sec, (int)(ms % 1000), below(&rng, 4), i,
+                    below(&rng, 5000));
+            }
+            mtimes[f] = at - east_s[f];
+        }
+        subject s;
+        subject_open(&s, inputs, mtimes, FILES,
+                     &(lm_pack_options){.level = way ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
+                                        .segment_bytes = 30000});
+        assert_true(lm_archive_segment_count(s.archive) > FILES);
+        for (size_t i = 0; i < lm_archive_segment_count(s.archive); i++) {
+            const lm_archive_segment *about = lm_archive_segment_at(s.archive, i);
+            const int64_t *times;
+            int64_t least = INT64_MAX, last = INT64_MIN;
+            segment_open(&s, i);
+            assert_int_equal(lm_segment_times(s.segment, &times), LM_OK);
+            for (uint32_t r = 0; r < lm_segment_row_count(s.segment); r++) {
+                lm_row_place place = lm_segment_place(s.segment, r);
+                assert_int_equal(times[r], truth[place.file][place.line - 1]);
+                least = times[r] < least ? times[r] : least;
+                last = times[r] > last ? times[r] : last;
+            }
+            assert_true(about->time_min == least && about->time_max == last);
+            segment_close(&s);
+        }
+        subject_close(&s);
+        for (unsigned f = 0; f < FILES; f++)
+            text_free(&inputs[f]);
+    }
+}
+
 /* A timestamp may be inside a quoted text that is one value. */
 static void test_quoted_times(void **state)
 {
@@ -805,6 +859,7 @@ int main(void)
         cmocka_unit_test(test_dates_that_read_two_ways),
         cmocka_unit_test(test_dates_of_any_padding),
         cmocka_unit_test(test_times_without_a_year),
+        cmocka_unit_test(test_clocks_without_a_date),
         cmocka_unit_test(test_quoted_times),
         cmocka_unit_test(test_times_of_a_few_lines),
         cmocka_unit_test(test_several_files_in_small_segments),

@@ -357,12 +357,19 @@ FORMATS = {
         None,
     ),
     "mssql2": ("%Y-%m-%d %H:%M:%S.50 Server      {m}", None),
+    "elixir": ("%H:%M:%S.508 [{lv}] {m}", ["debug", "info", "warning", "error"]),
+    "simplelog": ("%H:%M:%S [{lv}] (1) app::net: {m}", UPPER),
+    "logback": ("%H:%M:%S.508 [main] {lv:<5} com.acme.App -- {m}", UPPER),
+    "log4j2": ("%H:%M:%S.508 [main] {lv:<5} com.acme.App - {m}", UPPER),
+    "serilog_console": ("[%H:%M:%S {lv}] {m}", ["DBG", "INF", "WRN", "ERR"]),
+    "pino_pretty": ("[%H:%M:%S.508] {lv} (1234): {m}", UPPER),
+    "minecraft": ("[%H:%M:%S] [Server thread/{lv}]: {m}", UPPER),
     "level_below": ("%Y-%m-%dT%H:%M:%SZ request {n} of 10.0.0.7\n[{lv}] {m}\n  took {n} us", LOWER),
 }
 
 
 def lines_of(form, words, rng):
-    """(lines, kind of each)"""
+    """(lines, kind of each, the time of the last)"""
     moment, lines, kinds = BEGIN, [], []
     for _ in range(LINES):
         moment += datetime.timedelta(seconds=rng.randint(0, 60))
@@ -377,7 +384,7 @@ def lines_of(form, words, rng):
             )
         )
         kinds.append(kind)
-    return lines, kinds
+    return lines, kinds, moment
 
 
 def count(*arguments):
@@ -386,10 +393,11 @@ def count(*arguments):
 
 
 def look(folder, name, form, words):
-    lines, kinds = lines_of(form, words, random.Random(name))
+    lines, kinds, last = lines_of(form, words, random.Random(name))
     log, archive = folder / f"{name}.log", folder / f"{name}.lm"
     log.write_text("\n".join(lines) + "\n")
-    os.utime(log, (BEGIN.timestamp() + 86000, BEGIN.timestamp() + 86000))
+    written = last.replace(tzinfo=datetime.timezone.utc).timestamp()
+    os.utime(log, (written, written))
     subprocess.run([LOGMILL, "pack", "-q", "-o", archive, log], check=True)
     questions = []
     each = form.count("\n") + 1  # lines of a record

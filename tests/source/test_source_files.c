@@ -125,6 +125,27 @@ static void check_numbers(world *w, int from, int to)
     assert_int_equal(foreign, 0);
 }
 
+/* A clock without a date is of the day on which its line comes, by this machine's own clock. */
+static void clocks_are_of_today(void **state)
+{
+    (void)state;
+    world w;
+    char text[200];
+    struct tm parts;
+    world_open(&w, "*.log");
+    time_t now = time(NULL);
+    assert_non_null(localtime_r(&now, &parts));
+    snprintf(text, sizeof text, "%02d:%02d:%02d.250 [main] INFO one\n", parts.tm_hour, parts.tm_min,
+             parts.tm_sec);
+    append(&w, "a.log", text);
+    start(&w);
+    assert_int_equal(sink_settle(w.sink, 1, 300), 1);
+    stop(&w);
+    int64_t wall = ((int64_t)now + parts.tm_gmtoff) * 1000000000 + 250000000;
+    assert_int_equal(w.sink->records[0].time_ns, wall);
+    world_close(&w);
+}
+
 static void reads_times_and_labels(void **state)
 {
     (void)state;
@@ -547,6 +568,7 @@ static void knows_many_files_with_few_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clocks_are_of_today),
         cmocka_unit_test(reads_times_and_labels),
         cmocka_unit_test(joins_traces),
         cmocka_unit_test(takes_a_start_pattern),

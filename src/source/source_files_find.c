@@ -553,6 +553,16 @@ static bool had_name(lm_files *files, const char *path, size_t path_len, uint64_
     return is_known;
 }
 
+void lm_files_link_back(lm_files *files, lm_tail *tail)
+{
+    uint64_t device, inode;
+    if (tail->before_inode || !had_name(files, tail->path, strlen(tail->path), &device, &inode))
+        return;
+    if (device == tail->device && inode == tail->inode) return;
+    tail->before_device = device;
+    tail->before_inode = inode;
+}
+
 /** At the start: files that had the name of this one before. */
 static void look_back_at(lm_files *files, lm_tail *tail)
 {

@@ -81,6 +81,10 @@ bool lm_files_find_copy(lm_files *files, lm_tail *tail);
 /** The first bytes of a new file are known: is it the copy of one that was read? Sets its kind or
  * its offset then, and returns true. */
 bool lm_files_judge(lm_files *files, lm_tail *tail, const uint8_t *bytes, size_t len);
+/** The sink is about to be told that the tail has its name. Who had it when the sink was told last
+ * goes before it, where nobody is known to: else the way to what was read of that one, and of those
+ * before it, were lost. */
+void lm_files_link_back(lm_files *files, lm_tail *tail);
 /** Key of a tail's checkpoint into dst. */
 size_t lm_files_key(uint64_t device, uint64_t inode, char dst[64]);
 /** Key of what is known of a name, in dst: which file had it last. */

@@ -99,6 +99,8 @@ static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint6
         lm_vec_grow(files->mem, &cargo->items, &cargo->cap, cargo->count + 1, sizeof *cargo->items);
     if (err) return err;
     uint64_t offset = tail->gap_next > tail->offset ? tail->gap_next : tail->offset;
+    bool has_name = tail->is_unsaved && (!tail->is_rotated || tail->is_copy);
+    if (has_name) lm_files_link_back(files, tail);
     lm_position position = {.offset = offset,
                             .head = tail->head,
                             .is_done = tail->kind == LM_TAIL_DONE,
@@ -113,7 +115,7 @@ static lm_err add_position(lm_files *files, lm_tail *tail, uint64_t begin, uint6
                              (lm_str){value.ptr, value.len});
     lm_buf_fini(&value);
     if (err) return err;
-    if (tail->is_unsaved && (!tail->is_rotated || tail->is_copy)) { /* which file has this name */
+    if (has_name) { /* which file has it */
         char at[LM_FILES_AT_MAX];
         lm_str at_key = lm_files_key_at(lm_str_of(tail->path), at);
         lm_str id = {(const uint8_t *)key + 5, key_len - 5}; /* behind "file/" */

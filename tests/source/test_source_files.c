@@ -445,6 +445,54 @@ static void knows_what_was_read_though_numbers_are_given_anew(void **state)
     world_close(&w);
 }
 
+static void refuse(world *w, bool is_refusing)
+{
+    pthread_mutex_lock(&w->sink->lock);
+    w->sink->is_refusing = is_refusing;
+    pthread_mutex_unlock(&w->sink->lock);
+}
+
+/** app.log is copied and emptied before all of it was read: the rest, 100 lines, is in the copy.
+ * Waits for all but the last lines of files, which are held back for a moment. */
+static void copy_with_a_rest(world *w, const char *copy, int from)
+{
+    refuse(w, true);
+    append_numbers(w, "app.log", from, from + 100);
+    sink_sleep(200); /* read, and not taken */
+    append_numbers(w, "app.log", from + 100, from + 200);
+    char command[256];
+    snprintf(command, sizeof command, "cp app.log %s && ln %s kept/%d && : > app.log", copy, copy,
+             from);
+    run_in(w, command);
+    append_numbers(w, "app.log", from + 200, from + 300);
+    refuse(w, false);
+    assert_true(sink_wait(w->sink, (size_t)from + 297) >= (size_t)from + 297);
+}
+
+/** Three copies have one name, one after the other; of the first and the last a part is read that
+ * was not read before, of the one between nothing. The first is packed later, and found when nobody
+ * remembers it but the sink. */
+static void knows_a_copy_by_those_that_had_its_name_later(void **state)
+{
+    (void)state;
+    world w;
+    world_open(&w, "app.log*");
+    run_in(&w, "mkdir kept");
+    append_numbers(&w, "app.log", 0, 1000);
+    start(&w);
+    assert_int_equal(sink_wait(w.sink, 1000), 1000);
+    copy_with_a_rest(&w, "app.log.1", 1000);
+    run_in(&w, "gzip -f app.log.1 && mv app.log.1.gz app.log.2.gz && cp app.log app.log.1");
+    sink_sleep(500); /* seen, and left alone while both are the same */
+    run_in(&w, ": > app.log && mv app.log.2.gz app.log.3.gz && mv app.log.1 app.log.2");
+    copy_with_a_rest(&w, "app.log.1", 1300);
+    stop(&w);
+    start(&w);
+    sink_sleep(2500); /* what is packed is read when it was quiet for a second */
+    check_numbers(&w, 0, 1600);
+    world_close(&w);
+}
+
 /** As when a packed file gets the number of the plain one between two looks. */
 static void unpacks_what_was_plain_before(void **state)
 {
@@ -582,6 +630,7 @@ int main(void)
         cmocka_unit_test(knows_a_file_by_the_name_it_had_before_it_was_packed),
         cmocka_unit_test(reads_one_of_two_that_are_the_same),
         cmocka_unit_test(knows_what_was_read_though_numbers_are_given_anew),
+        cmocka_unit_test(knows_a_copy_by_those_that_had_its_name_later),
         cmocka_unit_test(unpacks_what_was_plain_before),
         cmocka_unit_test(finds_files_that_come_later),
         cmocka_unit_test(survives_a_sink_that_refuses_and_fails),

@@ -2,7 +2,9 @@
 """logrotate turns files over under a writer at full speed, and the reader is killed (SIGKILL) again and again: every
 line must come through, none twice.
 
-usage: test_source_rotate.py FEED METHOD KILLS    METHOD: create, copytruncate, compress, copytruncate-compress
+usage: test_source_rotate.py FEED METHOD KILLS
+
+METHOD: create, copytruncate, compress, copytruncate-compress, copytruncate-delay (packed one turn later)
 """
 import collections
 import os
@@ -67,7 +69,8 @@ class Writer(threading.Thread):
 def rotate(folder, writer):
     config = folder / "logrotate.conf"
     ways = {"create": "nocompress\ncreate", "compress": "compress\ncreate", "copytruncate": "nocompress\ncopytruncate",
-            "copytruncate-compress": "compress\ncopytruncate"}
+            "copytruncate-compress": "compress\ncopytruncate",
+            "copytruncate-delay": "compress\ndelaycompress\ncopytruncate"}
     postrotate = (f" postrotate\n  touch {folder}/reopen; while [ -e {folder}/reopen ]; do sleep 0.01; done\n"
                   " endscript\n")
     config.write_text(f"{folder}/app.log {{\n rotate 1000\n size 1\n missingok\n nodelaycompress\n"

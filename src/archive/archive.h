@@ -14,7 +14,8 @@
  *
  * Invariants
  *   (1) Unpacking gives every file byte for byte: rows joined by '\n', the last one without it if it had none.
- *   (2) The bytes of an archive depend on the input and the options, never on threads (with lm_pack_kept, on the packings before and how many slots they had, too).
+ *   (2) The bytes of an archive depend on the input and the options, never on threads (with lm_pack_kept, on the
+ *       packings before and how many slots they had, too).
  *   (3) Every byte read back was covered by a checksum; a damaged block costs only the rows that need it.
  *   (4) Under its final name an archive is whole or absent.
  *   (5) A row's text is its shape's pieces with its variables put in; a variable is never empty.

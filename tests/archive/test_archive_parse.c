@@ -40,8 +40,8 @@ static const char *const lines[] = {
 static lm_parsed *parse(lm_mem *mem, const char *text, size_t len)
 {
     lm_parsed *parsed = NULL;
-    assert_int_equal(lm_parsed_make(mem, (const uint8_t *)text, len, LM_LEVEL_DEFAULT, NULL, &parsed),
-                     LM_OK);
+    assert_int_equal(
+        lm_parsed_make(mem, (const uint8_t *)text, len, LM_LEVEL_DEFAULT, NULL, &parsed), LM_OK);
     return parsed;
 }
 

@@ -85,9 +85,9 @@ static void parse(fixture *f)
     char padding[LM_TEXT_PADDING] = {0};
     text_put(&f->text, padding, sizeof padding);
     f->text.len = len;
-    assert_int_equal(
-        lm_parsed_make(f->mem, (const uint8_t *)f->text.ptr, len, LM_LEVEL_DEFAULT, NULL, &f->parsed),
-        LM_OK);
+    assert_int_equal(lm_parsed_make(f->mem, (const uint8_t *)f->text.ptr, len, LM_LEVEL_DEFAULT,
+                                    NULL, &f->parsed),
+                     LM_OK);
     text back = rows_back(f->parsed);
     assert_int_equal(back.len, len);
     assert_memory_equal(back.ptr, f->text.ptr, len);

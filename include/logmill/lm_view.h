@@ -40,6 +40,9 @@ LM_API void lm_view_close(lm_view *view);
 /** true: path was an archive; false: a plain log. */
 LM_API bool lm_view_is_archive(const lm_view *view);
 
+/** Plain logs of the view that could not be read, or not to their end; each was told to note(). */
+LM_API uint64_t lm_view_files_bad(const lm_view *view);
+
 /** The whole, in numbers. */
 typedef struct lm_view_totals {
     uint64_t archive_bytes; /* size on disk */

@@ -35,7 +35,9 @@ lm_err lm_inputs_each(lm_context *context, const char *const *paths, size_t path
     size_t run = 0; /* first of the plain logs that were not handed on yet */
     for (size_t i = 0; i < list.count && !err; i++) {
         bool is_archive = false;
-        err = api_is_archive(list.paths[i], &is_archive);
+        /* what cannot be read is told, and left out, where it would be packed */
+        lm_err unreadable = api_is_archive(list.paths[i], &is_archive);
+        if (unreadable == LM_E_NOMEM || unreadable == LM_E_LIMIT) err = unreadable;
         if (err || !is_archive) continue;
         if (run < i) err = take(take_ctx, (const char *const *)list.paths + run, i - run, false);
         if (!err) err = take(take_ctx, (const char *const *)list.paths + i, 1, true);
@@ -168,6 +170,7 @@ static lm_err view_of_logs(lm_context *context, const char *const *paths, size_t
     if (err) return err;
     err = api_pack_paths(context, paths, count, &job, temporary, true, &result);
     if (!err) err = view_of_archive(context, temporary, 0, false, out);
+    if (!err) (*out)->files_bad = result.files_bad;
     (void)unlink(temporary); /* the open archive keeps its bytes */
     return err;
 }

@@ -39,6 +39,23 @@ static bool is_same_file(const char *path, const struct stat *other)
     return stat(path, &info) == 0 && info.st_dev == other->st_dev && info.st_ino == other->st_ino;
 }
 
+/** A log that is named as input must not be replaced by the archive it goes into. */
+static lm_err inputs_check(const char *const *paths, size_t count, const char *output)
+{
+    struct stat info;
+    bool is_archive = false;
+    if (stat(output, &info) != 0 || !S_ISREG(info.st_mode)) return LM_OK;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(paths[i], "-") == 0 || !is_same_file(paths[i], &info)) continue;
+        lm_err err = api_is_archive(paths[i], &is_archive);
+        if (err) return err;
+        if (!is_archive)
+            return lm_fail(LM_E_USAGE, "'%s' would be replaced by the archive it goes into",
+                           paths[i]);
+    }
+    return LM_OK;
+}
+
 /** An archive that replaces an old one in a folder that is being packed must not pack the old one.
  */
 static void list_drop_output(lm_file_list *list, const char *output)
@@ -99,7 +116,8 @@ lm_err api_pack_paths(lm_context *context, const char *const *paths, size_t coun
     bool *spooled = NULL; /* by path: a copy that goes away again */
     size_t listed = 0;
 
-    lm_err err = lm_file_list_make(context->mem, paths, count, &list);
+    lm_err err = inputs_check(paths, count, out_path);
+    if (!err) err = lm_file_list_make(context->mem, paths, count, &list);
     if (err) return err;
     list_drop_output(&list, out_path);
     if (list.count == 0) {

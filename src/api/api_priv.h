@@ -33,6 +33,7 @@ struct lm_view {
     bool is_archive;  /* what the user named was one */
     bool is_salvaged; /* opened with LM_VIEW_SALVAGE */
     lm_view_totals totals;
+    uint64_t files_bad;                      /* plain logs that could not be read in full */
     lm_arena costs, templates, search, diff; /* each holds what its function handed out last */
     lm_segment *segment;  /* kept open between neighbouring reads; NULL if none */
     size_t segment_index; /* which it is */

@@ -162,6 +162,7 @@ static lm_err of_log(lm_context *context, const char *path, const lm_schema_job 
 typedef struct schema_work {
     lm_context *context;
     const lm_schema_job *job;
+    size_t bad; /* logs that were told to note() */
 } schema_work;
 
 static lm_err schema_take(void *ctx, const char *const *paths, size_t path_count, bool is_archive)
@@ -171,6 +172,11 @@ static lm_err schema_take(void *ctx, const char *const *paths, size_t path_count
     for (size_t i = 0; i < path_count && !err; i++) {
         err = is_archive ? of_archive(work->context, paths[i], work->job)
                          : of_log(work->context, paths[i], work->job);
+        bool is_last = is_archive || path_count == 1;
+        if (is_last || (err != LM_E_IO && err != LM_E_CORRUPT)) continue;
+        api_note_bad(work->context, lm_err_text()); /* the others are told all the same */
+        work->bad++;
+        err = LM_OK;
     }
     return err;
 }
@@ -182,6 +188,9 @@ lm_err lm_schema_of(lm_context *context, const char *path, const lm_schema_job *
         return context_end(context,
                            lm_fail(LM_E_USAGE, "struct_bytes of lm_schema_job is not set"));
     }
-    schema_work work = {context, job};
-    return lm_inputs_each(context, &path, 1, schema_take, &work);
+    schema_work work = {context, job, 0};
+    lm_err err = lm_inputs_each(context, &path, 1, schema_take, &work);
+    if (err || work.bad == 0) return err;
+    return context_end(
+        context, lm_fail(LM_E_IO, "%zu of the files in '%s' could not be read", work.bad, path));
 }

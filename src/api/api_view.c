@@ -23,6 +23,12 @@ bool lm_view_is_archive(const lm_view *view)
     return view->is_archive;
 }
 
+uint64_t lm_view_files_bad(const lm_view *view)
+{
+    LM_ASSERT(view->magic == VIEW_MAGIC);
+    return view->files_bad;
+}
+
 lm_view_totals lm_view_sum(const lm_view *view)
 {
     return view->totals;

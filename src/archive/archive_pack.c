@@ -66,10 +66,12 @@ typedef struct packer {
     bool kept_is_whole;
     void (*bad)(void *ctx, const char *path, const char *text);
     void *bad_ctx;
+    size_t bad_count;
 } packer;
 
 static void tell_bad(packer *pk, const char *path)
 {
+    pk->bad_count++;
     if (pk->bad) pk->bad(pk->bad_ctx, path, lm_err_text());
 }
 
@@ -296,7 +298,7 @@ static lm_err add_input(packer *pk, const char *path, bool is_only)
         if (strcmp(pk->paths[i], "-") == 0) return LM_OK; /* standard input counts once */
     lm_source *source = NULL;
     lm_err err = open_input(pk, path, &source);
-    if (err == LM_E_NOMEM || err == LM_E_LIMIT) return err;
+    if (err && (is_only || err == LM_E_NOMEM || err == LM_E_LIMIT)) return err;
     if (err) {
         tell_bad(pk, path);
         return LM_OK;
@@ -1024,6 +1026,9 @@ lm_err lm_archive_pack(lm_mem *mem, lm_pool *pool, const char *const *paths, siz
         err = lm_fail(LM_E_LIMIT, "more than %d files", LM_FILE_COUNT_MAX);
     for (uint32_t s = 0; !err && s < pk->stream_count; s++)
         err = pack_stream_files(pk, s);
+    if (!err && pk->bad_count && pk->bytes_in == 0)
+        err = lm_fail(LM_E_IO, "nothing could be read of %zu file%s", path_count,
+                      path_count == 1 ? "" : "s");
     if (!err) err = write_end(pk);
     if (!err) err = lm_outfile_commit(pk->out);
     if (!err && report) {

@@ -136,8 +136,10 @@ const char *cli_color(
 /** Texts for people; each in a buffer of the caller of at least 32 bytes, returned. */
 const char *cli_bytes(uint64_t bytes, char *dst); /* "1.23 MiB" */
 const char *cli_count(uint64_t count, char *dst); /* "1 234 567" */
-const char *cli_time(int64_t ns, char *dst);      /* "2026-11-23 13:00:00", "-" if unknown */
-const char *cli_time_iso(int64_t ns, char *dst);  /* "2026-11-23T13:00:00.123Z" */
+/** "1 file", "1 234 files": the noun in the singular; dst has 48 bytes. */
+const char *cli_counted(uint64_t count, const char *noun, char *dst);
+const char *cli_time(int64_t ns, char *dst);     /* "2026-11-23 13:00:00", "-" if unknown */
+const char *cli_time_iso(int64_t ns, char *dst); /* "2026-11-23T13:00:00.123Z" */
 const char *cli_share(uint64_t part, uint64_t whole, char *dst); /* "12.3 %" */
 /** Width of the terminal in columns; 0 if standard output is none. */
 unsigned cli_width(void);

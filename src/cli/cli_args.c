@@ -258,7 +258,13 @@ static int take_letters(parsing *p, char *arg)
     for (char *at = arg + 1; *at; at++) {
         size_t index = option_by_letter(command, *at);
         char shown[3] = {'-', *at, '\0'};
-        if (index == SIZE_MAX) return cli_usage(p->args, "unknown option '%s'", shown);
+        if (index == SIZE_MAX) {
+            bool may_be_query =
+                strncmp(command->value, "QUERY", 5) == 0 && p->args->operand_count == 0;
+            return cli_usage(p->args, "unknown option '%s'%s", shown,
+                             may_be_query ? ": a query that begins with '-' stands behind '--'"
+                                          : "");
+        }
         if (cli_option_at(command, index)->type != CLI_FLAG) {
             return take_value(p, index, shown, at[1] ? at + 1 : NULL);
         }

@@ -77,6 +77,8 @@ int cli_diff(const cli_args *args)
     if (!err) err = lm_view_diff(before, after, (double)factor, &list, &count);
     int code = err ? cli_fail(context, err, NULL) : count ? EXIT_NO : EXIT_DONE;
     if (!err) put_all(args, list, count);
+    if (!err && (lm_view_files_bad(before) || lm_view_files_bad(after)))
+        code = EXIT_IO; /* each was named */
     lm_view_close(after);
     lm_view_close(before);
     lm_context_free(context);

@@ -154,6 +154,13 @@ const char *cli_count(uint64_t count, char *dst)
     return dst;
 }
 
+const char *cli_counted(uint64_t count, const char *noun, char *dst)
+{
+    char number[32];
+    (void)snprintf(dst, 48, "%s %s%s", cli_count(count, number), noun, count == 1 ? "" : "s");
+    return dst;
+}
+
 static void time_split(int64_t ns, struct tm *out, int64_t *out_rest)
 {
     int64_t seconds = ns / 1000000000, rest = ns % 1000000000;

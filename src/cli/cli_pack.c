@@ -29,18 +29,18 @@ static void summary_json(const lm_pack_result *result, const char *output)
 
 static void summary_words(const lm_pack_result *result, const char *output)
 {
-    char files[32], lines[32], in[32], out[32], templates[32];
+    char files[48], lines[48], in[32], out[32], templates[48];
     char ratio[48] = "";
     if (result->bytes_in > result->bytes_out) {
         (void)snprintf(ratio, sizeof ratio, " (%.1f times smaller)",
                        (double)result->bytes_in / (double)result->bytes_out);
     }
     cli_progress_clear();
-    (void)fprintf(stderr, "%s: %s file%s, %s lines, %s -> %s%s, %s templates\n", output,
-                  cli_count(result->files, files), result->files == 1 ? "" : "s",
-                  cli_count(result->lines, lines), cli_bytes(result->bytes_in, in),
+    (void)fprintf(stderr, "%s: %s, %s, %s -> %s%s, %s\n", output,
+                  cli_counted(result->files, "file", files),
+                  cli_counted(result->lines, "line", lines), cli_bytes(result->bytes_in, in),
                   cli_bytes(result->bytes_out, out), ratio,
-                  cli_count(result->templates, templates));
+                  cli_counted(result->templates, "template", templates));
 }
 
 /** Send a packed file to standard output, and take its name away. */

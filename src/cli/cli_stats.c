@@ -91,20 +91,19 @@ static void put_parts(const lm_view_cost *costs, size_t shown, size_t count, uin
 
 static void put_totals(const cli_view *at, const lm_view_totals *sum)
 {
-    char raw[32], size[32], files[32], lines[32], segments[32], streams[32], templates[32],
+    char raw[32], size[32], files[48], lines[48], segments[48], streams[48], templates[48],
         first[32], last[32];
     cli_putf("%s%s%s\n", cli_color("file"), at->name, cli_color("off"));
-    cli_putf("  %-12s %s in %s file%s, %s lines\n", "text", cli_bytes(sum->raw_bytes, raw),
-             cli_count(sum->files, files), sum->files == 1 ? "" : "s",
-             cli_count(sum->lines, lines));
+    cli_putf("  %-12s %s in %s, %s\n", "text", cli_bytes(sum->raw_bytes, raw),
+             cli_counted(sum->files, "file", files), cli_counted(sum->lines, "line", lines));
     cli_putf("  %-12s %s: %s%.2f times smaller%s%s\n", "archive",
              cli_bytes(sum->archive_bytes, size), cli_color("bold"),
              sum->archive_bytes ? (double)sum->raw_bytes / (double)sum->archive_bytes : 0,
              cli_color("off"),
              at->is_archive ? "" : " (a plain log, packed with --level fast for this)");
-    cli_putf("  %-12s %s segments, %s streams, %s templates\n", "made of",
-             cli_count(sum->segments, segments), cli_count(sum->streams, streams),
-             cli_count(sum->templates, templates));
+    cli_putf("  %-12s %s, %s, %s\n", "made of", cli_counted(sum->segments, "segment", segments),
+             cli_counted(sum->streams, "stream", streams),
+             cli_counted(sum->templates, "template", templates));
     cli_putf("  %-12s %s to %s\n", "times (UTC)", cli_time(sum->time_min, first),
              cli_time(sum->time_max, last));
 }

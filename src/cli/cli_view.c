@@ -27,6 +27,7 @@ static void each_run(each *all, cli_view *at)
     at->index = all->views++;
     at->is_only = all->is_only;
     each_code(all, all->work(all->ctx, at));
+    if (lm_view_files_bad(at->view)) each_code(all, EXIT_IO); /* each was named */
     lm_view_close(at->view);
 }
 

@@ -1,9 +1,9 @@
 /**
  * Which files a command line means: files as given, folders with everything below them, sorted.
  *
- * A folder that is reached twice on one way down (a link to a folder above) is not entered again.
- * Below folders, sockets, pipes and devices are left out; given by name, a pipe is read like a
- * file.
+ * A folder that is reached twice on one way down (a link to a folder above) is not entered again,
+ * nor is one above the given folder. Below folders, sockets, pipes and devices are left out; given
+ * by name, a pipe is read like a file.
  */
 #include "ingest/ingest.h"
 
@@ -25,6 +25,8 @@ typedef struct walk {
     size_t cap;
     place way[FOLDER_DEPTH_MAX]; /* the folders from the given one down to here */
     size_t depth;
+    place above[FOLDER_DEPTH_MAX]; /* the folders that the given one is in */
+    size_t above_count;
     char path[LM_PATH_BYTES_MAX + 1];
 } walk;
 
@@ -79,6 +81,29 @@ static lm_err names_of(walk *w, DIR *folder, lm_arena *arena, char ***out_names,
 
 static lm_err walk_folder(walk *w, const struct stat *st);
 
+static bool has_place(const place *places, size_t count, const struct stat *st)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (places[i].device == st->st_dev && places[i].inode == st->st_ino) return true;
+    }
+    return false;
+}
+
+/** The folders above the given one, up to the root or as far as a path can say. */
+static void note_above(walk *w)
+{
+    struct stat st;
+    size_t len = strlen(w->path), end = len;
+    w->above_count = 0;
+    while (w->above_count < FOLDER_DEPTH_MAX && end + 3 <= LM_PATH_BYTES_MAX) {
+        memcpy(w->path + end, "/..", 4);
+        end += 3;
+        if (stat(w->path, &st) != 0 || has_place(w->above, w->above_count, &st)) break;
+        w->above[w->above_count++] = (place){st.st_dev, st.st_ino};
+    }
+    w->path[len] = 0;
+}
+
 /** w->path is what to look at. is_given: named by the user. */
 static lm_err walk_path(walk *w, bool is_given)
 {
@@ -101,9 +126,11 @@ static lm_err walk_path(walk *w, bool is_given)
 
 static lm_err walk_folder(walk *w, const struct stat *st)
 {
-    for (size_t i = 0; i < w->depth; i++) {
-        if (w->way[i].device == st->st_dev && w->way[i].inode == st->st_ino) return LM_OK;
-    }
+    if (has_place(w->way, w->depth, st)) return LM_OK;
+    if (w->depth == 0)
+        note_above(w);
+    else if (has_place(w->above, w->above_count, st))
+        return LM_OK;
     if (w->depth == FOLDER_DEPTH_MAX)
         return lm_fail(LM_E_LIMIT, "'%s' is more than %d folders deep", w->path, FOLDER_DEPTH_MAX);
 

@@ -102,6 +102,12 @@ static void links_in_a_circle_end(void **state)
     memcpy(with_link, all, sizeof all);
     with_link[7] = "c.log";
     expect(f, f->folder, with_link, 8);
+    /* nor does one folder's list hold what lies beside it, by way of a link up */
+    char inner[300];
+    static const char *const deep[] = {"a/deep/x y\n.log"};
+    make_link(f, "../..", "a/deep/above");
+    snprintf(inner, sizeof inner, "%s/a/deep", f->folder);
+    expect(f, inner, deep, 1);
 }
 
 static void what_is_no_file_is_left_out(void **state)

@@ -10,6 +10,17 @@ gzip -c app.log | head -c 900 >cut.log.gz
 logmill pack -q cut.log.gz access.log -o cut.lm; code
 logmill cat cut.lm access.log | cmp - access.log
 logmill cat cut.lm cut.log >part; head -c "$(stat -c %s part)" app.log | cmp - part
+# A log does not give way to its own archive; what cannot be read is named, and the rest is served.
+cp app.log own.log
+logmill pack -f access.log own.log -o own.log; code
+cmp own.log app.log
+mkdir some
+cp app.log some/a.log
+ln -s /proc/self/mem some/b.log
+logmill search -c INFO some; code
+logmill schema some >schema.txt; code
+logmill pack -q some/b.log -o mem.lm; code
+ls mem.lm 2>/dev/null
 logmill cat nofile.lm; code
 logmill unpack app.log; code
 logmill verify app.log; code

@@ -25,6 +25,7 @@
 #include "base/base_limits.h"
 #include "base/base_mem.h"
 #include "base/base_pool.h"
+#include "base/base_regex.h"
 #include "base/base_scan.h"
 #include "base/base_str.h"
 #include "base/base_tree.h"

@@ -546,7 +546,7 @@ FN(index)
 
 /* ---- regular expressions ---- */
 
-static lm_err regex_arg(lm_lq_exec *x, const lm_lq_value *a, lm_lq_regex **out)
+static lm_err regex_arg(lm_lq_exec *x, const lm_lq_value *a, lm_regex **out)
 {
     lm_str pattern;
     *out = NULL;
@@ -558,7 +558,7 @@ static lm_err regex_arg(lm_lq_exec *x, const lm_lq_value *a, lm_lq_regex **out)
 
 static lm_err regex_replace(lm_lq_exec *x, const lm_lq_value *a, bool literal, lm_lq_value *out)
 {
-    lm_lq_regex *regex;
+    lm_regex *regex;
     lm_str s, by;
     lm_err err = regex_arg(x, &a[0], &regex);
     if (err || !regex || !two_texts(x, &a[1], &s, &by)) return err;
@@ -583,7 +583,7 @@ FN(regex_replace_all_literal)
 FN(count)
 {
     UNUSED_COUNT;
-    lm_lq_regex *regex;
+    lm_regex *regex;
     lm_str s;
     lm_err err = regex_arg(x, &a[0], &regex);
     if (err || !regex || !text_arg(x, &a[1], &s)) return err;
@@ -592,7 +592,7 @@ FN(count)
     for (size_t at = 0; at <= s.len;) {
         bool found = false;
         const size_t *groups = NULL;
-        err = lm_lq_regex_find(regex, s, at, &x->run->match, &found, &groups);
+        err = lm_regex_find(regex, s, at, &x->run->match, &found, &groups);
         if (err) return err;
         if (!found) break;
         bool is_empty = groups[0] == groups[1];

@@ -1,7 +1,8 @@
 /** Sets of matchers over the labels of streams. */
 #include "logql/logql_priv.h"
 
-lm_err lm_lq_matcher_test(const lm_lq_matcher *matcher, lm_str value, lm_lq_match *match, bool *out)
+lm_err lm_lq_matcher_test(const lm_lq_matcher *matcher, lm_str value, lm_regex_room *room,
+                          bool *out)
 {
     switch (matcher->is.op) {
     case LM_IS:
@@ -14,7 +15,7 @@ lm_err lm_lq_matcher_test(const lm_lq_matcher *matcher, lm_str value, lm_lq_matc
         break;
     }
     bool found = false;
-    lm_err err = lm_lq_regex_test(matcher->regex, value, match, &found);
+    lm_err err = lm_regex_find(matcher->regex, value, 0, room, &found, NULL);
     if (!err) *out = found == (matcher->is.op == LM_LIKE);
     return err;
 }
@@ -47,7 +48,7 @@ lm_err lm_matcher_set_new(lm_mem *mem, const lm_matcher *matchers, uint32_t coun
         if (!to->is.name.ptr || !to->is.value.ptr) {
             err = lm_mem_err();
         } else if (to->is.op == LM_LIKE || to->is.op == LM_UNLIKE) {
-            err = lm_lq_regex_new(mem, to->is.value, LM_LQ_WHOLE | LM_LQ_DOTALL, &to->regex);
+            err = lm_lq_regex_new(mem, to->is.value, LM_REGEX_WHOLE | LM_REGEX_DOTALL, &to->regex);
         }
         if (!err) set->count++;
     }
@@ -63,22 +64,21 @@ void lm_matcher_set_free(lm_matcher_set *set)
 {
     if (!set) return;
     for (uint32_t i = 0; i < set->count; i++)
-        lm_lq_regex_free(set->matchers[i].regex);
+        lm_regex_free(set->matchers[i].regex);
     lm_arena_fini(&set->arena);
     lm_mem_release(set->mem, set, sizeof *set);
 }
 
 bool lm_matcher_set_match(const lm_matcher_set *set, lm_labels labels)
 {
-    lm_lq_match match;
-    lm_lq_match_init(&match, set->mem);
+    lm_regex_room room = {set->mem, NULL};
     bool matches = true;
     for (uint32_t i = 0; i < set->count && matches; i++) {
         const lm_lq_matcher *matcher = &set->matchers[i];
         lm_err err =
-            lm_lq_matcher_test(matcher, lm_labels_get(labels, matcher->is.name), &match, &matches);
+            lm_lq_matcher_test(matcher, lm_labels_get(labels, matcher->is.name), &room, &matches);
         if (err) matches = false; /* a pattern that takes too many steps matches nothing */
     }
-    lm_lq_match_fini(&match);
+    lm_regex_room_fini(&room);
     return matches;
 }

@@ -609,16 +609,15 @@ static lm_err binary(metric *m, eval *e, uint32_t step, lm_lq_vector *out)
 
 static lm_err replaced(metric *m, const lm_lq_expr *expr, lm_labels from, lm_labels *out)
 {
-    lm_lq_match match;
     lm_buf text;
     bool found = false;
     const size_t *groups = NULL;
     lm_str src = lm_labels_get(from, expr->src);
     lm_label *items = lm_arena_alloc(&m->arena, (from.count + 1) * sizeof *items, 16);
     if (!items) return lm_mem_err();
-    lm_lq_match_init(&match, m->mem);
+    lm_regex_room room = {m->mem, NULL};
     lm_buf_init(&text, m->mem);
-    lm_err err = lm_lq_regex_find(expr->regex, src, 0, &match, &found, &groups);
+    lm_err err = lm_regex_find(expr->regex, src, 0, &room, &found, &groups);
     *out = from;
     if (err || !found) goto out;
     err = lm_lq_regex_expand(expr->regex, src, groups, expr->replacement, &text);
@@ -636,7 +635,7 @@ static lm_err replaced(metric *m, const lm_lq_expr *expr, lm_labels from, lm_lab
     *out = (lm_labels){items, count};
 out:
     lm_buf_fini(&text);
-    lm_lq_match_fini(&match);
+    lm_regex_room_fini(&room);
     return err;
 }
 

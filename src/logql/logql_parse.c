@@ -71,11 +71,11 @@ static lm_err grow(parser *p, void *ptr_to_array, uint32_t count, size_t item_by
     return LM_OK;
 }
 
-lm_err lm_lq_own_regex(lm_logql *query, lm_str pattern, unsigned flags, lm_lq_regex **out)
+lm_err lm_lq_own_regex(lm_logql *query, lm_str pattern, unsigned flags, lm_regex **out)
 {
     lm_err err = lm_vec_grow(query->mem, &query->regexes, &query->regex_cap, query->regex_count + 1,
                              sizeof *query->regexes);
-    lm_lq_regex *regex = NULL;
+    lm_regex *regex = NULL;
     if (!err) err = lm_lq_regex_new(query->mem, pattern, flags, &regex);
     if (err) return err;
     query->regexes[query->regex_count++] = regex;
@@ -118,7 +118,7 @@ static lm_err parse_matcher_rest(parser *p, lm_str name, lm_match_op op, unsigne
     if (p->now.kind != LM_LQ_T_STRING) return unexpected(p, "STRING");
     *out = (lm_lq_matcher){.is = {.name = name, .op = op, .value = p->now.text}};
     if (op == LM_LIKE || op == LM_UNLIKE) {
-        lm_err err = lm_lq_own_regex(p->query, p->now.text, LM_LQ_WHOLE | flags, &out->regex);
+        lm_err err = lm_lq_own_regex(p->query, p->now.text, LM_REGEX_WHOLE | flags, &out->regex);
         if (err) return as_parse_error(err, "");
     }
     return next(p);
@@ -161,7 +161,8 @@ static lm_err parse_selector(parser *p, lm_lq_log *log)
         err = next(p);
         if (!err) err = grow(p, &log->matchers, log->matcher_count, sizeof *log->matchers);
         if (!err)
-            err = parse_matcher_rest(p, name, op, LM_LQ_DOTALL, &log->matchers[log->matcher_count]);
+            err = parse_matcher_rest(p, name, op, LM_REGEX_DOTALL,
+                                     &log->matchers[log->matcher_count]);
         if (err) return err;
         log->matcher_count++;
         if (p->now.kind == LM_LQ_T_CLOSE_BRACE) return next(p);
@@ -173,10 +174,9 @@ static lm_err parse_selector(parser *p, lm_lq_log *log)
 
 static lm_err matches_empty(const lm_lq_matcher *matcher, lm_mem *mem, bool *out)
 {
-    lm_lq_match match;
-    lm_lq_match_init(&match, mem);
-    lm_err err = lm_lq_matcher_test(matcher, LM_STR(""), &match, out);
-    lm_lq_match_fini(&match);
+    lm_regex_room room = {mem, NULL};
+    lm_err err = lm_lq_matcher_test(matcher, LM_STR(""), &room, out);
+    lm_regex_room_fini(&room);
     return err;
 }
 
@@ -566,12 +566,12 @@ static lm_err make_regexp(parser *p, lm_lq_stage *stage)
     static const char where[] = "invalid regexp parser: ";
     lm_err err = as_parse_error(lm_lq_own_regex(p->query, stage->param, 0, &stage->regex), where);
     if (err) return err;
-    uint32_t count = lm_lq_regex_group_count(stage->regex), named = 0;
+    uint32_t count = lm_regex_group_count(stage->regex), named = 0;
     stage->names = make(p, (count + 1) * sizeof *stage->names);
     if (!stage->names) return lm_mem_err();
     stage->count = count + 1; /* group 0 has no name */
     for (uint32_t i = 1; i <= count; i++) {
-        stage->names[i] = lm_lq_regex_group_name(stage->regex, i);
+        stage->names[i] = lm_regex_group_name(stage->regex, i);
         named += stage->names[i].len != 0;
         for (uint32_t k = 1; k < i; k++) {
             if (stage->names[i].len && lm_str_equal(stage->names[k], stage->names[i]))
@@ -699,7 +699,7 @@ static lm_err parse_named(parser *p, lm_lq_stage *stage)
         if (!err && match_op_of(p->now.kind, &op)) {
             named.has_matcher = true;
             err = next(p);
-            if (!err) err = parse_matcher_rest(p, named.name, op, LM_LQ_DOTALL, &named.matcher);
+            if (!err) err = parse_matcher_rest(p, named.name, op, LM_REGEX_DOTALL, &named.matcher);
         }
         if (err) return err;
         stage->named[stage->count++] = named;
@@ -1081,8 +1081,9 @@ static lm_err parse_replace(parser *p, lm_lq_expr **out)
     }
     if (!err) err = expect(p, LM_LQ_T_CLOSE, ")");
     if (!err) {
-        err = as_parse_error(lm_lq_own_regex(p->query, expr->regex_text, LM_LQ_WHOLE, &expr->regex),
-                             "invalid regex in label_replace: ");
+        err = as_parse_error(
+            lm_lq_own_regex(p->query, expr->regex_text, LM_REGEX_WHOLE, &expr->regex),
+            "invalid regex in label_replace: ");
     }
     if (!err) *out = expr;
     return err;
@@ -1334,7 +1335,7 @@ void lm_logql_free(lm_logql *query)
 {
     if (!query) return;
     for (size_t i = 0; i < query->regex_count; i++)
-        lm_lq_regex_free(query->regexes[i]);
+        lm_regex_free(query->regexes[i]);
     lm_mem_release(query->mem, query->regexes, query->regex_cap * sizeof *query->regexes);
     lm_arena_fini(&query->arena);
     lm_mem_release(query->mem, query, sizeof *query);

@@ -162,36 +162,15 @@ size_t lm_lq_utf8_put(uint32_t c, uint8_t out[4]);
 
 /* ---- regular expressions (logql_regex.c) ---- */
 
-typedef struct lm_lq_regex lm_lq_regex;
-
-enum { LM_LQ_WHOLE = 1, LM_LQ_DOTALL = 2 };
-
-/** LM_E_USAGE in the words of Go: "error parsing regexp: ...". */
-LM_USE lm_err lm_lq_regex_new(lm_mem *mem, lm_str pattern, unsigned flags, lm_lq_regex **out);
-void lm_lq_regex_free(lm_lq_regex *regex);
-uint32_t lm_lq_regex_group_count(const lm_lq_regex *regex);
-/** Name of group index (1...), or empty. */
-lm_str lm_lq_regex_group_name(const lm_lq_regex *regex, uint32_t index);
-
-/** Room for matching, of one thread; made when first used. */
-typedef struct lm_lq_match {
-    lm_mem *mem;
-    struct lm_lq_match_state *state;
-} lm_lq_match;
-
-void lm_lq_match_init(lm_lq_match *match, lm_mem *mem);
-void lm_lq_match_fini(lm_lq_match *match);
-/** From position from on. out_groups (may be NULL) gets a pair of positions for each group from 0;
- * SIZE_MAX where a group took no part; valid until the next match. */
-LM_USE lm_err lm_lq_regex_find(const lm_lq_regex *regex, lm_str text, size_t from,
-                               lm_lq_match *match, bool *out, const size_t **out_groups);
-LM_USE lm_err lm_lq_regex_test(const lm_lq_regex *regex, lm_str text, lm_lq_match *match,
-                               bool *out);
+/** Bytes are matched as bytes unless the pattern can tell the difference. flags: LM_REGEX_WHOLE,
+ * LM_REGEX_DOTALL. Errors as lm_regex_new, LM_E_USAGE in the words of Go: "error parsing regexp:
+ * ...". */
+LM_USE lm_err lm_lq_regex_new(lm_mem *mem, lm_str pattern, unsigned flags, lm_regex **out);
 /** Every match replaced; $1, ${name} are expanded unless literal. */
-LM_USE lm_err lm_lq_regex_replace(const lm_lq_regex *regex, lm_str text, lm_str by, bool literal,
-                                  lm_lq_match *match, lm_buf *out);
+LM_USE lm_err lm_lq_regex_replace(const lm_regex *regex, lm_str text, lm_str by, bool literal,
+                                  lm_regex_room *room, lm_buf *out);
 /** $1, ${1}, $name of a match are put in, as Go's Expand does. */
-LM_USE lm_err lm_lq_regex_expand(const lm_lq_regex *regex, lm_str text, const size_t *groups,
+LM_USE lm_err lm_lq_regex_expand(const lm_regex *regex, lm_str text, const size_t *groups,
                                  lm_str by, lm_buf *out);
 
 /* ---- patterns and addresses (logql_pattern.c) ---- */
@@ -237,7 +216,7 @@ typedef enum lm_lq_compare {
 
 typedef struct lm_lq_matcher {
     lm_matcher is;
-    lm_lq_regex *regex;
+    lm_regex *regex;
 } lm_lq_matcher;
 
 typedef enum lm_lq_filter_kind {
@@ -287,7 +266,7 @@ typedef struct lm_lq_text { /* one alternative of a line filter */
     lm_str text;
     bool is_ip;
     lm_lq_ip ip;
-    lm_lq_regex *regex;
+    lm_regex *regex;
     lm_lq_pattern pattern;
 } lm_lq_text;
 
@@ -320,7 +299,7 @@ typedef struct lm_lq_stage {
     lm_lq_extract *extracts;
     uint32_t extract_count;
     lm_str param;
-    lm_lq_regex *regex;           /* REGEXP, DECOLORIZE */
+    lm_regex *regex;              /* REGEXP, DECOLORIZE */
     lm_lq_pattern pattern;        /* PATTERN, TEMPLATE */
     lm_str *names;                /* PATTERN, REGEXP: by capture or group; empty: not wanted */
     lm_lq_filter *filter;         /* FILTER, TEMPLATE_ID */
@@ -380,7 +359,7 @@ typedef struct lm_lq_expr {
     uint32_t include_count;
     /* REPLACE */
     lm_str dst, replacement, src, regex_text;
-    lm_lq_regex *regex;
+    lm_regex *regex;
     uint32_t index; /* of this node in the query, from 0 */
 } lm_lq_expr;
 
@@ -398,12 +377,12 @@ struct lm_logql {
     lm_arena arena;
     lm_lq_expr *root;
     uint32_t node_count;
-    lm_lq_regex **regexes; /* owned */
+    lm_regex **regexes; /* owned */
     size_t regex_count, regex_cap;
 };
 
 /** A regular expression that the query owns. */
-LM_USE lm_err lm_lq_own_regex(lm_logql *query, lm_str pattern, unsigned flags, lm_lq_regex **out);
+LM_USE lm_err lm_lq_own_regex(lm_logql *query, lm_str pattern, unsigned flags, lm_regex **out);
 
 /** A stage as it is printed: "| json". */
 LM_USE lm_err lm_lq_print_stage(const lm_lq_stage *stage, lm_buf *out);
@@ -485,7 +464,7 @@ typedef struct lm_lq_hints {
 typedef struct lm_lq_run {
     lm_mem *mem;
     lm_arena scratch; /* reset after each record */
-    lm_lq_match match;
+    lm_regex_room match;
     lm_lq_builder labels;
     lm_lq_hints hints;
     lm_buf text;                      /* being formatted */
@@ -498,7 +477,7 @@ typedef struct lm_lq_run {
 void lm_lq_run_init(lm_lq_run *run, lm_mem *mem, volatile const int *cancel);
 void lm_lq_run_fini(lm_lq_run *run);
 /** A pattern that a template gave; kept for the run. */
-LM_USE lm_err lm_lq_run_regex(lm_lq_run *run, lm_str pattern, lm_lq_regex **out);
+LM_USE lm_err lm_lq_run_regex(lm_lq_run *run, lm_str pattern, lm_regex **out);
 
 /** Stages [0, count) over a record; skip tells which need not be looked at (may be NULL). The
  * builder holds the stream's labels and metadata already. */
@@ -506,7 +485,7 @@ LM_USE lm_err lm_lq_stages_run(lm_lq_run *run, const lm_lq_stage *stages, uint32
                                const bool *skip, int64_t time_ns, lm_str *io_line,
                                bool *out_passes);
 LM_USE lm_err lm_lq_filter_test(lm_lq_run *run, const lm_lq_filter *filter, bool *out);
-LM_USE lm_err lm_lq_matcher_test(const lm_lq_matcher *matcher, lm_str value, lm_lq_match *match,
+LM_USE lm_err lm_lq_matcher_test(const lm_lq_matcher *matcher, lm_str value, lm_regex_room *room,
                                  bool *out);
 LM_USE lm_err lm_lq_set_error(lm_lq_run *run, const char *error, lm_str details);
 bool lm_lq_hints_wants(const lm_lq_run *run, lm_str name);

@@ -8,7 +8,7 @@
 
 struct lm_lq_regex_slot {
     lm_str pattern;
-    lm_lq_regex *regex;
+    lm_regex *regex;
 };
 
 #define RUN_REGEX_MAX 64
@@ -17,7 +17,7 @@ void lm_lq_run_init(lm_lq_run *run, lm_mem *mem, volatile const int *cancel)
 {
     *run = (lm_lq_run){.mem = mem, .cancel = cancel};
     lm_arena_init(&run->scratch, mem);
-    lm_lq_match_init(&run->match, mem);
+    run->match = (lm_regex_room){mem, NULL};
     lm_lq_builder_init(&run->labels, mem);
     lm_buf_init(&run->text, mem);
 }
@@ -25,18 +25,18 @@ void lm_lq_run_init(lm_lq_run *run, lm_mem *mem, volatile const int *cancel)
 void lm_lq_run_fini(lm_lq_run *run)
 {
     for (size_t i = 0; i < run->regex_count; i++) {
-        lm_lq_regex_free(run->regexes[i].regex);
+        lm_regex_free(run->regexes[i].regex);
         lm_mem_release(run->mem, (void *)run->regexes[i].pattern.ptr,
                        run->regexes[i].pattern.len + 1);
     }
     lm_mem_release(run->mem, run->regexes, run->regex_cap * sizeof *run->regexes);
     lm_buf_fini(&run->text);
     lm_lq_builder_fini(&run->labels);
-    lm_lq_match_fini(&run->match);
+    lm_regex_room_fini(&run->match);
     lm_arena_fini(&run->scratch);
 }
 
-lm_err lm_lq_run_regex(lm_lq_run *run, lm_str pattern, lm_lq_regex **out)
+lm_err lm_lq_run_regex(lm_lq_run *run, lm_str pattern, lm_regex **out)
 {
     for (size_t i = 0; i < run->regex_count; i++) {
         if (lm_str_equal(run->regexes[i].pattern, pattern)) {
@@ -46,18 +46,18 @@ lm_err lm_lq_run_regex(lm_lq_run *run, lm_str pattern, lm_lq_regex **out)
     }
     lm_err err = lm_vec_grow(run->mem, &run->regexes, &run->regex_cap, run->regex_count + 1,
                              sizeof *run->regexes);
-    lm_lq_regex *regex = NULL;
+    lm_regex *regex = NULL;
     if (!err) err = lm_lq_regex_new(run->mem, pattern, 0, &regex);
     if (err) return err;
     uint8_t *copy = lm_mem_alloc(run->mem, pattern.len + 1);
     if (!copy) {
-        lm_lq_regex_free(regex);
+        lm_regex_free(regex);
         return lm_mem_err();
     }
     if (pattern.len) memcpy(copy, pattern.ptr, pattern.len);
     struct lm_lq_regex_slot slot = {{copy, pattern.len}, regex};
     if (run->regex_count == RUN_REGEX_MAX) { /* patterns made of values: the oldest goes */
-        lm_lq_regex_free(run->regexes[0].regex);
+        lm_regex_free(run->regexes[0].regex);
         lm_mem_release(run->mem, (void *)run->regexes[0].pattern.ptr,
                        run->regexes[0].pattern.len + 1);
         memmove(run->regexes, run->regexes + 1, --run->regex_count * sizeof *run->regexes);
@@ -197,7 +197,7 @@ static lm_err text_fits(lm_lq_run *run, const lm_lq_stage *stage, const lm_lq_te
         return LM_OK;
     case LM_FITS:
     case LM_FITS_NOT:
-        return lm_lq_regex_test(text->regex, line, &run->match, out);
+        return lm_regex_find(text->regex, line, 0, &run->match, out, NULL);
     default:
         *out = lm_lq_pattern_test(&text->pattern, line);
         return LM_OK;
@@ -332,7 +332,7 @@ static lm_err run_regexp(lm_lq_run *run, const lm_lq_stage *stage, lm_str line)
 {
     bool found = false;
     const size_t *groups = NULL;
-    lm_err err = lm_lq_regex_find(stage->regex, line, 0, &run->match, &found, &groups);
+    lm_err err = lm_regex_find(stage->regex, line, 0, &run->match, &found, &groups);
     if (err || !found) return err;
     for (uint32_t i = 1; i < stage->count && !err; i++) {
         if (!stage->names[i].len) continue;

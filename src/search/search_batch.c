@@ -168,7 +168,7 @@ static lm_err row_judge(lm_walk *walk, lm_batch *batch, size_t i, size_t head_in
         subject.file = file->name;
     }
     exec->rows_checked++;
-    return lm_node_match(exec->query, exec->query->root, &subject, &exec->matcher, out);
+    return lm_node_match(exec->query, exec->query->root, &subject, &exec->room, out);
 }
 
 static lm_err batch_judge(lm_walk *walk, lm_batch *batch)

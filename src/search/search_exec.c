@@ -258,7 +258,7 @@ lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_option
     exec->archive = archive;
     exec->index = index;
     exec->mem = query->mem;
-    exec->matcher.mem = query->mem;
+    exec->room.mem = query->mem;
     exec->needs_levels = query->needs_levels || (options->group_by == LM_GROUP_FIELD &&
                                                  lm_query_name_is_level(options->group_field));
     lm_arena_init(&exec->arena, exec->mem);
@@ -286,7 +286,7 @@ lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_option
 
 void lm_exec_fini(lm_exec *exec)
 {
-    lm_matcher_fini(&exec->matcher);
+    lm_regex_room_fini(&exec->room);
     lm_mem_release(exec->mem, exec->free_sets, exec->free_cap * sizeof *exec->free_sets);
     lm_arena_fini(&exec->arena);
     lm_segment_close(exec->segment);
@@ -391,7 +391,7 @@ static lm_err file_range(lm_exec *exec, const lm_node *node, uint32_t begin, uin
     }
     lm_subject subject = {lm_archive_file_at(exec->archive, first.file)->name, {NULL, 0}, NULL};
     bool fits;
-    lm_err err = lm_node_match(exec->query, node, &subject, &exec->matcher, &fits);
+    lm_err err = lm_node_match(exec->query, node, &subject, &exec->room, &fits);
     if (err || !fits) return err;
     for (uint32_t row = begin; row < end; row++) {
         if (lm_row_has(care, row)) lm_row_put(yes, row);

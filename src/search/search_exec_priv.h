@@ -38,7 +38,7 @@ typedef struct lm_exec {
     lm_segment *segment;
     lm_mem *mem;
     lm_arena arena; /* everything of this segment */
-    lm_matcher matcher;
+    lm_regex_room room;
     const lm_shape *shapes;
     size_t shape_count, column_count;
     uint32_t row_count;

@@ -308,7 +308,7 @@ static lm_err value_test(tester *t, lm_str value, bool *out)
         if (err) return err;
         value = (lm_str){t->text.ptr, t->text.len};
     }
-    return lm_field_match(t->exec->query, t->node, true, value, &t->exec->matcher, out);
+    return lm_field_match(t->exec->query, t->node, true, value, &t->exec->room, out);
 }
 
 static lm_err dictionary_test(tester *t, const lm_str *texts, uint32_t text_count,
@@ -406,7 +406,7 @@ static lm_err shape_test(lm_exec *exec, const lm_node *node, uint32_t shape_inde
     case PLACE_MISSING:
     case PLACE_CONSTANT:
         err = lm_field_match(exec->query, node, place->kind == PLACE_CONSTANT, place->before,
-                             &exec->matcher, &fits);
+                             &exec->room, &fits);
         act = fits ? LM_ACT_ALWAYS : LM_ACT_NEVER;
         break;
     case PLACE_VARIABLE:

@@ -113,7 +113,7 @@ static bool ip_fits(const lm_node *node, lm_str value)
 }
 
 lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value,
-                      lm_matcher *matcher, bool *out)
+                      lm_regex_room *room, bool *out)
 {
     if (!present) value = (lm_str){(const uint8_t *)"", 0};
     lm_severity severity;
@@ -122,7 +122,7 @@ lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, 
         *out = lm_str_equal(value, node->text.text);
         return LM_OK;
     case LM_VALUE_REGEX:
-        return lm_regex_match(node->regex, value, matcher, out);
+        return lm_regex_find(node->regex, value, 0, room, out, NULL);
     case LM_VALUE_NUMBER:
     case LM_VALUE_DURATION:
     case LM_VALUE_SIZE:
@@ -151,12 +151,12 @@ static bool file_fits(lm_str file, lm_str asked)
 }
 
 static lm_err list_match(const lm_query *query, const lm_node *node, const lm_subject *subject,
-                         lm_matcher *matcher, bool *out)
+                         lm_regex_room *room, bool *out)
 {
     bool any = node->kind == LM_NODE_OR;
     for (const lm_node *child = node->first; child; child = child->next) {
         bool fits;
-        lm_err err = lm_node_match(query, child, subject, matcher, &fits);
+        lm_err err = lm_node_match(query, child, subject, room, &fits);
         if (err) return err;
         if (fits == any) {
             *out = any;
@@ -168,7 +168,7 @@ static lm_err list_match(const lm_query *query, const lm_node *node, const lm_su
 }
 
 lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject,
-                     lm_matcher *matcher, bool *out)
+                     lm_regex_room *room, bool *out)
 {
     switch (node->kind) {
     case LM_NODE_ALL:
@@ -176,10 +176,10 @@ lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subjec
         return LM_OK;
     case LM_NODE_AND:
     case LM_NODE_OR:
-        return list_match(query, node, subject, matcher, out);
+        return list_match(query, node, subject, room, out);
     case LM_NODE_NOT: {
         bool inner;
-        lm_err err = lm_node_match(query, node->first, subject, matcher, &inner);
+        lm_err err = lm_node_match(query, node->first, subject, room, &inner);
         if (!err) *out = !inner;
         return err;
     }
@@ -187,7 +187,7 @@ lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subjec
         *out = lm_finder_find(&node->finder, subject->line) != SIZE_MAX;
         return LM_OK;
     case LM_NODE_REGEX:
-        return lm_regex_match(node->regex, subject->line, matcher, out);
+        return lm_regex_find(node->regex, subject->line, 0, room, out, NULL);
     case LM_NODE_IP:
         *out = lm_ip_find(subject->line, &node->ip);
         return LM_OK;
@@ -195,11 +195,11 @@ lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subjec
         const lm_field *field =
             subject->fields ? lm_query_field(subject->fields, node->name) : NULL;
         return lm_field_match(query, node, field != NULL, field ? field->value : (lm_str){NULL, 0},
-                              matcher, out);
+                              room, out);
     }
     case LM_NODE_FILE:
         if (node->value_kind == LM_VALUE_REGEX)
-            return lm_regex_match(node->regex, subject->file, matcher, out);
+            return lm_regex_find(node->regex, subject->file, 0, room, out, NULL);
         *out = file_fits(subject->file, node->text.text);
         return LM_OK;
     }
@@ -209,10 +209,10 @@ lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subjec
 lm_err lm_query_match_in(const lm_query *query, lm_str file, lm_str line, const lm_fields *fields,
                          bool *out)
 {
-    lm_matcher matcher = {query->mem, NULL};
+    lm_regex_room room = {query->mem, NULL};
     lm_subject subject = {file, line, fields};
-    lm_err err = lm_node_match(query, query->root, &subject, &matcher, out);
-    lm_matcher_fini(&matcher);
+    lm_err err = lm_node_match(query, query->root, &subject, &room, out);
+    lm_regex_room_fini(&room);
     return err;
 }
 

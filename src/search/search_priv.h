@@ -40,22 +40,6 @@ size_t lm_literal_find(lm_str text, lm_literal literal);     /* the same, made f
 /** Reads a valid PCRE2 pattern; what it does not understand adds nothing. LM_E_NOMEM. O(len). */
 LM_USE lm_err lm_demand_make(lm_arena *arena, lm_str pattern, lm_demand *out);
 
-/* ---- patterns (search_regex.c) --------------------------------------------------------------- */
-
-typedef struct lm_regex lm_regex;
-/** whole: the pattern must match the whole text. Errors LM_E_USAGE with the offset in pattern. */
-LM_USE lm_err lm_regex_new(lm_mem *mem, lm_str pattern, bool whole, lm_regex **out);
-void lm_regex_free(lm_regex *regex);
-
-/** Scratch of one thread for running patterns. Zero it; made on first use. */
-typedef struct lm_matcher {
-    lm_mem *mem;
-    struct lm_matcher_state *state;
-} lm_matcher;
-
-void lm_matcher_fini(lm_matcher *matcher);
-LM_USE lm_err lm_regex_match(const lm_regex *regex, lm_str text, lm_matcher *matcher, bool *out);
-
 /* ---- values (search_value.c) ----------------------------------------------------------------- */
 
 /** An exact decimal: (negative ? -1 : 1) * mantissa * 10^exponent. */
@@ -161,11 +145,11 @@ typedef struct lm_subject {
 } lm_subject;
 
 LM_USE lm_err lm_node_match(const lm_query *query, const lm_node *node, const lm_subject *subject,
-                            lm_matcher *matcher, bool *out);
+                            lm_regex_room *room, bool *out);
 /** Does this value of a FIELD node's field fit? present false: the record has no such field (value
  * is empty). */
 LM_USE lm_err lm_field_match(const lm_query *query, const lm_node *node, bool present, lm_str value,
-                             lm_matcher *matcher, bool *out);
+                             lm_regex_room *room, bool *out);
 
 /* ---- literals and shapes (search_shape.c) ---------------------------------------------------- */
 

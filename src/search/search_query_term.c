@@ -56,7 +56,14 @@ static lm_err regex_make(query_parser *p, lm_str pattern, bool whole, lm_regex *
 {
     lm_query_regex *item = lm_arena_alloc(&p->query->arena, sizeof *item, _Alignof(lm_query_regex));
     if (!item) return lm_mem_err();
-    lm_err err = lm_regex_new(p->query->mem, pattern, whole, &item->regex);
+    lm_regex_fault fault;
+    lm_err err =
+        lm_regex_new(p->query->mem, pattern, whole ? LM_REGEX_WHOLE : 0, &fault, &item->regex);
+    if (err == LM_E_USAGE) {
+        return lm_fail_at(err, fault.offset, "regular expression: %s, at position %zu of '%.*s'",
+                          fault.text, fault.offset, (int)(pattern.len < 200 ? pattern.len : 200),
+                          (const char *)pattern.ptr);
+    }
     if (err) return err;
     item->next = p->query->regexes;
     p->query->regexes = item;

@@ -117,10 +117,11 @@ static void demands_are_never_too_much(void **state)
         for (size_t i = 1 + lm_test_below(&rng, 9); i-- > 0;)
             strcat(pattern, bits[lm_test_below(&rng, sizeof bits / sizeof bits[0])]);
         lm_regex *regex = NULL;
-        if (lm_regex_new(s->mem, lm_str_of(pattern), false, &regex)) continue;
+        lm_regex_fault fault;
+        if (lm_regex_new(s->mem, lm_str_of(pattern), 0, &fault, &regex)) continue;
         valid++;
         lm_demand demand;
-        lm_matcher matcher = {s->mem, NULL};
+        lm_regex_room room = {s->mem, NULL};
         assert_int_equal(lm_demand_make(&s->arena, lm_str_of(pattern), &demand), LM_OK);
         for (unsigned k = 0; k < 12; k++) {
             uint8_t line[12];
@@ -128,7 +129,7 @@ static void demands_are_never_too_much(void **state)
             for (size_t i = 0; i < len; i++)
                 line[i] = (uint8_t)"abAB. "[lm_test_below(&rng, 6)];
             bool matches, holds = true;
-            if (lm_regex_match(regex, (lm_str){line, len}, &matcher, &matches)) continue;
+            if (lm_regex_find(regex, (lm_str){line, len}, 0, &room, &matches, NULL)) continue;
             for (uint32_t c = 0; c < demand.count; c++) {
                 bool any = false;
                 for (uint32_t l = 0; l < demand.clauses[c].count; l++)
@@ -143,7 +144,7 @@ static void demands_are_never_too_much(void **state)
                 fail_msg("'%s' is not exactly its literals for '%.*s'", pattern, (int)len,
                          (const char *)line);
         }
-        lm_matcher_fini(&matcher);
+        lm_regex_room_fini(&room);
         lm_regex_free(regex);
         if (n % 1000 == 0) lm_arena_reset(&s->arena);
     }
@@ -204,12 +205,13 @@ static void hostile_patterns_end(void **state)
     line[199] = '!';
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         lm_regex *regex = NULL;
-        lm_matcher matcher = {s->mem, NULL};
+        lm_regex_room room = {s->mem, NULL};
         bool matches;
-        assert_int_equal(lm_regex_new(s->mem, lm_str_of(patterns[i]), false, &regex), LM_OK);
-        lm_err err = lm_regex_match(regex, (lm_str){line, sizeof line}, &matcher, &matches);
+        lm_regex_fault fault;
+        assert_int_equal(lm_regex_new(s->mem, lm_str_of(patterns[i]), 0, &fault, &regex), LM_OK);
+        lm_err err = lm_regex_find(regex, (lm_str){line, sizeof line}, 0, &room, &matches, NULL);
         assert_true(err == LM_OK || err == LM_E_LIMIT);
-        lm_matcher_fini(&matcher);
+        lm_regex_room_fini(&room);
         lm_regex_free(regex);
     }
 }

@@ -289,8 +289,8 @@ static bool take_frames(syslog_source *s, connection *c, lm_str rest, bool is_en
     while ((err = lm_wire_syslog_frame(&rest, s->message_max, &message)) == LM_OK)
         take_message(s, message);
     if (err == LM_E_NOTFOUND && is_end && rest.len) {
-        bool is_counted = rest.ptr[0] >= '0' && rest.ptr[0] <= '9';
-        if (!is_counted) take_message(s, rest); /* a last line without its end */
+        lm_str last = lm_wire_syslog_rest(rest); /* without its end: what came of it is kept */
+        if (last.len) take_message(s, last);
         rest = (lm_str){rest.ptr + rest.len, 0};
     }
     s->text.len += (size_t)(rest.ptr - begin);

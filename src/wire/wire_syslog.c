@@ -573,6 +573,8 @@ static lm_err read_count(lm_str rest, size_t *out_skip, size_t *out_count)
     if (at == 0 || rest.ptr[0] == '0') return LM_E_USAGE;
     if (at == rest.len) return LM_E_NOTFOUND;
     if (rest.ptr[at] != ' ') return LM_E_USAGE;
+    /* A message begins with its <PRI>: "200 OK" is a line. */
+    if (at + 1 < rest.len && rest.ptr[at + 1] != '<') return LM_E_USAGE;
     *out_skip = at + 1;
     *out_count = count;
     return LM_OK;
@@ -611,4 +613,12 @@ lm_err lm_wire_syslog_frame(lm_str *io_rest, size_t max, lm_str *out_message)
     if (rest.ptr[len - 1] == '\r') len--;
     *out_message = (lm_str){rest.ptr, len};
     return LM_OK;
+}
+
+lm_str lm_wire_syslog_rest(lm_str rest)
+{
+    size_t skip = 0, count = 0;
+    if (rest.len && read_count(rest, &skip, &count) == LM_OK)
+        return (lm_str){rest.ptr + skip, rest.len - skip};
+    return rest;
 }

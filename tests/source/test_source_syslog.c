@@ -89,15 +89,18 @@ static void takes_datagrams_and_both_framings(void **state)
     say(counted, "o");
     sink_sleep(50);
     say(counted, "unt");
-    say(lines, " and half\n");
+    say(lines, " and half\n2026-11-23 an end without its newline");
+    say(counted, "90 <34>1 2026-11-23T10:00:00Z web3 app - - - cut off");
     close(lines);
     close(counted);
     close(udp);
-    assert_int_equal(sink_settle(w.sink, 4, 100), 4);
+    assert_int_equal(sink_settle(w.sink, 6, 100), 6);
     assert_non_null(strstr(stream_of(&w, "by datagram"), "host=\"web1\""));
     assert_non_null(strstr(stream_of(&w, "by datagram"), "site=\"north\""));
     assert_non_null(strstr(stream_of(&w, "by line"), "app=\"cron\""));
     assert_non_null(stream_of(&w, "half and half"));
+    assert_non_null(stream_of(&w, "2026-11-23 an end without its newline"));
+    assert_non_null(strstr(stream_of(&w, "cut off"), "host=\"web3\""));
     world_close(&w);
 }
 

@@ -342,7 +342,8 @@ static void test_frames(void **state)
         {"1", 10, LM_E_NOTFOUND},
         {"12", 10, LM_E_NOTFOUND},
         {"12 ", 10, LM_E_LIMIT},
-        {"10 123456789", 10, LM_E_NOTFOUND},
+        {"10 <23456789", 10, LM_E_NOTFOUND},
+        {"10 users\n", 10, LM_OK}, /* no count: no message begins so */
         {"123456789 x", 10, LM_E_LIMIT},
         {"1234567890123 x", 10, LM_E_LIMIT}, /* no count: a line without an end */
         {"<13>0123456", 10, LM_E_LIMIT},
@@ -355,6 +356,19 @@ static void test_frames(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         rest = lm_str_of(cases[i].bytes);
         assert_int_equal(lm_wire_syslog_frame(&rest, cases[i].max, &message), cases[i].want);
+    }
+}
+
+static void test_rest_of_a_frame(void **state)
+{
+    static const char *const cases[][2] = {{"50 <13>half", "<13>half"}, {"0050 <13>half", "0050 <13>half"},
+                                           {"404 not found", "404 not found"}, {"2026-11-23 x", "2026-11-23 x"},
+                                           {"12", "12"}, {"12 ", ""}, {"", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lm_str rest = lm_wire_syslog_rest(lm_str_of(cases[i][0]));
+        assert_int_equal(rest.len, strlen(cases[i][1]));
+        assert_memory_equal(rest.ptr, cases[i][1], rest.len);
     }
 }
 
@@ -406,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_rest_of_a_frame),
         cmocka_unit_test(test_frames_in_pieces),
         cmocka_unit_test(test_each_allocation_fails),
     };

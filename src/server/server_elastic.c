@@ -108,3 +108,18 @@ void server_elastic_kept(server_request *request)
     server_json_close(&json, '}');
     server_answer_json(request, &json);
 }
+
+/** An index is there as soon as somebody names it. */
+void server_elastic_index(server_request *request)
+{
+    server_json json = server_answer_begin(request);
+    server_json_open(&json, '{');
+    server_json_key(&json, "acknowledged");
+    server_json_bool(&json, true);
+    server_json_key(&json, "shards_acknowledged");
+    server_json_bool(&json, true);
+    server_json_key(&json, "index");
+    server_json_text(&json, request->path.parts[0]);
+    server_json_close(&json, '}');
+    server_answer_json(request, &json);
+}

@@ -1,6 +1,6 @@
 /**
  * What Grafana's Logs Drilldown asks: sizes by label, labels and fields that are there, patterns.
- * And the native counterparts for templates and segments.
+ * And templates, of which patterns are the Loki form.
  */
 #include "server/server_priv.h"
 
@@ -127,16 +127,8 @@ static lm_err volume_get(volumes *work, lm_labels labels, volume **out)
     }
     if (work->keys.count > before) {
         volume fresh = {0};
-        lm_label *copy =
-            lm_arena_alloc(work->arena, (labels.count + 1) * sizeof *copy, _Alignof(lm_label));
-        if (!copy) return lm_mem_err();
-        for (uint32_t i = 0; i < labels.count; i++) {
-            lm_str name = labels.items[i].name, value = labels.items[i].value;
-            copy[i].name = (lm_str){lm_arena_copy(work->arena, name.ptr, name.len), name.len};
-            copy[i].value = (lm_str){lm_arena_copy(work->arena, value.ptr, value.len), value.len};
-            if (!copy[i].name.ptr || !copy[i].value.ptr) return lm_mem_err();
-        }
-        fresh.labels = (lm_labels){copy, labels.count};
+        err = server_labels_copy(labels, work->arena, &fresh.labels);
+        if (err) return err;
         if (work->point_count) {
             fresh.points = lm_arena_alloc(work->arena, work->point_count * sizeof(uint64_t),
                                           _Alignof(uint64_t));
@@ -455,46 +447,6 @@ void server_templates(server_request *request)
         for (size_t k = 0; k < buckets; k++)
             server_json_u64(&json, templates[i].buckets[k]);
         server_json_close(&json, ']');
-        server_json_close(&json, '}');
-    }
-    server_json_close(&json, ']');
-    server_json_close(&json, '}');
-    server_answer_json(request, &json);
-}
-
-void server_segments(server_request *request)
-{
-    lm_store_segment *segments = NULL;
-    size_t count = 0;
-    lm_err err = lm_store_segments(request->server->store, request->tenant, &request->arena,
-                                   &segments, &count);
-    if (err) {
-        server_answer_err(request, err);
-        return;
-    }
-    server_json json = server_answer_begin(request);
-    server_json_open(&json, '{');
-    server_json_key(&json, "segments");
-    server_json_open(&json, '[');
-    for (size_t i = 0; i < count; i++) {
-        const lm_store_segment *segment = &segments[i];
-        server_json_open(&json, '{');
-        server_json_key(&json, "id");
-        server_json_u64(&json, segment->id);
-        server_json_key(&json, "level");
-        server_json_text(&json, segment->level);
-        server_json_key(&json, "first");
-        server_json_i64_text(&json, segment->time_min);
-        server_json_key(&json, "last");
-        server_json_i64_text(&json, segment->time_max);
-        server_json_key(&json, "records");
-        server_json_u64(&json, segment->records);
-        server_json_key(&json, "streams");
-        server_json_u64(&json, segment->streams);
-        server_json_key(&json, "raw_bytes");
-        server_json_u64(&json, segment->raw_bytes);
-        server_json_key(&json, "bytes");
-        server_json_u64(&json, segment->bytes);
         server_json_close(&json, '}');
     }
     server_json_close(&json, ']');

@@ -426,6 +426,7 @@ static bool may_wait(const server_request *request)
 {
     const char *length = server_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     if (server_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING)) return false;
+    if (server_request_header(request, MHD_HTTP_HEADER_EXPECT)) return false; /* it has sent none */
     return !length || strtoull(length, NULL, 10) <= REFUSED_BODY_MAX;
 }
 

@@ -59,6 +59,8 @@ typedef struct server_route {
 } server_route;
 
 #define ROUTE_PATH_PARTS 8
+/** Any name may be an index of Elasticsearch: that says nothing of a path's other methods. */
+#define ROUTE_PATTERN_INDEX "/*"
 
 /** A path without its "?", taken apart at '/', each part percent-decoded; in arena. */
 typedef struct server_path {
@@ -422,6 +424,8 @@ void server_json_entry(server_json *json, const lm_logql_entry *entry, bool is_c
  */
 LM_USE lm_err server_labels_base(lm_labels all, const lm_logql_entry *entry, lm_arena *arena,
                                  lm_labels *out);
+/** Labels that outlive those they are copied from. */
+LM_USE lm_err server_labels_copy(lm_labels labels, lm_arena *arena, lm_labels *out);
 /** The query's selector as lm_select of the request's tenant; empty text: everything. */
 LM_USE lm_err server_select_strictly(server_request *request, lm_str query, int64_t start,
                                      int64_t end, lm_select *out);

@@ -14,7 +14,14 @@
 #define PUT_WAIT_NS_MAX 2000000000ull
 #define PUT_AGAIN_NS    2000000
 
-typedef enum push_kind { PUSH_LOKI, PUSH_OTLP, PUSH_GRPC, PUSH_BULK, PUSH_LINES } push_kind;
+typedef enum push_kind {
+    PUSH_LOKI,
+    PUSH_OTLP,
+    PUSH_GRPC,
+    PUSH_BULK,
+    PUSH_DOCUMENT,
+    PUSH_LINES
+} push_kind;
 
 struct server_push {
     lm_record_batch batch;
@@ -204,10 +211,11 @@ static lm_err answer_taken(server_request *request, lm_buf *bulk)
         request->type = push->is_json ? "application/json" : "application/x-protobuf";
         break;
     case PUSH_BULK:
+    case PUSH_DOCUMENT:
         lm_buf_fini(&request->answer);
         request->answer = *bulk;
         lm_buf_init(bulk, bulk->mem);
-        request->status = MHD_HTTP_OK;
+        request->status = push->kind == PUSH_BULK ? MHD_HTTP_OK : MHD_HTTP_CREATED;
         request->type = "application/json";
         break;
     case PUSH_LOKI:
@@ -408,25 +416,40 @@ void server_push_grpc(server_request *request)
 }
 #endif
 
-void server_push_bulk(server_request *request)
+static void push_documents(server_request *request, push_kind kind)
 {
     lm_str body;
     lm_buf response;
     lm_buf_init(&response, request->server->data_mem);
-    lm_err err = push_begin(request, PUSH_BULK);
+    lm_err err = push_begin(request, kind);
     if (!err) err = unpack(request, encoding_of(request), &body);
     if (err) {
         finish_refused(request, err, MHD_HTTP_CONTENT_TOO_LARGE);
         return;
     }
     struct server_push *push = request->push;
-    lm_str index = request->path.count > 1 ? request->path.parts[0] : LM_STR("");
-    err = lm_wire_bulk(body, index, &push->options, &push->batch, &push->report, &response);
+    const server_path *path = &request->path;
+    lm_str index = path->count > 1 ? path->parts[0] : LM_STR("");
+    lm_str id = path->count > 2 ? path->parts[2] : (lm_str){NULL, 0};
+    err = kind == PUSH_BULK
+              ? lm_wire_bulk(body, index, &push->options, &push->batch, &push->report, &response)
+              : lm_wire_document(body, index, id, &push->options, &push->batch, &push->report,
+                                 &response);
     if (err)
         finish_refused(request, err, MHD_HTTP_BAD_REQUEST);
     else
         finish(request, &response);
     lm_buf_fini(&response);
+}
+
+void server_push_bulk(server_request *request)
+{
+    push_documents(request, PUSH_BULK);
+}
+
+void server_push_document(server_request *request)
+{
+    push_documents(request, PUSH_DOCUMENT);
 }
 
 /* ---- lines, JSON or plain ---- */

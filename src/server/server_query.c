@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define NS_PER_S     1000000000ll
 #define SINCE_NS     (3600 * NS_PER_S)     /* queries look back this far unless told otherwise */
@@ -368,6 +369,20 @@ lm_err server_labels_base(lm_labels all, const lm_logql_entry *entry, lm_arena *
     return LM_OK;
 }
 
+lm_err server_labels_copy(lm_labels labels, lm_arena *arena, lm_labels *out)
+{
+    lm_label *items = lm_arena_alloc(arena, (labels.count + 1) * sizeof *items, _Alignof(lm_label));
+    if (!items) return lm_mem_err();
+    for (uint32_t i = 0; i < labels.count; i++) {
+        lm_str name = labels.items[i].name, value = labels.items[i].value;
+        items[i].name = (lm_str){lm_arena_copy(arena, name.ptr, name.len), name.len};
+        items[i].value = (lm_str){lm_arena_copy(arena, value.ptr, value.len), value.len};
+        if (!items[i].name.ptr || !items[i].value.ptr) return lm_mem_err();
+    }
+    *out = (lm_labels){items, labels.count};
+    return LM_OK;
+}
+
 bool server_wants_categories(const server_request *request)
 {
     const char *flags = server_request_header(request, "X-Loki-Response-Encoding-Flags");
@@ -498,6 +513,56 @@ static void put_result(server_request *request, const lm_logql_result *result,
     server_answer_json(request, &json);
 }
 
+/** 2026-11-23T10:00:00.123456789Z; dst has room for 40 bytes. */
+static void print_time(int64_t time_ns, char *dst)
+{
+    int64_t below = time_ns % NS_PER_S;
+    if (below < 0) below += NS_PER_S;
+    time_t seconds = (time_t)((time_ns - below) / NS_PER_S);
+    struct tm parts;
+    size_t len = gmtime_r(&seconds, &parts) ? strftime(dst, 21, "%Y-%m-%dT%H:%M:%S", &parts) : 0;
+    (void)snprintf(dst + len, 12, ".%09" PRId64 "Z", below);
+}
+
+/** As /api/prom/query told entries, before Loki 1: labels as text, times as RFC 3339. */
+static void put_legacy(server_request *request, const lm_logql_result *result)
+{
+    lm_buf key;
+    char time[40];
+    lm_buf_init(&key, request->server->data_mem);
+    server_json json = server_answer_begin(request);
+    server_json_open(&json, '{');
+    server_json_key(&json, "streams");
+    server_json_open(&json, '[');
+    for (size_t i = 0; i < result->series_count && !json.err; i++) {
+        const lm_logql_series *series = &result->series[i];
+        key.len = 0;
+        json.err = lm_labels_print(series->labels, &key);
+        server_json_open(&json, '{');
+        server_json_key(&json, "labels");
+        server_json_text(&json, (lm_str){key.ptr, key.len});
+        server_json_key(&json, "entries");
+        server_json_open(&json, '[');
+        for (size_t k = 0; k < series->count; k++) {
+            print_time(series->entries[k].time_ns, time);
+            server_json_open(&json, '{');
+            server_json_key(&json, "ts");
+            server_json_z(&json, time);
+            server_json_key(&json, "line");
+            server_json_text(&json, series->entries[k].line);
+            server_json_close(&json, '}');
+        }
+        server_json_close(&json, ']');
+        server_json_close(&json, '}');
+    }
+    server_json_close(&json, ']');
+    server_json_key(&json, "stats");
+    server_json_raw(&json, "{}");
+    server_json_close(&json, '}');
+    server_answer_json(request, &json);
+    lm_buf_fini(&key);
+}
+
 /* ---- query, query_range ---- */
 
 /** Points of a metric query lie on multiples of its step, as Loki splits long ranges: begun no
@@ -536,8 +601,11 @@ lm_err server_templates_tell(lm_server *server, lm_str tenant, lm_logql *query, 
     return err;
 }
 
-static void answer_query(server_request *request, lm_logql_range *range, bool is_instant)
+typedef enum query_form { FORM_RANGE, FORM_INSTANT, FORM_LEGACY } query_form;
+
+static void answer_query(server_request *request, lm_logql_range *range, query_form form)
 {
+    bool is_instant = form == FORM_INSTANT;
     lm_server *server = request->server;
     lm_logql *query = NULL;
     lm_logql_result result = {0};
@@ -553,6 +621,9 @@ static void answer_query(server_request *request, lm_logql_range *range, bool is
     if (!err && is_instant && !lm_logql_is_metric(query))
         err = lm_fail(LM_E_USAGE, "log queries are not supported as an instant query type, please "
                                   "change your query to a range query type");
+    if (!err && form == FORM_LEGACY && lm_logql_is_metric(query))
+        err = lm_fail(LM_E_USAGE, "legacy endpoints only support log selectors: ask "
+                                  "/loki/api/v1/query_range");
     if (!err)
         err = server_templates_tell(server, request->tenant, query, range->start_ns, range->end_ns,
                                     &request->arena);
@@ -571,19 +642,31 @@ static void answer_query(server_request *request, lm_logql_range *range, bool is
                       series_max);
     if (err)
         server_answer_err(request, err == LM_E_LIMIT && !lm_mem_refused() ? LM_E_USAGE : err);
+    else if (form == FORM_LEGACY)
+        put_legacy(request, &result);
     else
         put_result(request, &result, range, lm_clock_ns() - begin);
     lm_logql_free(query);
 }
 
-void server_query_range(server_request *request)
+static void answer_range(server_request *request, query_form form)
 {
     lm_logql_range range = {.limit = 100};
     lm_err err = read_range(request, &range);
     if (err)
         server_answer_err(request, err);
     else
-        answer_query(request, &range, false);
+        answer_query(request, &range, form);
+}
+
+void server_query_range(server_request *request)
+{
+    answer_range(request, FORM_RANGE);
+}
+
+void server_legacy_query(server_request *request)
+{
+    answer_range(request, FORM_LEGACY);
 }
 
 void server_query_instant(server_request *request)
@@ -597,7 +680,7 @@ void server_query_instant(server_request *request)
     if (err)
         server_answer_err(request, err);
     else
-        answer_query(request, &range, true);
+        answer_query(request, &range, FORM_INSTANT);
 }
 
 lm_err server_entries(server_request *request, lm_str query, int64_t start, int64_t end,
@@ -710,7 +793,9 @@ static bool gather(void *ctx, const lm_stream *stream, uint64_t records, uint64_
     return !work->err;
 }
 
-static void answer_texts(server_request *request, lm_str name)
+/** Names of labels, or values of the one that is named, as an array; legacy: as Loki's first API
+ * told them. */
+static void answer_texts(server_request *request, lm_str name, bool is_legacy)
 {
     lm_server *server = request->server;
     gathering work = {.texts = {.arena = &request->arena}, .name = name};
@@ -727,7 +812,12 @@ static void answer_texts(server_request *request, lm_str name)
     }
     server_texts_sort(&work.texts);
     server_json json = server_answer_begin(request);
-    server_json_success(&json);
+    if (is_legacy) {
+        server_json_open(&json, '{');
+        server_json_key(&json, "values");
+    } else {
+        server_json_success(&json);
+    }
     server_json_open(&json, '[');
     for (size_t i = 0; i < work.texts.count; i++)
         server_json_text(&json, work.texts.items[i]);
@@ -738,12 +828,22 @@ static void answer_texts(server_request *request, lm_str name)
 
 void server_query_labels(server_request *request)
 {
-    answer_texts(request, LM_STR(""));
+    answer_texts(request, LM_STR(""), false);
 }
 
 void server_query_values(server_request *request)
 {
-    answer_texts(request, request->path.parts[4]);
+    answer_texts(request, request->path.parts[4], false);
+}
+
+void server_legacy_labels(server_request *request)
+{
+    answer_texts(request, LM_STR(""), true);
+}
+
+void server_legacy_values(server_request *request)
+{
+    answer_texts(request, request->path.parts[3], true);
 }
 
 typedef struct series_list {
@@ -812,6 +912,29 @@ void server_format_query(server_request *request)
     if (err) request->status = server_status_of(err);
     lm_logql_free(query);
     lm_buf_fini(&text);
+}
+
+static void put_none(server_request *request, const char *what)
+{
+    server_json json = server_answer_begin(request);
+    server_json_success(&json);
+    server_json_open(&json, '{');
+    server_json_key(&json, what);
+    server_json_raw(&json, "[]");
+    server_json_close(&json, '}');
+    server_json_close(&json, '}');
+    server_answer_json(request, &json);
+}
+
+/** Grafana's list of alerts asks every data source: here are none. */
+void server_rules(server_request *request)
+{
+    put_none(request, "groups");
+}
+
+void server_alerts(server_request *request)
+{
+    put_none(request, "alerts");
 }
 
 /** Grafana chooses features by Loki's version: the one whose API is spoken here. */

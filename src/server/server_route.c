@@ -24,10 +24,21 @@ size_t server_route_index(const server_route *route)
     return (size_t)(route - routes);
 }
 
+/** Where the path begins: behind "http://HOST" where a client asks as it would ask a proxy. */
+static size_t authority_end(lm_str raw)
+{
+    size_t begin = lm_str_starts(raw, LM_STR("http://"))    ? 7
+                   : lm_str_starts(raw, LM_STR("https://")) ? 8
+                                                            : 0;
+    while (begin && begin < raw.len && raw.ptr[begin] != '/' && raw.ptr[begin] != '?')
+        begin++;
+    return begin;
+}
+
 lm_err server_path_parse(lm_str raw, lm_arena *arena, server_path *out)
 {
     server_path path = {.count = 0};
-    size_t i = 0;
+    size_t i = authority_end(raw);
     while (i < raw.len && raw.ptr[i] != '?') {
         if (raw.ptr[i] == '/') {
             i++;
@@ -71,7 +82,7 @@ const server_route *server_route_find(const server_path *path, uint32_t method,
     for (size_t i = 0; i < ROUTES; i++) {
         if ((routes[i].methods ^ method) & METHOD_CALL || !fits(routes[i].pattern, path)) continue;
         if (routes[i].methods & method) return &routes[i];
-        methods |= routes[i].methods;
+        if (strcmp(routes[i].pattern, ROUTE_PATTERN_INDEX) != 0) methods |= routes[i].methods;
     }
     *out_methods = methods;
     return NULL;

@@ -90,6 +90,19 @@ typedef struct lm_store_segment {
 LM_USE lm_err lm_store_segments(lm_store *store, lm_str tenant, lm_arena *arena,
                                 lm_store_segment **out, size_t *out_count);
 
+/** What a stream takes on disk. */
+typedef struct lm_store_saving {
+    const lm_stream *stream; /* borrowed for the call */
+    uint64_t records, raw_bytes;
+    uint64_t sealed_bytes; /* of raw_bytes, those in segments */
+    uint64_t stored_bytes; /* its share of these segments' files, by raw bytes */
+} lm_store_saving;
+
+/** Each stream that matchers select with a record in the time range (about: by segments), once;
+ * told gives false to stop. */
+LM_USE lm_err lm_store_savings(lm_store *store, const lm_select *what,
+                               bool (*told)(void *ctx, const lm_store_saving *saving), void *ctx);
+
 /** Live: called on the committing thread for every batch of a tenant once it is durable, with
  * copies it may read during the call. Returns a handle. */
 typedef void (*lm_store_watch_fn)(void *ctx, lm_str tenant, const lm_record_batch *batch);

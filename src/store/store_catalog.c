@@ -387,25 +387,34 @@ lm_err store_catalog_parts(store_catalog *catalog,
     return err;
 }
 
-lm_err store_catalog_tenant_streams(
-    store_catalog *catalog, lm_str tenant, int64_t time_min, int64_t time_max,
-    lm_err (*told)(void *ctx, lm_str key, uint64_t records, uint64_t bytes), void *ctx)
+lm_err store_catalog_tenant_streams(store_catalog *catalog, lm_str tenant, int64_t time_min,
+                                    int64_t time_max, bool with_stored,
+                                    lm_err (*told)(void *ctx, lm_str key, uint64_t records,
+                                                   uint64_t bytes, uint64_t stored),
+                                    void *ctx)
 {
+    static const char plain[] =
+        "SELECT s.key, SUM(l.records), SUM(l.raw_bytes), 0 FROM streams AS s"
+        " JOIN segment_streams AS l ON l.stream=s.id"
+        " WHERE s.tenant=? AND l.time_max>=? AND l.time_min<? GROUP BY s.id ORDER BY s.key";
+    /* What a segment takes is shared by its streams as their bytes are. */
+    static const char shared[] =
+        "SELECT s.key, SUM(l.records), SUM(l.raw_bytes),"
+        " SUM(CAST(g.bytes AS REAL)*l.raw_bytes/MAX(g.raw_bytes, 1)) FROM streams AS s"
+        " JOIN segment_streams AS l ON l.stream=s.id JOIN segments AS g ON g.id=l.segment"
+        " WHERE s.tenant=? AND l.time_max>=? AND l.time_min<? GROUP BY s.id ORDER BY s.key";
     sqlite3_stmt *stmt = NULL;
     int code = SQLITE_DONE;
-    lm_err err = prepare(catalog,
-                         "SELECT s.key, SUM(l.records), SUM(l.raw_bytes) FROM streams AS s JOIN"
-                         " segment_streams AS l ON l.stream=s.id WHERE s.tenant=? AND"
-                         " l.time_max>=? AND l.time_min<? GROUP BY s.id ORDER BY s.key",
-                         &stmt);
+    lm_err err = prepare(catalog, with_stored ? shared : plain, &stmt);
     if (!err) {
         bind_text(stmt, 1, tenant);
         sqlite3_bind_int64(stmt, 2, time_min);
         sqlite3_bind_int64(stmt, 3, time_max);
     }
     while (!err && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
-        err = told(ctx, column_bytes(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1),
-                   (uint64_t)sqlite3_column_int64(stmt, 2));
+        err =
+            told(ctx, column_bytes(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1),
+                 (uint64_t)sqlite3_column_int64(stmt, 2), (uint64_t)sqlite3_column_int64(stmt, 3));
     }
     if (!err && code != SQLITE_DONE) err = db_fail(catalog, code);
     sqlite3_finalize(stmt);

@@ -338,10 +338,13 @@ LM_USE lm_err store_catalog_sealed(store_catalog *catalog, uint64_t *out);
 LM_USE lm_err store_catalog_checkpoint_get(store_catalog *catalog, lm_str key, lm_buf *out);
 LM_USE lm_err store_catalog_parts(store_catalog *catalog,
                                   lm_err (*told)(void *ctx, const store_part *part), void *ctx);
-/** Streams of a tenant with records in the time range, each once; key borrowed for the call. */
-LM_USE lm_err store_catalog_tenant_streams(
-    store_catalog *catalog, lm_str tenant, int64_t time_min, int64_t time_max,
-    lm_err (*told)(void *ctx, lm_str key, uint64_t records, uint64_t bytes), void *ctx);
+/** Streams of a tenant with records in the time range, each once; key borrowed for the call.
+ * stored: its share of the segments' files, 0 unless with_stored. */
+LM_USE lm_err store_catalog_tenant_streams(store_catalog *catalog, lm_str tenant, int64_t time_min,
+                                           int64_t time_max, bool with_stored,
+                                           lm_err (*told)(void *ctx, lm_str key, uint64_t records,
+                                                          uint64_t bytes, uint64_t stored),
+                                           void *ctx);
 
 /* ---- matchers ---- */
 

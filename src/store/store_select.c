@@ -1162,7 +1162,7 @@ lm_err store_visit(lm_store *store, const lm_select *what,
 typedef struct seen_stream {
     struct seen_stream *next;
     lm_stream stream;
-    uint64_t records, bytes;
+    uint64_t records, bytes, sealed, stored;
 } seen_stream;
 
 enum { SEEN_SLOTS = 4096 };
@@ -1174,7 +1174,8 @@ typedef struct lister {
     lm_str tenant;
 } lister;
 
-static lm_err see(lister *l, lm_str key, const lm_labels *labels, uint64_t records, uint64_t bytes)
+static lm_err see(lister *l, lm_str key, const lm_labels *labels, uint64_t records, uint64_t bytes,
+                  seen_stream **out)
 {
     uint64_t hash = lm_hash64(key.ptr, key.len);
     seen_stream **slot = &l->slots[hash % SEEN_SLOTS], *at = *slot;
@@ -1196,17 +1197,24 @@ static lm_err see(lister *l, lm_str key, const lm_labels *labels, uint64_t recor
     }
     at->records += records;
     at->bytes += bytes;
+    *out = at;
     return LM_OK;
 }
 
-static lm_err see_stored(void *ctx, lm_str key, uint64_t records, uint64_t bytes)
+static lm_err see_stored(void *ctx, lm_str key, uint64_t records, uint64_t bytes, uint64_t stored)
 {
-    return see(ctx, key, NULL, records, bytes);
+    seen_stream *at = NULL;
+    lm_err err = see(ctx, key, NULL, records, bytes, &at);
+    if (err) return err;
+    at->sealed += bytes;
+    at->stored += stored;
+    return LM_OK;
 }
 
 static lm_err see_head(lister *l, const lm_select *what, const head_view *head)
 {
     lm_err err = LM_OK;
+    seen_stream *at;
     store_frame *frame = head->first;
     for (size_t i = 0; i < head->count && !err; i++) {
         store_walk walk;
@@ -1219,18 +1227,15 @@ static lm_err see_head(lister *l, const lm_select *what, const head_view *head)
         while (!err && store_frame_next_record(&walk, &raw)) {
             const lm_stream *stream = &frame->streams[raw.stream]->stream;
             if (raw.time_ns >= what->time_min && raw.time_ns < what->time_max)
-                err = see(l, stream->key, &stream->labels, 1, raw.line.len);
+                err = see(l, stream->key, &stream->labels, 1, raw.line.len, &at);
         }
     }
     return err;
 }
 
-lm_err store_streams(void *self, const lm_select *what,
-                     bool (*told)(void *ctx, const lm_stream *stream, uint64_t records,
-                                  uint64_t bytes),
-                     void *told_ctx)
+static lm_err list_streams(lm_store *store, const lm_select *what, bool with_stored,
+                           bool (*told)(void *ctx, const lm_store_saving *saving), void *told_ctx)
 {
-    lm_store *store = self;
     lister l = {.tenant = what->tenant};
     snapshot s = {0};
     lm_arena_init(&l.arena, store->mem);
@@ -1242,15 +1247,17 @@ lm_err store_streams(void *self, const lm_select *what,
         err = snapshot_take(store, what, &s);
         if (!err)
             err = store_catalog_tenant_streams(store->catalog, what->tenant, what->time_min,
-                                               what->time_max, see_stored, &l);
+                                               what->time_max, with_stored, see_stored, &l);
         pthread_mutex_unlock(&store->catalog_lock);
         for (size_t i = 0; i < s.head_count && !err; i++)
             err = see_head(&l, what, &s.heads[i]);
         bool goes_on = true;
         for (size_t i = 0; i < SEEN_SLOTS && !err && goes_on; i++) {
             for (seen_stream *at = l.slots[i]; at && goes_on; at = at->next) {
+                lm_store_saving saving = {&at->stream, at->records, at->bytes, at->sealed,
+                                          at->stored};
                 if (store_matchers_match(l.matchers, at->stream.labels))
-                    goes_on = told(told_ctx, &at->stream, at->records, at->bytes);
+                    goes_on = told(told_ctx, &saving);
             }
         }
         snapshot_drop(store, &s);
@@ -1259,4 +1266,30 @@ lm_err store_streams(void *self, const lm_select *what,
     lm_mem_release(store->mem, l.slots, SEEN_SLOTS * sizeof(seen_stream *));
     lm_arena_fini(&l.arena);
     return err;
+}
+
+lm_err lm_store_savings(lm_store *store, const lm_select *what,
+                        bool (*told)(void *ctx, const lm_store_saving *saving), void *ctx)
+{
+    return list_streams(store, what, true, told, ctx);
+}
+
+typedef struct face_teller {
+    bool (*told)(void *ctx, const lm_stream *stream, uint64_t records, uint64_t bytes);
+    void *ctx;
+} face_teller;
+
+static bool tell_face(void *ctx, const lm_store_saving *saving)
+{
+    const face_teller *t = ctx;
+    return t->told(t->ctx, saving->stream, saving->records, saving->raw_bytes);
+}
+
+lm_err store_streams(void *self, const lm_select *what,
+                     bool (*told)(void *ctx, const lm_stream *stream, uint64_t records,
+                                  uint64_t bytes),
+                     void *told_ctx)
+{
+    face_teller teller = {told, told_ctx};
+    return list_streams(self, what, false, tell_face, &teller);
 }

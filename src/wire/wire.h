@@ -79,6 +79,9 @@ LM_USE lm_err lm_wire_otlp_response(const lm_wire_report *report, bool is_json, 
  * time is @timestamp, timestamp or time where they are one. */
 LM_USE lm_err lm_wire_bulk(lm_str body, lm_str index, const lm_wire_options *options,
                            lm_record_batch *batch, lm_wire_report *report, lm_buf *response);
+/** One document of /INDEX/_doc; id as sent, ptr NULL: none. What is wrong with it is LM_E_USAGE. */
+LM_USE lm_err lm_wire_document(lm_str body, lm_str index, lm_str id, const lm_wire_options *options,
+                               lm_record_batch *batch, lm_wire_report *report, lm_buf *response);
 
 /** How newline-delimited JSON is read; names are JSON keys, '.' goes into objects. Empty: the usual
  * ones are tried (message: _msg, message, msg, log, line, body, event; time: _time, timestamp,
@@ -128,5 +131,8 @@ LM_USE lm_err lm_wire_syslog(lm_str message, const lm_wire_options *options,
  * are needed; LM_E_LIMIT: longer than max; LM_E_USAGE. A trailing newline inside a count is taken
  * off. */
 LM_USE lm_err lm_wire_syslog_frame(lm_str *io_rest, size_t max, lm_str *out_message);
+/** What is left of a connection that ended: the message that came only in part, without its count.
+ */
+lm_str lm_wire_syslog_rest(lm_str rest);
 
 #endif

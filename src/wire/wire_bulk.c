@@ -1,5 +1,5 @@
 /**
- * Elasticsearch's _bulk: pairs of lines, an action and its document.
+ * Elasticsearch's _bulk: pairs of lines, an action and its document; and documents sent one by one.
  *
  * Clients send the same action line before nearly every document: equal bytes mean an equal action,
  * so that only the first is read (an action with an `_id` is always). What is written into the
@@ -36,6 +36,7 @@ typedef struct bulk {
     lm_str index;     /* from the path */
     action action;
     lm_buf *response;
+    bool is_single; /* a document of its own: what is wrong with it is the request's failure */
     size_t line_number, item_count;
     uint64_t id_seed[2];
 } bulk;
@@ -101,8 +102,10 @@ static lm_err put_created(bulk *b)
     lm_err err = put_head(b, true);
     if (!err) {
         err = put(b, ",\"_version\":1,\"result\":\"created\",\"_shards\":{\"total\":1,"
-                     "\"successful\":1,\"failed\":0},\"status\":201}}");
+                     "\"successful\":1,\"failed\":0}");
     }
+    if (!err)
+        err = put(b, b->is_single ? ",\"_seq_no\":0,\"_primary_term\":1}" : ",\"status\":201}}");
     b->item_count++;
     return err;
 }
@@ -161,6 +164,14 @@ static lm_err text_of(const bulk *b, yyjson_val *fields, const char *name, lm_st
                    b->line_number, name, token_of(value));
 }
 
+/** Where the document lies, up to its id: {"_index":"logs","_id": */
+static lm_err print_place(action *a)
+{
+    lm_err err = lm_buf_append(&a->head, "{\"_index\":", 10);
+    if (!err) err = lm_wire_json_quote(a->index, &a->head);
+    return err ? err : lm_buf_append(&a->head, ",\"_id\":", 7);
+}
+
 /** Read the line into b->action; its texts live in b->kept. */
 static lm_err read_action(bulk *b, lm_str line)
 {
@@ -185,10 +196,8 @@ static lm_err read_action(bulk *b, lm_str line)
     a->head.len = 0;
     err = lm_buf_append(&a->head, "{\"", 2);
     if (!err) err = lm_buf_append(&a->head, verb_names[a->verb], strlen(verb_names[a->verb]));
-    if (!err) err = lm_buf_append(&a->head, "\":{\"_index\":", 12);
-    if (!err) err = lm_wire_json_quote(a->index, &a->head);
-    if (!err) err = lm_buf_append(&a->head, ",\"_id\":", 7);
-    return err;
+    if (!err) err = lm_buf_append(&a->head, "\":", 2);
+    return err ? err : print_place(a);
 }
 
 /** The stream of the action's index. LM_E_USAGE: there is none. */
@@ -257,7 +266,8 @@ static lm_err add_document(bulk *b, lm_str line)
         err = lm_record_batch_add(b->batch, b->action.stream, time_ns, line, (lm_labels){NULL, 0});
     }
     if (!err) return put_created(b);
-    return lm_wire_is_own_fault(err) ? put_refused(b, "document_parsing_exception") : err;
+    return lm_wire_is_own_fault(err) && !b->is_single ? put_refused(b, "document_parsing_exception")
+                                                      : err;
 }
 
 static lm_err read_items(bulk *b, lm_str rest)
@@ -289,6 +299,25 @@ static lm_err read_items(bulk *b, lm_str rest)
     return LM_OK;
 }
 
+static lm_err bulk_init(bulk *b, lm_str body)
+{
+    b->times.now_ns = b->options->now_ns;
+    b->id_seed[0] = lm_hash64_seed(body.ptr, body.len, (uint64_t)b->options->now_ns);
+    b->id_seed[1] = lm_hash_u64((uint64_t)b->options->now_ns);
+    lm_arena_init(&b->scratch, b->options->mem);
+    lm_arena_init(&b->kept, b->options->mem);
+    lm_buf_init(&b->action.head, b->options->mem);
+    return lm_wire_block_init(&b->block, b->options->mem);
+}
+
+static void bulk_fini(bulk *b)
+{
+    lm_buf_fini(&b->action.head);
+    lm_arena_fini(&b->scratch);
+    lm_arena_fini(&b->kept);
+    lm_wire_block_fini(&b->block);
+}
+
 lm_err lm_wire_bulk(lm_str body, lm_str index, const lm_wire_options *options,
                     lm_record_batch *batch, lm_wire_report *report, lm_buf *response)
 {
@@ -296,15 +325,8 @@ lm_err lm_wire_bulk(lm_str body, lm_str index, const lm_wire_options *options,
     bulk b = {.options = options, .batch = batch, .index = index, .response = response};
     lm_wire_mark mark = lm_wire_begin(batch);
     size_t response_len = response->len;
-    b.times.now_ns = options->now_ns;
-    b.id_seed[0] = lm_hash64_seed(body.ptr, body.len, (uint64_t)options->now_ns);
-    b.id_seed[1] = lm_hash_u64((uint64_t)options->now_ns);
-    lm_err err = lm_wire_block_init(&b.block, options->mem);
-    if (err) return err;
-    lm_arena_init(&b.scratch, options->mem);
-    lm_arena_init(&b.kept, options->mem);
-    lm_buf_init(&b.action.head, options->mem);
-    err = put(&b, begin);
+    lm_err err = bulk_init(&b, body);
+    if (!err) err = put(&b, begin);
     if (!err) err = read_items(&b, body);
     if (!err) err = put(&b, "]}");
     if (err) {
@@ -313,9 +335,23 @@ lm_err lm_wire_bulk(lm_str body, lm_str index, const lm_wire_options *options,
         uint8_t *flag = response->ptr + response_len + (strstr(begin, "false") - begin);
         memcpy(flag, "true ", 5); /* a blank before the comma is JSON */
     }
-    lm_buf_fini(&b.action.head);
-    lm_arena_fini(&b.scratch);
-    lm_arena_fini(&b.kept);
-    lm_wire_block_fini(&b.block);
+    bulk_fini(&b);
+    return lm_wire_end(mark, err, batch, &b.report, report);
+}
+
+lm_err lm_wire_document(lm_str body, lm_str index, lm_str id, const lm_wire_options *options,
+                        lm_record_batch *batch, lm_wire_report *report, lm_buf *response)
+{
+    bulk b = {.options = options, .batch = batch, .response = response, .is_single = true};
+    lm_wire_mark mark = lm_wire_begin(batch);
+    size_t response_len = response->len;
+    b.action.index = index;
+    b.action.id = id;
+    lm_err err = bulk_init(&b, body);
+    if (!err) err = print_place(&b.action);
+    if (!err) err = find_stream(&b, &b.action.stream);
+    if (!err) err = add_document(&b, body);
+    if (err) response->len = response_len;
+    bulk_fini(&b);
     return lm_wire_end(mark, err, batch, &b.report, report);
 }

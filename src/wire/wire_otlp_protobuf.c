@@ -158,6 +158,18 @@ static lm_err read_attributes(reader *r, lm_str rest, uint32_t number, bool of_r
     return err;
 }
 
+enum { FIELD_NAME_OF_OLD = 4, FIELD_DROPPED = 7, FIELD_LAST = 12 }; /* of a LogRecord */
+
+/** A known field of another kind: a span or a metric lies in its message as a record does in ours,
+ * and would be kept as one that says nothing. */
+static lm_err not_a_record(uint32_t number)
+{
+    return lm_fail(LM_E_USAGE,
+                   "not an OTLP request for logs: field %u is none of a log record; traces and "
+                   "metrics are not taken",
+                   number);
+}
+
 static lm_err read_record(reader *r, lm_str rest)
 {
     lm_otlp_record record = {.severity_text = LM_STR("")};
@@ -200,6 +212,9 @@ static lm_err read_record(reader *r, lm_str rest)
             record.event_name = field.bytes;
             break;
         default:
+            if (field.number <= FIELD_LAST && field.number != FIELD_NAME_OF_OLD &&
+                field.number != FIELD_DROPPED)
+                return not_a_record(field.number);
             break;
         }
     }

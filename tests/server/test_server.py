@@ -266,6 +266,8 @@ class TestElastic(ServerCase):
             ("GET", "/_nodes/http"),
             ("GET", "/_cat/health"),
             ("GET", "/_logstash"),
+            ("HEAD", "/logs-app"),
+            ("PUT", "/logs-app"),
         ]
         for method, path in probes:
             response, body = self.daemon.ask(method, path, b"{}" if method == "PUT" else None)
@@ -306,6 +308,25 @@ class TestElastic(ServerCase):
         self.assertEqual(response.status, 200, text)
         self.assertFalse(json.loads(text)["errors"])
         self.assertEqual(len(self.daemon.lines('{index="app-logs"}')), 1)
+
+    def test_documents_one_by_one(self):
+        for method, path, name in (
+            ("POST", "/single/_doc", None),
+            ("PUT", "/single/_doc/a%2Fb", "a/b"),
+            ("PUT", "/single/_create/7", "7"),
+        ):
+            body = json.dumps({"message": "alone", "path": path}, indent=2)
+            response, text = self.daemon.ask(method, path, body, {"Content-Type": "application/json"})
+            self.assertEqual(response.status, 201, text)
+            self.assertEqual(response.headers["X-Elastic-Product"], "Elasticsearch")
+            answer = json.loads(text)
+            self.assertEqual((answer["_index"], answer["result"]), ("single", "created"))
+            self.assertEqual(answer["_id"], name or answer["_id"])
+            self.assertIn(body, self.daemon.lines('{index="single"}'))
+        for body in (b"", b"[1]", b"{"):
+            response, text = self.daemon.ask("POST", "/single/_doc", body, {"Content-Type": "application/json"})
+            self.assertEqual((response.status, json.loads(text)["status"]), (400, 400), body)
+        self.assertEqual(len(self.daemon.lines('{index="single"}')), 3)
 
     def test_wrong_bulk(self):
         response, text = self.daemon.ask("POST", "/_bulk", "{", {"Content-Type": "application/x-ndjson"})
@@ -356,6 +377,15 @@ class TestOtlp(ServerCase):
             self.assertEqual((response.status, text), (200, b""))
             self.assertEqual(response.headers["Content-Type"], "application/x-protobuf")
         self.assertEqual(self.daemon.lines('{service_name="mill"}'), ["protobuf line"] * 2)
+
+    def test_a_metric_is_no_record(self):
+        resource = field(1, field(1, field(1, b"service.name") + field(2, field(1, b"metrics"))))
+        metric = field(1, b"requests") + field(5, field(1, b"\x11" + struct.pack("<Q", 1)))
+        body = field(1, resource + field(2, field(2, metric)))
+        response, text = self.daemon.ask("POST", "/v1/logs", body, {"Content-Type": "application/x-protobuf"})
+        self.assertEqual(response.status, 400)
+        self.assertIn(b"metrics are not taken", text)
+        self.assertEqual(self.daemon.lines('{service_name="metrics"}'), [])
 
     def test_wrong_ones_are_a_status(self):
         response, text = self.daemon.ask("POST", "/v1/logs", "{", {"Content-Type": "application/json"})
@@ -642,6 +672,35 @@ class TestQuery(ServerCase):
         data = self.data("/loki/api/v1/query_range", query='{app="a"} | template_id = 1')
         self.assertEqual(data["result"], [])
 
+    def test_schemas(self):
+        self.daemon.push([f"level=info took={i}ms user=u{i}" for i in range(20)], {"case": "schemas"})
+        status, body = self.daemon.get("/logmill/v1/schemas", query='{case="schemas"}')
+        self.assertEqual(status, 200, body)
+        answer = json.loads(body)
+        self.assertEqual(answer["lines"], 20)
+        fields = {f["name"]: f for f in answer["schemas"][0]["fields"]}
+        self.assertEqual(fields["level"]["examples"], ["info"])
+        self.assertEqual((fields["took"]["type"], fields["user"]["distinct"]), ("duration", 20))
+        self.assertEqual(self.daemon.get("/logmill/v1/schemas")[0], 400)
+
+    def test_first_api(self):
+        status, body = self.daemon.get("/api/prom/label")
+        self.assertIn("app", json.loads(body)["values"])
+        status, body = self.daemon.get("/api/prom/label/app/values")
+        self.assertIn("a", json.loads(body)["values"])
+        status, body = self.daemon.get("/api/prom/query", query='{app="a"}', limit=3)
+        streams = json.loads(body)["streams"]
+        entries = [e for s in streams for e in s["entries"]]
+        self.assertEqual((status, len(entries)), (200, 3))
+        self.assertIn('app="a"', streams[0]["labels"])
+        self.assertRegex(entries[0]["ts"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$")
+        self.assertEqual(self.daemon.get("/api/prom/query", query="1+1")[0], 400)
+
+    def test_no_rules(self):
+        for name, what in (("rules", "groups"), ("alerts", "alerts")):
+            status, body = self.daemon.get(f"/prometheus/api/v1/{name}")
+            self.assertEqual((status, json.loads(body)), (200, {"status": "success", "data": {what: []}}))
+
     def test_format_query(self):
         status, body = self.daemon.get("/loki/api/v1/format_query", query='{app="a"}|="x"')
         self.assertEqual((status, json.loads(body)), (200, {"status": "success", "data": '{app="a"} |= "x"'}))
@@ -701,9 +760,17 @@ class TestQuery(ServerCase):
             ("GET", "/loki/api/v1/label/a/b/c", 404),
             ("GET", "/" + "x/" * 40, 404),
             ("GET", "/%zz", 404),
+            ("POST", "/nowhere", 404),
+            ("GET", "http://any.host/ready?x=1", 200),  # as a proxy is asked
+            ("GET", "http://any.host/nowhere", 404),
         ):
             response, _ = self.daemon.ask(method, path)
             self.assertEqual(response.status, status, path)
+
+    def test_a_refusal_comes_before_the_body(self):
+        with socket.create_connection((self.daemon.host, self.daemon.port), WAIT_S) as client:
+            client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+            self.assertTrue(client.recv(4096).startswith(b"HTTP/1.1 404 "))
 
     def test_headers(self):
         response, _ = self.daemon.ask("GET", "/loki/api/v1/labels")
@@ -933,6 +1000,35 @@ class TestTail(ServerCase):
             if line.startswith(b"data: "):
                 found |= {v[1] for s in json.loads(line[6:])["streams"] for v in s["values"]}
         connection.close()
+
+
+class TestSavings(ServerCase):
+    config_text = "ingest: {head_size: 1MiB}\n"
+
+    def savings(self, **parameters):
+        status, body = self.daemon.get("/logmill/v1/savings", **parameters)
+        self.assertEqual(status, 200, body)
+        answer = json.loads(body)
+        return {s["stream"]["app"]: s for s in answer["streams"]}, answer["total"]
+
+    def test_what_streams_take(self):
+        lines = [f"request {i} took {i % 50} ms" for i in range(3000)]
+        by_app, total = self.savings()
+        self.assertEqual((by_app, total["records"], total["ratio"]), ({}, 0, None))
+        pushed = 0
+        deadline = time.monotonic() + WAIT_S
+        while not total["stored_bytes"] and time.monotonic() < deadline:
+            for app in ("one", "two"):
+                self.assertEqual(self.daemon.push(lines, {"app": app})[0], 204)
+            pushed += len(lines)
+            by_app, total = self.savings()
+        self.assertEqual({a: s["records"] for a, s in by_app.items()}, {"one": pushed, "two": pushed})
+        self.assertEqual(total["raw_bytes"], sum(s["raw_bytes"] for s in by_app.values()))
+        for saved in by_app.values():
+            self.assertLessEqual(saved["sealed_bytes"], saved["raw_bytes"])
+            self.assertLess(saved["stored_bytes"], saved["sealed_bytes"])
+            self.assertAlmostEqual(saved["ratio"], saved["sealed_bytes"] / saved["stored_bytes"], 6)
+        self.assertEqual(list(self.savings(query='{app="one"}')[0]), ["one"])
 
 
 class TestTenants(ServerCase):

@@ -361,9 +361,13 @@ static void test_frames(void **state)
 
 static void test_rest_of_a_frame(void **state)
 {
-    static const char *const cases[][2] = {{"50 <13>half", "<13>half"}, {"0050 <13>half", "0050 <13>half"},
-                                           {"404 not found", "404 not found"}, {"2026-11-23 x", "2026-11-23 x"},
-                                           {"12", "12"}, {"12 ", ""}, {"", ""}};
+    static const char *const cases[][2] = {{"50 <13>half", "<13>half"},
+                                           {"0050 <13>half", "0050 <13>half"},
+                                           {"404 not found", "404 not found"},
+                                           {"2026-11-23 x", "2026-11-23 x"},
+                                           {"12", "12"},
+                                           {"12 ", ""},
+                                           {"", ""}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lm_str rest = lm_wire_syslog_rest(lm_str_of(cases[i][0]));

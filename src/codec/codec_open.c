@@ -20,6 +20,7 @@ typedef struct block {
     uint32_t count;
     uint8_t kind;
     _Atomic(frame *) decoded; /* frames only */
+    atomic_bool is_damaged;   /* a frame: it need not be tried again for each of its columns */
 } block;
 
 struct lm_columns {
@@ -170,8 +171,10 @@ static lm_err open_plain(lm_columns *c, lm_str plain)
     c->members = lm_mem_calloc(c->mem, count, sizeof *c->members);
     if (!c->blocks || !c->columns || !c->block_of || !c->member_of || !c->members)
         return lm_mem_err();
-    for (size_t i = 0; i < block_count; i++)
+    for (size_t i = 0; i < block_count; i++) {
         atomic_init(&c->blocks[i].decoded, NULL);
+        atomic_init(&c->blocks[i].is_damaged, false);
+    }
     lm_err err = read_blocks(c, &in);
     if (!err) err = read_columns(c, &in);
     if (!err) err = assign_blocks(c);
@@ -300,11 +303,14 @@ static lm_err frame_at(const lm_columns *c, block *b, const frame **out)
 {
     *out = atomic_load_explicit(&b->decoded, memory_order_acquire);
     if (*out) return LM_OK;
+    if (atomic_load_explicit(&b->is_damaged, memory_order_relaxed))
+        return codec_damaged("the frame that it is in is damaged");
     if (!block_is_sound(c, b)) return codec_damaged("the checksum of its block does not match");
     frame *f = lm_mem_calloc(c->mem, 1, sizeof *f);
     if (!f) return lm_mem_err();
     lm_arena_init(&f->arena, c->mem);
     lm_err err = decode_frame(c, b, f);
+    if (err == LM_E_CORRUPT) atomic_store_explicit(&b->is_damaged, true, memory_order_relaxed);
     if (err) {
         frame_free(c->mem, f);
         return err;

@@ -158,7 +158,10 @@ lm_err codec_zstd_put(codec_enc *enc, const uint8_t *src, size_t len, int level,
     lm_buf_init(&joined, enc->mem);
     lm_err err = lm_buf_reserve(out, cap);
     if (!err && enc->prefix.len) err = join(enc->prefix, src, len, &joined);
-    if (err) return err;
+    if (err) {
+        lm_buf_fini(&joined);
+        return err;
+    }
     if (enc->prefix.len) {
         /* only notes it: cannot fail here */
         (void)ZSTD_CCtx_refPrefix(enc->zstd->packer, joined.ptr, enc->prefix.len);
@@ -281,8 +284,9 @@ lm_err lm_bytes_decode_like(lm_mem *mem, lm_str prefix, lm_str src, uint8_t *dst
     (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax,
                                  LIKE_WINDOW_MAX); /* constants in range: cannot fail */
     (void)ZSTD_DCtx_setParameter(zstd, ZSTD_d_format, ZSTD_f_zstd1_magicless);
-    (void)ZSTD_DCtx_refPrefix(zstd, prefix.ptr, prefix.len);
-    size_t got = ZSTD_decompressDCtx(zstd, dst, raw_len, src.ptr, src.len);
+    /* takes memory: without its prefix the text would be taken for damaged */
+    size_t got = ZSTD_DCtx_refPrefix(zstd, prefix.ptr, prefix.len);
+    if (!ZSTD_isError(got)) got = ZSTD_decompressDCtx(zstd, dst, raw_len, src.ptr, src.len);
     lm_err err = LM_OK;
     if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
         err = lm_mem_err();

@@ -743,6 +743,53 @@ static void every_allocation_may_fail(void **state)
     free_columns(columns, count);
 }
 
+/* Runs of bytes, the ones that build on words in common and on a prefix too. */
+static lm_err text_there_and_back(lm_mem *mem, lm_str text, lm_level level)
+{
+    static const char words[] = "connection from host refused, user session opened for root";
+    lm_str prefix = {(const uint8_t *)words, sizeof words - 1};
+    uint8_t *back = malloc(text.len);
+    assert_non_null(back);
+    lm_buf plain, like;
+    lm_buf_init(&plain, mem);
+    lm_buf_init(&like, mem);
+    lm_err err = lm_text_encode(mem, text, level, &plain);
+    if (!err) err = lm_bytes_decode(mem, str_of(&plain), back, text.len);
+    if (!err) assert_memory_equal(back, text.ptr, text.len);
+    if (!err) err = lm_bytes_encode_like(mem, prefix, text, level, &like);
+    if (!err) err = lm_bytes_decode_like(mem, prefix, str_of(&like), back, text.len);
+    if (!err) assert_memory_equal(back, text.ptr, text.len);
+    lm_buf_fini(&plain);
+    lm_buf_fini(&like);
+    free(back);
+    return err;
+}
+
+static void every_allocation_of_text_may_fail(void **state)
+{
+    (void)state;
+    uint8_t text[3000];
+    size_t len = 0;
+    for (unsigned i = 0; len + 100 < sizeof text; i++)
+        len += (size_t)snprintf((char *)text + len, 100, "session %u opened for user u%u\n", i * i,
+                                i % 7);
+    for (lm_level level = LM_LEVEL_FAST; level <= LM_LEVEL_MAX; level++) {
+        bool whole = false;
+        for (long n = 0; !whole; n++) {
+            scarce s = {-1};
+            lm_allocator table = {scarce_resize, scarce_release, &s};
+            lm_mem *mem = NULL;
+            assert_int_equal(lm_mem_new(&table, 0, &mem), LM_OK);
+            s.left = n;
+            lm_err err = text_there_and_back(mem, (lm_str){text, len}, level);
+            if (err && err != LM_E_NOMEM) fail_msg("request %ld: %s", n, lm_err_text());
+            whole = err == LM_OK;
+            assert_int_equal(lm_mem_used(mem), 0);
+            lm_mem_free(mem);
+        }
+    }
+}
+
 /* Packing compares columns with plain text by this: true has to be sure. */
 static void text_outgrows_a_limit(void **state)
 {
@@ -908,6 +955,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(threads_read_at_once),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(every_allocation_of_text_may_fail),
         cmocka_unit_test(a_bomb_meets_the_limit),
         cmocka_unit_test(text_outgrows_a_limit),
         cmocka_unit_test(static_models_come_back),

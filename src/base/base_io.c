@@ -34,6 +34,15 @@ int64_t lm_clock_wall_ns(void)
     return (int64_t)clock_ns(CLOCK_REALTIME);
 }
 
+int64_t lm_clock_ns_of(int64_t seconds, int64_t rest_ns)
+{
+    int64_t ns;
+    if (!__builtin_mul_overflow(seconds, INT64_C(1000000000), &ns) &&
+        !__builtin_add_overflow(ns, rest_ns, &ns))
+        return ns;
+    return seconds < 0 ? INT64_MIN + 1 : INT64_MAX - 1; /* the ends mean "unknown" elsewhere */
+}
+
 /* Open or stat failed: a missing file is a class of its own for the caller. */
 static lm_err fail_path(const char *what, const char *path)
 {
@@ -111,7 +120,7 @@ lm_err lm_file_info_get(const char *path, lm_file_info *out)
     if (stat(path, &st) != 0) return fail_path("open", path);
     *out = (lm_file_info){
         .bytes = (uint64_t)st.st_size,
-        .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + (int64_t)st.st_mtim.tv_nsec,
+        .mtime_ns = lm_clock_ns_of(st.st_mtim.tv_sec, st.st_mtim.tv_nsec),
         .mode = (uint32_t)(st.st_mode & 07777),
         .is_folder = S_ISDIR(st.st_mode),
         .is_regular = S_ISREG(st.st_mode),

@@ -8,6 +8,9 @@
 uint64_t lm_clock_ns(void);     /* monotonic */
 uint64_t lm_clock_cpu_ns(void); /* CPU time of the process */
 int64_t lm_clock_wall_ns(void); /* since 1970-01-01 UTC */
+/** Seconds since 1970, and nanoseconds below one more; years that have no nanoseconds become the
+ * first or last that do. */
+int64_t lm_clock_ns_of(int64_t seconds, int64_t rest_ns);
 
 /** A read-only map of a whole immutable file (archives; never a growing log). */
 typedef struct lm_map {

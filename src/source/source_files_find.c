@@ -46,7 +46,7 @@ static bool is_same(const lm_tail *tail, const struct stat *info)
 
 static int64_t mtime_of(const struct stat *info)
 {
-    return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
+    return lm_clock_ns_of(info->st_mtim.tv_sec, info->st_mtim.tv_nsec);
 }
 
 /* ---- watching -------------------------------------------------------------------------------- */

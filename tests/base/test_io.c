@@ -257,6 +257,11 @@ static void clocks_go_forward(void **state)
     uint64_t a = lm_clock_ns(), b = lm_clock_cpu_ns();
     assert_true(lm_clock_ns() >= a);
     assert_true(lm_clock_cpu_ns() >= b);
+    assert_int_equal(lm_clock_ns_of(1795451553, 7), INT64_C(1795451553000000007));
+    assert_int_equal(lm_clock_ns_of(-1, 999999999), -1);
+    assert_int_equal(lm_clock_ns_of(INT64_C(10413792000), 1), INT64_MAX - 1); /* in 2300 */
+    assert_int_equal(lm_clock_ns_of(INT64_C(9223372036), 999999999), INT64_MAX - 1);
+    assert_int_equal(lm_clock_ns_of(INT64_MIN, 0), INT64_MIN + 1);
     assert_true(lm_clock_wall_ns() > (int64_t)1500000000 * 1000000000);
 }
 

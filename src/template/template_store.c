@@ -157,17 +157,27 @@ static lm_err read_templates(lm_miner *m, lm_reader *r)
     return r->failed ? corrupt("the templates are cut off") : LM_OK;
 }
 
-/* Forwards lead to smaller or live ids without circles: each chain ends within the number of rows.
- */
+/* Forwards lead to live ids without circles. A walk ends where an earlier one has been: no row is
+ * passed twice. */
+static lm_err check_forwards(const lm_miner *m)
+{
+    uint32_t *walk_of = lm_mem_calloc(m->mem, m->template_count, sizeof *walk_of); /* + 1 */
+    if (!walk_of) return lm_mem_err();
+    lm_err err = LM_OK;
+    for (uint32_t i = 0; i < m->template_count && !err; i++) {
+        uint32_t id = i;
+        for (; !walk_of[id] && m->templates[id].forward != id; id = m->templates[id].forward)
+            walk_of[id] = i + 1;
+        if (walk_of[id] == i + 1) err = corrupt("templates forward in a circle");
+    }
+    lm_mem_release(m->mem, walk_of, m->template_count * sizeof *walk_of);
+    return err;
+}
+
 static lm_err check_ids(const lm_miner *m)
 {
-    for (size_t i = 0; i < m->template_count; i++) {
-        uint32_t id = (uint32_t)i;
-        size_t steps = 0;
-        while (m->templates[id].forward != id && steps++ <= m->template_count)
-            id = m->templates[id].forward;
-        if (steps > m->template_count) return corrupt("templates forward in a circle");
-    }
+    lm_err err = check_forwards(m);
+    if (err) return err;
     for (size_t i = 0; i < m->settled_shape_count; i++) {
         const shape_row *s = &m->shapes[i];
         if (m->groups[s->group].template_id == NO_INDEX) return corrupt("a shape has no template");

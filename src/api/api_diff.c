@@ -123,7 +123,7 @@ static double log2_about(double x)
 
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
-    return (double)bits / (double)(UINT64_C(1) << MANTISSA) - BIAS;
+    return (double)bits / (double)(UINT64_C(1) << MANTISSA) - (double)BIAS;
 }
 
 /** How much a difference tells: lines that changed, by a factor that counts in powers of two. */

@@ -6,6 +6,8 @@
  * directories and template ids are set. Anything else is a list of edits to an archive that is made
  * here: six bytes each say which part, where, and what; the parts are put together again with all
  * checksums right, those of the blocks too. So edits reach the codec and the tables behind it.
+ * Edits of columns change values, counts and types before they are encoded: these reach what is
+ * behind the codec.
  */
 #ifndef FUZZ_ARCHIVE_EDITS_H
 #define FUZZ_ARCHIVE_EDITS_H
@@ -70,6 +72,17 @@ enum { SEGMENTS_MAX = 16 };
 
 enum { PART_HEAD, PART_TEMPLATES, PART_DIRECTORY, PART_BLOCKS, PART_COUNT };
 
+/** In the first byte of an edit, above the segment. LONG_LOG counts in the first edit. */
+enum { EDIT_COLUMN = 16, LONG_LOG = 32 };
+
+enum { COLUMNS_MAX = 256, COLUMN_BYTES_MAX = 1 << 22 };
+
+/** A column as it will be encoded. */
+typedef struct plain_column {
+    lm_column about;
+    lm_buf values;
+} plain_column;
+
 /** The parts of the archive that edits apply to, all of them without checksums, heads and
  * directories not compressed. */
 typedef struct parts {
@@ -79,6 +92,9 @@ typedef struct parts {
     size_t segment_count;
     lm_buf meta;
     bool is_meta_edited;
+    plain_column *columns[SEGMENTS_MAX]; /* COLUMNS_MAX; NULL: not edited */
+    size_t column_count[SEGMENTS_MAX];
+    const char *path; /* of the archive they were taken from */
 } parts;
 
 static void put_log(lm_buf *out)
@@ -99,6 +115,19 @@ static void put_log(lm_buf *out)
                            "%06x%06x%06x%06x user=%s code %03u %04x\n",
                            i / 60, i % 60, n % 9999, n % 256, n, n + 1, n + 2, n + 3,
                            n & 4 ? "ann" : "bob", n % 100, n % 65536);
+        LM_ASSERT(lm_buf_append(out, line, (size_t)len) == LM_OK);
+    }
+}
+
+/** Clocks without a date, in columns that are long enough to be read in parts. */
+static void put_long_log(lm_buf *out)
+{
+    static const char *const names[] = {"ann", "bob", "eve", "mallory"};
+    char line[200];
+    for (unsigned i = 0; i < 2 * LM_PART_VALUES + 100; i++) {
+        unsigned n = (unsigned)(lm_hash_u64(i) & 0xFFFFFF);
+        int len = snprintf(line, sizeof line, "%02u:%02u:%02u INFO %s took %u us of %u\n",
+                           i / 1200 % 24, i / 20 % 60, i % 60, names[n % 4], n, n % 100);
         LM_ASSERT(lm_buf_append(out, line, (size_t)len) == LM_OK);
     }
 }
@@ -147,10 +176,12 @@ static void take_segment(parts *p, const lm_archive *archive, size_t index)
     p->segment_count++;
 }
 
-/** The archive that edits apply to: packed once, a few segments of columns and of plain text. */
-static const char *base_archive(void)
+/** The archive that edits apply to: packed once, a few segments of columns and of plain text, or
+ * one long one. */
+static const char *base_archive(bool is_long)
 {
-    static char path[64];
+    static char paths_of[2][64];
+    char *path = paths_of[is_long];
     lm_buf log;
     lm_mem *mem = NULL;
     lm_pack_report report;
@@ -158,20 +189,24 @@ static const char *base_archive(void)
     if (path[0]) return path;
     LM_ASSERT(lm_mem_new(NULL, 0, &mem) == LM_OK);
     lm_buf_init(&log, mem);
-    put_log(&log);
+    if (is_long)
+        put_long_log(&log);
+    else
+        put_log(&log);
     int fd = memfd_create("log", 0);
     if (fd < 0 || write(fd, log.ptr, log.len) != (ssize_t)log.len || !mkdtemp(folder)) abort();
     snprintf(in, sizeof in, "/proc/self/fd/%d", fd);
     snprintf(out, sizeof out, "%s/a.lm", folder);
     const char *paths[] = {in};
-    lm_pack_options options = {.level = LM_LEVEL_DEFAULT, .segment_bytes = 14000};
+    lm_pack_options options = {.level = LM_LEVEL_DEFAULT,
+                               .segment_bytes = is_long ? 4 << 20 : 14000};
     LM_ASSERT(lm_archive_pack(mem, NULL, paths, 1, &options, out, NULL, NULL, &report) == LM_OK);
     close(fd);
     log.len = 0;
     LM_ASSERT(lm_file_read_all(out, 1 << 24, &log) == LM_OK);
     fd = memfd_create("archive", 0); /* kept open: its name is its life */
     if (fd < 0 || write(fd, log.ptr, log.len) != (ssize_t)log.len) abort();
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    snprintf(path, sizeof paths_of[0], "/proc/self/fd/%d", fd);
     lm_buf_fini(&log);
     lm_mem_free(mem);
     remove(out);
@@ -179,11 +214,11 @@ static const char *base_archive(void)
     return path;
 }
 
-static void parts_make(lm_mem *mem, parts *p)
+static void parts_make(lm_mem *mem, bool is_long, parts *p)
 {
     lm_archive *archive = NULL;
-    *p = (parts){.mem = mem};
-    LM_ASSERT(lm_archive_open(mem, base_archive(), false, &archive) == LM_OK);
+    *p = (parts){.mem = mem, .path = base_archive(is_long)};
+    LM_ASSERT(lm_archive_open(mem, p->path, false, &archive) == LM_OK);
     size_t n = lm_archive_segment_count(archive);
     for (size_t i = 0; i < n && i < SEGMENTS_MAX; i++)
         take_segment(p, archive, i);
@@ -196,34 +231,30 @@ static void parts_fini(parts *p)
     for (size_t i = 0; i < p->segment_count; i++) {
         for (size_t k = 0; k < PART_COUNT; k++)
             lm_buf_fini(&p->of[i][k]);
+        for (size_t c = 0; p->columns[i] && c < COLUMNS_MAX; c++)
+            lm_buf_fini(&p->columns[i][c].values);
+        lm_mem_release(p->mem, p->columns[i], COLUMNS_MAX * sizeof *p->columns[i]);
     }
     lm_buf_fini(&p->meta);
 }
 
-/** segment and part, place (2), way, byte. */
-static void edit(parts *p, const uint8_t *e)
+static void edit_bytes(lm_buf *part, size_t at, uint8_t way, uint8_t byte)
 {
-    size_t segment = e[0] & 15;
-    lm_buf *part = segment < p->segment_count ? &p->of[segment][e[1] % PART_COUNT] : &p->meta;
-    size_t at = (size_t)(e[2] | e[3] << 8);
-    if (!part->len) return;
-    p->is_meta_edited = p->is_meta_edited || part == &p->meta;
-    at %= part->len;
-    switch (e[4] & 7) {
+    switch (way & 7) {
     case 0:
-        part->ptr[at] = e[5];
+        part->ptr[at] = byte;
         return;
     case 1:
-        part->ptr[at] ^= (uint8_t)(1u << (e[5] & 7));
+        part->ptr[at] ^= (uint8_t)(1u << (byte & 7));
         return;
     case 2:
-        part->ptr[at] = (uint8_t)(part->ptr[at] + e[5]);
+        part->ptr[at] = (uint8_t)(part->ptr[at] + byte);
         return;
     case 3:
         part->len = at;
         return;
     case 4:
-        memset(part->ptr + at, e[5], part->len - at < 10 ? part->len - at : 10);
+        memset(part->ptr + at, byte, part->len - at < 10 ? part->len - at : 10);
         return;
     case 5:
         memmove(part->ptr + at, part->ptr + at + 1, --part->len - at);
@@ -231,8 +262,177 @@ static void edit(parts *p, const uint8_t *e)
     default:
         LM_ASSERT(lm_buf_reserve(part, 1) == LM_OK);
         memmove(part->ptr + at + 1, part->ptr + at, part->len++ - at);
-        part->ptr[at] = e[5];
+        part->ptr[at] = byte;
     }
+}
+
+/* ---- edits of columns ---- */
+
+static size_t value_bytes(const lm_column *c)
+{
+    return c->type == LM_COLUMN_INT    ? 8
+           : c->type == LM_COLUMN_ID   ? 4
+           : c->type == LM_COLUMN_WIDE ? c->width
+                                       : 1;
+}
+
+static void take_columns(parts *p, size_t index)
+{
+    lm_archive *archive = NULL;
+    lm_segment *segment = NULL;
+    LM_ASSERT(lm_archive_open(p->mem, p->path, false, &archive) == LM_OK);
+    LM_ASSERT(lm_segment_open(archive, index, &segment) == LM_OK);
+    plain_column *columns = lm_mem_calloc(p->mem, COLUMNS_MAX, sizeof *columns);
+    LM_ASSERT(columns && lm_columns_count(segment->columns) < COLUMNS_MAX / 2);
+    for (size_t c = 0; c < COLUMNS_MAX; c++)
+        lm_buf_init(&columns[c].values, p->mem);
+    p->column_count[index] = lm_columns_count(segment->columns);
+    for (size_t c = 0; c < p->column_count[index]; c++) {
+        lm_column *about = &columns[c].about;
+        LM_ASSERT(lm_columns_decode(segment->columns, c, &segment->arena, about) == LM_OK);
+        take(p, &columns[c].values, about->bytes, value_bytes(about) * about->count);
+    }
+    p->columns[index] = columns;
+    lm_segment_close(segment);
+    lm_archive_close(archive);
+}
+
+/** Numbers at which arithmetic goes wrong. */
+static uint64_t edge_number(uint8_t byte)
+{
+    static const int64_t numbers[] = {0,         1,         -1,        INT64_MIN,
+                                      INT64_MAX, INT32_MAX, INT32_MIN, UINT32_MAX};
+    return (uint64_t)numbers[byte & 7] + (byte >> 3 & 7) - (byte >> 6);
+}
+
+static void edit_ints(plain_column *c, size_t at, uint8_t way, uint8_t byte)
+{
+    uint64_t value;
+    memcpy(&value, c->values.ptr + 8 * at, 8);
+    value = (way & 3) == 0   ? edge_number(byte)
+            : (way & 3) == 1 ? value ^ (uint64_t)1 << (byte & 63)
+            : (way & 3) == 2 ? value + (uint64_t)(int8_t)byte
+                             : value * byte;
+    memcpy(c->values.ptr + 8 * at, &value, 8);
+    for (size_t i = at + 1; way & 4 && i < c->about.count; i++)
+        memcpy(c->values.ptr + 8 * i, &value, 8);
+}
+
+static void edit_ids(plain_column *c, size_t at, uint8_t way, uint8_t byte)
+{
+    uint32_t id = byte;
+    if ((way & 3) == 0) c->about.alphabet += byte;
+    if ((way & 3) == 1) id = c->about.alphabet - 1;
+    if (id >= c->about.alphabet) id = 0;
+    memcpy(c->values.ptr + 4 * at, &id, 4);
+    for (size_t i = at + 1; way & 4 && i < c->about.count; i++)
+        memcpy(c->values.ptr + 4 * i, &id, 4);
+}
+
+/** A column may shrink or grow: what counts is how many values it has. */
+static void settle_count(plain_column *c)
+{
+    size_t count = c->values.len / value_bytes(&c->about);
+    if (count != c->about.count) c->about.group = 0; /* its sisters have as many as before */
+    c->about.count = (uint32_t)count;
+}
+
+/** From at on once more, so many times. */
+static void repeat(plain_column *c, size_t at, unsigned times)
+{
+    size_t from = at * value_bytes(&c->about), len = c->values.len - from;
+    for (unsigned i = 0; i < times && c->values.len < COLUMN_BYTES_MAX; i++) {
+        LM_ASSERT(lm_buf_reserve(&c->values, len) == LM_OK);
+        memcpy(c->values.ptr + c->values.len, c->values.ptr + from, len);
+        c->values.len += len;
+    }
+}
+
+static void swap_columns(plain_column *a, plain_column *b)
+{
+    plain_column swap = *a;
+    *a = *b;
+    *b = swap;
+}
+
+/** Of another type, with the same bytes as far as they are good for it. */
+static void retype(plain_column *c, uint8_t byte)
+{
+    c->about.type = (lm_column_type)(LM_COLUMN_INT + (byte & 3));
+    c->about.width = c->about.type == LM_COLUMN_WIDE ? 1 + (byte >> 2) : 0;
+    c->about.alphabet = c->about.type == LM_COLUMN_ID ? 1 : 0;
+    c->values.len -= c->values.len % value_bytes(&c->about);
+    c->about.group = 0;
+    if (c->about.type == LM_COLUMN_ID) memset(c->values.ptr, 0, c->values.len);
+}
+
+static void edit_column(parts *p, size_t segment, const uint8_t *e)
+{
+    if (p->is_raw[segment]) return;
+    if (!p->columns[segment]) take_columns(p, segment);
+    size_t *count = &p->column_count[segment], index = e[1] % *count;
+    plain_column *c = &p->columns[segment][index];
+    if (!c->about.count) return;
+    size_t at = (size_t)(e[2] | e[3] << 8) % c->about.count;
+    switch (e[4] >> 3 & 7) {
+    case 0:
+        repeat(c, at, e[5]);
+        break;
+    case 1:
+        c->values.len = at * value_bytes(&c->about);
+        break;
+    case 2:
+        swap_columns(c, &p->columns[segment][e[5] % *count]);
+        return;
+    case 3:
+        retype(c, e[5]);
+        break;
+    default:
+        if (c->about.type == LM_COLUMN_INT)
+            edit_ints(c, at, e[4], e[5]);
+        else if (c->about.type == LM_COLUMN_ID)
+            edit_ids(c, at, e[4], e[5]);
+        else
+            edit_bytes(&c->values, at, e[4], e[5]);
+    }
+    settle_count(c);
+}
+
+/** Encoded anew, in the place of what the segment had. */
+static void put_columns(parts *p, size_t segment)
+{
+    static lm_column columns[COLUMNS_MAX];
+    lm_buf *of = p->of[segment], stored;
+    if (!p->columns[segment]) return;
+    for (size_t c = 0; c < p->column_count[segment]; c++) {
+        plain_column *from = &p->columns[segment][c];
+        columns[c] = from->about;
+        columns[c].bytes = from->values.ptr ? from->values.ptr : (const uint8_t *)"";
+    }
+    lm_buf_init(&stored, p->mem);
+    lm_buf_fini(&of[PART_DIRECTORY]);
+    of[PART_BLOCKS].len = 0;
+    LM_ASSERT(lm_columns_encode(p->mem, NULL, columns, p->column_count[segment], LM_LEVEL_FAST,
+                                &of[PART_BLOCKS], &stored, NULL) == LM_OK);
+    lm_reader r = lm_reader_of(stored.ptr, stored.len);
+    size_t plain_len = (size_t)lm_reader_varint(&r);
+    unpack_into(p, &of[PART_DIRECTORY], (lm_str){r.ptr, lm_reader_left(&r)}, plain_len);
+    lm_buf_fini(&stored);
+}
+
+/** segment and part, place (2), way, byte. */
+static void edit(parts *p, const uint8_t *e)
+{
+    size_t segment = e[0] & 15;
+    if (e[0] & EDIT_COLUMN && p->segment_count) {
+        edit_column(p, segment % p->segment_count, e);
+        return;
+    }
+    lm_buf *part = segment < p->segment_count ? &p->of[segment][e[1] % PART_COUNT] : &p->meta;
+    size_t at = (size_t)(e[2] | e[3] << 8);
+    if (!part->len) return;
+    p->is_meta_edited = p->is_meta_edited || part == &p->meta;
+    edit_bytes(part, at % part->len, e[4], e[5]);
 }
 
 /** The checksums of the blocks stand at the end of the directory: le32 each. Lengths are where an
@@ -337,6 +537,7 @@ static void parts_join(parts *p, lm_buf *out)
     LM_ASSERT(lm_buf_append(out, LM_ARCHIVE_MAGIC, sizeof LM_ARCHIVE_MAGIC - 1) == LM_OK);
     for (size_t i = 0; i < p->segment_count; i++) {
         size_t begin = out->len;
+        put_columns(p, i);
         put_segment(p, i, out);
         segment_bytes[i] = out->len - begin;
     }
@@ -369,7 +570,7 @@ static void archive_of(lm_mem *mem, const uint8_t *data, size_t size, lm_buf *ou
         return;
     }
     parts p;
-    parts_make(mem, &p);
+    parts_make(mem, size && data[0] & LONG_LOG, &p);
     for (size_t at = 0; at + 6 <= size && at < 6 * 64; at += 6)
         edit(&p, data + at);
     parts_join(&p, out);

@@ -17,7 +17,8 @@ typedef struct surveying {
     lm_view_template *items; /* by id */
     first_row *first;        /* by id */
     size_t count;            /* of ids */
-    int64_t low, span;       /* the trend's range; of times, or of row numbers */
+    int64_t low;             /* where the trend's range begins; of times, or of row numbers */
+    uint64_t span;
     bool by_time;
     uint64_t rows_before; /* rows of the segments before */
     lm_err worst;         /* damage, told already */
@@ -27,16 +28,6 @@ lm_text lm_view_template_text(const lm_view *view, uint32_t id)
 {
     if (id >= lm_archive_template_count(view->archive)) return (lm_text){"", 0};
     return api_text(lm_archive_template_at(view->archive, id)->text);
-}
-
-static uint32_t successor(const lm_archive *archive, uint32_t id, size_t count)
-{
-    for (size_t steps = 0; steps < count; steps++) { /* a forged circle ends too */
-        uint32_t next = lm_archive_template_forward(archive, id);
-        if (next == id || next >= count) break;
-        id = next;
-    }
-    return id;
 }
 
 static void time_widen(lm_view_template *item, int64_t first, int64_t last)
@@ -59,7 +50,7 @@ static void items_fill(surveying *work)
     }
     for (size_t i = 0; i < work->count; i++) {
         const lm_archive_template *from = lm_archive_template_at(archive, i);
-        lm_view_template *item = &work->items[successor(archive, (uint32_t)i, work->count)];
+        lm_view_template *item = &work->items[lm_archive_template_forward(archive, (uint32_t)i)];
         item->count += from->count;
         time_widen(item, from->first_ns, from->last_ns);
     }
@@ -69,7 +60,7 @@ static size_t bucket_of(const surveying *work, int64_t at)
 {
     if (at < work->low) return 0;
     uint64_t behind = (uint64_t)at - (uint64_t)work->low;
-    uint64_t width = (uint64_t)work->span / LM_TREND_BUCKETS + 1;
+    uint64_t width = work->span / LM_TREND_BUCKETS + 1;
     uint64_t bucket = behind / width;
     return bucket < LM_TREND_BUCKETS ? (size_t)bucket : LM_TREND_BUCKETS - 1;
 }
@@ -89,7 +80,7 @@ static lm_err segment_survey(surveying *work, size_t index, lm_segment *segment)
     for (uint32_t row = 0; row < rows; row++) {
         uint32_t id = shapes[shape_of_row[row]].template_id;
         if (id >= work->count) continue;
-        id = successor(work->view->archive, id, work->count);
+        id = lm_archive_template_forward(work->view->archive, id);
         if (!work->first[id].is_known) work->first[id] = (first_row){index, row, true};
         int64_t at = times ? times[row] : (int64_t)(work->rows_before + row);
         if (times && at == INT64_MIN) continue;
@@ -191,8 +182,8 @@ lm_err lm_view_templates(lm_view *view, unsigned flags, const lm_view_template *
                       .count = lm_archive_template_count(view->archive),
                       .by_time = by_time,
                       .low = by_time ? totals->time_min : 0,
-                      .span =
-                          by_time ? totals->time_max - totals->time_min : (int64_t)totals->lines};
+                      .span = by_time ? (uint64_t)totals->time_max - (uint64_t)totals->time_min
+                                      : totals->lines};
     size_t count = 0;
     lm_arena_reset(&view->templates);
     lm_err err = templates(&work, &count);

@@ -20,7 +20,10 @@ enum { CHUNK_BYTES = 1 << 18 };
 
 int64_t lm_when_clock(lm_when *when, uint16_t layout, int64_t ticks)
 {
-    when->clock_ns = lm_time_clock_ns(layout, ticks, when->clock_ns + LM_CLOCK_AHEAD_NS);
+    int64_t latest = when->clock_ns + LM_CLOCK_AHEAD_NS;
+    if (latest > LM_CLOCK_LIMIT_NS) latest = LM_CLOCK_LIMIT_NS;
+    int64_t ns = lm_time_clock_ns(layout, ticks, latest);
+    when->clock_ns = ns < -LM_CLOCK_LIMIT_NS ? ns + DAY_NS : ns;
     return when->clock_ns;
 }
 
@@ -125,6 +128,13 @@ static bool is_digit(uint8_t c)
     return (uint8_t)(c - '0') < 10;
 }
 
+/** Within the limit, and a day less on each side. */
+static int64_t clamped(int64_t ns)
+{
+    const int64_t limit = LM_CLOCK_LIMIT_NS - DAY_NS;
+    return ns < -limit ? -limit : ns > limit ? limit : ns;
+}
+
 /** 2026-11-23, 2026_11_23, 20261123 in the last part of a path: noon of that day. */
 static bool day_of_name(lm_str path, int64_t *out_noon_ns)
 {
@@ -147,7 +157,7 @@ static bool day_of_name(lm_str path, int64_t *out_noon_ns)
                (text[0] == '1' || text[0] == '2') && lm_time_parse(text, sizeof text, &time);
         if (!fits) continue;
         *out_noon_ns = lm_time_ns(time.layout, time.ticks, INT64_MAX);
-        return true;
+        return clamped(*out_noon_ns) == *out_noon_ns; /* else a number that looks like a day */
     }
     return false;
 }
@@ -156,6 +166,7 @@ static bool day_of_name(lm_str path, int64_t *out_noon_ns)
 static int64_t anchor_of(lm_str path, int64_t mtime_ns)
 {
     int64_t noon_ns;
+    mtime_ns = clamped(mtime_ns);
     if (!day_of_name(path, &noon_ns)) return mtime_ns;
     bool agrees = mtime_ns >= noon_ns - DAY_NS && mtime_ns < noon_ns + DAY_NS + DAY_NS / 2;
     return agrees ? mtime_ns : noon_ns;
@@ -178,7 +189,9 @@ lm_err lm_clock_begin_of(lm_mem *mem, const char *path, bool raw, const lm_schem
         if (into < 0) into += DAY_NS;
         if (late < 0) late += DAY_NS;
         int64_t last = latest - late + into - (into > late ? DAY_NS : 0);
-        *out_ns = last - walk.last_ns + DAY_NS - LM_CLOCK_AHEAD_NS;
+        int64_t days; /* whole ones, forth or back */
+        if (__builtin_sub_overflow(last, walk.last_ns, &days)) days = -LM_CLOCK_LIMIT_NS;
+        *out_ns = clamped(days + DAY_NS - LM_CLOCK_AHEAD_NS);
         *out_found = true;
     }
     lm_clock_walk_fini(&walk);

@@ -2,8 +2,7 @@
  * law. */
 #include "archive/archive_priv.h"
 
-#define SECOND_NS   INT64_C(1000000000)
-#define SECONDS_MAX (INT64_C(9223372036) - 2 * 86400)
+#define SECOND_NS INT64_C(1000000000)
 
 enum { TIMES_NONE = 0, TIMES_SOME = 1 };
 
@@ -121,11 +120,11 @@ lm_err lm_head_write(const lm_segment_head *head, lm_buf *out)
     return LM_OK;
 }
 
-/** Of years that have nanoseconds, with room for a day on each side. */
 static int64_t get_seconds(lm_reader *r)
 {
+    static const int64_t most = LM_CLOCK_LIMIT_NS / SECOND_NS;
     int64_t seconds = lm_unzigzag(lm_reader_varint(r));
-    if (seconds < -SECONDS_MAX || seconds > SECONDS_MAX) r->failed = true;
+    if (seconds < -most || seconds > most) r->failed = true;
     return r->failed ? 0 : seconds * SECOND_NS;
 }
 
@@ -307,9 +306,24 @@ static lm_err put_templates(const lm_archive_meta *meta, lm_buf *out)
     return err;
 }
 
+/** A chain of forwards becomes one step: only a hostile file has one that is longer than a miner
+ * follows, or a circle. */
+static void shorten_forwards(lm_archive_meta *meta)
+{
+    enum { STEPS_MAX = 64 };
+
+    for (size_t i = 0; i < meta->template_count; i++) {
+        uint32_t id = meta->templates[i].forward;
+        for (int step = 0; step < STEPS_MAX && meta->templates[id].forward != id; step++)
+            id = meta->templates[id].forward;
+        meta->templates[i].forward = id;
+    }
+}
+
 static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
 {
     meta->template_count = (size_t)lm_reader_varint_max(r, (uint64_t)LM_SHAPE_COUNT_MAX * 4);
+    if (!meta->template_count) r->failed = true; /* the catch-all is always there */
     if (r->failed) return;
     meta->templates = lm_arena_alloc(arena, meta->template_count * sizeof *meta->templates,
                                      _Alignof(lm_archive_template));
@@ -331,6 +345,7 @@ static void get_templates(lm_reader *r, lm_arena *arena, lm_archive_meta *meta)
         if (at >= meta->template_count) r->failed = true;
         if (!r->failed) meta->templates[at].forward = to;
     }
+    shorten_forwards(meta);
     meta->texts_raw = lm_reader_varint_max(r, UINT32_MAX);
     if (meta->texts_raw) meta->texts = get_str(r, SIZE_MAX >> 1);
     meta->mined_count = (size_t)lm_reader_varint(r);

@@ -458,6 +458,10 @@ typedef struct lm_when {
  * it: threads overtake each other, and an hour comes twice when summer time ends. */
 #define LM_CLOCK_AHEAD_NS (INT64_C(22) * 3600 * 1000000000 - 1)
 
+/** Clocks stay in years that have nanoseconds, with room for two days on each side; whole seconds.
+ */
+#define LM_CLOCK_LIMIT_NS ((INT64_C(9223372036) - 2 * 86400) * 1000000000)
+
 lm_when lm_span_when(const lm_span *span, int64_t not_after_ns);
 int64_t lm_when_clock(lm_when *when, uint16_t layout, int64_t ticks);
 

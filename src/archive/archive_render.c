@@ -86,10 +86,9 @@ static lm_err ready_role(lm_segment *segment, int32_t column, bool in_parts)
                          "'%s': segment %zu: a column has %u values for %u places",
                          segment->archive->path, segment->index, values->count, role->count);
     }
-    if (err) {
-        role->failed = err;
-        return err;
-    }
+    if (err == LM_E_CORRUPT)
+        role->failed = err; /* what failed for want of memory may go well yet */
+    if (err) return err;
     if (!role->text_max) role->text_max = longest_text(values);
     return LM_OK;
 }
@@ -240,10 +239,8 @@ static lm_err ready_shape(lm_segment *segment, uint32_t shape, bool in_parts)
             text_bytes += LM_VALUE_TEXT_MAX;
         } else {
             lm_err err = ready_role(segment, column, in_parts);
-            if (err) {
-                segment->shape_states[shape] = SHAPE_DAMAGED;
-                return err;
-            }
+            if (err == LM_E_CORRUPT) segment->shape_states[shape] = SHAPE_DAMAGED;
+            if (err) return err;
             bound += segment->roles[column].text_max;
         }
     }

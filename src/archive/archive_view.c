@@ -94,7 +94,7 @@ static lm_err read_stamps(lm_segment *segment)
     lm_err err = decode_bytes(segment, LM_SEG_STAMPS, &bytes);
     if (err) return err;
     lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
-    uint32_t filter_at = 0;
+    uint64_t filter_at = 0;
     for (size_t i = 0; i < segment->shapes.role_count; i++) {
         lm_role_view *role = &segment->roles[i];
         lm_value_stamp *stamp = &role->stored.stamp;
@@ -107,7 +107,8 @@ static lm_err read_stamps(lm_segment *segment)
         stamp->is_numeric = flags & 1;
         stamp->has_dictionary = flags >> 1 & 1;
         role->stored.filter_log2 = flags >> 2;
-        role->stored.filter_offset = filter_at;
+        role->stored.filter_offset =
+            (uint32_t)filter_at; /* of a column: below 2^32, checked below */
         if (role->stored.filter_log2 > 24 ||
             (role->stored.filter_log2 && role->stored.filter_log2 < 3))
             return corrupt(segment, "a column's stamp is damaged");
@@ -673,6 +674,18 @@ static lm_err parts_finish(lm_segment *segment, lm_role_view *role)
     return LM_OK;
 }
 
+/** Its dictionary, decoded once. */
+static lm_err load_words(lm_segment *segment, lm_role_view *role, size_t column)
+{
+    if (role->texts) return LM_OK;
+    lm_values values = {0};
+    lm_err err = decode_texts(segment, column, &values);
+    if (err) return err;
+    role->texts = (lm_str *)(uintptr_t)values.texts;
+    role->text_count = values.text_count;
+    return LM_OK;
+}
+
 /** The one column of a role's numbers or indexes; false: it has none that comes in parts. */
 static bool parts_column(const lm_segment *segment, const lm_role_format *format, size_t *out)
 {
@@ -683,8 +696,8 @@ static bool parts_column(const lm_segment *segment, const lm_role_format *format
                                     (key == LM_KEY_STR ? LM_COLUMN_ID : LM_COLUMN_INT);
 }
 
-static lm_err parts_values(lm_segment *segment, size_t column, lm_role_view *role,
-                           const lm_column *info, lm_column_parts *parts)
+static lm_err parts_values(lm_segment *segment, lm_role_view *role, const lm_column *info,
+                           lm_column_parts *parts)
 {
     bool are_ids = info->type == LM_COLUMN_ID;
     size_t words = (info->count / LM_PART_VALUES + 64) / 64, size = are_ids ? 4 : 8;
@@ -696,8 +709,10 @@ static lm_err parts_values(lm_segment *segment, size_t column, lm_role_view *rol
     memset(dst + info->count * size, 0, LM_COLUMN_SLACK);
     *values = (lm_values){.uniform = role->format.classes[0], .count = info->count};
     if (are_ids) {
-        if (!lm_segment_column_texts(segment, column, &values->texts, &values->text_count))
-            return corrupt(segment, "a dictionary is damaged");
+        lm_err err = load_words(segment, role, role->format.first_column);
+        if (err) return err;
+        values->texts = role->texts;
+        values->text_count = role->text_count;
         if (info->alphabet > values->text_count)
             return corrupt(segment, "a dictionary is too short");
         values->index = (const uint32_t *)(const void *)dst;
@@ -726,7 +741,7 @@ lm_err lm_segment_values_lazy(lm_segment *segment, size_t column, const lm_value
     lm_column_parts *parts = NULL;
     if (lm_columns_parts_open(segment->columns, at, &parts) != LM_OK || !parts)
         return lm_segment_values(segment, column, out); /* which says it, if it is damaged */
-    lm_err err = parts_values(segment, column, role, lm_columns_info(segment->columns, at), parts);
+    lm_err err = parts_values(segment, role, lm_columns_info(segment->columns, at), parts);
     if (err)
         lm_columns_parts_free(parts);
     else
@@ -871,12 +886,7 @@ bool lm_segment_column_words(lm_segment *segment, size_t column, const lm_str **
     lm_role_view *role = &segment->roles[column];
     size_t at;
     if (!words_column(&role->format, &at)) return false;
-    if (!role->texts) {
-        lm_values values = {0};
-        if (decode_texts(segment, at, &values) != LM_OK) return false;
-        role->texts = (lm_str *)(uintptr_t)values.texts;
-        role->text_count = values.text_count;
-    }
+    if (load_words(segment, role, at) != LM_OK) return false;
     *out_texts = role->texts;
     *out_count = role->text_count;
     return true;

@@ -560,6 +560,63 @@ static void test_dates_that_read_two_ways(void **state)
     }
 }
 
+/* Files from before and after all times, days in names that are none, and clocks that pass more
+ * midnights than there are: lines and archive are as good as any other's. */
+static void test_clocks_of_no_time(void **state)
+{
+    (void)state;
+
+    enum { LINES = 120000, FILES = 3 };
+
+    static const char *const names[FILES] = {"app-1010-01-01.log", "soon.log", "ever.log"};
+    static const int64_t mtimes[FILES] = {1795451553, INT64_C(10413792000), -INT64_C(2000000000)};
+    char folder[256], paths[FILES][320], out[320];
+    text inputs[FILES] = {{NULL, 0, 0}};
+    const char *in[FILES];
+    lm_mem *mem = NULL;
+    lm_archive *archive = NULL;
+    lm_pack_report report;
+    lm_test_folder_make(folder);
+    assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
+    for (unsigned f = 0; f < FILES; f++) {
+        unsigned lines = f == 2 ? LINES : 500, step = f == 2 ? 86400 - 7201 : 40;
+        for (unsigned i = 0, at = 40000; i < lines; i++, at = (at + step) % 86400)
+            put(&inputs[f], "%02u:%02u:%02u INFO job %u done\n", at / 3600, at / 60 % 60, at % 60,
+                i % 1000);
+        snprintf(paths[f], sizeof paths[f], "%s/%s", folder, names[f]);
+        file_write(paths[f], inputs[f].ptr, inputs[f].len);
+        struct timespec times[2] = {{.tv_sec = mtimes[f]}, {.tv_sec = mtimes[f]}};
+        assert_int_equal(utimensat(AT_FDCWD, paths[f], times, 0), 0);
+        in[f] = paths[f];
+    }
+    snprintf(out, sizeof out, "%s/a.lm", folder);
+    lm_pack_options options = {.level = LM_LEVEL_FAST, .segment_bytes = 1000000};
+    assert_int_equal(lm_archive_pack(mem, NULL, in, FILES, &options, out, NULL, NULL, &report),
+                     LM_OK);
+    assert_int_equal(lm_archive_open(mem, out, false, &archive), LM_OK);
+    unpacked got;
+    if (unpack_all(archive, &got)) fail_msg("unpack: %s", lm_err_text());
+    for (unsigned f = 0; f < FILES; f++) {
+        assert_int_equal(got.files[f].len, inputs[f].len);
+        assert_memory_equal(got.files[f].ptr, inputs[f].ptr, inputs[f].len);
+        text_free(&inputs[f]);
+    }
+    for (size_t i = 0; i < lm_archive_segment_count(archive); i++) {
+        const lm_archive_segment *about = lm_archive_segment_at(archive, i);
+        lm_segment *segment = NULL;
+        const int64_t *times;
+        assert_int_equal(lm_segment_open(archive, i, &segment), LM_OK);
+        assert_int_equal(lm_segment_times(segment, &times), LM_OK);
+        for (uint32_t r = 0; r < about->rows; r++)
+            assert_true(times[r] >= about->time_min && times[r] <= about->time_max);
+        lm_segment_close(segment);
+    }
+    unpacked_free(&got);
+    lm_archive_close(archive);
+    lm_mem_free(mem);
+    lm_test_folder_remove(folder);
+}
+
 /** Where zeros in front come and go, also within a day, each line stays as it was written. */
 static void test_dates_of_any_padding(void **state)
 {
@@ -860,6 +917,7 @@ int main(void)
         cmocka_unit_test(test_dates_of_any_padding),
         cmocka_unit_test(test_times_without_a_year),
         cmocka_unit_test(test_clocks_without_a_date),
+        cmocka_unit_test(test_clocks_of_no_time),
         cmocka_unit_test(test_quoted_times),
         cmocka_unit_test(test_times_of_a_few_lines),
         cmocka_unit_test(test_several_files_in_small_segments),

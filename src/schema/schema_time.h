@@ -53,6 +53,7 @@ const char *lm_time_layout_name(uint16_t layout);
 int64_t lm_time_layout_ns(uint16_t layout);    /* nanoseconds a tick */
 bool lm_time_layout_has_date(uint16_t layout); /* false: time of day only */
 bool lm_time_layout_has_year(uint16_t layout);
+bool lm_time_layout_has_zone(uint16_t layout);
 int32_t lm_time_layout_zone_minutes(uint16_t layout); /* east of UTC; 0 when the text has no zone */
 /** Nanoseconds since 1970 UTC. Zone offsets in the text count; without one UTC is taken. A missing
  * year is the last one that does not put it after not_after_ns (a file's mtime) by more than a day,
@@ -62,6 +63,11 @@ int32_t lm_time_layout_zone_minutes(uint16_t layout); /* east of UTC; 0 when the
 int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns);
 /** Of a clock without a date: the last time of that clock that is not after latest_ns. */
 int64_t lm_time_clock_ns(uint16_t layout, int64_t ticks, int64_t latest_ns);
+/** What the clock on this machine's wall is ahead of UTC at a time. */
+int64_t lm_time_zone_ns(int64_t utc_ns);
+/** The clock on the wall shows local_ns: which time is it? What comes out near now has now's
+ * offset; a change of clocks moves it by more than that. */
+int64_t lm_time_utc_of(int64_t local_ns, int64_t now_ns);
 /** What a user writes: "2h", "15m", "2026-11-23T13:00", "yesterday", an epoch. LM_E_USAGE. */
 LM_USE lm_err lm_time_parse_user(lm_str text, int64_t now_ns, int64_t *out_ns);
 

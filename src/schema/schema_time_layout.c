@@ -361,6 +361,12 @@ bool lm_time_layout_has_date(uint16_t id)
     return l.family && l.family->day != NONE;
 }
 
+bool lm_time_layout_has_zone(uint16_t id)
+{
+    lm_time_layout l = lm_time_layout_find(id);
+    return l.family && l.zone;
+}
+
 bool lm_time_layout_has_year(uint16_t id)
 {
     lm_time_layout l = lm_time_layout_find(id);

@@ -3,6 +3,8 @@
  */
 #include "schema/schema_time.h"
 
+#include <time.h>
+
 #define SECOND_NS INT64_C(1000000000)
 #define DAY_NS    (INT64_C(86400) * SECOND_NS)
 
@@ -74,6 +76,21 @@ int64_t lm_time_ns(uint16_t layout, int64_t ticks, int64_t not_after_ns)
         return year_chosen(ns, latest_ns);
     }
     return add_clamped(ns, -(int64_t)lm_time_layout_zone_minutes(layout) * 60 * SECOND_NS);
+}
+
+int64_t lm_time_zone_ns(int64_t utc_ns)
+{
+    time_t seconds = (time_t)(utc_ns / SECOND_NS);
+    struct tm parts;
+    return localtime_r(&seconds, &parts) ? (int64_t)parts.tm_gmtoff * SECOND_NS : 0;
+}
+
+int64_t lm_time_utc_of(int64_t local_ns, int64_t now_ns)
+{
+    static const int64_t near_ns = 1800 * SECOND_NS;
+    int64_t utc = add_clamped(local_ns, -lm_time_zone_ns(now_ns)), away;
+    bool is_near = !__builtin_sub_overflow(utc, now_ns, &away) && away < near_ns && away > -near_ns;
+    return is_near ? utc : add_clamped(local_ns, -lm_time_zone_ns(utc));
 }
 
 /* ---- what a user types ----------------------------------------------------------------------- */

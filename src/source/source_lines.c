@@ -1,8 +1,10 @@
 /** Text cut into records, each with its time (see source_lines.h). */
 #include "source/source_lines.h"
 #include "ingest/ingest.h"
+#include "schema/schema_time.h"
 
-#include <time.h>
+#define HOUR_NS    INT64_C(3600000000000)
+#define QUARTER_NS (HOUR_NS / 4)
 
 enum {
     FORMATS_MAX = 64,
@@ -24,6 +26,12 @@ struct lm_formats {
 
 typedef enum time_mode { TIME_UNKNOWN, TIME_LAYOUT, TIME_NUMBER } time_mode;
 
+/** What local time is ahead of UTC, of a quarter of an hour: zones change where one begins. */
+typedef struct quarter {
+    int64_t number, ahead_ns;
+    bool is_known;
+} quarter;
+
 struct lm_lines {
     lm_formats *formats;
     const lm_schema *schema; /* of formats; NULL: there were too many */
@@ -32,7 +40,8 @@ struct lm_lines {
     /* where the time of the last record stood */
     time_mode mode;
     bool is_header; /* it is the time by which the joiner tells records */
-    bool is_plain;  /* ticks * unit - zone are nanoseconds since 1970 */
+    bool is_plain;  /* ticks * unit - zone are nanoseconds since 1970, */
+    bool is_local;  /* of the clock on the wall */
     uint16_t layout;
     uint8_t literal_len;
     uint8_t literal[LITERAL_MAX];
@@ -40,8 +49,8 @@ struct lm_lines {
     int64_t unit_ns, zone_ns;
     lm_time_clock clock;
     uint32_t misses;
-    int64_t last_ns;  /* 0: none yet */
-    int64_t ahead_ns; /* of now, that a clock without a date may be */
+    int64_t last_ns; /* 0: none yet */
+    quarter of_wall, of_now;
 };
 
 lm_err lm_formats_new(lm_mem *mem, lm_formats **out)
@@ -159,20 +168,41 @@ static int64_t number_ns(lm_str text)
     }
 }
 
-/** A clock without a date is of the day of its arrival, by the clock of this machine's zone; an
- * hour more, since clocks are not alike. */
-static int64_t time_ns_of(const lm_lines *lines, const lm_time *time, int64_t now_ns)
+/** A time that names no zone is of the clock on this machine's wall. */
+static int64_t utc_of(lm_lines *lines, int64_t local_ns, int64_t now_ns)
 {
-    if (lm_time_layout_has_date(time->layout)) return lm_time_ns(time->layout, time->ticks, now_ns);
-    return lm_time_clock_ns(time->layout, time->ticks, now_ns + lines->ahead_ns);
+    quarter *q = &lines->of_wall;
+    int64_t number = local_ns / QUARTER_NS, ns;
+    if (!q->is_known || q->number != number)
+        *q = (quarter){number, local_ns - lm_time_utc_of(local_ns, now_ns), true};
+    return __builtin_sub_overflow(local_ns, q->ahead_ns, &ns) ? local_ns : ns;
 }
 
-static int64_t ticks_ns(const lm_lines *lines, const lm_time *time, int64_t now_ns)
+/** A clock without a date is of the day of its arrival; an hour more, since clocks are not alike.
+ */
+static int64_t time_of_clock(lm_lines *lines, const lm_time *time, int64_t now_ns)
+{
+    quarter *q = &lines->of_now;
+    int64_t number = now_ns / QUARTER_NS;
+    if (!q->is_known || q->number != number)
+        *q = (quarter){number, lm_time_zone_ns(now_ns) + HOUR_NS, true};
+    int64_t local_ns = lm_time_clock_ns(time->layout, time->ticks, now_ns + q->ahead_ns);
+    return utc_of(lines, local_ns, now_ns);
+}
+
+static int64_t time_ns_of(lm_lines *lines, const lm_time *time, int64_t now_ns)
+{
+    if (!lm_time_layout_has_date(time->layout)) return time_of_clock(lines, time, now_ns);
+    int64_t ns = lm_time_ns(time->layout, time->ticks, now_ns);
+    return lm_time_layout_has_zone(time->layout) ? ns : utc_of(lines, ns, now_ns);
+}
+
+static int64_t ticks_ns(lm_lines *lines, const lm_time *time, int64_t now_ns)
 {
     int64_t ns;
     if (lines->is_plain && !__builtin_mul_overflow(time->ticks, lines->unit_ns, &ns) &&
         !__builtin_sub_overflow(ns, lines->zone_ns, &ns))
-        return ns;
+        return lines->is_local ? utc_of(lines, ns, now_ns) : ns;
     return time_ns_of(lines, time, now_ns);
 }
 
@@ -229,6 +259,7 @@ static void learn_place(lm_lines *lines, lm_str line, size_t at, const lm_time *
     lines->clock = (lm_time_clock){0};
     lines->unit_ns = lm_time_layout_ns(time->layout);
     lines->zone_ns = (int64_t)lm_time_layout_zone_minutes(time->layout) * 60 * 1000000000;
+    lines->is_local = !lm_time_layout_has_zone(time->layout);
     lines->is_plain =
         lm_time_layout_has_date(time->layout) && lm_time_layout_has_year(time->layout);
 }
@@ -287,15 +318,6 @@ static lm_err search_time(lm_lines *lines, lm_str line, int64_t now_ns, int64_t 
 
 /* ---- learning -------------------------------------------------------------------------------- */
 
-/** An hour, and what local time is ahead of UTC: times without a zone are taken for UTC. */
-static int64_t ahead_of_now(void)
-{
-    struct tm parts;
-    time_t now = time(NULL);
-    int64_t east_s = localtime_r(&now, &parts) ? parts.tm_gmtoff : 0;
-    return ((east_s > 0 ? east_s : 0) + 3600) * INT64_C(1000000000);
-}
-
 lm_err lm_lines_learn(lm_lines *lines, lm_str head)
 {
     lm_str items[LEARN_LINES];
@@ -308,7 +330,6 @@ lm_err lm_lines_learn(lm_lines *lines, lm_str head)
         at = stop + 1;
     }
     lines->mode = TIME_UNKNOWN;
-    lines->ahead_ns = ahead_of_now();
     lines->misses = 0;
     lines->last_ns = 0;
     if (count == 0) return LM_OK;

@@ -11,7 +11,6 @@
  * a blank or the end, so CEF:0|... and 12:30 stay in the message.
  */
 #include "wire/wire_priv.h"
-#include <time.h>
 
 enum {
     FACILITY_USER = 1,
@@ -103,38 +102,6 @@ static bool take_pri(cursor *c, message *m)
 
 /* ---- times ---- */
 
-static int64_t offset_at(int64_t ns)
-{
-    time_t seconds = (time_t)(ns / 1000000000);
-    struct tm parts;
-    return localtime_r(&seconds, &parts) ? (int64_t)parts.tm_gmtoff * 1000000000 : 0;
-}
-
-/** The clock on the wall shows local_ns: which time is it? What comes out near now has now's
- * offset; a change of clocks moves it by more than that. */
-static int64_t utc_of(int64_t local_ns, int64_t now_ns)
-{
-    static const int64_t near_ns = INT64_C(1800) * 1000000000;
-    int64_t utc, away;
-    if (__builtin_sub_overflow(local_ns, offset_at(now_ns), &utc)) return local_ns;
-    bool is_near = !__builtin_sub_overflow(utc, now_ns, &away) && away < near_ns && away > -near_ns;
-    if (is_near) return utc;
-    return __builtin_sub_overflow(local_ns, offset_at(utc), &utc) ? local_ns : utc;
-}
-
-/** Does the text of an ISO time end with a zone? */
-static bool has_zone(lm_str text)
-{
-    static const size_t places[] = {3, 5, 6}; /* +01, +0100, +01:00 */
-    uint8_t last = text.ptr[text.len - 1];
-    if ((last >= 'A' && last <= 'Z') || last == 'z') return true;
-    for (size_t i = 0; i < 3 && text.len > 18; i++) {
-        uint8_t sign = text.ptr[text.len - places[i]];
-        if (sign == '+' || sign == '-') return true;
-    }
-    return false;
-}
-
 /** "Nov 23 13:38:00" and " 2026" behind it: both read as "Nov 23 2026 13:38:00". */
 static bool take_year_behind(cursor *c, lm_str text, lm_time *io_time)
 {
@@ -194,12 +161,12 @@ static bool take_time(cursor *c, const message *m, int64_t *out_ns)
     if (left(c) == 0 || !lm_time_parse(c->p, left(c), &time)) return false;
     if (!lm_time_layout_has_date(time.layout)) return false;
     lm_str text = {c->p, time.len};
-    bool is_utc = has_zone(text);
+    bool is_utc = lm_time_layout_has_zone(time.layout);
     c->p += time.len;
     if (!lm_time_layout_has_year(time.layout)) (void)take_year_behind(c, text, &time);
     (void)take_zone_behind(c, &is_utc); /* most have none */
     int64_t ns = lm_time_ns(time.layout, time.ticks, m->now_ns);
-    *out_ns = is_utc ? ns : utc_of(ns, m->now_ns);
+    *out_ns = is_utc ? ns : lm_time_utc_of(ns, m->now_ns);
     if (recent) remember(recent, begin, c, m->now_ns, *out_ns);
     return true;
 }

@@ -125,25 +125,48 @@ static void check_numbers(world *w, int from, int to)
     assert_int_equal(foreign, 0);
 }
 
-/* A clock without a date is of the day on which its line comes, by this machine's own clock. */
-static void clocks_are_of_today(void **state)
+/* Times that name no zone are of this machine's own clock, and one without a date is of the day on
+ * which its line comes: whoever asks for the last hour finds them. */
+static void times_are_of_the_wall(void **state)
 {
+    static const char *const zones[] = {"UTC0", "JST-9", "PST8"};
     (void)state;
-    world w;
-    char text[200];
-    struct tm parts;
-    world_open(&w, "*.log");
-    time_t now = time(NULL);
-    assert_non_null(localtime_r(&now, &parts));
-    snprintf(text, sizeof text, "%02d:%02d:%02d.250 [main] INFO one\n", parts.tm_hour, parts.tm_min,
-             parts.tm_sec);
-    append(&w, "a.log", text);
-    start(&w);
-    assert_int_equal(sink_settle(w.sink, 1, 300), 1);
-    stop(&w);
-    int64_t wall = ((int64_t)now + parts.tm_gmtoff) * 1000000000 + 250000000;
-    assert_int_equal(w.sink->records[0].time_ns, wall);
-    world_close(&w);
+    const char *had = getenv("TZ");
+    char *kept = had ? strdup(had) : NULL;
+    for (size_t i = 0; i < 3; i++) {
+        world w;
+        char text[200];
+        struct tm parts;
+        assert_int_equal(setenv("TZ", zones[i], 1), 0);
+        tzset();
+        world_open(&w, "*.log");
+        time_t now = time(NULL);
+        assert_non_null(localtime_r(&now, &parts));
+        assert_int_not_equal(strftime(text, sizeof text, "%H:%M:%S.250 [main] INFO one\n", &parts),
+                             0);
+        append(&w, "a.log", text);
+        assert_int_not_equal(
+            strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S,250 INFO two\n", &parts), 0);
+        append(&w, "b.log", text);
+        assert_int_not_equal(
+            strftime(text, sizeof text, "%b %e %H:%M:%S host app: three\n", &parts), 0);
+        append(&w, "c.log", text);
+        append(&w, "d.log",
+               "2026-11-23T10:00:00Z INFO four\n2026-11-23T10:00:00+00:00 INFO five\n");
+        start(&w);
+        assert_int_equal(sink_settle(w.sink, 5, 300), 5);
+        stop(&w);
+        for (size_t k = 0; k < 5; k++) {
+            const kept_record *record = &w.sink->records[k];
+            int64_t seconds = strstr(record->line, "2026-11-23T") ? 1795428000 : (int64_t)now;
+            int64_t fraction = strstr(record->line, "250") ? 250000000 : 0;
+            assert_int_equal(record->time_ns, seconds * 1000000000 + fraction);
+        }
+        world_close(&w);
+    }
+    assert_int_equal(kept ? setenv("TZ", kept, 1) : unsetenv("TZ"), 0);
+    tzset();
+    free(kept);
 }
 
 static void reads_times_and_labels(void **state)
@@ -616,7 +639,7 @@ static void knows_many_files_with_few_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clocks_are_of_today),
+        cmocka_unit_test(times_are_of_the_wall),
         cmocka_unit_test(reads_times_and_labels),
         cmocka_unit_test(joins_traces),
         cmocka_unit_test(takes_a_start_pattern),

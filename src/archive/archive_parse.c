@@ -26,7 +26,9 @@ enum {
 
 static lm_err role_grow(lm_mem *mem, lm_role *role)
 {
-    uint32_t cap = role->cap ? role->cap * 2 : 8;
+    enum { FEW = 512 }; /* so far by four times: many roles have some values more than the first */
+
+    uint32_t cap = !role->cap ? 8 : role->cap < FEW ? role->cap * 4 : role->cap * 2;
     if (role->classes) { /* first: a failure below would leave the classes larger than cap says, so
                             they go */
         uint32_t *classes =
@@ -237,8 +239,10 @@ static lm_err note_row(parser *ps, size_t line_end)
                           sizeof *ps->noted);
     if (err) return err;
     ps->noted_ends[row] = (uint32_t)line_end;
-    for (size_t i = 0; i < ps->var_count; i++)
-        ps->noted[ps->noted_count++] = ps->vars[i];
+    if (ps->var_count) {
+        memcpy(ps->noted + ps->noted_count, ps->vars, ps->var_count * sizeof *ps->vars);
+        ps->noted_count += ps->var_count;
+    }
     return LM_OK;
 }
 

@@ -33,11 +33,19 @@ enum {
 
 static bool is_binary(const uint8_t *text, size_t len)
 {
+    const uint64_t each = UINT64_C(0x0101010101010101);
     size_t n = len < SNIFF_BYTES ? len : SNIFF_BYTES;
     size_t control = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        while (i + 8 <= n) { /* most bytes are letters */
+            uint64_t bytes = lm_le64(text + i);
+            if ((bytes - each * 0x20) & ~bytes & each * 0x80) break;
+            i += 8;
+        }
+        if (i == n) break;
         control += text[i] < 0x20 && text[i] != '\n' && text[i] != '\t' && text[i] != '\r' &&
                    text[i] != 0x1b;
+    }
     return control > n / CONTROL_SHARE;
 }
 

@@ -97,12 +97,9 @@ static lm_err role_intern(lm_shapes *shapes, uint64_t key, uint32_t *out)
 static lm_str role_context(lm_str text)
 {
     size_t begin = text.len < ROLE_CONTEXT ? 0 : text.len - ROLE_CONTEXT;
-    for (size_t at = text.len < ROLE_WORD_MIN ? 0 : text.len - ROLE_WORD_MIN; at > begin; at--) {
-        if (text.ptr[at - 1] == ' ') {
-            begin = at - 1;
-            break;
-        }
-    }
+    size_t end = text.len < ROLE_WORD_MIN ? 0 : text.len - ROLE_WORD_MIN;
+    const uint8_t *blank = end > begin ? memrchr(text.ptr + begin, ' ', end - begin) : NULL;
+    if (blank) begin = (size_t)(blank - text.ptr);
     return (lm_str){text.ptr + begin, text.len - begin};
 }
 
@@ -198,9 +195,14 @@ lm_err lm_skeletons_as_templates(lm_str skeletons, lm_buf *out)
     for (size_t at = 0; at < skeletons.len && out->len < LM_TEXTS_LIKE_MAX;) {
         const uint8_t *mark = memchr(skeletons.ptr + at, LM_MARK, skeletons.len - at);
         size_t end = mark ? (size_t)(mark - skeletons.ptr) : skeletons.len;
-        lm_err err = lm_buf_append(out, skeletons.ptr + at, end - at);
-        if (!err && mark) err = lm_buf_append(out, "<*>", 3);
+        lm_err err = lm_buf_reserve(out, end - at + 3);
         if (err) return err;
+        memcpy(out->ptr + out->len, skeletons.ptr + at, end - at);
+        out->len += end - at;
+        if (mark) {
+            memcpy(out->ptr + out->len, "<*>", 3);
+            out->len += 3;
+        }
         at = mark ? end + 2 : end;
     }
     return LM_OK;

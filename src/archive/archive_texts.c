@@ -12,8 +12,8 @@ enum { FORM_PLAIN = 0, FORM_STEPS = 1 };
 enum { INSERT_NOTHING = 0, INSERT_WILD = 1, INSERT_TEXT = 2 };
 
 enum {
-    TOKENS_MAX = 512, /* of a skeleton; what is behind them is not referred to */
-    PLACES = 256,
+    TOKENS_MAX = 512,    /* of a skeleton; what is behind them is not referred to */
+    PLACES = 256,        /* eight bits of a hash */
     STEPS_ALL_NEW = 255, /* instead of a number of steps: the whole text is put in */
     COPY_REST = 255,
     SKIP_LOOK = 80, /* tokens looked ahead in the skeleton; below 256 */
@@ -25,7 +25,8 @@ enum {
 /** A word, a single other character, or a variable (len 0). */
 typedef struct token {
     const uint8_t *ptr;
-    uint32_t len, hash;
+    uint64_t key; /* up to eight bytes themselves, else a hash of all */
+    uint32_t len;
 } token;
 
 typedef struct tokens {
@@ -33,14 +34,23 @@ typedef struct tokens {
     size_t count;
 } tokens;
 
-/** Where tokens of a skeleton are, by their hash. */
+/** Where tokens of a skeleton are, by their key. */
 typedef struct places {
-    uint16_t first[PLACES];    /* the first token with such a hash, + 1; 0: none */
+    uint16_t first[PLACES];    /* the first token with such a key, + 1; 0: none */
     uint16_t next[TOKENS_MAX]; /* behind it, + 1 */
 } places;
 
 static const bool is_word[256] = {
     ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['_'] = true};
+
+static uint64_t key_of(const uint8_t *p, size_t len, size_t left)
+{
+    if (len > 8) return lm_hash64(p, len);
+    if (left >= 8) return lm_le64(p) & ~UINT64_C(0) >> (64 - 8 * len);
+    uint64_t key = 0;
+    memcpy(&key, p, len);
+    return key;
+}
 
 /** Cut text into tokens; a variable is LM_MARK and a kind in a skeleton, `<*>` in a template.
  * False: there are more than fit. */
@@ -61,16 +71,20 @@ static bool cut(lm_str text, bool is_skeleton, tokens *out)
         while (is_word[p[0]] && len < left && is_word[p[len]])
             len++;
         t->len = (uint32_t)len;
-        t->hash = 1;
-        for (size_t i = 0; i < len; i++)
-            t->hash = (t->hash ^ p[i]) * 0x01000193u + 1;
+        t->key = key_of(p, len, left);
     }
     return true;
 }
 
-static bool token_equal(const token *a, const token *b)
+static inline bool token_equal(const token *a, const token *b)
 {
-    return a->hash == b->hash && a->len == b->len && memcmp(a->ptr, b->ptr, a->len) == 0;
+    return a->key == b->key && a->len == b->len &&
+           (a->len <= 8 || memcmp(a->ptr, b->ptr, a->len) == 0);
+}
+
+static inline size_t place_of(uint64_t key)
+{
+    return (key * UINT64_C(0x9E3779B97F4A7C15)) >> 56;
 }
 
 /** The first shape of each template + 1; 0: none in this segment. */
@@ -99,7 +113,7 @@ static void find_places(writer *w)
 {
     memset(w->places.first, 0, sizeof w->places.first);
     for (size_t i = w->from.count; i-- > 0;) {
-        uint16_t *first = &w->places.first[w->from.items[i].hash % PLACES];
+        uint16_t *first = &w->places.first[place_of(w->from.items[i].key)];
         w->places.next[i] = *first;
         *first = (uint16_t)(i + 1);
     }
@@ -123,9 +137,9 @@ static void look(const writer *w, size_t r, size_t t, size_t *skip, size_t *inse
     *insert = w->to.count - t;
     *copy = 0;
     for (size_t dt = 0; dt < INSERT_LOOK && t + dt < w->to.count; dt++) {
-        uint32_t hash = w->to.items[t + dt].hash;
-        for (size_t i = w->places.first[hash % PLACES]; i; i = w->places.next[i - 1]) {
-            if (i <= r || w->from.items[i - 1].hash != hash) continue;
+        uint64_t key = w->to.items[t + dt].key;
+        for (size_t i = w->places.first[place_of(key)]; i; i = w->places.next[i - 1]) {
+            if (i <= r || w->from.items[i - 1].key != key) continue;
             size_t dr = i - 1 - r;
             if (dr >= SKIP_LOOK) break;
             size_t n = agreeing(w, r + dr, t + dt);

@@ -109,6 +109,21 @@ static inline bool is_blank(uint8_t c)
     return c == ' ' || c == '\t';
 }
 
+/** How many bytes, from the first on, are above the blank. */
+static inline size_t count_above_blank(const uint8_t *p, size_t len)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    size_t n = 0;
+    for (; n + 8 <= len; n += 8) {
+        uint64_t bytes = lm_le64(p + n);
+        uint64_t others = (bytes - each * (' ' + 1)) & ~bytes & each * 0x80;
+        if (others) return n + ((size_t)__builtin_ctzll(others) >> 3);
+    }
+    while (n < len && p[n] > ' ')
+        n++;
+    return n;
+}
+
 /** Words of a skeleton, at most WORDS_MAX; 0: it has more. */
 static size_t cut_words(const uint8_t *p, size_t len, word *out)
 {
@@ -118,7 +133,8 @@ static size_t cut_words(const uint8_t *p, size_t len, word *out)
         word *w = &out[count++];
         *w = (word){.begin = (uint32_t)at};
         for (; at < len; at++) {
-            if (p[at] > ' ') continue; /* most are letters */
+            at += count_above_blank(p + at, len - at); /* most are letters */
+            if (at == len) break;
             if (is_blank(p[at])) break;
             if (p[at] != LM_MARK || at + 1 == len) continue;
             w->vars++;

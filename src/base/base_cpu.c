@@ -4,6 +4,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__has_include)
+#    if __has_include(<sys/platform/x86.h>)
+#        include <sys/platform/x86.h>
+#    endif
+#endif
 
 const char *lm_cpu_name(lm_cpu cpu)
 {
@@ -20,19 +25,26 @@ const char *lm_cpu_name(lm_cpu cpu)
     }
 }
 
+/* What the C library found out when it began, where it says: a virtual machine answers each of the
+ * processor's own answers in tens of microseconds. */
+#ifdef CPU_FEATURE_ACTIVE
+#    define HAS(feature, name) CPU_FEATURE_ACTIVE(feature)
+#else
+#    define HAS(feature, name) __builtin_cpu_supports(name)
+#endif
+
 bool lm_cpu_has(lm_cpu cpu)
 {
     switch (cpu) {
     case LM_CPU_PLAIN:
         return true;
 #if defined(__x86_64__)
-    /* The builtin also asks whether the system saves the wide registers. */
+    /* Both also know whether the system saves the wide registers. */
     case LM_CPU_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-               __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+        return HAS(AVX2, "avx2") && HAS(BMI1, "bmi") && HAS(BMI2, "bmi2") && HAS(POPCNT, "popcnt");
     case LM_CPU_AVX512:
-        return lm_cpu_has(LM_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+        return lm_cpu_has(LM_CPU_AVX2) && HAS(AVX512F, "avx512f") && HAS(AVX512BW, "avx512bw") &&
+               HAS(AVX512VL, "avx512vl");
 #elif defined(__aarch64__)
     case LM_CPU_NEON:
         return true; /* part of the arm64 baseline */

@@ -1,17 +1,6 @@
 /** Strings that are borrowed, and the reader of foreign bytes. */
 #include "base/base_str.h"
 
-bool lm_str_starts(lm_str s, lm_str prefix)
-{
-    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
-}
-
-bool lm_str_ends(lm_str s, lm_str suffix)
-{
-    return s.len >= suffix.len &&
-           (suffix.len == 0 || memcmp(s.ptr + (s.len - suffix.len), suffix.ptr, suffix.len) == 0);
-}
-
 static uint8_t lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;

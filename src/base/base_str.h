@@ -24,8 +24,17 @@ static inline bool lm_str_equal(lm_str a, lm_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-bool lm_str_starts(lm_str s, lm_str prefix);
-bool lm_str_ends(lm_str s, lm_str suffix);
+static inline bool lm_str_starts(lm_str s, lm_str prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+}
+
+static inline bool lm_str_ends(lm_str s, lm_str suffix)
+{
+    return s.len >= suffix.len &&
+           (suffix.len == 0 || memcmp(s.ptr + (s.len - suffix.len), suffix.ptr, suffix.len) == 0);
+}
+
 /** ASCII letters compare without case; other bytes exactly. */
 bool lm_str_equal_nocase(lm_str a, lm_str b);
 /** Position of needle in s, or SIZE_MAX. Uses memmem. */

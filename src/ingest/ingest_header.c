@@ -122,7 +122,7 @@ bool lm_header_is_json(lm_str line)
 
 /* ---- lines of reports ------------------------------------------------------------------------ */
 
-static bool starts(lm_str line, const char *word)
+static inline bool starts(lm_str line, const char *word)
 {
     return lm_str_starts(line, lm_str_of(word));
 }

@@ -351,13 +351,13 @@ static bool continues(lm_joiner *j, lm_str line)
     /* where heads are told by what they say, times in statements are values, and a record may have
      * none */
     if (j->open == OPEN_SQL_HEAD && continues_open(j, line)) return true;
-    if (lm_trace_classify(line) == LM_TRACE_SQL_HEAD) {
+    lm_trace_line kind = lm_trace_classify(line);
+    if (kind == LM_TRACE_SQL_HEAD) {
         j->open = OPEN_SQL_HEAD;
         j->has_statement = false;
         return false;
     }
-    if (lm_trace_classify(line) ==
-        LM_TRACE_GC) { /* times inside of the braces are the events it reports */
+    if (kind == LM_TRACE_GC) { /* times inside of the braces are the events it reports */
         j->open = OPEN_GC;
         return false;
     }

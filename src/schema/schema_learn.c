@@ -103,18 +103,21 @@ typedef struct search {
     const lm_schema *named; /* all named formats */
     lm_schema *scratch;     /* inferred ones that are being tried */
     lm_fields fields;
+    lm_time_memo times;
     lm_arena arena;
-    lm_str *lines; /* of the sample, those that nothing explains yet */
+    lm_str *lines;   /* of the sample, those that nothing explains yet */
+    uint64_t *looks; /* beside them: what their begins look like */
     size_t count;
     bool found;
 } search;
 
 static bool fits(search *s, const lm_schema *schema, uint32_t format, lm_str line)
 {
-    lm_parse parse;
-    lm_parse_begin(&parse, schema, &s->fields);
     const lm_format *f = &schema->formats[format];
     if (line.len == 0 || !lm_set_has(f->first, line.ptr[0])) return false;
+    lm_parse parse;
+    lm_parse_begin(&parse, schema, &s->fields);
+    parse.times = &s->times;
     switch ((lm_engine)f->engine) {
     case LM_ENGINE_TREE:
         return lm_match_line(&parse, f, line);
@@ -133,7 +136,9 @@ static size_t explain_as(search *s, const lm_schema *schema, uint32_t format)
 {
     size_t kept = 0, before = s->count;
     for (size_t i = 0; i < before; i++) {
-        if (!fits(s, schema, format, s->lines[i])) s->lines[kept++] = s->lines[i];
+        if (fits(s, schema, format, s->lines[i])) continue;
+        s->looks[kept] = s->looks[i];
+        s->lines[kept++] = s->lines[i];
     }
     s->count = kept;
     if (kept < before) s->found = true;
@@ -376,11 +381,13 @@ enum {
 /* The begin of a line with runs of letters and of digits as one of each. */
 static uint64_t look_of(lm_str line)
 {
+    static const uint8_t instead[256] = {
+        ['0' ... '9'] = '0', ['a' ... 'z'] = 'a', ['A' ... 'Z'] = 'a'};
     uint8_t look[LOOK_BYTES], last = 0;
     size_t n = 0, len = line.len < LOOK_BYTES ? line.len : LOOK_BYTES;
     for (size_t i = 0; i < len; i++) {
         uint8_t c = line.ptr[i];
-        c = lm_is_digit(c) ? '0' : lm_is_alpha(c) ? 'a' : c;
+        if (instead[c]) c = instead[c];
         if (c == last && (c == '0' || c == 'a' || c == ' ')) continue;
         look[n++] = last = c;
     }
@@ -394,10 +401,11 @@ static bool is_of_weight(uint32_t format, uint8_t weight_min, uint8_t weight_max
 }
 
 /* The first named format that fits the line, or NO_INDEX. */
-static uint32_t named_format_of(search *s, begin *begins, lm_str line, uint8_t weight_min,
+static uint32_t named_format_of(search *s, begin *begins, size_t at, uint8_t weight_min,
                                 uint8_t weight_max)
 {
-    uint64_t look = look_of(line);
+    lm_str line = s->lines[at];
+    uint64_t look = s->looks[at];
     begin *b = &begins[look / 2 % BEGINS];
     if (b->look != look) *b = (begin){look, NO_INDEX, 0};
     if (b->format != NO_INDEX && fits(s, s->named, b->format, line)) return b->format;
@@ -416,7 +424,7 @@ static lm_err search_named(search *s, uint8_t weight_min, uint8_t weight_max)
     uint32_t hits[FORMAT_COUNT_MAX] = {0};
     begin begins[BEGINS] = {{0}};
     for (size_t i = 0; i < s->count; i++) {
-        uint32_t k = named_format_of(s, begins, s->lines[i], weight_min, weight_max);
+        uint32_t k = named_format_of(s, begins, i, weight_min, weight_max);
         if (k != NO_INDEX) hits[k]++;
     }
     size_t total = s->count;
@@ -548,8 +556,17 @@ static lm_err discover(learner *l)
     lm_arena_init(&s.arena, schema->mem);
     s.fields.arena = &s.arena;
     s.lines = lm_mem_alloc(schema->mem, list_bytes);
-    if (!s.lines) return lm_mem_err();
+    s.looks =
+        s.lines ? lm_arena_alloc(&s.arena, s.count * sizeof *s.looks, _Alignof(uint64_t)) : NULL;
+    if (!s.looks) {
+        err = lm_mem_err();
+        lm_mem_release(schema->mem, s.lines, list_bytes);
+        lm_arena_fini(&s.arena);
+        return err;
+    }
     memcpy(s.lines, schema->sample, list_bytes);
+    for (size_t i = 0; i < s.count; i++)
+        s.looks[i] = look_of(s.lines[i]);
     err = search_all(&s);
     lm_schema_order(schema);
     size_t kept = 0;

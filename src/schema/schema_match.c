@@ -64,9 +64,11 @@ static const uint8_t *take_word(const lm_node *node, const uint8_t *p, const uin
     uint8_t c = stop ? node->text.ptr[0] : ' ';
     const uint8_t *q = p;
     if (stop || !node->stop_any) {
-        while (q < end && !lm_is_blank(*q) && *q != LM_ESCAPE &&
-               !(*q == c && (!node->stop_wide || q + 1 == end || lm_is_blank(q[1]))))
-            q++;
+        for (; q < end; q++) {
+            if (*q > ' ' && *q != c) continue; /* most are letters */
+            if (lm_is_blank(*q) || *q == LM_ESCAPE) break;
+            if (*q == c && (!node->stop_wide || q + 1 == end || lm_is_blank(q[1]))) break;
+        }
     } else {
         bool full =
             (node->stops[0] & node->stops[1] & node->stops[2] & node->stops[3]) == UINT64_MAX;
@@ -133,7 +135,11 @@ static const uint8_t *take_time(const walk *w, const lm_node *node, const uint8_
         }
         if (best.len) return p + best.len;
     }
-    return lm_time_parse(p, (size_t)(end - p), &time) ? p + time.len : NULL;
+    lm_time_memo *memo = w->parse->times;
+    if (memo && memo->at == p && memo->end == end) return memo->len ? p + memo->len : NULL;
+    size_t len = lm_time_parse(p, (size_t)(end - p), &time) ? time.len : 0;
+    if (memo) *memo = (lm_time_memo){p, end, len};
+    return len ? p + len : NULL;
 }
 
 /* Times that must look a certain way, for formats that their time tells apart. */

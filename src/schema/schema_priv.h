@@ -216,8 +216,16 @@ struct lm_schema {
 };
 
 /** Everything one parse needs. In a learning parse the schema may grow. */
+/** The last time that was looked for: the sample's lines are asked of many formats, most of which
+ * begin with a time. */
+typedef struct lm_time_memo {
+    const uint8_t *at, *end; /* NULL: none */
+    size_t len;              /* of the time; 0: there is none */
+} lm_time_memo;
+
 typedef struct lm_parse {
     const lm_schema *schema;
+    lm_time_memo *times; /* NULL: of lines that may change or go */
     lm_schema *learning; /* NULL: only parse */
     lm_fields *fields;
     uint32_t *ids; /* learning: schema field of each item, NO_INDEX none; FIELD_COUNT_MAX long */

@@ -1,18 +1,17 @@
 /** Severity words. */
 #include "schema/schema_priv.h"
 
+enum { WORD_BYTES_MAX = 13 };
+
 static const struct word {
-    const char *text;
-    uint8_t len;
-    uint8_t severity;
+    uint8_t len, severity;
+    char text[WORD_BYTES_MAX + 1];
 } words[] = {
 
-#define LM_SEVERITY_WORD(text, severity) {text, sizeof(text) - 1, LM_SEV_##severity},
+#define LM_SEVERITY_WORD(text, severity) {sizeof(text) - 1, LM_SEV_##severity, text},
 #include "schema/schema_severity.def"
 #undef LM_SEVERITY_WORD
 };
-
-enum { WORD_BYTES_MAX = 13 };
 
 const char *lm_severity_name(lm_severity severity)
 {
@@ -93,8 +92,9 @@ static lm_severity of_letter(uint8_t c)
 static lm_severity of_word(lm_str text)
 {
     if (text.len < 3 || text.len > WORD_BYTES_MAX) return LM_SEV_UNKNOWN;
+    uint8_t len = (uint8_t)text.len, first = text.ptr[0] | 0x20;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (words[i].len != text.len || (text.ptr[0] | 0x20) != words[i].text[0]) continue;
+        if (words[i].len != len || (uint8_t)words[i].text[0] != first) continue;
         if (lm_str_equal_nocase(text, (lm_str){(const uint8_t *)words[i].text, words[i].len}))
             return (lm_severity)words[i].severity;
     }

@@ -195,10 +195,10 @@ uint32_t lm_schema_path(const lm_schema *schema, uint32_t parent, lm_str key, ui
 
 static const struct role {
     const char *name;
-    uint8_t role, rank;
+    uint8_t len, role, rank;
 } roles[] = {
 
-#define LM_ROLE_NAME(name, role, rank) {name, LM_ROLE_##role, rank},
+#define LM_ROLE_NAME(name, role, rank) {name, sizeof name - 1, LM_ROLE_##role, rank},
 #include "schema/schema_roles.def"
 #undef LM_ROLE_NAME
 };
@@ -206,6 +206,8 @@ static const struct role {
 static bool ends_with_key(lm_str name, lm_str key)
 {
     if (name.len < key.len) return false;
+    uint8_t differ = name.ptr[name.len - 1] ^ key.ptr[key.len - 1];
+    if (differ & (uint8_t)~0x20) return false; /* not even the last letter, in any case: most */
     lm_str tail = lm_str_cut(name, name.len - key.len, name.len);
     return lm_str_equal_nocase(tail, key) &&
            (name.len == key.len || name.ptr[name.len - key.len - 1] == '.');
@@ -235,7 +237,7 @@ lm_role lm_role_of(lm_str name, uint8_t *out_rank)
         depth += name.ptr[i] == '.';
     }
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        lm_str key = lm_str_of(roles[i].name);
+        lm_str key = {(const uint8_t *)roles[i].name, roles[i].len};
         if (!ends_with_key(name, key)) continue;
         unsigned rank = roles[i].rank;
         if (name.len > key.len) rank = (depth > 1 ? 90u : 70u) + rank / 10;

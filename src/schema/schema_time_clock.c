@@ -44,15 +44,16 @@ static void set_clock(lm_time_clock *clock, const uint8_t *text, size_t len, con
 
 static bool is_same(const uint8_t *a, const uint8_t *b, size_t len)
 {
-    for (; len >= 8; a += 8, b += 8, len -= 8) {
-        uint64_t x, y;
-        memcpy(&x, a, sizeof x);
-        memcpy(&y, b, sizeof y);
-        if (x != y) return false;
+    if (len < 8) {
+        if (len >= 4)
+            return lm_le32(a) == lm_le32(b) && lm_le32(a + len - 4) == lm_le32(b + len - 4);
+        for (size_t i = 0; i < len; i++)
+            if (a[i] != b[i]) return false;
+        return true;
     }
-    for (; len; a++, b++, len--)
-        if (*a != *b) return false;
-    return true;
+    for (size_t i = 0; i + 8 < len; i += 8)
+        if (lm_le64(a + i) != lm_le64(b + i)) return false;
+    return lm_le64(a + len - 8) == lm_le64(b + len - 8);
 }
 
 /** The time if it is of the clock's minute. */

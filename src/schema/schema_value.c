@@ -93,7 +93,7 @@ static bool is_bool(lm_str v)
 {
     static const char *const words[] = {"true",  "false", "True", "False", "TRUE",
                                         "FALSE", "yes",   "no",   "on",    "off"};
-    if (v.len < 2 || v.len > 5) return false;
+    if (v.len < 2 || v.len > 5 || !lm_is_alpha(v.ptr[0])) return false;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (lm_str_equal(v, lm_str_of(words[i]))) return true;
     }
@@ -231,6 +231,7 @@ static bool is_path(lm_str v)
 static uint8_t unit_of(lm_str v, size_t at)
 {
     if (at < v.len && v.ptr[at] == ' ') at++;
+    if (at == v.len || (v.ptr[at] < 0x80 && !lm_is_alpha(v.ptr[at]))) return 0; /* none begins so */
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (lm_str_equal(lm_str_cut(v, at, v.len), lm_str_of(units[i].text)))
             return (uint8_t)(i + 1);

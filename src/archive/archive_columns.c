@@ -365,7 +365,7 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
                 LM_CHARS_LOWER | LM_CHARS_UPPER | LM_CHARS_HEX_LOWER | LM_CHARS_HEX_UPPER;
         }
         stamp->len_min = 1; /* layouts with unpadded parts vary between the two */
-        stamp->len_max = LM_TIME_TEXT_MAX;
+        if (stamp->len_max < LM_TIME_TEXT_MAX) stamp->len_max = LM_TIME_TEXT_MAX;
         return;
     }
     switch (lm_vclass_key(vclass)) {
@@ -380,7 +380,7 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
         return;
     case LM_KEY_DEC:
         stamp->len_min = 1;
-        stamp->len_max = 21;
+        if (stamp->len_max < LM_DECIMAL_TEXT_MAX) stamp->len_max = LM_DECIMAL_TEXT_MAX;
         stamp->classes |=
             (uint8_t)(LM_CHARS_DIGIT | LM_CHARS_DOT | (min < 0 ? LM_CHARS_DASH_COLON : 0));
         return;

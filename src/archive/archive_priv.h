@@ -96,7 +96,8 @@ void lm_token_classify(const uint8_t *text, size_t len, lm_token_value *out);
 void lm_token_take_hex(const uint8_t *text, size_t len, lm_token_value *out);
 /** Print a number of a class (not STR, STR_UNIQUE); wide for classes that have a width. dst has
  * LM_VALUE_TEXT_MAX bytes; any number is safe. Returns the length. */
-#define LM_VALUE_TEXT_MAX 128
+#define LM_VALUE_TEXT_MAX   128
+#define LM_DECIMAL_TEXT_MAX 21 /* bytes of the longest decimal: a sign, 19 digits, a point */
 size_t lm_value_print(uint32_t vclass, int64_t number, const uint8_t *wide, uint8_t *dst);
 /** Is this a class code that lm_value_print or the dictionary can print? */
 bool lm_vclass_is_valid(uint64_t vclass);

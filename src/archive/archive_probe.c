@@ -193,7 +193,10 @@ bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which
         const lm_values *values;
         if (lm_segment_values(segment, column, &values) != LM_OK || values->count == 0)
             return false;
-        *out = lm_values_text(values, (uint32_t)((uint64_t)values->count * (which % 4) / 4), dst);
+        uint32_t at = values->count <= LM_SAMPLES_ALL
+                          ? which % values->count
+                          : (uint32_t)((uint64_t)values->count * (which % 4) / 4);
+        *out = lm_values_text(values, at, dst);
         return true;
     }
     uint32_t vclass = role->format.classes[which % role->format.class_count];

@@ -116,6 +116,11 @@ static lm_err read_stamps(lm_segment *segment)
         stamp->len_min = (uint32_t)lm_reader_varint_max(&r, UINT32_MAX);
         stamp->len_max =
             stamp->len_min + (uint32_t)lm_reader_varint_max(&r, UINT32_MAX - stamp->len_min);
+        /* with several classes early writers forgot what else there was when they set one of these
+         */
+        bool is_bound = role->format.class_count == 1 || (stamp->len_max != LM_DECIMAL_TEXT_MAX &&
+                                                          stamp->len_max != LM_TIME_TEXT_MAX);
+        if (!is_bound) stamp->len_max = UINT32_MAX;
         if (stamp->is_numeric) {
             stamp->min = lm_unzigzag(lm_reader_varint(&r));
             stamp->max = (int64_t)((uint64_t)stamp->min + lm_reader_varint(&r));

@@ -165,6 +165,55 @@ static uint8_t texts_manners(const lm_str *texts, uint32_t count)
     return worst;
 }
 
+static bool is_level_word(lm_str text)
+{
+    return text.len > 2 && lm_severity_parse(text) != LM_SEV_UNKNOWN;
+}
+
+/* Could such words be in the column, by what its stamp says? All have letters behind f. */
+static bool may_have_levels(lm_value_stamp stamp)
+{
+    enum { LEVEL_BYTES_MAX = 13 };
+
+    return stamp.classes & (LM_CHARS_LOWER | LM_CHARS_UPPER) && stamp.len_min <= LEVEL_BYTES_MAX;
+}
+
+/* Words of levels among other values: where one stands the schema may see another format. */
+static lm_err levels_among(lm_segment *segment, int32_t column, bool *out)
+{
+    const lm_values *values = NULL;
+    const lm_str *texts;
+    uint32_t count, levels = 0, at = (uint32_t)column;
+    lm_value_stamp stamp = lm_segment_stamp(segment, at);
+    *out = false;
+    if (!may_have_levels(stamp)) return LM_OK;
+    if (lm_segment_column_words(segment, at, &texts, &count)) {
+        for (uint32_t i = 0; i < count; i++)
+            levels += is_level_word(texts[i]);
+        *out = levels && (levels < count || !lm_segment_column_texts(segment, at, &texts, &count));
+        return LM_OK;
+    }
+    if (stamp.count > LM_SAMPLES_ALL) return LM_OK;
+    lm_err err = lm_segment_values(segment, at, &values); /* the pool's: few */
+    if (err) return err == LM_E_CORRUPT ? LM_OK : err;
+    for (uint32_t i = 0; i < lm_values_count(values); i++) {
+        uint8_t room[LM_VALUE_ROOM];
+        levels += is_level_word(lm_values_text(values, i, room));
+    }
+    *out = levels && levels < lm_values_count(values);
+    return LM_OK;
+}
+
+/* Are all its texts samples? */
+static bool has_few(lm_segment *segment, int32_t column)
+{
+    const lm_str *texts;
+    uint32_t count;
+    if (lm_segment_column_texts(segment, (size_t)column, &texts, &count))
+        return count <= LM_SAMPLES_ALL;
+    return lm_segment_stamp(segment, (size_t)column).count <= LM_SAMPLES_ALL;
+}
+
 static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
 {
     uint8_t *known = &s->plan->manners[column];
@@ -176,7 +225,12 @@ static lm_err column_manners(survey *s, int32_t column, uint8_t *out)
         uint16_t layout;
         *known = COLUMN_TAME;
         bool is_plain = !(lm_segment_stamp(segment, (size_t)column).classes & LM_CHARS_OTHER);
-        if (is_plain || lm_segment_column_is_time(segment, (size_t)column, &layout)) {
+        bool is_mixed = false;
+        lm_err levels_err = levels_among(segment, column, &is_mixed);
+        if (levels_err) return levels_err;
+        if (is_mixed) {
+            *known = has_few(segment, column) ? COLUMN_FEW : COLUMN_WILD;
+        } else if (is_plain || lm_segment_column_is_time(segment, (size_t)column, &layout)) {
             *known = COLUMN_TAME;
         } else if (lm_segment_column_texts(segment, (size_t)column, &texts, &count)) {
             *known = texts_manners(texts, count);

@@ -384,6 +384,36 @@ static void test_random_values(void **state)
     assert_true(column_rows > 10000);
 }
 
+/* Values of many kinds in one place: what is known of the longest of them holds for all. */
+static void test_kinds_in_one_place(void **state)
+{
+    static const char *const texts[] = {"12.5", "2026-11-23 13:05:07", "a word of its own here",
+                                        "7", "word"};
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("kinds in one place");
+    text input = {NULL, 0, 0};
+    subject s;
+    for (unsigned i = 0; i < 900; i++) {
+        unsigned kind = below(&rng, 7), a = below(&rng, 1u << 16), b = below(&rng, 1u << 16);
+        put(&input, "last=");
+        if (i >= 898) kind = 899 - i; /* a time, and then a decimal */
+        if (kind < 5)
+            put(&input, "%s", texts[kind]);
+        else if (kind == 5) /* a UUID */
+            put(&input, "%04xa%03x-%04x-4%03x-8%03x-%04x%04xc0de", a, b & 0xfff, b, a & 0xfff,
+                b & 0xfff, a, b);
+        else /* 64 digits */
+            put(&input, "%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x%04x", a, b, a,
+                a, b, b, a, b, b, a, a, a, b, a, b, 0xabcd);
+        put(&input, " of %u\n", below(&rng, 1000));
+    }
+    subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_DEFAULT});
+    check_archive(&s, &rng);
+    assert_int_equal(s.column_rows, 900);
+    subject_close(&s);
+    text_free(&input);
+}
+
 /* Four values of a row are of one role, and where a part of that role's column ends, two of them
  * are in the next part, which may be shorter than the row has variables. */
 static void test_rows_across_parts(void **state)
@@ -910,6 +940,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_segments_of_logs),
         cmocka_unit_test(test_random_values),
+        cmocka_unit_test(test_kinds_in_one_place),
         cmocka_unit_test(test_rows_across_parts),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_times_of_every_layout),

@@ -157,6 +157,15 @@ static void put_two_lines(text *t, lm_test_rng *rng, unsigned s)
         put(t, "\tat com.example.Foo.run(Foo.java:%u)\n", (unsigned)lm_test_below(rng, 300));
 }
 
+/* Before a colon, a level or another word, with an equal text behind. */
+static void put_labels(text *t, lm_test_rng *rng, unsigned s)
+{
+    static const char *const labels[] = {"cache", "user",  "retry",   "worker", "miss",
+                                         "query", "error", "warning", "queue"};
+    put(t, "[2026-11-23 13:%02u:%02u] %s: failed to open /%s/%u\n", s / 60 % 60, s % 60,
+        PICK(rng, labels), PICK(rng, words), (unsigned)lm_test_below(rng, 300));
+}
+
 static void put_odd(text *t, lm_test_rng *rng)
 {
     switch (lm_test_below(rng, 9)) {
@@ -198,12 +207,13 @@ static void put_odd(text *t, lm_test_rng *rng)
     }
 }
 
-/* kind 0..4: one format; 5: all mixed; 6: values of many kinds; 7: records of two lines. */
+/* kind 0..4: one format; 5: all mixed; 6: values of many kinds; 7: records of two lines; 8: labels.
+ */
 static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
 {
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < lines; i++) {
-        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 8) : kind;
+        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 9) : kind;
         if (one == 5 || lm_test_below(rng, 200) == 0)
             put_odd(&t, rng);
         else if (one == 0)
@@ -218,6 +228,8 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
             put_kinds(&t, rng, i);
         else if (one == 7)
             put_two_lines(&t, rng, i);
+        else if (one == 8)
+            put_labels(&t, rng, i);
         else
             put_kv(&t, rng, i);
     }
@@ -804,7 +816,7 @@ static void generated_logs_agree(void **state)
 {
     (void)state;
     lm_test_rng rng = lm_test_rng_make("search property");
-    for (unsigned kind = 0; kind < 8; kind++) {
+    for (unsigned kind = 0; kind < 9; kind++) {
         subject s;
         subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
                      kind >= 2 ? 100000 : 0);

@@ -27,7 +27,8 @@ LM_USE lm_err lm_logql_parse(lm_mem *mem, lm_str text, lm_logql **out);
 void lm_logql_free(lm_logql *query);
 /** Is it a metric query (samples), not a log query (lines)? */
 bool lm_logql_is_metric(const lm_logql *query);
-/** The records of a log query get their `detected_level` as if it named it. Before it is run. */
+/** The records of a log query get their `detected_level` as if it named it; a metric query stays as
+ * it is. Before it is run. */
 void lm_logql_want_level(lm_logql *query);
 /** Is it a selector and nothing else? */
 bool lm_logql_is_selector(const lm_logql *query);

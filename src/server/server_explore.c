@@ -41,6 +41,14 @@ static lm_err read_selector(server_request *request, bool may_be_any, lm_select 
                : server_select_strictly(request, query, start, end, out);
 }
 
+/** The last multiple of the step that is not after the time. */
+static int64_t step_begin(int64_t time_ns, int64_t step_ns)
+{
+    int64_t below = time_ns % step_ns, begin;
+    if (below < 0) below += step_ns;
+    return __builtin_sub_overflow(time_ns, below, &begin) ? time_ns : begin;
+}
+
 /* ---- index/stats ---- */
 
 typedef struct totals {
@@ -316,8 +324,7 @@ static void answer_volume(server_request *request, bool is_range)
             err = lm_fail(LM_E_USAGE, "the step is too small for the time range");
     }
     if (!err && is_range) { /* steps lie on multiples of their length */
-        int64_t below = what.time_min % work.step_ns;
-        work.start_ns = what.time_min - (below < 0 ? below + work.step_ns : below);
+        work.start_ns = step_begin(what.time_min, work.step_ns);
         work.point_count =
             (size_t)(((uint64_t)what.time_max - (uint64_t)work.start_ns) / (uint64_t)work.step_ns) +
             1;
@@ -349,8 +356,11 @@ void server_index_volume_range(server_request *request)
 
 /* ---- patterns, templates ---- */
 
-static lm_err read_templates(server_request *request, lm_select *what, int64_t *out_step,
-                             lm_store_template **out, size_t *out_count, size_t *out_buckets)
+/** Steps begin with the range, or lie on multiples of their length, so that counts of a chart stay
+ * what they are when it is drawn again a little later. */
+static lm_err read_templates(server_request *request, bool is_aligned, lm_select *what,
+                             int64_t *out_step, lm_store_template **out, size_t *out_count,
+                             size_t *out_buckets)
 {
     lm_err err = read_selection(request, what);
     if (err) return err;
@@ -362,6 +372,7 @@ static lm_err read_templates(server_request *request, lm_select *what, int64_t *
         err = lm_fail(LM_E_USAGE, "the step is too small for the time range");
     if (err) return err;
     *out_step = step;
+    if (is_aligned) what->time_min = step_begin(what->time_min, step);
     return lm_store_templates(request->server->store, what, step, &request->arena, out, out_count,
                               out_buckets);
 }
@@ -382,7 +393,7 @@ void server_patterns(server_request *request)
     size_t count = 0, buckets = 0;
     int64_t step = 0;
     lm_select what;
-    lm_err err = read_templates(request, &what, &step, &templates, &count, &buckets);
+    lm_err err = read_templates(request, true, &what, &step, &templates, &count, &buckets);
     if (err) {
         server_answer_err(request, err);
         return;
@@ -417,7 +428,7 @@ void server_templates(server_request *request)
     size_t count = 0, buckets = 0;
     int64_t step = 0;
     lm_select what;
-    lm_err err = read_templates(request, &what, &step, &templates, &count, &buckets);
+    lm_err err = read_templates(request, false, &what, &step, &templates, &count, &buckets);
     if (err) {
         server_answer_err(request, err);
         return;

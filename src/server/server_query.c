@@ -621,6 +621,7 @@ static void answer_query(server_request *request, lm_logql_range *range, query_f
     if (!err && is_instant && !lm_logql_is_metric(query))
         err = lm_fail(LM_E_USAGE, "log queries are not supported as an instant query type, please "
                                   "change your query to a range query type");
+    if (!err && server_wants_categories(request)) lm_logql_want_level(query);
     if (!err && form == FORM_LEGACY && lm_logql_is_metric(query))
         err = lm_fail(LM_E_USAGE, "legacy endpoints only support log selectors: ask "
                                   "/loki/api/v1/query_range");

@@ -631,6 +631,7 @@ static lm_err read_query(server_tail *tail, const server_request *request)
     lm_err err = lm_logql_parse(tail->server->data_mem, query, &tail->query);
     if (!err && lm_logql_is_metric(tail->query))
         err = lm_fail(LM_E_USAGE, "only log selector is supported");
+    if (!err && tail->is_categorized) lm_logql_want_level(tail->query);
     if (!err) err = lm_logql_matchers(server_selector_of(query), &tail->arena, &matchers, &count);
     if (!err) err = lm_matcher_set_new(tail->server->data_mem, matchers, count, &tail->matchers);
     if (!err) err = server_limit_parse(server_form_get(&request->form, "limit"), 100, &tail->limit);

@@ -81,6 +81,7 @@ def entries(daemon, query):
     for stream in json.loads(body)["data"]["result"]:
         for value in stream["values"]:
             metadata = value[2].get("structuredMetadata", {}) if len(value) > 2 else {}
+            metadata.pop("detected_level", None)  # found by the query, not sent
             found.append((stream["stream"], metadata, int(value[0]), value[1]))
     return sorted(found, key=lambda entry: entry[2])
 

@@ -615,6 +615,8 @@ class TestQuery(ServerCase):
         self.assertEqual(data["encodingFlags"], ["categorize-labels"])
         self.assertEqual(data["result"][0]["stream"], {"app": "json", "service_name": "json"})
         categories = data["result"][0]["values"][0][2]
+        level = categories["structuredMetadata"].pop("detected_level")  # Grafana colours lines by it
+        self.assertEqual(level, "unknown")
         self.assertEqual(categories["structuredMetadata"], {"trace_id": "abc"})
         self.assertEqual(categories["parsed"]["path"], "/x")
 
@@ -661,6 +663,10 @@ class TestQuery(ServerCase):
         patterns = self.data("/loki/api/v1/patterns", query='{app="a"}')
         self.assertEqual(sum(count for p in patterns for _, count in p["samples"]), 10)
         self.assertTrue(all("<*>" not in p["pattern"] for p in patterns))
+        start = self.now // NS - 3000
+        patterns = self.data("/loki/api/v1/patterns", query='{app="a"}', start=start + 7, step="60s")
+        self.assertEqual({at % 60 for p in patterns for at, _ in p["samples"]}, {0})
+        self.assertEqual(sum(count for p in patterns for _, count in p["samples"]), 10)
         status, body = self.daemon.get("/logmill/v1/templates", query='{app="a"}')
         self.assertEqual(status, 200, body)
         templates = json.loads(body)["templates"]
@@ -961,7 +967,7 @@ class TestTail(ServerCase):
         tail.close()
 
     def test_labels_apart(self):
-        self.daemon.push(["n=1"], {"case": "apart"}, metadata={"trace": "t"})
+        self.daemon.push(["n=1 lvl=WARN"], {"case": "apart"}, metadata={"trace": "t"})
         query = urllib.parse.urlencode({"query": '{case="apart"} | logfmt'})
         flags = "X-Loki-Response-Encoding-Flags: categorize-labels\r\n"
         tail = WebSocket(self.daemon, "/loki/api/v1/tail?" + query, flags)
@@ -970,7 +976,8 @@ class TestTail(ServerCase):
         self.assertEqual(frame["encodingFlags"], ["categorize-labels"])
         self.assertEqual(frame["streams"][0]["stream"], {"case": "apart", "service_name": "unknown_service"})
         self.assertEqual(
-            frame["streams"][0]["values"][0][2], {"structuredMetadata": {"trace": "t"}, "parsed": {"n": "1"}}
+            frame["streams"][0]["values"][0][2],
+            {"structuredMetadata": {"detected_level": "warn", "trace": "t"}, "parsed": {"lvl": "WARN", "n": "1"}},
         )
         tail.close()
 

@@ -59,7 +59,15 @@ static size_t count_inner(uint8_t *seen)
 static void grams_mark(const gram_codes *codes, lm_str text, uint8_t *seen)
 {
     uint32_t last = CODE_END << 6 | CODE_END;
-    for (size_t i = 0; i < text.len; i++) {
+    size_t i = 0;
+    for (; i + 8 <= text.len; i += 8) {
+        uint64_t eight = lm_le64(text.ptr + i);
+        for (unsigned k = 0; k < 64; k += 8) {
+            last = (last << 6 | codes->of[eight >> k & 255]) & ((1u << GRAM_BITS) - 1);
+            seen[last] = 1;
+        }
+    }
+    for (; i < text.len; i++) {
         last = (last << 6 | codes->of[text.ptr[i]]) & ((1u << GRAM_BITS) - 1);
         seen[last] = 1;
     }

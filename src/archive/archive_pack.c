@@ -745,7 +745,13 @@ static lm_err pack_file(packer *pk, uint32_t file)
 {
     const char *path = pk->paths[file];
     if (pk->kept_source && file == pk->kept_file) {
-        return read_file(pk, file, pk->kept_source, (lm_str){pk->kept_head.ptr, pk->kept_head.len});
+        lm_err err =
+            read_file(pk, file, pk->kept_source, (lm_str){pk->kept_head.ptr, pk->kept_head.len});
+        /* now, so that encoding the last segment has the room: fresh memory is dear */
+        lm_source_close(pk->kept_source);
+        pk->kept_source = NULL;
+        lm_buf_fini(&pk->kept_head);
+        return err;
     }
     lm_source *source = NULL;
     lm_err err = open_input(pk, path, &source);

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define OUTFILE_MAGIC   0x7566746fu
-#define BUFFER_BYTES    (256u * 1024u)
+#define BUFFER_BYTES    (64u * 1024u)
 #define NAME_TRIES      100
 #define TEMP_SUFFIX_MAX 48
 

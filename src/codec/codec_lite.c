@@ -27,19 +27,37 @@ typedef struct lite {
     lm_mem *mem;
     slot *slots;
     size_t slot_count;
-    uint16_t rate_of[SLOT_LIMIT + 1];
 } lite;
 
-static lm_err lite_init(lite *m, lm_mem *mem, size_t slot_count)
+/** How fast a slot learns, by its count. */
+#define RATE_1(n)  131072 / (2 * (n) + 3)
+#define RATE_4(n)  RATE_1(n), RATE_1(n + 1), RATE_1(n + 2), RATE_1(n + 3)
+#define RATE_16(n) RATE_4(n), RATE_4(n + 4), RATE_4(n + 8), RATE_4(n + 12)
+#define RATE_64(n) RATE_16(n), RATE_16(n + 16), RATE_16(n + 32), RATE_16(n + 48)
+
+static const uint16_t rates[SLOT_LIMIT + 1] = {RATE_64(0), RATE_64(64), RATE_64(128), RATE_64(192)};
+
+/** Slots of which nothing is known yet. */
+static void lite_clear(lite *m, size_t first, size_t count)
+{
+    slot *s = m->slots + first;
+    for (size_t i = 0; i < count; i++)
+        s[i] = (slot)1 << 31;
+}
+
+/** Slots that the caller clears before they are used. */
+static lm_err lite_init_unclear(lite *m, lm_mem *mem, size_t slot_count)
 {
     *m = (lite){.mem = mem, .slot_count = slot_count};
     m->slots = lm_mem_alloc(mem, slot_count * sizeof *m->slots);
-    if (!m->slots) return lm_mem_err();
-    for (size_t i = 0; i < slot_count; i++)
-        m->slots[i] = (slot)1 << 31;
-    for (uint32_t n = 0; n <= SLOT_LIMIT; n++)
-        m->rate_of[n] = (uint16_t)(131072 / (2 * n + 3));
-    return LM_OK;
+    return m->slots ? LM_OK : lm_mem_err();
+}
+
+static lm_err lite_init(lite *m, lm_mem *mem, size_t slot_count)
+{
+    lm_err err = lite_init_unclear(m, mem, slot_count);
+    if (!err) lite_clear(m, 0, slot_count);
+    return err;
 }
 
 static void lite_fini(lite *m)
@@ -78,7 +96,7 @@ static size_t word_slots(unsigned tree)
 ALWAYS_INLINE void lite_words(lite *m, bool decodes, uint64_t *s, size_t count, unsigned tree)
 {
     range_coder rc = m->rc;
-    const uint16_t *rate_of = m->rate_of;
+    const uint16_t *rate_of = rates;
     unsigned size1 = 0, size2 = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t w = decodes ? 0 : s[i];
@@ -116,7 +134,7 @@ enum { COLUMNS = 32, BYTE_SLOTS = COLUMNS * 256 };
 ALWAYS_INLINE void lite_bytes(lite *m, bool decodes, uint8_t *s, size_t count)
 {
     range_coder rc = m->rc;
-    const uint16_t *rate_of = m->rate_of;
+    const uint16_t *rate_of = rates;
     unsigned column = 0;
     for (size_t i = 0; i < count; i++) {
         unsigned byte = decodes ? 0 : s[i], node = 1;
@@ -164,7 +182,7 @@ ALWAYS_INLINE void lite_ids(lite *m, bool decodes, id_tables *t, uint32_t *s, si
                             unsigned bits)
 {
     range_coder rc = m->rc;
-    const uint16_t *rate_of = m->rate_of;
+    const uint16_t *rate_of = rates;
     uint32_t p1 = 0, p2 = 0, p3 = 0, next_new = 0, history = 0;
     uint32_t mask = (1u << t->log) - 1;
     slot *flags = m->slots, *fresh = m->slots + FLAG_SLOTS, *tree0 = m->slots + ID_LOW;
@@ -236,7 +254,7 @@ ALWAYS_INLINE void lite_tree(lite *m, bool decodes, unsigned order, uint32_t *s,
                              unsigned bits)
 {
     range_coder rc = m->rc;
-    const uint16_t *rate_of = m->rate_of;
+    const uint16_t *rate_of = rates;
     uint32_t before = 0, mask = (1u << (bits * order)) - 1;
     for (size_t i = 0; i < count; i++) {
         uint32_t id = decodes ? 0 : s[i], node = 1;
@@ -312,12 +330,15 @@ out:
     return err;
 }
 
-static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tree, lm_buf *out,
-                        lm_str in)
+/** size_max: of any word; slots of larger ones are not looked at. */
+static lm_err run_words(lm_mem *mem, uint64_t *words, size_t count, unsigned tree, size_t size_max,
+                        lm_buf *out, lm_str in)
 {
     lite m;
-    lm_err err = lite_init(&m, mem, word_slots(tree));
+    lm_err err = lite_init_unclear(&m, mem, word_slots(tree));
     if (err) return err;
+    lite_clear(&m, 0, (size_max + 1) * 64);
+    lite_clear(&m, WORD_PREFIXES, (size_max + 1) * WORD_OLDER << tree);
     if (out)
         range_init_encoder(&m.rc, out);
     else
@@ -424,12 +445,16 @@ lm_err codec_lite_put_words(lm_mem *mem, const uint64_t *words, size_t count, lm
     while (1u << tree <= size_of(all))
         tree++;
     lm_err err = lm_buf_u8(out, (uint8_t)tree);
-    return err ? err : run_words(mem, (uint64_t *)(uintptr_t)words, count, tree, out, (lm_str){0});
+    return err ? err
+               : run_words(mem, (uint64_t *)(uintptr_t)words, count, tree, size_of(all), out,
+                           (lm_str){0});
 }
 
 lm_err codec_lite_get_words(lm_mem *mem, lm_str in, uint64_t *words, size_t count)
 {
     if (in.len == 0 || in.ptr[0] < 1 || in.ptr[0] > 7)
         return codec_damaged("a run of numbers has an impossible size");
-    return run_words(mem, words, count, in.ptr[0], NULL, (lm_str){in.ptr + 1, in.len - 1});
+    size_t size_max = in.ptr[0] < 7 ? ((size_t)1 << in.ptr[0]) - 1 : 64;
+    return run_words(mem, words, count, in.ptr[0], size_max, NULL,
+                     (lm_str){in.ptr + 1, in.len - 1});
 }

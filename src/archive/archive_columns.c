@@ -170,22 +170,34 @@ static lm_err push_column(lm_parsed *parsed, lm_seg_columns *out, const lm_colum
     return LM_OK;
 }
 
-/** Dictionary text in order of first appearance. */
-static lm_err text_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role *role)
+/** The role's texts in order of first appearance, each ended by '\n', into joined. */
+static lm_err join_texts(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role)
 {
-    uint8_t *text = lm_arena_alloc(&out->arena, (size_t)role->text_bytes, 1);
-    if (!text) return lm_mem_err();
-    uint8_t *at = text;
+    enum { AHEAD = 8, AT_ONCE = 32 }; /* texts lie all over the segment's */
+
+    uint8_t *at = lm_arena_alloc(&out->arena, (size_t)role->text_bytes + AT_ONCE, 1);
+    if (!at) return lm_mem_err();
+    out->joined = at;
     for (uint32_t i = 0; i < role->text_count; i++) {
-        memcpy(at, parsed->text + role->texts[i].offset, role->texts[i].len);
-        at += role->texts[i].len;
+        if (role->text_count - i > AHEAD)
+            __builtin_prefetch(parsed->text + role->texts[i + AHEAD].offset);
+        const uint8_t *text = parsed->text + role->texts[i].offset;
+        uint32_t len = role->texts[i].len;
+        memcpy(at, text, len <= AT_ONCE ? AT_ONCE : len);
+        at += len;
         *at++ = '\n';
     }
+    return LM_OK;
+}
+
+/** Dictionary text: what join_texts made. */
+static lm_err text_column(lm_parsed *parsed, lm_seg_columns *out, const lm_role *role)
+{
     return push_column(parsed, out,
                        &(lm_column){.type = LM_COLUMN_BYTES,
                                     .role = LM_ROLE_TEXT,
                                     .count = (uint32_t)role->text_bytes,
-                                    .bytes = text});
+                                    .bytes = out->joined});
 }
 
 static lm_column_role role_of_key(uint32_t key)
@@ -448,8 +460,7 @@ static bool fold(uint8_t *bits, size_t *bytes)
 
 /** 3-grams of a dictionary as a bitmap; none for a small dictionary or when most bits would be set.
  */
-static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role,
-                           unsigned *out_log2)
+static lm_err stamp_filter(lm_seg_columns *out, const lm_role *role, unsigned *out_log2)
 {
     *out_log2 = 0;
     if (role->text_bytes < FILTER_TEXT_MIN) return LM_OK;
@@ -461,10 +472,11 @@ static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const l
     if (err) return err;
     uint8_t *bits = out->filters.ptr + out->filters.len;
     memset(bits, 0, bytes);
-    for (uint32_t i = 0; i < role->text_count; i++) {
-        const uint8_t *p = parsed->text + role->texts[i].offset;
+    const uint8_t *p = out->joined;
+    for (uint32_t i = 0; i < role->text_count; p += role->texts[i++].len + 1) {
         for (uint32_t k = 0; k + 3 <= role->texts[i].len; k++) {
-            uint32_t bit = lm_gram_bit(p + k, log2);
+            /* the fourth byte is there: at least the '\n' */
+            uint32_t bit = lm_gram_place(lm_le32(p + k) & 0xFFFFFFu, log2);
             bits[bit >> 3] |= (uint8_t)(1u << (bit & 7));
         }
     }
@@ -479,7 +491,7 @@ static lm_err stamp_filter(const lm_parsed *parsed, lm_seg_columns *out, const l
     return LM_OK;
 }
 
-static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_role *role)
+static lm_err put_stamp(lm_seg_columns *out, const lm_role *role)
 {
     lm_value_stamp stamp = {.len_min = UINT32_MAX};
     int64_t min = INT64_MAX, max = INT64_MIN;
@@ -504,10 +516,10 @@ static lm_err put_stamp(const lm_parsed *parsed, lm_seg_columns *out, const lm_r
         stamp_decimals(&stamp, role->uniform, min, max);
     unsigned log2 = 0;
     if (has_text) {
-        for (uint32_t i = 0; i < role->text_count; i++) {
-            stamp_text(&stamp, (lm_str){parsed->text + role->texts[i].offset, role->texts[i].len});
-        }
-        lm_err err = stamp_filter(parsed, out, role, &log2);
+        const uint8_t *p = out->joined;
+        for (uint32_t i = 0; i < role->text_count; p += role->texts[i++].len + 1)
+            stamp_text(&stamp, (lm_str){p, role->texts[i].len});
+        lm_err err = stamp_filter(out, role, &log2);
         if (err) return err;
     }
     lm_err err = lm_buf_u8(&out->stamps, stamp.classes);
@@ -528,7 +540,8 @@ static lm_err put_role(lm_parsed *parsed, lm_seg_columns *out, lm_role *role, ui
     if (role->count < LM_POOL_COUNT_MAX || has_many_classes(role))
         return pool_role(parsed, out, role);
     unify(parsed->mem, role);
-    lm_err err = put_stamp(parsed, out, role);
+    lm_err err = role->text_count ? join_texts(parsed, out, role) : LM_OK;
+    if (!err) err = put_stamp(out, role);
     if (err) return err;
     if (role->classes) return mixed_columns(parsed, out, role);
     if (role->uniform == LM_VC_STR && role->text_count == role->count)

@@ -257,10 +257,16 @@ typedef struct lm_stored_stamp {
     uint32_t filter_offset; /* bytes into the filters column */
 } lm_stored_stamp;
 
+/** Where a group of three characters, the first in the lowest byte, is noted. */
+static inline uint32_t lm_gram_place(uint32_t gram, unsigned log2_bits)
+{
+    return (gram * 0x9E3779B1u) >> (32 - log2_bits);
+}
+
 static inline uint32_t lm_gram_bit(const uint8_t *p, unsigned log2_bits)
 {
     uint32_t gram = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
-    return (gram * 0x9E3779B1u) >> (32 - log2_bits);
+    return lm_gram_place(gram, log2_bits);
 }
 
 /** LM_CHARS_* that occur in text. */
@@ -273,6 +279,7 @@ typedef struct lm_seg_columns {
     lm_column *columns;
     size_t count, cap;
     lm_buf roles, pool, stamps, filters;
+    const uint8_t *joined; /* texts of the role at hand, each ended by '\n' */
 } lm_seg_columns;
 
 /** Changes parsed in place (numbers move to common classes). marks is borrowed. */

@@ -29,7 +29,7 @@
           */
 #define BODY_SECONDS        30u /* a body may take this long for each */
 #define BODY_STEP_BYTES     65536u
-#define BODY_AHEAD_BYTES    (1u << 20) /* room made for a body that has not yet come */
+#define BODY_AHEAD_BYTES    (4u << 20) /* room made for a body that has not yet come */
 #define BODY_SMALL_BYTES    (1u << 18) /* larger ones give way when memory is short, */
 #define BODY_TINY_BYTES     (1u << 14) /* and these when it is very short */
 #define ANSWER_SECONDS_FREE 60u        /* and an answer this long; */

@@ -22,9 +22,11 @@ typedef struct ndjson {
     const lm_wire_options *options;
     lm_record_batch *batch;
     const lm_wire_payload *payload; /* the one at hand; NULL: lines of a request */
+    const uint8_t *end;             /* of the request, behind its last line; NULL: of no request */
     int64_t now_ns;
     lm_wire_report report;
     lm_wire_block block;
+    yyjson_val flat[LM_WIRE_FLAT_VALUES];
     lm_wire_times times;
     lm_wire_seen seen;
     lm_buf key;                          /* of key_of */
@@ -276,6 +278,12 @@ static lm_err read_line(ndjson *n, lm_str line)
         at++;
     bool may_be_object = at < line.len && (line.ptr[at] == '{' || line.ptr[at] == 0xEF); /* a BOM */
     if (n->payload && n->payload->is_plain) may_be_object = false;
+    bool has_room = n->end && n->end - (line.ptr + line.len) >= LM_WIRE_FLAT_BEHIND;
+    if (may_be_object && has_room) {
+        bool is_flat;
+        lm_err err = lm_wire_flat_read(line, &n->batch->arena, n->flat, &is_flat);
+        if (err || is_flat) return err ? err : add_object(n, n->flat, line);
+    }
     lm_err err = may_be_object ? lm_wire_json_read(line, &n->batch->arena,
                                                    lm_wire_block_for(&n->block, line.len), &doc)
                                : LM_E_USAGE;
@@ -303,6 +311,7 @@ lm_err lm_wire_ndjson(lm_str body, const lm_wire_fields *fields, const lm_wire_o
     lm_wire_mark mark = lm_wire_begin(batch);
     lm_str line;
     size_t number = 0;
+    n.end = body.ptr + body.len;
     n.times.now_ns = options->now_ns;
     lm_err err = check_fields(fields);
     if (!err) err = lm_wire_block_init(&n.block, options->mem);

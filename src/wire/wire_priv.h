@@ -54,6 +54,19 @@ static inline lm_str lm_wire_json_text(yyjson_val *value)
 }
 
 /**
+ * An object whose members are texts, numbers and names, read without yyjson but as it would:
+ * values[0] is the object, and has room for LM_WIRE_FLAT_VALUES. *out_is_flat false:
+ * lm_wire_json_read is to be asked. Texts are slices of the line or lie in arena. At the line's end
+ * stands a byte below 0x20, and LM_WIRE_FLAT_BEHIND bytes can be read from there on. LM_E_NOMEM,
+ * LM_E_LIMIT.
+ */
+#define LM_WIRE_FLAT_MEMBERS 64
+#define LM_WIRE_FLAT_VALUES  (1 + 2 * LM_WIRE_FLAT_MEMBERS)
+#define LM_WIRE_FLAT_BEHIND  96
+LM_USE lm_err lm_wire_flat_read(lm_str line, lm_arena *arena, yyjson_val *values,
+                                bool *out_is_flat);
+
+/**
  * For many small texts in a row: one block of memory that holds one document at a time (a document
  * read in place asks for nothing else). Texts above LM_WIRE_BLOCK_TEXT_MAX take the account's.
  */

@@ -3,9 +3,17 @@
 
 bool lm_wire_int(lm_str text, int64_t *out)
 {
+    enum { SAFE = 18 }; /* so many digits cannot be too many */
+
     size_t at = text.len && (text.ptr[0] == '-' || text.ptr[0] == '+');
+    size_t safe = text.len < SAFE ? text.len : SAFE;
     uint64_t value = 0;
     if (at == text.len || text.len - at > 20) return false;
+    for (; at < safe; at++) {
+        uint8_t digit = (uint8_t)(text.ptr[at] - '0');
+        if (digit > 9) return false;
+        value = value * 10 + digit;
+    }
     for (; at < text.len; at++) {
         uint8_t digit = (uint8_t)(text.ptr[at] - '0');
         if (digit > 9 || __builtin_mul_overflow(value, 10u, &value) ||

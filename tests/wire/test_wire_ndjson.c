@@ -215,6 +215,94 @@ static void test_round_trip(void **state)
     wire_fini(&t);
 }
 
+/** A line is read where it lies if enough of the request follows it, and by yyjson if it is the
+ * last: pieces of JSON in any order, most of them right, give the same both ways. */
+static void test_flat_and_not(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "a",
+        "GET /x HTTP/1.1",
+        "\\\"",
+        "\\\\",
+        "\\/",
+        "\\n",
+        "\\u00e9",
+        "\\u20ac",
+        "\\u001f",
+        "\\ud83d\\ude00",
+        "\\udc00",
+        "\\u12",
+        "\\x",
+        "\t",
+        "\xff",
+        "\xc3\xa9",
+        "\\",
+        "\\\"k\\\":\\\"v\\\"",
+        "{",
+        "a long text that fills a whole block of sixty-four bytes or more"};
+    static const char *const values[] = {"1",     "-0",  "1.5e+3", "0.25",     "01",   "1.",
+                                         "-",     "1e",  "true",   "false",    "null", "nul",
+                                         "truer", "[1]", "{}",     "{\"b\":2}"};
+    static const char *const keys[] = {
+        "msg", "_msg", "time", "k", "", "a\\tb", "other_key_of_some_length"};
+
+    enum {
+        ROUNDS = 20000,
+        COUNT_TEXTS = sizeof texts / sizeof texts[0],
+        COUNT_VALUES = sizeof values / sizeof values[0],
+        COUNT_KEYS = sizeof keys / sizeof keys[0]
+    };
+
+    lm_test_rng rng = lm_test_rng_make("flat");
+    wire_test t;
+    lm_buf body;
+    char *alone = NULL;
+    (void)state;
+    wire_init(&t);
+    lm_buf_init(&body, t.mem);
+    fields = (lm_wire_fields){0};
+    for (int round = 0; round < ROUNDS; round++) {
+        body.len = 0;
+        assert_int_equal(lm_buf_append(&body, "{", 1), LM_OK);
+        for (uint64_t m = 0, members = 1 + lm_test_below(&rng, 4); m < members; m++) {
+            const char *key = keys[lm_test_below(&rng, COUNT_KEYS)];
+            char name[64];
+            int len = snprintf(name, sizeof name, "%s\"%s\"%s:", m ? ", " : "", key,
+                               lm_test_below(&rng, 4) ? "" : " ");
+            assert_int_equal(lm_buf_append(&body, name, (size_t)len), LM_OK);
+            if (lm_test_below(&rng, 3) == 0) {
+                const char *value = values[lm_test_below(&rng, COUNT_VALUES)];
+                assert_int_equal(lm_buf_append(&body, value, strlen(value)), LM_OK);
+                continue;
+            }
+            assert_int_equal(lm_buf_append(&body, "\"", 1), LM_OK);
+            for (uint64_t n = 0, pieces = lm_test_below(&rng, 12); n < pieces; n++) {
+                /* the first few are right */
+                unsigned kinds = lm_test_below(&rng, 12) ? 11 : COUNT_TEXTS;
+                const char *text = texts[lm_test_below(&rng, kinds)];
+                assert_int_equal(lm_buf_append(&body, text, strlen(text)), LM_OK);
+            }
+            assert_int_equal(lm_buf_append(&body, "\"", 1), LM_OK);
+        }
+        const char *end = lm_test_below(&rng, 20) ? "}" : "} x";
+        assert_int_equal(lm_buf_append(&body, end, strlen(end)), LM_OK);
+        free(alone);
+        alone = strdup(wire_read(&t, read_lines, (lm_str){body.ptr, body.len}));
+        assert_int_equal(lm_buf_u8(&body, '\n'), LM_OK);
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(lm_buf_u8(&body, 'x'), LM_OK);
+        const char *both = wire_read(&t, read_lines, (lm_str){body.ptr, body.len});
+        assert_int_equal(t.batch.record_count, 2);
+        if (strncmp(both, alone, strlen(alone)) != 0)
+            fail_msg("%.*s\nalone: %swith another: %s", (int)body.len, (const char *)body.ptr,
+                     alone, both);
+    }
+    free(alone);
+    lm_buf_fini(&body);
+    wire_fini(&t);
+}
+
 static void test_hostile(void **state)
 {
     static const lm_str streams[] = {LM_STR("a.b"), LM_STR("s")};
@@ -312,10 +400,15 @@ static void test_payloads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual_fields), cmocka_unit_test(test_given_fields),
-        cmocka_unit_test(test_payloads),     cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_times),        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_each_allocation_fails),
+        cmocka_unit_test(test_usual_fields),
+        cmocka_unit_test(test_given_fields),
+        cmocka_unit_test(test_payloads),
+        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_flat_and_not),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_each_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

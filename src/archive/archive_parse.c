@@ -476,10 +476,12 @@ static lm_err parse_all(parser *ps, size_t len)
 static void role_fini(lm_mem *mem, lm_role *role)
 {
     lm_mem_release(mem, role->numbers, role->cap * sizeof *role->numbers);
-    lm_mem_release(mem, role->classes, role->cap * sizeof *role->classes);
-    lm_mem_release(mem, role->texts, role->text_cap * sizeof *role->texts);
-    lm_mem_release(mem, role->text_slots, role->slot_cap * sizeof *role->text_slots);
-    lm_buf_fini(&role->wide);
+    if (role->classes) lm_mem_release(mem, role->classes, role->cap * sizeof *role->classes);
+    if (role->text_slots) { /* most roles have numbers only */
+        lm_mem_release(mem, role->texts, role->text_cap * sizeof *role->texts);
+        lm_mem_release(mem, role->text_slots, role->slot_cap * sizeof *role->text_slots);
+    }
+    if (role->wide.ptr) lm_buf_fini(&role->wide);
 }
 
 void lm_parsed_free(lm_parsed *parsed)

@@ -362,8 +362,9 @@ static bool continues(lm_joiner *j, lm_str line)
         return false;
     }
     /* a timestamp in a line of open JSON is a value of it, unless the line begins as records do */
-    bool is_inner = line.len == 0 || is_blank_start(line) || strchr("\"}]", line.ptr[0]) != NULL;
-    if (j->open == OPEN_JSON && is_inner && is_json_part(line)) return continues_open(j, line);
+    bool is_inner = j->open == OPEN_JSON &&
+                    (line.len == 0 || is_blank_start(line) || strchr("\"}]", line.ptr[0]) != NULL);
+    if (is_inner && is_json_part(line)) return continues_open(j, line);
     bool is_first = has_header(j, line);
     if (j->open == OPEN_JSON && is_json_part(line)) {
         bool is_value = line.ptr[0] == '{' && !j->is_headed &&

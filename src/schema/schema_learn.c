@@ -164,6 +164,14 @@ static bool is_object(lm_str line)
            (line.ptr[1] == '"' || line.ptr[1] == ' ' || line.ptr[1] == '}');
 }
 
+/* Only where the first word has a '=', the line can be pairs from its begin on. */
+static bool begins_like_pair(lm_str line)
+{
+    for (size_t i = 0; i < line.len && !lm_is_blank(line.ptr[i]); i++)
+        if (line.ptr[i] == '=') return true;
+    return false;
+}
+
 static lm_err search_engine(search *s, lm_engine engine)
 {
     size_t hits = 0, pairs = 0, begin;
@@ -171,7 +179,7 @@ static lm_err search_engine(search *s, lm_engine engine)
     for (size_t i = 0; i < s->count; i++) {
         if (engine == LM_ENGINE_JSON) {
             hits += is_object(s->lines[i]);
-        } else {
+        } else if (begins_like_pair(s->lines[i])) {
             size_t n = lm_kv_count(s->lines[i], &begin);
             if (n >= 2 && begin == 0) hits++, pairs += n;
         }

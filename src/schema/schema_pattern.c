@@ -58,10 +58,10 @@ static lm_err push(reader *r, lm_node node, uint32_t *out_index)
 static lm_err inner_name(reader *r, lm_str name, lm_str *out)
 {
     bool taken = false;
-    for (size_t i = 0; i < r->first_field && !taken; i++) {
+    for (size_t i = 0; r->prefix.len && i < r->first_field && !taken; i++) {
         taken = lm_str_equal_nocase(r->schema->fields[i].name, name);
     }
-    if (!taken || r->prefix.len == 0) {
+    if (!taken) {
         *out = name;
         return LM_OK;
     }

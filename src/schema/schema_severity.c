@@ -4,11 +4,20 @@
 enum { WORD_BYTES_MAX = 13 };
 
 static const struct word {
-    uint8_t len, severity;
-    char text[WORD_BYTES_MAX + 1];
+    const char *text;
+    uint8_t len;
+    uint8_t severity;
 } words[] = {
 
-#define LM_SEVERITY_WORD(text, severity) {sizeof(text) - 1, LM_SEV_##severity, text},
+#define LM_SEVERITY_WORD(text, severity) {text, sizeof(text) - 1, LM_SEV_##severity},
+#include "schema/schema_severity.def"
+#undef LM_SEVERITY_WORD
+};
+
+/* Of each word the length and the first letter: what most words are told apart by. */
+static const uint16_t heads[] = {
+
+#define LM_SEVERITY_WORD(text, severity) (uint16_t)((sizeof(text) - 1) << 8 | (uint8_t)(text)[0]),
 #include "schema/schema_severity.def"
 #undef LM_SEVERITY_WORD
 };
@@ -92,9 +101,9 @@ static lm_severity of_letter(uint8_t c)
 static lm_severity of_word(lm_str text)
 {
     if (text.len < 3 || text.len > WORD_BYTES_MAX) return LM_SEV_UNKNOWN;
-    uint8_t len = (uint8_t)text.len, first = text.ptr[0] | 0x20;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (words[i].len != len || (uint8_t)words[i].text[0] != first) continue;
+    uint16_t head = (uint16_t)(text.len << 8 | text.ptr[0] | 0x20);
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        if (heads[i] != head) continue;
         if (lm_str_equal_nocase(text, (lm_str){(const uint8_t *)words[i].text, words[i].len}))
             return (lm_severity)words[i].severity;
     }

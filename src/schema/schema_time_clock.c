@@ -56,6 +56,14 @@ static bool is_same(const uint8_t *a, const uint8_t *b, size_t len)
     return lm_le64(a + len - 8) == lm_le64(b + len - 8);
 }
 
+/** Does the text begin as one of a zone may? */
+static bool may_be_zone(const uint8_t *text, size_t len)
+{
+    uint8_t c = text[0];
+    if (c == ' ' && len > 1) c = text[1];
+    return (uint8_t)(c - 'A') < 26 || c == '+' || c == '-';
+}
+
 /** The time if it is of the clock's minute. */
 static bool read_near(const lm_time_clock *clock, const uint8_t *text, size_t len, lm_time *out)
 {
@@ -67,7 +75,9 @@ static bool read_near(const lm_time_clock *clock, const uint8_t *text, size_t le
         (clock->digits && text[clock->second + 2] != clock->text[clock->second + 2]) ||
         !read_second(text + clock->second, clock->digits, &second))
         return false;
-    if (clock->may_have_zone) { /* a window: the zone is looked for in up to eight bytes */
+    if (clock->may_have_zone &&
+        may_be_zone(text + clock->len,
+                    len - clock->len)) { /* a window: the zone is looked for in up to eight bytes */
         uint8_t behind[8] = {0};
         size_t zone_len, rest = len - clock->len;
         memcpy(behind, text + clock->len, rest < sizeof behind ? rest : sizeof behind);

@@ -108,13 +108,27 @@ static const uint8_t *brace_end(const uint8_t *p, const uint8_t *end)
     return p < limit ? p + 1 : NULL;
 }
 
-/* production.ERROR: a level in capitals behind the only dot of a name */
+/* One of syslog's facilities. */
+static bool is_facility(lm_str s)
+{
+    static const char *const names[] = {"kern", "user", "mail", "daemon", "auth",     "syslog",
+                                        "lpr",  "news", "uucp", "cron",   "authpriv", "ftp"};
+    if (s.len == 6 && lm_str_starts(s, LM_STR("local"))) return lm_is_digit(s.ptr[5]);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (lm_str_equal(s, lm_str_of(names[i]))) return true;
+    }
+    return false;
+}
+
+/* production.ERROR, daemon.err: a level behind the only dot of a name, in capitals or behind a
+ * facility */
 static bool is_app_level(lm_str s)
 {
     const uint8_t *dot = s.len ? memchr(s.ptr, '.', s.len) : NULL;
     if (!dot || dot == s.ptr || !lm_is_alpha(s.ptr[0])) return false;
     size_t at = (size_t)(dot + 1 - s.ptr), n = s.len - at;
-    for (size_t i = at; i < s.len; i++) {
+    bool any_case = is_facility(lm_str_cut(s, 0, at - 1));
+    for (size_t i = at; i < s.len && !any_case; i++) {
         if (s.ptr[i] >= 'a' && s.ptr[i] <= 'z') return false;
     }
     return n && lm_match_level(s.ptr + at, n) == n;
@@ -122,7 +136,17 @@ static bool is_app_level(lm_str s)
 
 static bool is_level(item_kind kind)
 {
-    return kind == ITEM_LEVEL || kind == ITEM_ANGLE_LEVEL || kind == ITEM_APP_LEVEL;
+    return kind == ITEM_LEVEL || kind == ITEM_WRAPPED_LEVEL || kind == ITEM_APP_LEVEL;
+}
+
+/* <Error>, *ERROR*, <W>: bytes of the whole; 0: it is none. */
+static size_t wrapped_level(const uint8_t *p, size_t left)
+{
+    if (left < 3 || (*p != '<' && *p != '*')) return 0;
+    uint8_t close = *p == '<' ? '>' : '*';
+    size_t n = lm_match_level(p + 1, left - 1);
+    if (n == 0 && *p == '<' && memchr("TDIWEFVNC", p[1], 9)) n = 1;
+    return n && n + 1 < left && p[n + 1] == close ? n + 2 : 0;
 }
 
 /* The item at or behind position at. */
@@ -137,12 +161,15 @@ static item scan_item(lm_str line, size_t at)
     if (p >= end) return it;
     size_t left = (size_t)(end - p), n;
     lm_time time;
-    bool time_like = lm_is_digit(*p) || lm_is_alpha(*p);
-    if (time_like && lm_time_parse(p, left, &time) &&
-        (time.len == left || !(lm_is_alpha(p[time.len]) || lm_is_digit(p[time.len])))) {
+    /* *Nov 23 ...: a clock that is not set right */
+    size_t mark = left > 1 && (*p == '*' || *p == '.') && lm_is_alpha(p[1]);
+    bool time_like = mark || lm_is_digit(*p) || lm_is_alpha(*p);
+    if (time_like && lm_time_parse(p + mark, left - mark, &time) &&
+        (mark + time.len == left ||
+         !(lm_is_alpha(p[mark + time.len]) || lm_is_digit(p[mark + time.len])))) {
         it.kind = ITEM_TIME;
         it.layout = time.layout;
-        it.text.len = time.len;
+        it.text.len = mark + time.len;
         return it;
     }
     const uint8_t *close = *p == '[' ? bracket_end(p, end) : NULL;
@@ -165,10 +192,9 @@ static item scan_item(lm_str line, size_t at)
     } else if ((n = lm_match_level(p, left)) != 0) {
         it.kind = ITEM_LEVEL;
         it.text.len = n;
-    } else if (*p == '<' && (n = lm_match_level(p + 1, left - 1)) != 0 && n + 1 < left &&
-               p[n + 1] == '>') {
-        it.kind = ITEM_ANGLE_LEVEL;
-        it.text.len = n + 2;
+    } else if ((n = wrapped_level(p, left)) != 0) {
+        it.kind = ITEM_WRAPPED_LEVEL;
+        it.text.len = n;
     } else if (*p == '{' && (close = brace_end(p, end)) != NULL) {
         it.kind = ITEM_BRACE;
         it.text.len = (size_t)(close - p);
@@ -184,6 +210,8 @@ static item scan_item(lm_str line, size_t at)
             it.kind = ITEM_APP;
             it.text.len += n;
         }
+        if (it.kind == ITEM_NAME && q < end && *q == '[' && lm_str_equal(it.text, LM_STR("##")))
+            it.kind = ITEM_OTHER; /* ##[error]: the message begins */
         it.dotted = it.kind == ITEM_NAME && is_dotted(it.text);
         if (it.dotted && is_app_level(it.text)) it.kind = ITEM_APP_LEVEL;
     }
@@ -262,13 +290,17 @@ static bool judge(infer *f, column *c)
         f->terminated = false;
         return true;
     case ITEM_LEVEL:
-    case ITEM_ANGLE_LEVEL:
+    case ITEM_WRAPPED_LEVEL:
     case ITEM_APP_LEVEL:
         if (f->terminated || f->has_level) return false;
         f->has_level = true;
         return true;
     case ITEM_BRACKET:
-        if (f->terminated) return false;
+        /* INFO: [2026-11-23 ...] */
+        if (f->terminated &&
+            (!c->inner_time || f->has_time || f->column_count != 2 || previous->kind != ITEM_COLON))
+            return false;
+        f->terminated = false;
         f->has_time |= c->inner_time;
         f->has_level |= c->inner_level;
         return true;

@@ -323,6 +323,26 @@ static bool is_address(lm_str s)
     return lm_ip_len(s.ptr, s.len, &is_v6) > 0;
 }
 
+/* w, as some programs write it. */
+static bool is_small_letter(lm_str s)
+{
+    return s.len == 1 && memchr("tdiwefvnc", s.ptr[0], 9);
+}
+
+/* Are there several texts? Small letters that are all the same may be anything. */
+static bool differ(const infer *f)
+{
+    for (size_t i = 1; i < f->count; i++) {
+        if (!lm_str_equal(f->items[i].text, f->items[0].text)) return true;
+    }
+    return false;
+}
+
+static bool has_sign(lm_str s)
+{
+    return s.ptr[0] == '*' || s.ptr[0] == '.';
+}
+
 /* W! */
 static bool is_marked_letter(lm_str s)
 {
@@ -399,13 +419,17 @@ void lm_infer_describe(infer *f, column *c)
     case ITEM_TIME:
         c->time_rank = time_rank(f->items[0].layout);
         c->name = "timestamp";
+        c->is_marked = most(f, has_sign, false, 1);
         break;
     case ITEM_EPOCH:
         c->time_rank = EPOCH_RANK;
         c->name = "timestamp";
         break;
+    case ITEM_WRAPPED_LEVEL:
+        c->literal = f->items[0].text;
+        c->name = "level";
+        break;
     case ITEM_LEVEL:
-    case ITEM_ANGLE_LEVEL:
     case ITEM_APP_LEVEL:
         c->name = "level";
         break;
@@ -435,6 +459,8 @@ void lm_infer_describe(infer *f, column *c)
         c->is_marked =
             c->kind == ITEM_NAME && !f->has_level && most(f, is_marked_letter, false, 100);
         c->is_letter |= c->is_marked;
+        c->is_letter |= c->kind == ITEM_NAME && !f->has_level && f->has_time &&
+                        most(f, is_small_letter, false, 100) && differ(f);
         if (c->is_letter) c->name = "level";
         for (size_t i = 1; i < f->count && c->is_constant; i++)
             c->is_constant = lm_str_equal(f->items[i].text, c->literal);
@@ -673,6 +699,7 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
     }
     switch (c->kind) {
     case ITEM_TIME:
+        if (c->is_marked) put(w, "%(*%|.%|%)");
         put_field(w, time_name, "time");
         break;
     case ITEM_EPOCH:
@@ -681,10 +708,10 @@ static void put_column(writer *w, const infer *f, size_t index, size_t best_time
     case ITEM_LEVEL:
         put_field(w, "level", "level");
         break;
-    case ITEM_ANGLE_LEVEL:
-        put(w, "<");
-        put_field(w, "level", "level");
-        put(w, ">");
+    case ITEM_WRAPPED_LEVEL:
+        put_literal(w, lm_str_cut(c->literal, 0, 1));
+        put_field(w, "level", c->literal.len == 3 ? "letter" : "level");
+        put_literal(w, lm_str_cut(c->literal, c->literal.len - 1, c->literal.len));
         break;
     case ITEM_APP_LEVEL:
         put_field(w, "app", NULL);

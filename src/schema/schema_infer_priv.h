@@ -18,9 +18,9 @@ typedef enum item_kind {
     ITEM_NAME,
     ITEM_APP,
     ITEM_BRACKET,
-    ITEM_BRACE,       /* {text} */
-    ITEM_ANGLE_LEVEL, /* <Error> */
-    ITEM_APP_LEVEL,   /* production.ERROR */
+    ITEM_BRACE,         /* {text} */
+    ITEM_WRAPPED_LEVEL, /* <Error>, *ERROR*, <E> */
+    ITEM_APP_LEVEL,     /* production.ERROR, daemon.err */
     ITEM_DASH,
     ITEM_PIPE,
     ITEM_COLON,
@@ -76,14 +76,14 @@ typedef struct column {
     bool padded_inside; /* brackets: blanks around the content */
     bool is_constant;   /* NAME: the same text in all lines */
     bool is_letter;     /* NAME: one letter that stands for a level; so in LEVEL_TIME brackets */
-    bool is_marked;     /* that letter and '!' */
+    bool is_marked;     /* that letter and '!'; TIME: some have a sign before them */
     bool has_thread;    /* APP: name[process:thread] */
     uint8_t separator;  /* brackets: the byte before the last part */
     bool is_key;        /* `key: value`: this is the key */
     uint8_t content;    /* brackets */
     uint8_t time_rank;  /* how good a record's time this is */
     lm_str key;         /* brackets with `key ` in front: that text, separator included */
-    lm_str literal;     /* DASH, PIPE, COLON, COMMA: the byte */
+    lm_str literal;     /* DASH, PIPE, COLON, COMMA: the byte; WRAPPED_LEVEL: all of the first */
     const char *name;   /* of the field */
 } column;
 

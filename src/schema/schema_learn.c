@@ -264,24 +264,69 @@ static lm_str name_of_column(const lm_str *cells, size_t count, size_t *io_text_
     return (lm_str){0};
 }
 
-/* Rows of quoted cells that no line names: nearly all lines begin with a quote and have as many
- * cells. */
+/* Lines as rows, one after the other: a cell may go on in the lines below its row. */
+typedef struct row_reader {
+    uint8_t delimiter;
+    bool is_open; /* inside a cell */
+    size_t rows, same;
+    size_t count; /* cells of a row; 0: as many as the first whole one has */
+    lm_str cells[COLUMNS_MAX];
+} row_reader;
+
+/* Cells of the row that the line begins; 0: it goes on with one, or is none. */
+static size_t row_read(row_reader *r, lm_str line)
+{
+    bool was_open = r->is_open;
+    size_t quotes = 0;
+    if (was_open) {
+        for (size_t i = 0; i < line.len; i++)
+            quotes += line.ptr[i] == '"';
+        r->is_open = quotes % 2 == 0;
+        return 0;
+    }
+    size_t n = lm_row_cut_open(line, r->delimiter, true, r->cells, COLUMNS_MAX, &r->is_open);
+    if (n == SIZE_MAX) n = 0;
+    r->is_open = r->is_open && n > 1;
+    r->rows++;
+    if (r->count == 0 && !r->is_open) r->count = n;
+    r->same += n && (r->is_open ? n <= r->count : n == r->count);
+    return n;
+}
+
+/* Begins the line with a quote, or have its first bytes a cell in quotes behind another? */
+static bool has_quoted_cell(lm_str line)
+{
+    enum { LOOKED_BYTES = 256 };
+
+    size_t at = lm_str_find(lm_str_cut(line, 0, line.len < LOOKED_BYTES ? line.len : LOOKED_BYTES),
+                            LM_STR(",\""));
+    return line.len && (line.ptr[0] == '"' || at != SIZE_MAX);
+}
+
+/* Rows that no line names: nearly all lines have cells in quotes, and as many cells as the others.
+ * Where not the first cell is in quotes there must be more of them, and the first must be a time:
+ * texts have quotes behind commas, too. */
 static lm_err search_quoted_rows(search *s)
 {
-    enum { LOOKED_AT = 64 };
+    enum { LOOKED_AT = 64, UNQUOTED_CELLS_MIN = 6 };
 
     lm_str cells[COLUMNS_MAX], names[COLUMNS_MAX], column[LOOKED_AT];
     lm_schema *schema = s->schema;
-    size_t count = 0, same = 0, rows = 0, text_bytes = 0, message = SIZE_MAX;
+    size_t count = 0, quoted = 0, first_quoted = 0, rows = 0, text_bytes = 0, message = SIZE_MAX;
     if (s->count < 8 || schema->format_count == FORMAT_COUNT_MAX) return LM_OK;
+    row_reader r = {.delimiter = ','};
     for (size_t i = 0; i < s->count; i++) {
-        size_t n = s->lines[i].len && s->lines[i].ptr[0] == '"'
-                       ? lm_row_cut(s->lines[i], ',', true, cells, COLUMNS_MAX)
-                       : SIZE_MAX;
-        if (count == 0 && n != SIZE_MAX) count = n;
-        same += n == count;
+        bool goes_on = r.is_open;
+        (void)row_read(&r, s->lines[i]);
+        if (goes_on) continue;
+        quoted += has_quoted_cell(s->lines[i]);
+        first_quoted += s->lines[i].len && s->lines[i].ptr[0] == '"';
     }
-    if (count < 3 || count > COLUMNS_MAX || same * 10 < s->count * 9) return LM_OK;
+    count = r.count;
+    bool is_bare = first_quoted * 10 < r.rows * 9;
+    if (count < 3 || count > COLUMNS_MAX || r.same * 10 < r.rows * 9 || quoted * 10 < r.rows * 9)
+        return LM_OK;
+    if (is_bare && count < UNQUOTED_CELLS_MIN) return LM_OK;
     char(*numbered)[24] = lm_arena_alloc(&s->arena, count * sizeof *numbered, 1);
     if (!numbered) return lm_mem_err();
     bool has_time = false;
@@ -305,7 +350,7 @@ static lm_err search_quoted_rows(search *s)
             if (lm_str_equal(names[k], name)) name.len = 0;
         }
         if (name.len) names[c] = name;
-        has_time |= lm_str_equal(name, LM_STR("timestamp"));
+        has_time |= lm_str_equal(name, LM_STR("timestamp")) && (c == 0 || !is_bare);
     }
     if (!has_time) return LM_OK; /* no log, or not one that this tells more of */
     uint32_t format;
@@ -316,30 +361,40 @@ static lm_err search_quoted_rows(search *s)
     return LM_OK;
 }
 
+/* Words with blanks between are many things: a header has some, and one is the name of a time. */
+static bool names_a_time(const lm_str *names, size_t count)
+{
+    enum { NAMES_MIN = 6 };
+
+    uint8_t rank;
+    bool has_time = false;
+    for (size_t i = 0; i < count; i++)
+        has_time |= lm_role_of(names[i], &rank) == LM_ROLE_TIME;
+    return has_time && count >= NAMES_MIN;
+}
+
 /* The stream's first line names the columns, and nearly all lines have as many cells. */
 static lm_err search_header_row(search *s)
 {
-    static const uint8_t delimiters[] = {',', '\t', ';', '|'};
-    lm_str names[COLUMNS_MAX], cells[COLUMNS_MAX];
+    static const uint8_t delimiters[] = {',', '\t', ';', '|', ' '};
+    lm_str names[COLUMNS_MAX];
     lm_schema *schema = s->schema;
     if (schema->line_count > 0 || s->count < 2 || s->lines[0].ptr != schema->sample[0].ptr)
         return LM_OK;
     for (size_t d = 0; d < sizeof delimiters; d++) {
         lm_str header = s->lines[0];
-        size_t count = lm_row_cut(header, delimiters[d], true, names, COLUMNS_MAX), same = 0,
-               other = 0;
+        size_t count = lm_row_cut(header, delimiters[d], true, names, COLUMNS_MAX);
         if (count == SIZE_MAX || count < 2) continue;
-        bool good = true;
+        bool good = delimiters[d] != ' ' || names_a_time(names, count);
         for (size_t i = 0; i < count && good; i++) {
             good = is_column_name(names[i]);
             for (size_t k = 0; k < i && good; k++)
                 good = !lm_str_equal(names[i], names[k]);
         }
-        for (size_t i = 1; good && i < s->count; i++) {
-            same += lm_row_cut(s->lines[i], delimiters[d], true, cells, COLUMNS_MAX) == count;
-            other++;
-        }
-        if (!good || same * 10 < other * 8 || same < 1) continue;
+        row_reader r = {.delimiter = delimiters[d], .count = count};
+        for (size_t i = 1; good && i < s->count; i++)
+            (void)row_read(&r, s->lines[i]);
+        if (!good || r.same * 10 < r.rows * 8 || r.same < 1) continue;
         uint32_t format;
         lm_err err = lm_row_add(schema, delimiters[d] == '\t' ? LM_STR("tsv") : LM_STR("csv"),
                                 header, delimiters[d], true, false, names, count, &format);

@@ -233,6 +233,7 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
         q = take_word(node, p, end);
         return q > p ? q : NULL;
     case LM_MATCH_UNTIL:
+    case LM_MATCH_SCORE:
         return take_until(node, p, end);
     case LM_MATCH_LAST:
         return take_last(node, p, end);
@@ -271,6 +272,7 @@ static const uint8_t *take(const walk *w, const lm_node *node, const uint8_t *p)
         return q && memchr(p, '.', (size_t)(q - p)) ? q : NULL;
     case LM_MATCH_HOST:
         q = take_word(node, p, end);
+        if (q > p + 1 && q[-1] == ':' && q[-2] != ':') return NULL; /* a program's name */
         return q > p && !is_level_in_capitals((lm_str){p, (size_t)(q - p)}) ? q : NULL;
     case LM_MATCH_HEX:
         while (q < end && (lm_is_hex(*q) || (q == p + 1 && *q == 'x')))

@@ -195,10 +195,11 @@ static bool is_plain_word(lm_str word)
     return false;
 }
 
-/* `warning: ...`, `[error] ...`, `<Notice> ...`, `ERROR ...`: the level that a message opens with;
- * empty if it opens otherwise. */
+/* `warning: ...`, `[error] ...`, `<Notice> ...`, `ERROR ...`, `##[error]...`: the level that a
+ * message opens with; empty if it opens otherwise. */
 static lm_str level_at(lm_str text)
 {
+    if (lm_str_starts(text, LM_STR("##["))) text = lm_str_cut(text, 2, text.len);
     size_t begin = text.len && (text.ptr[0] == '[' || text.ptr[0] == '<');
     size_t n = begin < text.len ? lm_match_level(text.ptr + begin, text.len - begin) : 0;
     if (n == 0 || begin + n >= text.len) return (lm_str){0};
@@ -219,7 +220,7 @@ static lm_str level_of_mnemonic(lm_str text)
     while (i < text.len && (memchr("_-/", text.ptr[i], 3) || lm_is_digit(text.ptr[i]) ||
                             (text.ptr[i] >= 'A' && text.ptr[i] <= 'Z')))
         i++;
-    if (i < 8 || i >= text.len || text.ptr[i] != ':') return (lm_str){0};
+    if (i < 8 || (i < text.len && text.ptr[i] != ':')) return (lm_str){0};
     for (size_t k = 2; k + 2 < i && !level; k++) {
         bool is_one = text.ptr[k - 1] == '-' && text.ptr[k + 1] == '-';
         if (is_one && text.ptr[k] >= '0' && text.ptr[k] < '8') level = k;
@@ -227,19 +228,31 @@ static lm_str level_of_mnemonic(lm_str text)
     return level ? lm_str_cut(text, level, level + 1) : (lm_str){0};
 }
 
-/* What a message opens with, or says behind its one label: `imap-login: Error: ...`. */
-static lm_str level_of_message(lm_str text)
+/* The end of a label: `imap-login`, or a place, `src/main.c:17:3`; 0: there is none. */
+static size_t label_end(lm_str text)
 {
-    enum { LABEL_MAX = 48 };
+    enum { LABEL_MAX = 96 };
 
-    lm_str level = level_at(text);
-    if (level.len || text.len == 0) return level;
-    if (text.ptr[0] == '%') return level_of_mnemonic(text);
     size_t at = 0;
     while (at < text.len && at < LABEL_MAX && text.ptr[at] != ':' && !lm_is_blank(text.ptr[at]))
         at++;
-    if (at == 0 || at + 2 >= text.len || text.ptr[at] != ':' || text.ptr[at + 1] != ' ')
-        return (lm_str){0};
+    while (at && at + 1 < text.len && text.ptr[at] == ':' && lm_is_digit(text.ptr[at + 1])) {
+        at++;
+        while (at < text.len && lm_is_digit(text.ptr[at]))
+            at++;
+    }
+    bool is_label = at && at + 2 < text.len && text.ptr[at] == ':' && text.ptr[at + 1] == ' ';
+    return is_label ? at : 0;
+}
+
+/* What a message opens with, or says behind its one label: `imap-login: Error: ...`. */
+static lm_str level_of_message(lm_str text)
+{
+    lm_str level = level_at(text);
+    if (level.len || text.len == 0) return level;
+    if (text.ptr[0] == '%') return level_of_mnemonic(text);
+    size_t at = label_end(text);
+    if (at == 0) return (lm_str){0};
     level = level_at(lm_str_cut(text, at + 2, text.len));
     bool is_label =
         level.len && level.ptr + level.len < text.ptr + text.len && level.ptr[level.len] == ':';
@@ -252,6 +265,11 @@ static void emit_level(lm_parse *parse)
     const lm_fields *fields = parse->fields;
     if (fields->level >= 0 || fields->message < 0) return;
     lm_str level = level_of_message(fields->items[fields->message].value);
+    for (size_t i = 0; !level.len && i < fields->count; i++) {
+        lm_str value = fields->items[i].value; /* the mnemonic is read as a program's name, too */
+        bool is_name = value.len && value.ptr[0] == '%' && (int)i != fields->message;
+        if (is_name) level = level_of_mnemonic(value);
+    }
     if (level.len) lm_parse_emit_new(parse, LM_STR("level"), level);
 }
 
@@ -267,6 +285,7 @@ static void emit_plain(lm_parse *parse, lm_str line)
         has_time = end < line.len && line.ptr[end++] == (line.ptr[0] == '[' ? ']' : ')');
     if (!has_time || end == line.len) {
         lm_parse_emit_message(parse, line);
+        emit_level(parse);
         return;
     }
     lm_parse_emit_new(parse, LM_STR("timestamp"), lm_str_cut(line, begin, begin + time.len));

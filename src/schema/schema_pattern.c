@@ -80,7 +80,7 @@ static lm_err add_field(reader *r, lm_str name, uint8_t match, uint8_t type, lm_
 {
     lm_role role = LM_ROLE_NONE;
     uint8_t rank = 0;
-    role = lm_role_of(name, &rank);
+    if (match != LM_MATCH_SCORE) role = lm_role_of(name, &rank);
     lm_err err = inner_name(r, name, &name);
     if (err) return err;
     uint32_t field = NO_INDEX;

@@ -93,6 +93,7 @@ typedef enum lm_match {
     LM_MATCH_AUTO,
     LM_MATCH_WORD,
     LM_MATCH_UNTIL,
+    LM_MATCH_SCORE, /* the same, of a number that is no level */
     LM_MATCH_LAST,
     LM_MATCH_REST,
     LM_MATCH_TIME,
@@ -327,6 +328,9 @@ size_t lm_kv_count(lm_str text, size_t *out_begin);
 bool lm_row_line(lm_parse *parse, const lm_format *format, lm_str line);
 /** Cuts a row into at most max cells; SIZE_MAX if quotes are broken or there are more. */
 size_t lm_row_cut(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells, size_t max);
+/** The same, of a row that may end in an open quote: its cell is what the line has of it. */
+size_t lm_row_cut_open(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells, size_t max,
+                       bool *out_open);
 
 /* ---- schema_parse ---- */
 /** Adds a field to the line's fields. */

@@ -41,6 +41,13 @@ static size_t quote_end(lm_str text, size_t begin)
     return SIZE_MAX;
 }
 
+/* The end of an element of XML behind its last attribute; 0: there is none. */
+static size_t tag_end(lm_str text, size_t at)
+{
+    if (at < text.len && (text.ptr[at] == '/' || text.ptr[at] == '?')) at++;
+    return at + 1 == text.len && text.ptr[at] == '>' ? text.len : 0;
+}
+
 /* One key=value at position at. */
 static bool pair_at(lm_str text, size_t at, pair *out)
 {
@@ -63,6 +70,7 @@ static bool pair_at(lm_str text, size_t at, pair *out)
         out->value = lm_str_cut(text, at + 1, end);
         at = end + 1;
         if (at < text.len && (text.ptr[at] == ',' || text.ptr[at] == ';')) at++;
+        if (tag_end(text, at)) at = text.len;
     } else {
         begin = at;
         for (; at < text.len; at++) {
@@ -142,6 +150,9 @@ bool lm_logfmt_line(lm_parse *parse, uint32_t root, lm_str text)
 static bool may_end_in_pair(lm_str text)
 {
     if (text.len == 0 || text.ptr[text.len - 1] == '"') return text.len != 0;
+    size_t slash = text.len > 1 && text.ptr[text.len - 2] == '/';
+    if (text.ptr[text.len - 1] == '>' && text.len > 2 && text.ptr[text.len - 2 - slash] == '"')
+        return true; /* an element of XML */
     const uint8_t *end = text.ptr + text.len, *last = end;
     while (last > text.ptr && !lm_is_blank(last[-1]) && last[-1] != '"')
         last--;
@@ -250,7 +261,14 @@ static size_t cell_quote_end(lm_str line, size_t at)
 
 size_t lm_row_cut(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells, size_t max)
 {
+    return lm_row_cut_open(line, delimiter, is_quoted, cells, max, NULL);
+}
+
+size_t lm_row_cut_open(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells, size_t max,
+                       bool *out_open)
+{
     size_t count = 0, at = 0;
+    if (out_open) *out_open = false;
     while (line.len && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\n'))
         line.len--;
     for (;;) {
@@ -258,6 +276,11 @@ size_t lm_row_cut(lm_str line, uint8_t delimiter, bool is_quoted, lm_str *cells,
         if (count == max) return SIZE_MAX;
         if (is_quoted && at < line.len && line.ptr[at] == '"') {
             end = cell_quote_end(line, at + 1);
+            if (end == SIZE_MAX && out_open) {
+                *out_open = true;
+                cells[count++] = lm_str_cut(line, at + 1, line.len);
+                return count;
+            }
             if (end == SIZE_MAX) return SIZE_MAX;
             cells[count++] = lm_str_cut(line, at + 1, end);
             end++;
@@ -284,10 +307,12 @@ bool lm_row_line(lm_parse *parse, const lm_format *format, lm_str line)
         lm_parse_emit_message(parse, line);
         return true;
     }
-    size_t count =
-        lm_row_cut(line, format->delimiter, format->is_quoted, cells, format->cell_count + 1u);
-    if (count != format->cell_count) return false;
-    for (size_t i = 0, cell = 0; i < format->column_count; i++, cell++) {
+    bool is_open; /* its last cell goes on in the lines below: so far it is a row */
+    size_t count = lm_row_cut_open(line, format->delimiter, format->is_quoted, cells,
+                                   format->cell_count + 1u, &is_open);
+    is_open = is_open && count > 1 && count < format->cell_count;
+    if (count != format->cell_count && !is_open) return false;
+    for (size_t i = 0, cell = 0; i < format->column_count && cell < count; i++, cell++) {
         lm_str value = cells[cell];
         if (i == format->joined) {
             cell++;

@@ -227,13 +227,18 @@ static bool ends_like_time(lm_str name)
     return false;
 }
 
-/* A key deeper in the object is a weaker claim. */
+/* A key deeper in the object is a weaker claim. Of arrays the first element's time and level are
+ * the record's. */
 lm_role lm_role_of(lm_str name, uint8_t *out_rank)
 {
     unsigned depth = 0, best = UINT8_MAX;
+    bool has_index = false;
     lm_role role = LM_ROLE_NONE;
     for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '[') return LM_ROLE_NONE;
+        bool is_index = name.ptr[i] == '[';
+        if (is_index && (i + 2 >= name.len || name.ptr[i + 1] != '0' || name.ptr[i + 2] != ']'))
+            return LM_ROLE_NONE;
+        has_index |= is_index;
         depth += name.ptr[i] == '.';
     }
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
@@ -246,7 +251,8 @@ lm_role lm_role_of(lm_str name, uint8_t *out_rank)
             role = (lm_role)roles[i].role;
         }
     }
-    if (role == LM_ROLE_NONE && ends_like_time(name)) {
+    if (has_index && role == LM_ROLE_MESSAGE) role = LM_ROLE_NONE;
+    if (role == LM_ROLE_NONE && !has_index && ends_like_time(name)) {
         best = depth ? RANK_ENDING_INNER : RANK_ENDING;
         role = LM_ROLE_TIME;
     }

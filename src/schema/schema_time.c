@@ -368,7 +368,7 @@ static bool pick_year(const uint8_t *p, lm_time *out)
         case 'T':
             return TRY(F_ISO_T, F_ISO_T_BARE);
         case ' ':
-            return TRY(F_ISO, F_ISO_BARE);
+            return TRY(F_ISO, F_ISO_MILLI, F_ISO_BARE);
         case '_':
             return TRY(F_ISO_UNDERSCORE);
         case '-':
@@ -387,7 +387,7 @@ static bool pick_year(const uint8_t *p, lm_time *out)
         if (p[7] != '/') return TRY(F_MD_SLASH_COMPACT);
         switch (p[10]) {
         case ' ':
-            return TRY(F_SLASH, F_SLASH_BARE);
+            return TRY(F_SLASH, F_SLASH_MILLI, F_SLASH_BARE);
         case '-':
             return TRY(F_SLASH_DASH);
         case 'T':
@@ -397,7 +397,7 @@ static bool pick_year(const uint8_t *p, lm_time *out)
         }
     }
     if (p[4] == ':') return p[10] == ' ' ? TRY(F_COLONS) : TRY(F_COLONS_DASH);
-    return p[4] == '.' && (p[10] == ' ' ? TRY(F_DOT) : TRY(F_DOT_DASH));
+    return p[4] == '.' && (p[10] == ' ' ? TRY(F_DOT) : TRY(F_DOT_DASH, F_DOT_MILLI));
 }
 
 /** Two digits, then p[2]. */
@@ -412,13 +412,14 @@ static bool pick_two(const uint8_t *p, lm_time *out)
         if (p[5] == '-') return TRY(F_MD_SLASH_DASH);
         if (p[8] == ' ') return TRY(F_YMD2, F_MDY2, F_DMY2, F_MDY2_COLONS);
         if (p[11] == '-') return TRY(F_MDY_APART);
+        if (p[10] == '-') return TRY(F_MDY_DASH);
         if (p[9] == ',' || p[10] == ',') return TRY(F_MDY_COMMA_12_BARE);
         if (p[10] == ' ')
             return TRY(F_MDY_12, F_DMY_12, F_MDY_12_BARE, F_DMY_12_BARE, F_MDY, F_DMY, F_MDY_BARE,
                        F_DMY_BARE);
         return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS);
     case '-':
-        if (!is_digit(p[3])) return TRY(F_DAY_DASH_MONTH);
+        if (!is_digit(p[3])) return TRY(F_DAY_DASH_MONTH, F_DAY_DASH_MONTH_COLONS);
         if (p[5] == '|') return TRY(F_MD_PIPE);
         return p[5] == ' ' ? TRY(F_MD_DASH) : TRY(F_DMY_DASHES, F_MDY_DASHES);
     case '.':
@@ -446,7 +447,7 @@ static bool pick_compact(const uint8_t *p, lm_time *out)
     case '_':
         return TRY(F_COMPACT_UNDERSCORE);
     case '-':
-        return TRY(F_COMPACT_BARE_CLOCK, F_COMPACT_DASH_CLOCK, F_COMPACT_DASH);
+        return TRY(F_COMPACT_BARE_CLOCK, F_COMPACT_MILLI, F_COMPACT_DASH_CLOCK, F_COMPACT_DASH);
     case '.':
         return TRY(F_COMPACT_DOT);
     default:
@@ -459,7 +460,8 @@ static bool pick_name(const uint8_t *p, lm_time *out)
 {
     if (p[3] == ' ' && is_alpha(p[4])) {
         if (weekday_of(p) == 7) return false;
-        return TRY(F_CTIME_ZERO, F_CTIME, F_CTIME_ZERO_ZONE, F_CTIME_ZONE, F_SCRIPT);
+        return TRY(F_CTIME_ZERO, F_CTIME, F_CTIME_ZERO_ZONE, F_CTIME_ZONE, F_SCRIPT,
+                   F_CTIME_BARE_DAY);
     }
     if (p[3] == ',') return p[6] == ' ' ? TRY(F_MAIL_BARE_DAY) : TRY(F_MAIL);
     if (p[3] == '-') return month_of(p) < 12 && TRY(F_MONTH_DASHES);
@@ -478,6 +480,7 @@ static inline bool pick(const uint8_t *p, lm_time *out)
             return TRY(F_MDY_12_BARE, F_DMY_12_BARE, F_MDY_BARE, F_DMY_BARE, F_MDY2_COLONS,
                        F_MDY_COMMA_12_BARE);
         if (p[1] == ':') return TRY(F_CLOCK_12_BARE, F_CLOCK_BARE);
+        if (p[1] == '-') return TRY(F_DAY_DASH_MONTH_COLONS);
         return p[1] == ' ' && is_alpha(p[2]) && TRY(F_DAY_MONTH_BARE);
     }
     if (!is_digit(p[2])) return pick_two(p, out);

@@ -308,7 +308,8 @@ const char *lm_time_layout_name(uint16_t id)
             c++;
             break;
         default:
-            len = append(name, len, letter);
+            for (size_t i = 0; i < width; i++)
+                len = append(name, len, letter);
         }
     }
     if (l.digits) {

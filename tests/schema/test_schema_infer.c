@@ -129,6 +129,44 @@ static void headers_of_unknown_programs_are_found(void **state)
          "2026-10-18 18:01:10",
          "ERROR",
          "lost 100"},
+        {{"18.10.2026 18:01:# *INFO* [main] started ~", "18.10.2026 18:01:# *WARN* [main] slow",
+          "18.10.2026 18:01:# *ERROR* [pool-~] it broke"},
+         "%{timestamp:time} *%{level:level}* [%{thread:bracket}] %m",
+         "18.10.2026 18:01:10",
+         "INFO",
+         "started 100"},
+        {{"<I>2026-10-18 18:01:#.125 started ~", "<W>2026-10-18 18:01:#.125 slow",
+          "<E>2026-10-18 18:01:#.125 it broke"},
+         "<%{level:letter}>%{timestamp:time} %m",
+         "2026-10-18 18:01:10.125",
+         "I",
+         "started 100"},
+        {{"[~]{~} 2026-10-18 18:01:#.125 i started ~", "[~]{~} 2026-10-18 18:01:#.125 w slow",
+          "[~]{~} 2026-10-18 18:01:#.125 e it broke"},
+         "[%{id:int}]{%{context}} %{timestamp:time} %{level:letter} %m",
+         "2026-10-18 18:01:10.125",
+         "i",
+         "started 100"},
+        {{"Sun Oct 18 18:01:# 2026 daemon.info app[~]: started",
+          "Sun Oct 18 18:01:# 2026 auth.err sshd[~]: no",
+          "Sun Oct 18 18:01:# 2026 local0.warn app[~]: slow"},
+         "%{timestamp:time} %{app}.%{level:level} %{app2:word}[%{pid:int}]: %m",
+         "Sun Oct 18 18:01:10 2026",
+         "info",
+         "started"},
+        {{" INFO: [Oct 18 18:01:#.125] started ~", " WARN: [Oct 18 18:01:#.125] slow",
+          "ERROR: [Oct 18 18:01:#.125] it broke"},
+         "% %{level:level}: [%{timestamp:time}] %m",
+         "Oct 18 18:01:10.125",
+         "INFO",
+         "started 100"},
+        {{"*Oct 18 18:01:#.125: %LINK-3-UPDOWN: it is ~",
+          "*Oct 18 18:01:#.125: %SYS-5-CONFIG_I: by ~",
+          ".Oct 18 18:01:#.125: %LINK-3-UPDOWN: it is ~"},
+         "%(*%|.%|%)%{timestamp:time}: %{app:word}: %m",
+         "Oct 18 18:01:10.125",
+         "3",
+         "it is 100"},
         {{"~ info using ~", "~ warn old lock file", "~ error code ~"},
          "%{id:int} %{level:level} %m",
          NULL,
@@ -168,6 +206,9 @@ static void messages_open_with_their_level(void **state)
         {"Oct 18 18:01:00 mail smtpd[12]: fatal: out of memory", "fatal"},
         {"Oct 18 18:01:00 mail app[12]: [error] it broke", "error"},
         {"Oct 18 18:01:00 mail app[12]: <Notice> ready", "Notice"},
+        {"Oct 18 18:01:00 mail app[12]: ##[error]it broke", "error"},
+        {"Oct 18 18:01:00 mail cc[12]: src/a.c:17:3: warning: unused x", "warning"},
+        {"src/a.c:17:3: error: unknown type", "error"},
         {"Oct 18 18:01:00 mail app[12]: ERROR it broke", "ERROR"},
         {"Oct 18 18:01:00 mail app[12]: Error it is not", NULL},
         {"Oct 18 18:01:00 mail app[12]: note: the log is long", NULL},
@@ -398,6 +439,86 @@ static void what_is_nested_is_taken_apart(void **state)
     world_close(&w);
 }
 
+/* A quoted cell may hold line ends; its row begins before them. */
+static void rows_go_on_in_the_lines_below(void **state)
+{
+    (void)state;
+    static const char *const named[] = {"id,created_at,severity,text",
+                                        "1,2026-01-02T03:04:05Z,warn,\"first",
+                                        "and the rest\"",
+                                        "2,2026-01-02T03:04:06Z,info,short",
+                                        "3,2026-01-02T03:04:07Z,info,\"also",
+                                        "on two, \"\"lines\"\"\""};
+    static const char *const bare[] = {
+        "2026-01-02 03:04:05.123 UTC,\"app\",\"db\",7,LOG,\"started\",,9",
+        "2026-01-02 03:04:06.123 UTC,\"app\",\"db\",7,ERROR,\"no \"\"x\"\"\",\"SELECT",
+        "  FROM x\",9",
+        "2026-01-02 03:04:07.123 UTC,\"app\",\"db\",8,LOG,\"stopped\",,9",
+        "2026-01-02 03:04:08.123 UTC,\"app\",\"db\",8,LOG,\"started\",,9",
+        "2026-01-02 03:04:09.123 UTC,\"app\",\"db\",8,WARNING,\"slow\",,9",
+        "2026-01-02 03:04:10.123 UTC,\"app\",\"db\",8,LOG,\"ready\",,9",
+        "2026-01-02 03:04:11.123 UTC,\"app\",\"db\",8,LOG,\"stopped\",,9"};
+    world w;
+    world_open(&w);
+    world_learn(&w, named, 6);
+    world_parse(&w, named[1]);
+    expect_role(&w, "timestamp", w.fields.timestamp, "2026-01-02T03:04:05Z");
+    expect_role(&w, "level", w.fields.level, "warn");
+    expect_field(&w, "text", "first");
+    world_parse(&w, named[2]);
+    assert_int_equal(w.fields.format, -1);
+    world_close(&w);
+    world_open(&w);
+    world_learn(&w, bare, 8);
+    world_parse(&w, bare[1]);
+    expect_role(&w, "timestamp", w.fields.timestamp, "2026-01-02 03:04:06.123 UTC");
+    expect_role(&w, "level", w.fields.level, "ERROR");
+    world_close(&w);
+}
+
+/* Words under a header of words, one of them the name of a time. */
+static void columns_may_be_apart_by_blanks(void **state)
+{
+    (void)state;
+    static const char *const flow[] = {"version interface srcaddr dstaddr packets start end action",
+                                       "2 eni-1 10.0.0.1 10.0.0.2 7 1791411255 1791411315 ACCEPT",
+                                       "2 eni-1 10.0.0.3 10.0.0.2 9 1791411256 1791411316 REJECT"};
+    static const char *const prose[] = {"start of the story that we tell",
+                                        "there was a house in a wood",
+                                        "and it had a very red roof"};
+    world w;
+    world_open(&w);
+    world_learn(&w, flow, 3);
+    world_parse(&w, flow[1]);
+    expect_role(&w, "timestamp", w.fields.timestamp, "1791411255");
+    expect_field(&w, "action", "ACCEPT");
+    world_close(&w);
+    world_open(&w);
+    world_learn(&w, prose, 3);
+    world_parse(&w, prose[1]);
+    expect_role(&w, "timestamp", w.fields.timestamp, NULL);
+    world_close(&w);
+}
+
+/* A record's time may be that of the first element of an array. */
+static void first_elements_have_the_time(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "{\"logs\":[{\"records\":[{\"timeUnixNano\":\"1791411255123000000\",\"severityText\":"
+        "\"WARN\"},"
+        "{\"timeUnixNano\":\"1791411256123000000\",\"severityText\":\"INFO\"}]}]}",
+        "{\"logs\":[{\"records\":[{\"timeUnixNano\":\"1791411257123000000\",\"severityText\":"
+        "\"INFO\"}]}]}"};
+    world w;
+    world_open(&w);
+    world_learn(&w, lines, 2);
+    world_parse(&w, lines[0]);
+    expect_role(&w, "timestamp", w.fields.timestamp, "1791411255123000000");
+    expect_role(&w, "level", w.fields.level, "WARN");
+    world_close(&w);
+}
+
 static void rows_have_named_cells(void **state)
 {
     (void)state;
@@ -509,6 +630,9 @@ int main(void)
         cmocka_unit_test(many_distinct_values_are_estimated),
         cmocka_unit_test(new_fields_and_formats_appear_later),
         cmocka_unit_test(what_is_nested_is_taken_apart),
+        cmocka_unit_test(rows_go_on_in_the_lines_below),
+        cmocka_unit_test(columns_may_be_apart_by_blanks),
+        cmocka_unit_test(first_elements_have_the_time),
         cmocka_unit_test(rows_have_named_cells),
         cmocka_unit_test(signatures_tell_formats_not_values),
         cmocka_unit_test(a_long_head_is_read_in_part),

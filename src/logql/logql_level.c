@@ -13,14 +13,18 @@ static const char *const names[] = {
     "lvl",   "LVL",   "Lvl",   "SeverityText", "severity_text", "Severity_Text", "SEVERITY_TEXT"};
 
 /* Earlier rows win where two words begin at the same place. */
+#define WORD(word, level, is_in_text) {word, level, sizeof(word) - 1, is_in_text}
+
 static const struct {
     const char *word, *level;
+    uint8_t len;
     bool is_in_text; /* looked for in plain text, too */
-} words[] = {{"trace", "trace", true}, {"trc", "trace", false},  {"debug", "debug", true},
-             {"dbg", "debug", false},  {"fatal", "fatal", true}, {"critical", "critical", true},
-             {"error", "error", true}, {"err", "error", true},   {"warning", "warn", true},
-             {"warn", "warn", true},   {"wrn", "warn", false},   {"information", "info", false},
-             {"info", "info", true},   {"inf", "info", false}};
+} words[] = {
+    WORD("trace", "trace", true), WORD("trc", "trace", false),  WORD("debug", "debug", true),
+    WORD("dbg", "debug", false),  WORD("fatal", "fatal", true), WORD("critical", "critical", true),
+    WORD("error", "error", true), WORD("err", "error", true),   WORD("warning", "warn", true),
+    WORD("warn", "warn", true),   WORD("wrn", "warn", false),   WORD("information", "info", false),
+    WORD("info", "info", true),   WORD("inf", "info", false)};
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
@@ -32,13 +36,22 @@ static lm_str level_of_word(lm_str value)
     return LM_STR("");
 }
 
+/** The first name of the list that has a value; most labels differ from all of them by their first
+ * letter. */
 static bool find_label(lm_labels labels, lm_str *out)
 {
-    for (size_t i = 0; i < COUNT(names); i++) {
-        *out = lm_labels_get(labels, lm_str_of(names[i]));
-        if (out->len) return true;
+    size_t best = COUNT(names);
+    for (uint32_t i = 0; i < labels.count; i++) {
+        lm_str name = labels.items[i].name;
+        uint8_t first = name.len ? name.ptr[0] | 0x20 : 0;
+        if ((first != 'l' && first != 's') || !labels.items[i].value.len) continue;
+        for (size_t k = 0; k < best; k++) {
+            if (!lm_str_equal(name, lm_str_of(names[k]))) continue;
+            best = k;
+            *out = labels.items[i].value;
+        }
     }
-    return false;
+    return best < COUNT(names);
 }
 
 /** As OpenTelemetry numbers severities: four of each. */
@@ -101,7 +114,9 @@ static lm_str look_at_pairs(lm_str line)
             value = (lm_str){line.ptr + begin, at - begin};
             if (at < line.len) at++;
         }
-        for (size_t i = 0; i < best && value.len; i++) {
+        uint8_t first = key.len ? key.ptr[0] | 0x20 : 0;
+        if (!value.len || (first != 'l' && first != 's')) continue;
+        for (size_t i = 0; i < best; i++) {
             if (!lm_str_equal_nocase(key, lm_str_of(names[i]))) continue;
             best = i;
             found = value;
@@ -112,27 +127,65 @@ static lm_str look_at_pairs(lm_str line)
 
 /* ---- words of the line ---- */
 
-static bool is_bound(lm_str line, size_t at, const char *bounds)
-{
-    return at >= line.len || (line.ptr[at] && strchr(bounds, line.ptr[at]));
-}
+enum { MAY_STAND_BEFORE = 1, MAY_STAND_BEHIND = 2, BEGINS_A_WORD = 4 };
 
-static bool is_word_at(lm_str line, size_t at, lm_str word)
+/** What a byte may be to a word that is a level: this is looked at for every byte of a line. */
+static const uint8_t roles[256] = {
+    [' '] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['\t'] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['\n'] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['['] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['('] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['{'] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['"'] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    ['='] = MAY_STAND_BEFORE | MAY_STAND_BEHIND,
+    [']'] = MAY_STAND_BEHIND,
+    [')'] = MAY_STAND_BEHIND,
+    ['}'] = MAY_STAND_BEHIND,
+    [':'] = MAY_STAND_BEHIND,
+    [','] = MAY_STAND_BEHIND,
+    ['!'] = MAY_STAND_BEHIND,
+    ['t'] = BEGINS_A_WORD,
+    ['d'] = BEGINS_A_WORD,
+    ['f'] = BEGINS_A_WORD,
+    ['c'] = BEGINS_A_WORD,
+    ['e'] = BEGINS_A_WORD,
+    ['w'] = BEGINS_A_WORD,
+    ['i'] = BEGINS_A_WORD,
+    ['T'] = BEGINS_A_WORD,
+    ['D'] = BEGINS_A_WORD,
+    ['F'] = BEGINS_A_WORD,
+    ['C'] = BEGINS_A_WORD,
+    ['E'] = BEGINS_A_WORD,
+    ['W'] = BEGINS_A_WORD,
+    ['I'] = BEGINS_A_WORD,
+};
+
+static lm_str word_at(lm_str line, size_t at)
 {
-    return line.len - at >= word.len &&
-           lm_str_equal_nocase((lm_str){line.ptr + at, word.len}, word) &&
-           (at == 0 || is_bound(line, at - 1, " \t\n[({\"=")) &&
-           is_bound(line, at + word.len, " \t\n[](){}:,!\"=");
+    size_t left = line.len - at;
+    for (size_t i = 0; i < COUNT(words); i++) {
+        size_t len = words[i].len;
+        if ((line.ptr[at] | 0x20) != words[i].word[0] || !words[i].is_in_text || left < len)
+            continue;
+        if (left > len && !(roles[line.ptr[at + len]] & MAY_STAND_BEHIND)) continue;
+        lm_str word = {(const uint8_t *)words[i].word, len};
+        if (lm_str_equal_nocase((lm_str){line.ptr + at, len}, word))
+            return lm_str_of(words[i].level);
+    }
+    return LM_STR("");
 }
 
 static lm_str look_at_words(lm_str line)
 {
+    uint8_t before = MAY_STAND_BEFORE;
     for (size_t at = 0; at < line.len; at++) {
-        if (!strchr("tdfcewi", line.ptr[at] | 0x20)) continue;
-        for (size_t i = 0; i < COUNT(words); i++) {
-            if (words[i].is_in_text && is_word_at(line, at, lm_str_of(words[i].word)))
-                return lm_str_of(words[i].level);
+        uint8_t role = roles[line.ptr[at]];
+        if (role & BEGINS_A_WORD && before & MAY_STAND_BEFORE) {
+            lm_str level = word_at(line, at);
+            if (level.len) return level;
         }
+        before = role;
     }
     return LM_STR("unknown");
 }

@@ -25,10 +25,18 @@ const char *lm_cpu_name(lm_cpu cpu)
     }
 }
 
-/* What the C library found out when it began, where it says: a virtual machine answers each of the
- * processor's own answers in tens of microseconds. */
+/* What the C library found out when it began, where it says: in a virtual machine each question to
+ * the processor itself takes tens of microseconds. */
 #ifdef CPU_FEATURE_ACTIVE
-#    define HAS(feature, name) CPU_FEATURE_ACTIVE(feature)
+static bool is_active(unsigned feature) /* x86_cpu_active, but for its shift into the sign */
+{
+    enum { BITS = 8 * sizeof(unsigned), LEAF = 4 * BITS };
+
+    const struct cpuid_feature *leaf = __x86_get_cpuid_feature_leaf(feature / LEAF);
+    return leaf->active_array[feature % LEAF / BITS] >> feature % BITS & 1;
+}
+
+#    define HAS(feature, name) is_active(x86_cpu_##feature)
 #else
 #    define HAS(feature, name) __builtin_cpu_supports(name)
 #endif

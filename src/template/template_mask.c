@@ -649,7 +649,7 @@ static uint32_t flags_of_sign(uint8_t c)
 {
     bool tells = c == '=' || c == ')' || c == ']' || c == '[' || c == '<';
     uint32_t flags = tells ? TOKEN_PUNCT | TOKEN_TELLS : TOKEN_PUNCT;
-    return c == '"' || c == ':' ? flags | TOKEN_SPAN : flags;
+    return c == '"' || c == ':' || c == '(' || c == '{' || c == '\'' ? flags | TOKEN_SPAN : flags;
 }
 
 uint32_t template_token_flags(const uint8_t *p, size_t len)

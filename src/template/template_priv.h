@@ -51,7 +51,7 @@ enum {
     TOKEN_UNIT = 1u << 11,  /* a unit of size or time */
     TOKEN_ALPHA = 1u << 12, /* letters only */
     TOKEN_TELLS = 1u << 14, /* one of = [ ] ) <, by which values are told */
-    TOKEN_SPAN = 1u << 15,  /* a quote or a colon: several words behind it may be one value */
+    TOKEN_SPAN = 1u << 15,  /* one of " ' : ( {, behind which several words may be one value */
     TOKEN_CODE = 1u << 13,  /* the name of a place in a program, and the '+' before its offset */
 };
 

@@ -217,9 +217,9 @@ uint32_t settle_root(const settle *s, uint32_t i)
 static uint8_t signs_of(const settle *s, const node *n)
 {
     static const uint8_t table[256] = {
-        ['='] = SIGN_EQUALS, ['('] = SIGN_ROUND, ['['] = SIGN_SQUARE};
+        ['='] = SIGN_EQUALS, ['('] = SIGN_ROUND, ['['] = SIGN_SQUARE, ['{'] = SIGN_CURLY};
     uint8_t signs = 0;
-    if (!(n->any & TOKEN_TELLS)) return 0;
+    if (!(n->any & (TOKEN_TELLS | TOKEN_SPAN))) return 0;
     for (size_t i = 0; i < n->count; i++)
         signs |= table[settle_byte(s, n->tokens[i])];
     return signs;

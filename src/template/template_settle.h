@@ -5,7 +5,7 @@
 #include "template/template_priv.h"
 
 /* Signs by which steps tell at once that a node is nothing to them. */
-enum { SIGN_EQUALS = 1, SIGN_ROUND = 2, SIGN_SQUARE = 4 };
+enum { SIGN_EQUALS = 1, SIGN_ROUND = 2, SIGN_SQUARE = 4, SIGN_CURLY = 8 };
 
 typedef struct node {
     uint64_t hash;
@@ -105,6 +105,10 @@ LM_USE lm_err settle_slots(settle *s, bool *out_changed);
 /* ---- template_span.c ---- */
 /** Several words that are one value become one variable. */
 LM_USE lm_err settle_spans(settle *s, bool *out_changed);
+
+/* ---- template_part.c ---- */
+/** Values of several words behind '=', and between curly brackets, become one variable. */
+LM_USE lm_err settle_parts(settle *s, bool *out_changed);
 
 /* ---- template_known.c ---- */
 /** Room for so many more words. */

@@ -8,7 +8,8 @@
  *   how many different words        fewer are needed where much else is constant and between quotes
  *                                   or brackets; more where little is, at the line's begin, and of
  *                                   words that all end alike (started, stopped, paused)
- *   how they differ                 eth0, eth1: only in their number
+ *   how they differ                 eth0, eth1: only in their number; ACTIVE, IDLE: they are all in
+ *                                   capitals
  *   what else is in the slot        a variable among the words
  *   do the words travel             three of them stand behind the same word, with another word
  *                                   behind them, in another bucket too: names do (cyrus, news and
@@ -30,6 +31,8 @@ enum {
     FIRST_EXTRA = 2,         /* at the begin of the line */
     WORDS_NEEDED_FIRST = 12, /* there, with a variable among them */
     WORDS_NEEDED_INFLECTED = 8,
+    WORDS_NEEDED_UPPER = 3, /* of capitals only, as the names of states are */
+    CONSTANTS_UPPER = 4,
     CONSTANTS_FIRST = 4, /* or, where so much else is constant, as many as elsewhere */
     TRAVELLERS_NEEDED = 3,
     KNOWN_NEEDED = 2,
@@ -443,6 +446,8 @@ static bool is_variable_slot(const settle *s, const bucket *b)
     if (is_enclosed(s, n, p)) return b->count >= WORDS_NEEDED_LEAST;
     if (b->stem && (b->has_low || b->count > 2)) return true; /* but IPv4 and IPv6 are two things */
     if (is_first) return b->count >= needed + FIRST_EXTRA;
+    if ((b->all & TOKEN_UPPER) && constants >= CONSTANTS_UPPER && needed > WORDS_NEEDED_UPPER)
+        needed = WORDS_NEEDED_UPPER;
     if (b->is_inflected && !is_remark(s, n, p)) return b->count >= WORDS_NEEDED_INFLECTED;
     return b->travellers >= TRAVELLERS_NEEDED || b->count >= needed;
 }

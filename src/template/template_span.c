@@ -6,91 +6,30 @@
  *   bracketed  texts without blanks between square brackets, behind the same words: three and more
  *              in which a variable stands, whatever comes behind them
  *   quoted     texts between quotes: three and more, of different numbers of words, all else equal
- *   tails      what stands behind words and a colon, when most of it stands behind other words and
- *              a colon too: an error's text travels from message to message, a sentence does not
- *   phrases    a text of several words that is a value behind such a colon, wherever else it stands
+ *   tails      what stands behind words and a colon, or between brackets or quotes behind words,
+ *              when most of it stands behind other words too: an error's text travels from message
+ *              to message, a sentence does not. Between signs three texts of different numbers of
+ *              words are enough
+ *   phrases    a text of several words that is such a value, wherever else it stands
+ *
+ * Values behind '=' come before all these (template_part.c).
  *
  * Slots (template_slot.c) see only nodes of one frame; here the frame itself differs. Each step
  * judges all nodes on the state before it; what becomes a value is one variable afterwards.
  */
-#include "template/template_settle.h"
+#include "template/template_claim.h"
 #include <stdlib.h>
 
 enum {
-    TEXTS_NEEDED = 3,  /* in one place between quotes, or behind one colon */
-    TRAVEL_NEEDED = 2, /* of those behind a colon: that many, and half of them, stand elsewhere */
-    SPLITS_MAX = 3,    /* colons of a message that are looked at */
+    TEXTS_NEEDED = 3,  /* in one place between signs */
+    TAILS_NEEDED = 2,  /* behind one colon */
+    TRAVEL_NEEDED = 2, /* of tails: that many, and half of them, stand elsewhere */
+    SPLITS_MAX = 3,    /* colons of a message that are looked at, and brackets */
     QUOTES_MAX = 16,   /* quoted texts of a message that are looked at */
     PHRASE_WORDS = 2,  /* of a text that is known wherever it stands */
     PHRASE_TOKENS_MAX = 32,
     WORDS_BESIDE = 2, /* outside of quotes, and before a colon */
 };
-
-/* A node under a number that it may share with others. */
-typedef struct claim {
-    uint64_t key;
-    uint64_t text; /* of tails: what stands behind the colon; of optional parts: which are there */
-    uint32_t node;
-    uint16_t split; /* of tails: the colon's position */
-    bool is_value;  /* of tails: a variable, or known to stand elsewhere too */
-} claim;
-
-typedef struct claims {
-    claim *items;
-    size_t count, cap;
-} claims;
-
-static int by_key(const void *x, const void *y)
-{
-    const claim *a = x, *b = y;
-    if (a->key != b->key) return a->key < b->key ? -1 : 1;
-    return (a->text > b->text) - (a->text < b->text);
-}
-
-static int by_text(const void *x, const void *y)
-{
-    const claim *a = x, *b = y;
-    if (a->text != b->text) return a->text < b->text ? -1 : 1;
-    return (a->key > b->key) - (a->key < b->key);
-}
-
-/* qsort takes no empty list. */
-static void claims_sort(claims *list, int (*order)(const void *, const void *))
-{
-    if (list->count > 1) qsort(list->items, list->count, sizeof *list->items, order);
-}
-
-static lm_err claim_add(settle *s, claims *list, claim c)
-{
-    lm_err err = lm_vec_grow(s->miner->mem, &list->items, &list->cap, list->count + 1, sizeof c);
-    if (!err) list->items[list->count++] = c;
-    return err;
-}
-
-static void claims_fini(settle *s, claims *list)
-{
-    lm_mem_release(s->miner->mem, list->items, list->cap * sizeof *list->items);
-    *list = (claims){0};
-}
-
-static uint64_t hash_at(const settle *s, uint32_t token_id, size_t position)
-{
-    return template_slot_hash(s->miner->hashes[token_id], position);
-}
-
-/* The hash a node with these positions would have; see settle_rekey. */
-static uint64_t hash_kept(const settle *s, const node *n, const uint16_t *keep, size_t count)
-{
-    uint64_t hash = count;
-    for (size_t i = 0; i < count; i++)
-        hash += hash_at(s, keep[i] == SETTLE_VALUE ? TOKEN_ID_WILD : n->tokens[keep[i]], i);
-    return hash;
-}
-
-static bool is_word_at(const settle *s, const node *n, size_t i)
-{
-    return template_is_word(s->miner->kinds[n->tokens[i]].flags);
-}
 
 /* ---- optional ---- */
 
@@ -126,19 +65,6 @@ static size_t keep_required(const settle *s, const node *n, uint16_t *keep, uint
     return count;
 }
 
-static bool has_key(const claims *list, uint64_t key)
-{
-    size_t low = 0, high = list->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (list->items[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < list->count && list->items[low].key == key;
-}
-
 static lm_err find_optional(settle *s, claims *list)
 {
     uint16_t keep[MESSAGE_TOKENS_MAX * 2];
@@ -148,8 +74,8 @@ static lm_err find_optional(settle *s, claims *list)
         if (n->parent != i || !(n->signs & SIGN_ROUND)) continue;
         size_t count = keep_required(s, n, keep, &parts);
         if (parts == 0) continue;
-        claim c = {.key = hash_kept(s, n, keep, count), .text = parts, .node = i};
-        lm_err err = claim_add(s, list, c);
+        claim c = {.key = template_hash_kept(s, n, keep, count), .text = parts, .node = i};
+        lm_err err = template_claim_add(s, list, c);
         if (err) return err;
     }
     return LM_OK;
@@ -161,20 +87,20 @@ static lm_err settle_optional(settle *s, bool *out_changed)
     claims with = {0}, bare = {0};
     lm_err err = find_optional(s, &with);
     if (err || with.count == 0) goto out;
-    claims_sort(&with, by_key);
+    template_claims_sort(&with, template_claim_by_key);
     for (uint32_t i = 0; i < s->node_count && !err; i++) {
         const node *n = &s->nodes[i];
-        if (n->parent == i && !n->is_plain && has_key(&with, n->hash))
-            err = claim_add(s, &bare, (claim){.key = n->hash, .node = i});
+        if (n->parent == i && !n->is_plain && template_claims_has(&with, n->hash))
+            err = template_claim_add(s, &bare, (claim){.key = n->hash, .node = i});
     }
     if (err) goto out;
-    claims_sort(&bare, by_key);
+    template_claims_sort(&bare, template_claim_by_key);
     for (size_t begin = 0; begin < with.count && !err;) {
         size_t end = begin + 1;
         while (end < with.count && with.items[end].key == with.items[begin].key)
             end++;
         bool is_optional = with.items[begin].text != with.items[end - 1].text ||
-                           has_key(&bare, with.items[begin].key);
+                           template_claims_has(&bare, with.items[begin].key);
         for (size_t i = begin; i < end && is_optional && !err; i++) {
             node *n = &s->nodes[with.items[i].node];
             uint64_t parts = 0;
@@ -185,8 +111,8 @@ static lm_err settle_optional(settle *s, bool *out_changed)
         begin = end;
     }
 out:
-    claims_fini(s, &with);
-    claims_fini(s, &bare);
+    template_claims_fini(s, &with);
+    template_claims_fini(s, &bare);
     return err;
 }
 
@@ -224,22 +150,14 @@ static lm_err find_bracketed(settle *s, claims *list)
         if (open == n->count) continue;
         claim c = {.node = k, .split = (uint16_t)open};
         for (size_t i = 0; i <= open; i++)
-            c.key += hash_at(s, n->tokens[i], i);
+            c.key += template_hash_at(s, n->tokens[i], i);
         len = bracketed_behind(s, n, open);
         for (size_t i = 1; i <= len; i++)
-            c.text += hash_at(s, n->tokens[open + i], i);
-        lm_err err = claim_add(s, list, c);
+            c.text += template_hash_at(s, n->tokens[open + i], i);
+        lm_err err = template_claim_add(s, list, c);
         if (err) return err;
     }
     return LM_OK;
-}
-
-static size_t distinct_texts(const claim *list, size_t count)
-{
-    size_t distinct = 1;
-    for (size_t i = 1; i < count; i++)
-        distinct += list[i].text != list[i - 1].text;
-    return distinct;
 }
 
 static lm_err settle_bracketed(settle *s, bool *out_changed)
@@ -247,12 +165,12 @@ static lm_err settle_bracketed(settle *s, bool *out_changed)
     uint16_t keep[MESSAGE_TOKENS_MAX * 2];
     claims list = {0};
     lm_err err = find_bracketed(s, &list);
-    claims_sort(&list, by_key);
+    template_claims_sort(&list, template_claim_by_key);
     for (size_t begin = 0; begin < list.count && !err;) {
         size_t end = begin + 1;
         while (end < list.count && list.items[end].key == list.items[begin].key)
             end++;
-        bool is_varying = distinct_texts(list.items + begin, end - begin) >= TEXTS_NEEDED;
+        bool is_varying = template_claims_texts(list.items + begin, end - begin) >= TEXTS_NEEDED;
         for (size_t i = begin; i < end && is_varying && !err; i++) {
             node *n = &s->nodes[list.items[i].node];
             size_t open = list.items[i].split, len = bracketed_behind(s, n, open), count = 0;
@@ -266,7 +184,7 @@ static lm_err settle_bracketed(settle *s, bool *out_changed)
         }
         begin = end;
     }
-    claims_fini(s, &list);
+    template_claims_fini(s, &list);
     return err;
 }
 
@@ -291,10 +209,10 @@ static size_t find_quotes(const settle *s, const node *n, quote *out)
     for (size_t i = 0; i < n->count && count < QUOTES_MAX; i++) {
         if (settle_byte(s, n->tokens[i]) != '"' || is_escaped(s, n, i)) continue;
         if (open == SIZE_MAX) {
-            if (i == 0 || !is_word_at(s, n, i - 1)) open = i;
+            if (i == 0 || !template_is_word_at(s, n, i - 1)) open = i;
             continue;
         }
-        if (i + 1 < n->count && is_word_at(s, n, i + 1)) continue;
+        if (i + 1 < n->count && template_is_word_at(s, n, i + 1)) continue;
         bool is_name = i + 1 < n->count && settle_byte(s, n->tokens[i + 1]) == ':';
         if (!is_name && i > open + 1) out[count++] = (quote){(uint16_t)(open + 1), (uint16_t)i};
         open = SIZE_MAX;
@@ -331,10 +249,10 @@ static lm_err find_quoted(settle *s, claims *list)
         if (quote_count == 0) continue;
         size_t count = keep_outside(n, quotes, quote_count, UINT32_MAX, keep);
         for (size_t k = 0; k < count; k++)
-            words += keep[k] != SETTLE_VALUE && is_word_at(s, n, keep[k]);
+            words += keep[k] != SETTLE_VALUE && template_is_word_at(s, n, keep[k]);
         if (words < WORDS_BESIDE) continue;
-        claim c = {.key = hash_kept(s, n, keep, count), .node = i};
-        lm_err err = claim_add(s, list, c);
+        claim c = {.key = template_hash_kept(s, n, keep, count), .node = i};
+        lm_err err = template_claim_add(s, list, c);
         if (err) return err;
     }
     return LM_OK;
@@ -362,7 +280,7 @@ static uint32_t varying_quotes(const settle *s, const claim *list, size_t count,
             most = len > most ? len : most;
             texts[i] = len;
             for (size_t k = 0; k < len; k++)
-                texts[i] += hash_at(s, n->tokens[quotes[q].begin + k], k);
+                texts[i] += template_hash_at(s, n->tokens[quotes[q].begin + k], k);
         }
         qsort(texts, count, sizeof *texts, by_number);
         for (size_t i = 1; i < count; i++)
@@ -380,7 +298,7 @@ static lm_err settle_quoted(settle *s, bool *out_changed)
     uint64_t *texts = NULL;
     lm_err err = find_quoted(s, &list);
     if (err || list.count < TEXTS_NEEDED) goto out;
-    claims_sort(&list, by_key);
+    template_claims_sort(&list, template_claim_by_key);
     texts = lm_mem_alloc(s->miner->mem, list.count * sizeof *texts);
     if (!texts) err = lm_mem_err();
     for (size_t begin = 0; begin < list.count && !err;) {
@@ -400,7 +318,7 @@ static lm_err settle_quoted(settle *s, bool *out_changed)
     }
 out:
     lm_mem_release(s->miner->mem, texts, list.count * sizeof *texts);
-    claims_fini(s, &list);
+    template_claims_fini(s, &list);
     return err;
 }
 
@@ -434,6 +352,48 @@ static size_t next_divider(const settle *s, const node *n, size_t i)
     return n->count;
 }
 
+/* A text between signs, behind a sentence. */
+static lm_err add_closed(settle *s, claims *list, uint32_t k, size_t begin, size_t end)
+{
+    const node *n = &s->nodes[k];
+    claim c = {.key = 2,
+               .node = k,
+               .split = (uint16_t)(begin - 2),
+               .end = (uint16_t)end,
+               .is_closed = true};
+    for (size_t i = 0; i < begin; i++)
+        c.key += template_hash_at(s, n->tokens[i], i);
+    for (size_t i = end; i < n->count; i++)
+        c.key += template_hash_at(s, n->tokens[i], i - end + MESSAGE_TOKENS_MAX);
+    c.key = lm_hash_u64(c.key);
+    for (size_t j = begin; j < end; j++)
+        c.text += template_hash_at(s, n->tokens[j], j - begin + 2);
+    c.is_value = end == begin + 1 && settle_is_wild(s, n->tokens[begin]);
+    return template_claim_add(s, list, c);
+}
+
+/* Texts between round brackets or quotes that open behind no word, and what stands behind a divider
+ * there. */
+static lm_err find_closed(settle *s, claims *list, uint32_t k)
+{
+    const node *n = &s->nodes[k];
+    size_t found = 0;
+    for (size_t i = 1; i + 2 < n->count && found < SPLITS_MAX; i++) {
+        uint8_t c = settle_byte(s, n->tokens[i]);
+        uint8_t close = c == '(' ? ')' : c == '"' || c == '\'' ? c : 0;
+        if (close == 0 || template_is_word_at(s, n, i - 1) || !is_sentence(s, n, i)) continue;
+        size_t end = settle_find(s, n, i + 1, close);
+        if (end == n->count || end == i + 1) continue;
+        lm_err err = add_closed(s, list, k, i + 1, end);
+        size_t colon = next_divider(s, n, i + 1);
+        if (!err && colon + 2 < end) err = add_closed(s, list, k, colon + 2, end);
+        if (err) return err;
+        i = end;
+        found++;
+    }
+    return LM_OK;
+}
+
 static lm_err find_tails(settle *s, claims *list)
 {
     for (uint32_t k = 0; k < s->node_count; k++) {
@@ -441,16 +401,19 @@ static lm_err find_tails(settle *s, claims *list)
         if (n->parent != k || !(n->any & TOKEN_SPAN)) continue;
         uint64_t prefix = 0;
         size_t splits = 0, done = 0;
+        lm_err err = find_closed(s, list, k);
+        if (err) return err;
         for (size_t i = next_divider(s, n, 0); i < n->count && splits < SPLITS_MAX;
              i = next_divider(s, n, i + 1)) {
             if (!is_sentence(s, n, i)) continue;
             for (; done <= i; done++)
-                prefix += hash_at(s, n->tokens[done], done);
-            claim c = {.key = lm_hash_u64(prefix), .node = k, .split = (uint16_t)i};
+                prefix += template_hash_at(s, n->tokens[done], done);
+            claim c = {
+                .key = lm_hash_u64(prefix), .node = k, .split = (uint16_t)i, .end = n->count};
             for (size_t j = i + 2; j < n->count; j++)
-                c.text += hash_at(s, n->tokens[j], j - i);
+                c.text += template_hash_at(s, n->tokens[j], j - i);
             c.is_value = i + 3 == n->count && settle_is_wild(s, n->tokens[i + 2]);
-            lm_err err = claim_add(s, list, c);
+            err = template_claim_add(s, list, c);
             if (err) return err;
             splits++;
         }
@@ -462,12 +425,12 @@ static lm_err find_tails(settle *s, claims *list)
 static void keep_frequent(claims *list)
 {
     size_t kept = 0;
-    claims_sort(list, by_key);
+    template_claims_sort(list, template_claim_by_key);
     for (size_t begin = 0; begin < list->count;) {
         size_t end = begin + 1;
         while (end < list->count && list->items[end].key == list->items[begin].key)
             end++;
-        for (size_t i = begin; end - begin >= TEXTS_NEEDED && i < end; i++)
+        for (size_t i = begin; end - begin >= TAILS_NEEDED && i < end; i++)
             list->items[kept++] = list->items[i];
         begin = end;
     }
@@ -478,7 +441,7 @@ static void keep_frequent(claims *list)
  * words. Two that differ in another word alone may be one message. */
 static void find_travelling(const settle *s, claims *list)
 {
-    claims_sort(list, by_text);
+    template_claims_sort(list, template_claim_by_text);
     for (size_t begin = 0; begin < list->count;) {
         const claim *first = &list->items[begin];
         bool is_travelling = false;
@@ -509,13 +472,15 @@ static bool is_same_end(const settle *s, const claim *list, size_t count)
     return true;
 }
 
-static lm_err cut_tail(settle *s, node *n, size_t colon)
+static lm_err cut_tail(settle *s, node *n, size_t begin, size_t end)
 {
     uint16_t keep[MESSAGE_TOKENS_MAX * 2];
     size_t count = 0;
-    for (; count < colon + 2; count++)
+    for (; count < begin; count++)
         keep[count] = (uint16_t)count;
     keep[count++] = SETTLE_VALUE;
+    for (; end < n->count; end++)
+        keep[count++] = (uint16_t)end;
     return settle_rekey(s, n, keep, count);
 }
 
@@ -531,49 +496,64 @@ static lm_err note_phrase(settle *s, claims *phrases, const claim *c)
 {
     const node *n = &s->nodes[c->node];
     size_t begin = c->split + 2u, words = 0;
-    for (size_t i = begin; i < n->count; i++)
-        words += is_word_at(s, n, i) && !settle_is_wild(s, n->tokens[i]);
-    if (words < PHRASE_WORDS || n->count - begin > PHRASE_TOKENS_MAX) return LM_OK;
+    for (size_t i = begin; i < c->end; i++)
+        words += template_is_word_at(s, n, i) && !settle_is_wild(s, n->tokens[i]);
+    if (words < PHRASE_WORDS || c->end - begin > PHRASE_TOKENS_MAX) return LM_OK;
     uint64_t first = s->miner->hashes[n->tokens[begin]], wild = s->miner->hashes[TOKEN_ID_WILD];
     claim whole = {.key = c->text, .text = first};
     claim rest = {.key = without_first(c->text, first, wild), .text = wild};
-    lm_err err = claim_add(s, phrases, whole);
-    return err ? err : claim_add(s, phrases, rest);
+    lm_err err = template_claim_add(s, phrases, whole);
+    return err ? err : template_claim_add(s, phrases, rest);
+}
+
+/* Three texts and more between the same signs, of different numbers of words. */
+static bool is_varying(const claim *list, size_t count)
+{
+    size_t least = SIZE_MAX, most = 0;
+    if (!list->is_closed || template_claims_texts(list, count) < TEXTS_NEEDED) return false;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = (size_t)list[i].end - list[i].split;
+        least = len < least ? len : least;
+        most = len > most ? len : most;
+    }
+    return least != most;
 }
 
 static lm_err settle_tails(settle *s, claims *phrases, bool *out_changed)
 {
     claims list = {0};
-    uint16_t *cuts = NULL; /* by node: position of the colon + 1 */
+    claim *cuts = NULL; /* by node: the one furthest left; key 0: none */
     lm_err err = find_tails(s, &list);
     if (!err) keep_frequent(&list);
     if (err || list.count == 0) goto out;
     find_travelling(s, &list);
-    claims_sort(&list, by_key);
+    template_claims_sort(&list, template_claim_by_key);
     cuts = lm_mem_calloc(s->miner->mem, s->node_count, sizeof *cuts);
     if (!cuts) err = lm_mem_err();
     for (size_t begin = 0; begin < list.count && !err;) {
         size_t end = begin + 1, values = list.items[begin].is_value;
         while (end < list.count && list.items[end].key == list.items[begin].key)
             values += list.items[end++].is_value;
-        bool is_tail = values >= TRAVEL_NEEDED && values * 2 >= end - begin &&
-                       !is_same_end(s, list.items + begin, end - begin);
+        bool is_tail =
+            values >= TRAVEL_NEEDED && values * 2 >= end - begin &&
+            (list.items[begin].is_closed || !is_same_end(s, list.items + begin, end - begin));
+        is_tail |= is_varying(list.items + begin, end - begin);
         for (size_t i = begin; i < end && is_tail && !err; i++) {
             const claim *c = &list.items[i];
-            uint16_t *cut = &cuts[c->node], split = c->split;
+            claim *cut = &cuts[c->node];
             err = note_phrase(s, phrases, c);
-            if (*cut == 0 || *cut > split + 1) *cut = (uint16_t)(split + 1);
+            if (cut->key == 0 || cut->split > c->split) *cut = *c;
         }
         begin = end;
     }
     for (size_t i = 0; i < s->node_count && !err; i++) {
-        if (cuts[i] == 0) continue;
-        err = cut_tail(s, &s->nodes[i], cuts[i] - 1u);
+        if (cuts[i].key == 0) continue;
+        err = cut_tail(s, &s->nodes[i], cuts[i].split + 2u, cuts[i].end);
         *out_changed = true;
     }
 out:
     lm_mem_release(s->miner->mem, cuts, s->node_count * sizeof *cuts);
-    claims_fini(s, &list);
+    template_claims_fini(s, &list);
     return err;
 }
 
@@ -606,10 +586,11 @@ static size_t phrase_at(const settle *s, const node *n, size_t i, const claims *
     uint8_t before = p ? settle_byte(s, n->tokens[p - 1]) : 0;
     bool is_rest = n->tokens[i] == TOKEN_ID_WILD && (before == '=' || before == ':');
     for (size_t k = 0; i + k < n->count && k < PHRASE_TOKENS_MAX; k++) {
-        text += hash_at(s, n->tokens[i + k], k + 2); /* as behind a colon and a blank */
-        bool is_end = i + k + 1 == n->count || !is_word_at(s, n, i + k + 1);
+        text += template_hash_at(s, n->tokens[i + k], k + 2); /* as behind a colon and a blank */
+        bool is_end = i + k + 1 == n->count || !template_is_word_at(s, n, i + k + 1);
         if (!is_end) continue;
-        if (has_key(phrases, text) || (is_rest && k && has_key(phrases, lm_hash_u64(text))))
+        if (template_claims_has(phrases, text) ||
+            (is_rest && k && template_claims_has(phrases, lm_hash_u64(text))))
             found = k + 1;
     }
     return found;
@@ -622,10 +603,10 @@ static size_t keep_beside(const settle *s, const node *n, const claims *phrases,
     size_t count = 0;
     *out_words = 0;
     for (size_t i = 0; i < n->count; i++) {
-        bool may_begin = (i == 0 || !is_word_at(s, n, i - 1)) &&
+        bool may_begin = (i == 0 || !template_is_word_at(s, n, i - 1)) &&
                          first_tokens_has(firsts, s->miner->hashes[n->tokens[i]]);
         size_t len = may_begin ? phrase_at(s, n, i, phrases) : 0;
-        *out_words += !len && is_word_at(s, n, i) && !settle_is_wild(s, n->tokens[i]);
+        *out_words += !len && template_is_word_at(s, n, i) && !settle_is_wild(s, n->tokens[i]);
         keep[count++] = len ? SETTLE_VALUE : (uint16_t)i;
         if (len) i += len - 1;
     }
@@ -636,7 +617,7 @@ static lm_err settle_phrases(settle *s, claims *phrases, bool *out_changed)
 {
     uint16_t keep[MESSAGE_TOKENS_MAX * 2];
     first_tokens firsts = {0};
-    claims_sort(phrases, by_key);
+    template_claims_sort(phrases, template_claim_by_key);
     for (size_t i = 0; i < phrases->count; i++)
         first_tokens_add(&firsts, phrases->items[i].text);
     for (size_t i = 0; i < s->node_count && phrases->count; i++) {
@@ -665,7 +646,8 @@ lm_err settle_spans(settle *s, bool *out_changed)
     claims phrases = {0};
     bool is_changed = false;
     *out_changed = false;
-    lm_err err = settle_optional(s, &is_changed);
+    lm_err err = settle_parts(s, out_changed);
+    if (!err) err = settle_optional(s, &is_changed);
     if (!err) err = unite_changed(s, &is_changed, out_changed);
     if (!err) err = settle_bracketed(s, &is_changed);
     if (!err) err = unite_changed(s, &is_changed, out_changed);
@@ -675,6 +657,6 @@ lm_err settle_spans(settle *s, bool *out_changed)
     if (!err) err = unite_changed(s, &is_changed, out_changed);
     if (!err) err = settle_phrases(s, &phrases, &is_changed);
     if (!err) err = unite_changed(s, &is_changed, out_changed);
-    claims_fini(s, &phrases);
+    template_claims_fini(s, &phrases);
     return err;
 }

@@ -598,10 +598,10 @@ static lm_err drop_rare_forms(parser *ps)
     return err;
 }
 
-/** Leaves the ways for the next segment, unless they are many or hardly any line went one. */
-static void leave_ways(parser *ps, bool is_whole, lm_ways **ways)
+/** Leaves the ways for the next segment, unless they are many or hardly any line went one. Of a
+ * text that is not whole nothing may be there. */
+static void leave_ways(parser *ps, lm_mem *mem, bool is_whole, lm_ways **ways)
 {
-    lm_mem *mem = ps->out->mem;
     if (is_whole && forms_bytes(&ps->forms) > WAYS_BYTES_MAX / 2)
         is_whole = drop_rare_forms(ps) == LM_OK;
     bool is_worth_it = is_whole && ps->quote_count <= WAYS_QUOTES_MAX &&
@@ -741,7 +741,7 @@ lm_err lm_parsed_make(lm_mem *mem, const uint8_t *text, size_t len, lm_level lev
             if (!err) err = parse_all(&ps, len);
         }
     }
-    if (ways) leave_ways(&ps, !err, ways);
+    if (ways) leave_ways(&ps, mem, !err, ways);
     parser_fini(&ps, mem);
     if (err) {
         lm_parsed_free(ps.out);

@@ -1,6 +1,7 @@
 /* Packings that follow one another and keep what they learned: every archive comes back byte for
  * byte, also when the lines under a name become others, and is hardly larger than one packed alone.
  */
+#include "archive/archive_priv.h"
 #include "archive_test.h"
 
 enum { LINES = 14000, SEGMENT_BYTES = 1200 << 10 }; /* texts that are short learn nothing */
@@ -152,12 +153,72 @@ static void test_no_memory(void **state)
     text_free(&input);
 }
 
+/* Fails the second request for as many bytes as the second request of all was for: room that is
+ * taken once more when a text is looked through again. */
+typedef struct twice {
+    unsigned requests, alike;
+    size_t bytes;
+    bool is_armed, has_failed;
+} twice;
+
+static void *twice_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    twice *t = ctx;
+    (void)old_bytes;
+    if (t->is_armed && ++t->requests == 2) t->bytes = new_bytes;
+    if (t->is_armed && t->requests > 1 && new_bytes == t->bytes && ++t->alike == 2) {
+        t->has_failed = true;
+        return NULL;
+    }
+    return realloc(ptr, new_bytes);
+}
+
+static void twice_release(void *ctx, void *ptr, size_t bytes)
+{
+    (void)ctx;
+    (void)bytes;
+    free(ptr);
+}
+
+/* The same between the two looks at a text, when nothing of the first is left. */
+static void test_no_memory_for_another_look(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("no memory for another look");
+    text input = {0};
+    put_log(&input, &rng, LOG_NAMES, 2 * LINES);
+    size_t len = input.len;
+    for (unsigned i = 0; i < LM_TEXT_PADDING; i++)
+        text_put(&input, "", 1);
+    twice t = {.is_armed = false};
+    lm_allocator table = {twice_resize, twice_release, &t};
+    lm_mem *mem = NULL;
+    lm_ways *ways = NULL;
+    lm_parsed *parsed = NULL;
+    assert_int_equal(lm_mem_new(&table, 0, &mem), LM_OK);
+    t.is_armed = true;
+    lm_err err =
+        lm_parsed_make(mem, (const uint8_t *)input.ptr, len, LM_LEVEL_FAST, &ways, &parsed);
+    assert_int_equal(err, LM_E_NOMEM);
+    assert_true(t.has_failed);
+    assert_null(ways);
+    t.is_armed = false;
+    err = lm_parsed_make(mem, (const uint8_t *)input.ptr, len, LM_LEVEL_FAST, &ways, &parsed);
+    assert_int_equal(err, LM_OK);
+    lm_parsed_free(parsed);
+    lm_ways_free(mem, ways);
+    assert_int_equal(lm_mem_used(mem), 0);
+    lm_mem_free(mem);
+    text_free(&input);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_in_a_row, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+        cmocka_unit_test(test_no_memory_for_another_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

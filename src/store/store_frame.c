@@ -168,6 +168,16 @@ static lm_str read_text(lm_reader *r)
     return lm_reader_bytes(r, (size_t)lm_reader_varint_max(r, STORE_FRAME_BYTES_MAX));
 }
 
+static bool is_metadata(lm_str bytes)
+{
+    lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
+    if (!bytes.len) return true;
+    uint64_t count = lm_reader_varint_max(&r, bytes.len);
+    for (uint64_t i = 0; i < 2 * count && !r.failed; i++)
+        (void)read_text(&r);
+    return !r.failed && !lm_reader_left(&r);
+}
+
 /** Checks the payload to its end and fills in what frame tells of it. */
 static bool check_payload(store_frame *frame)
 {
@@ -193,7 +203,7 @@ static bool check_payload(store_frame *frame)
     store_frame_records(frame, &walk);
     uint32_t seen = 0;
     while (store_frame_next_record(&walk, &record)) {
-        if (record.stream >= frame->stream_count) return false;
+        if (record.stream >= frame->stream_count || !is_metadata(record.metadata)) return false;
         note_time(frame, record.time_ns);
         frame->raw_bytes += record.line.len;
         seen++;

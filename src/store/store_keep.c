@@ -16,27 +16,61 @@ enum {
 
 /* ---- the list of segments ---- */
 
-lm_err store_parts_insert(lm_store *store, const store_part *part)
+lm_err store_parts_reserve(lm_store *store, const store_part *parts, size_t count, store_part **out)
 {
-    lm_err err = lm_vec_grow(store->mem, &store->parts, &store->part_cap, store->part_count + 1,
+    lm_err err = lm_vec_grow(store->mem, &store->parts, &store->part_cap, store->part_count + count,
                              sizeof(store_part *));
-    store_part *copy = err ? NULL : lm_mem_alloc(store->mem, sizeof *copy);
-    if (!copy) return err ? err : lm_mem_err();
-    *copy = *part;
-    copy->users = 0;
-    copy->is_gone = false;
+    store_part *list = NULL;
+    for (size_t i = count; i-- > 0 && !err;) {
+        store_part *copy = lm_mem_alloc(store->mem, sizeof *copy);
+        if (!copy) {
+            err = lm_mem_err();
+            break;
+        }
+        *copy = parts[i];
+        copy->users = 0;
+        copy->is_gone = false;
+        copy->next = list;
+        list = copy;
+    }
+    if (err) store_parts_forget(store, list);
+    *out = err ? NULL : list;
+    return err;
+}
+
+void store_parts_forget(lm_store *store, store_part *list)
+{
+    while (list) {
+        store_part *part = list;
+        list = part->next;
+        lm_mem_release(store->mem, part, sizeof *part);
+    }
+}
+
+static void insert_part(lm_store *store, store_part *part)
+{
+    LM_ASSERT(store->part_count < store->part_cap);
+    part->next = NULL;
     size_t at = store->part_count++;
-    for (; at && (store->parts[at - 1]->time_min > copy->time_min ||
-                  (store->parts[at - 1]->time_min == copy->time_min &&
-                   store->parts[at - 1]->id > copy->id));
+    for (; at && (store->parts[at - 1]->time_min > part->time_min ||
+                  (store->parts[at - 1]->time_min == part->time_min &&
+                   store->parts[at - 1]->id > part->id));
          at--)
         store->parts[at] = store->parts[at - 1];
-    store->parts[at] = copy;
+    store->parts[at] = part;
     store->counters.segments++;
     store->counters.segment_bytes += part->bytes;
     store->counters.segment_raw_bytes += part->raw_bytes;
     store->counters.segment_records += part->records;
-    return LM_OK;
+}
+
+void store_parts_insert(lm_store *store, store_part *list)
+{
+    while (list) {
+        store_part *part = list;
+        list = part->next;
+        insert_part(store, part);
+    }
 }
 
 void store_part_unuse(lm_store *store, store_part *part)
@@ -91,6 +125,8 @@ typedef struct merge {
     size_t line_cap, pair_cap;
     lm_str *keys;
     size_t key_count, key_cap;
+    uint32_t *table; /* open addressing: index of the key + 1 */
+    size_t table_len;
     const store_view *view;
     uint32_t *numbers; /* of the view's streams */
     uint32_t *of_record;
@@ -138,21 +174,44 @@ static lm_err take_record(void *ctx, uint64_t record, lm_str line, lm_str metada
     return LM_OK;
 }
 
+/** Where a key is in the table, or would be. */
+static uint32_t *key_slot(const merge *m, lm_str key)
+{
+    size_t mask = m->table_len - 1, at = (size_t)lm_hash64(key.ptr, key.len) & mask;
+    while (m->table[at] && !lm_str_equal(m->keys[m->table[at] - 1], key))
+        at = (at + 1) & mask;
+    return &m->table[at];
+}
+
+static lm_err grow_table(merge *m)
+{
+    lm_mem *mem = m->store->mem;
+    size_t had = m->table_len, len = had ? had * 2 : 256;
+    uint32_t *table = lm_mem_calloc(mem, len, sizeof *table);
+    if (!table) return lm_mem_err();
+    lm_mem_release(mem, m->table, had * sizeof *table);
+    m->table = table;
+    m->table_len = len;
+    for (size_t i = 0; i < m->key_count; i++)
+        *key_slot(m, m->keys[i]) = (uint32_t)i + 1;
+    return LM_OK;
+}
+
 /** The number of a stream in the merged segment. */
 static lm_err take_key(merge *m, lm_str key, uint32_t *out)
 {
-    for (size_t i = 0; i < m->key_count; i++) {
-        if (!lm_str_equal(m->keys[i], key)) continue;
-        *out = (uint32_t)i;
-        return LM_OK;
-    }
-    void *copy = lm_arena_copy(&m->arena, key.ptr, key.len);
-    if (!copy) return lm_mem_err();
-    lm_err err =
-        lm_vec_grow(m->store->mem, &m->keys, &m->key_cap, m->key_count + 1, sizeof(lm_str));
+    lm_err err = m->table_len < 2 * (m->key_count + 1) ? grow_table(m) : LM_OK;
     if (err) return err;
-    *out = (uint32_t)m->key_count;
-    m->keys[m->key_count++] = (lm_str){copy, key.len};
+    uint32_t *slot = key_slot(m, key);
+    if (!*slot) {
+        void *copy = lm_arena_copy(&m->arena, key.ptr, key.len);
+        if (!copy) return lm_mem_err();
+        err = lm_vec_grow(m->store->mem, &m->keys, &m->key_cap, m->key_count + 1, sizeof(lm_str));
+        if (err) return err;
+        m->keys[m->key_count++] = (lm_str){copy, key.len};
+        *slot = (uint32_t)m->key_count;
+    }
+    *out = *slot - 1;
     return LM_OK;
 }
 
@@ -163,11 +222,16 @@ static lm_err take_view(merge *m, store_view *view)
     m->numbers = lm_arena_alloc(&m->arena, view->stream_count * sizeof *m->numbers, 4);
     m->of_record = lm_arena_alloc(&m->arena, (size_t)view->record_count * sizeof *m->of_record, 4);
     if (!m->numbers || !m->of_record) return lm_mem_err();
+    memset(m->of_record, 0xFF, (size_t)view->record_count * sizeof *m->of_record);
     for (uint32_t i = 0; i < view->stream_count && !err; i++) {
         const store_part_stream *stream = &view->streams[i];
         err = take_key(m, stream->key, &m->numbers[i]);
-        for (uint64_t r = stream->first; r < stream->first + stream->records; r++)
-            m->of_record[r] = i;
+        for (uint64_t r = stream->first; r < stream->first + stream->records && !err; r++) {
+            if (m->of_record[r] != UINT32_MAX)
+                err = lm_fail(LM_E_CORRUPT, "segment %016llx has a record of two streams",
+                              (unsigned long long)view->id);
+            m->of_record[r] = i; /* in all they are as many as the records: none is left out */
+        }
     }
     return err ? err : store_view_walk(view, take_record, m);
 }
@@ -229,6 +293,7 @@ static lm_err merge_parts(lm_store *store, lm_str tenant, const uint64_t *ids, s
     lm_mem_release(store->mem, m.line_ends, m.line_cap * sizeof(size_t));
     lm_mem_release(store->mem, m.pair_ends, m.pair_cap * sizeof(size_t));
     lm_mem_release(store->mem, m.keys, m.key_cap * sizeof(lm_str));
+    lm_mem_release(store->mem, m.table, m.table_len * sizeof *m.table);
     lm_buf_fini(&m.text);
     lm_buf_fini(&m.pairs);
     lm_arena_fini(&m.arena);
@@ -314,7 +379,8 @@ lm_err store_retain(lm_store *store)
     for (size_t i = 0; i < store->part_count && count < MERGE_PARTS_MAX; i++) {
         const store_part *part = store->parts[i];
         uint64_t keep_ns = retention_of(store, part->tenant);
-        bool is_old = keep_ns && part->time_max < now && (uint64_t)(now - part->time_max) > keep_ns;
+        bool is_old =
+            keep_ns && part->time_max < now && (uint64_t)now - (uint64_t)part->time_max > keep_ns;
         bool is_too_much = store->options.disk_bytes_max && bytes > store->options.disk_bytes_max;
         if (!is_old && !is_too_much) continue;
         bytes -= part->bytes;

@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOV_COUNT = 256 };
+enum { IOV_COUNT = 256, HASHED_TIMES = 256 /* a log's bytes, at most, to find its frames again */ };
 
 void store_log_path(const char *folder, uint64_t generation, char *dst)
 {
@@ -181,25 +181,49 @@ static void save_lost(const char *folder, uint64_t generation, size_t offset, lm
     bad(ctx, !is_cut, text);
 }
 
-/** Where the next whole frame begins at or after at; the end if none does. */
-static size_t find_frame(lm_mem *mem, lm_str all, uint64_t secret, size_t at)
+/** Looking for frames behind damage. */
+typedef struct search {
+    lm_mem *mem;
+    lm_str all;
+    uint64_t secret;
+    uint64_t hashed_max; /* bytes that may still be hashed for frames that turn out to be none */
+} search;
+
+/** What a beginning claims to be as long as; 0: it is cut off. */
+static size_t claimed_bytes(lm_str here)
+{
+    if (here.len < STORE_FRAME_HEAD) return 0;
+    size_t payload = lm_le32(here.ptr + 4);
+    return payload <= STORE_FRAME_BYTES_MAX && payload <= here.len - STORE_FRAME_HEAD ? payload : 0;
+}
+
+/** Where the next whole frame begins at or after at; the end if none does. LM_E_NOMEM, LM_E_LIMIT:
+ * a frame that there is no memory for is not to be passed over. */
+static lm_err find_frame(search *s, size_t at, size_t *out)
 {
     uint32_t magic = STORE_FRAME_MAGIC;
     lm_str needle = {(const uint8_t *)&magic, 4};
-    while (at < all.len) {
-        lm_str rest = {all.ptr + at, all.len - at};
+    *out = s->all.len;
+    while (at < s->all.len) {
+        lm_str rest = {s->all.ptr + at, s->all.len - at};
         size_t found = lm_str_find(rest, needle);
-        if (found == SIZE_MAX) return all.len;
+        if (found == SIZE_MAX) return LM_OK;
         store_frame *frame = NULL;
         size_t len = 0;
         lm_str here = {rest.ptr + found, rest.len - found};
-        if (store_frame_parse(mem, here, secret, &frame, &len) == LM_OK) {
-            store_frame_free(mem, frame);
-            return at + found;
+        size_t claimed = claimed_bytes(here);
+        if (claimed > s->hashed_max) return LM_OK; /* only a client that means harm sends so many */
+        lm_err err = store_frame_parse(s->mem, here, s->secret, &frame, &len);
+        if (err && err != LM_E_CORRUPT) return err;
+        if (!err) {
+            store_frame_free(s->mem, frame);
+            *out = at + found;
+            return LM_OK;
         }
+        s->hashed_max -= claimed;
         at += found + 1;
     }
-    return all.len;
+    return LM_OK;
 }
 
 lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
@@ -216,6 +240,7 @@ lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
     lm_str all = {map.ptr, map.len};
     size_t at = STORE_LOG_HEAD < all.len ? STORE_LOG_HEAD : all.len;
     if (!read_head(all, generation, &secret, &is_whole)) at = all.len; /* nothing can be trusted */
+    search s = {mem, all, secret, HASHED_TIMES * (uint64_t)all.len};
     if (!is_whole && all.len)
         save_lost(folder, generation, 0, (lm_str){all.ptr, at}, bad, at == all.len, ctx);
     while (at < all.len && !err) {
@@ -226,8 +251,9 @@ lm_err store_log_replay(lm_mem *mem, const char *folder, uint64_t generation,
             err = told(ctx, frame);
             at += len;
         } else if (err == LM_E_CORRUPT) {
-            err = LM_OK;
-            size_t next = find_frame(mem, all, secret, at + 1);
+            size_t next = 0;
+            err = find_frame(&s, at + 1, &next);
+            if (err) break;
             save_lost(folder, generation, at, (lm_str){all.ptr + at, next - at}, bad,
                       next == all.len, ctx);
             at = next;

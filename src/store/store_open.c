@@ -105,7 +105,12 @@ static lm_err load_part(void *ctx, const store_part *part)
     if (err) return err;
     l->known.ids[l->known.count++] = part->id;
     note_generation(l->store, part->generation);
-    if (has_id(l->files, part->id)) return store_parts_insert(l->store, part);
+    if (has_id(l->files, part->id)) {
+        store_part *copy = NULL;
+        err = store_parts_reserve(l->store, part, 1, &copy);
+        store_parts_insert(l->store, copy);
+        return err;
+    }
     char text[200];
     (void)snprintf(text, sizeof text, "segment %016llx is in the catalog, but its files are gone",
                    (unsigned long long)part->id);

@@ -107,7 +107,7 @@ static lm_err find_template(counting *c, lm_str text, found_template **out)
 
 static void count_record(const counting *c, found_template *t, int64_t time_ns)
 {
-    size_t bucket = (size_t)((uint64_t)(time_ns - c->begin_ns) / (uint64_t)c->bucket_ns);
+    size_t bucket = (size_t)(((uint64_t)time_ns - (uint64_t)c->begin_ns) / (uint64_t)c->bucket_ns);
     if (bucket >= c->bucket_count) bucket = c->bucket_count - 1;
     t->buckets[bucket]++;
     t->about.count++;

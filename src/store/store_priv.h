@@ -204,8 +204,9 @@ typedef struct store_part {
     uint64_t templates;  /* of one that was just written */
     uint64_t generation; /* of the log it was sealed from; 0: merged */
     uint32_t users;
-    bool is_gone;  /* deleted; files go with the last user */
-    bool is_stuck; /* could not be merged */
+    bool is_gone;            /* deleted; files go with the last user */
+    bool is_stuck;           /* could not be merged */
+    struct store_part *next; /* while it is reserved */
 } store_part;
 
 typedef struct store_part_plan {
@@ -482,8 +483,13 @@ void *store_commit_main(void *store);
 void *store_keeper_main(void *store);
 /** Seals the oldest full generation (keeper, and flush). */
 LM_USE lm_err store_seal(lm_store *store, store_generation *generation);
-/** Takes parts into the store's list. Lock held. */
-LM_USE lm_err store_parts_insert(lm_store *store, const store_part *part);
+/** Copies of parts as a list, and room for them among the store's: all that can fail. Parts are
+ * inserted by one at a time, who has the catalog's lock, or opens the store. Lock held. */
+LM_USE lm_err store_parts_reserve(lm_store *store, const store_part *parts, size_t count,
+                                  store_part **out);
+void store_parts_forget(lm_store *store, store_part *list); /* NULL is fine */
+/** Takes what was reserved among the store's. Lock held. */
+void store_parts_insert(lm_store *store, store_part *list);
 /** Takes a part off the list and deletes its files when nobody reads them. Lock held. */
 void store_parts_remove(lm_store *store, uint64_t id);
 /** Gives up a use; what is gone and used by nobody is freed. Lock held. */

@@ -120,8 +120,14 @@ lm_err store_publish(lm_store *store, const store_part *parts, store_part_stream
                      size_t count, const uint64_t *replaced, size_t replaced_count,
                      store_generation *sealed)
 {
+    store_part *reserved = NULL;
     pthread_mutex_lock(&store->catalog_lock);
-    lm_err err = store_catalog_begin(store->catalog);
+    /* What can fail comes first: behind the catalog's word files of segments are no longer to be
+     * removed, and logs are. */
+    pthread_mutex_lock(&store->lock);
+    lm_err err = store_parts_reserve(store, parts, count, &reserved);
+    pthread_mutex_unlock(&store->lock);
+    if (!err) err = store_catalog_begin(store->catalog);
     if (!err) {
         for (size_t i = 0; i < replaced_count && !err; i++)
             err = store_catalog_remove(store->catalog, replaced[i]);
@@ -137,8 +143,7 @@ lm_err store_publish(lm_store *store, const store_part *parts, store_part_stream
         pthread_mutex_lock(&store->lock);
         for (size_t i = 0; i < replaced_count; i++)
             store_parts_remove(store, replaced[i]);
-        for (size_t i = 0; i < count && !err; i++)
-            err = store_parts_insert(store, &parts[i]);
+        store_parts_insert(store, reserved);
         if (sealed) {
             sealed->is_sealed = true;
             store_checkpoints_drop(store, sealed->id);
@@ -148,6 +153,8 @@ lm_err store_publish(lm_store *store, const store_part *parts, store_part_stream
                 store->counters.templates += parts[i].templates;
         }
         pthread_mutex_unlock(&store->lock);
+    } else {
+        store_parts_forget(store, reserved);
     }
     pthread_mutex_unlock(&store->catalog_lock);
     return err;

@@ -42,7 +42,7 @@ static lm_err read_stream(store_view *view, lm_reader *r, uint32_t i)
     stream->raw_bytes = lm_reader_varint(r);
     stream->time_min = lm_unzigzag(lm_reader_varint(r));
     stream->time_max = (int64_t)((uint64_t)stream->time_min + lm_reader_varint(r));
-    if (r->failed) return LM_E_CORRUPT;
+    if (r->failed || stream->time_max < stream->time_min) return LM_E_CORRUPT;
     lm_err err = lm_labels_parse(stream->key, &view->arena, &view->labels[i]);
     if (err) return err == LM_E_USAGE ? LM_E_CORRUPT : err;
     view->faces[i] =
@@ -128,8 +128,12 @@ static lm_err read_head(store_view *view, lm_str head, const char *path)
     bool is_bad = r.failed || rows != view->record_count || !view->record_count ||
                   view->tenant.len > STORE_TENANT_BYTES_MAX;
     lm_err err = is_bad ? LM_E_CORRUPT : LM_OK;
-    for (uint32_t i = 0; i < n && !err; i++)
+    uint64_t records = 0;
+    for (uint32_t i = 0; i < n && !err; i++) {
         err = read_stream(view, &r, i);
+        if (!err) records += view->streams[i].records;
+    }
+    if (!err && records != view->record_count) err = LM_E_CORRUPT;
     if (!err) err = read_set(view, &r, &view->folded);
     if (!err) err = read_set(view, &r, &view->has_metadata);
     view->has_escapes = lm_reader_varint_max(&r, 1);
@@ -339,7 +343,7 @@ static lm_err archive_text(lm_archive *archive, lm_buf *out)
 
 static lm_str next_line(lm_str *rest)
 {
-    const uint8_t *end = memchr(rest->ptr, '\n', rest->len);
+    const uint8_t *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
     if (!end) return (lm_str){NULL, 0};
     lm_str line = {rest->ptr, (size_t)(end - rest->ptr)};
     *rest = (lm_str){end + 1, rest->len - line.len - 1};

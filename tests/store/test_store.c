@@ -46,14 +46,19 @@ static void note(void *ctx, int level, const char *event, const char *text)
     if (getenv("LOGMILL_TEST_VERBOSE")) print_message("%s: %s\n", event, text);
 }
 
-static void open_store(world *w, unsigned mill)
+static void open_store_with(world *w, lm_mem *mem, unsigned mill)
 {
     lm_store_options options = {.folder = w->folder,
                                 .head_bytes = 64 << 10,
                                 .mill_cpu_percent = mill,
                                 .note = note,
                                 .note_ctx = w};
-    assert_int_equal(lm_store_open(w->mem, &options, &w->store), LM_OK);
+    assert_int_equal(lm_store_open(mem, &options, &w->store), LM_OK);
+}
+
+static void open_store(world *w, unsigned mill)
+{
+    open_store_with(w, w->mem, mill);
 }
 
 static void begin(world *w)
@@ -844,6 +849,140 @@ static void templates_are_counted(void **ctx)
     end(&w);
 }
 
+/* ---- memory runs out ---- */
+
+/** Memory of several threads: once it is armed one request fails, and with is_lasting all behind
+ * it. */
+typedef struct scarce {
+    _Atomic uint64_t requests, fail_at; /* 0: none */
+    _Atomic int64_t out;                /* bytes */
+    bool is_lasting;
+} scarce;
+
+static void *scarce_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    scarce *s = ctx;
+    uint64_t request = ++s->requests, fail_at = s->fail_at;
+    if (request == fail_at || (s->is_lasting && fail_at && request > fail_at)) return NULL;
+    void *moved = realloc(ptr, new_bytes);
+    if (moved) s->out += (int64_t)new_bytes - (int64_t)(ptr ? old_bytes : 0);
+    return moved;
+}
+
+static void scarce_release(void *ctx, void *ptr, size_t bytes)
+{
+    ((scarce *)ctx)->out -= (int64_t)bytes;
+    free(ptr);
+}
+
+/** How many requests there were; one failed if there were as many. */
+static uint64_t put_and_seal(world *w, uint64_t fail_at, bool is_lasting, unsigned *failures)
+{
+    enum { PUTS = 6, RECORDS = 20 };
+
+    scarce s = {.is_lasting = is_lasting};
+    lm_mem *mem = NULL;
+    lm_allocator table = {scarce_resize, scarce_release, &s};
+    assert_int_equal(lm_mem_new(&table, 0, &mem), LM_OK);
+    open_store_with(w, mem, 0);
+    assert_int_equal(put_some(w, RECORDS), LM_OK);
+    s.requests = 0;
+    s.fail_at = fail_at;
+    for (unsigned i = 0; i < PUTS; i++) {
+        lm_err err = put_some(w, RECORDS);
+        assert_true(err == LM_OK || err == LM_E_NOMEM);
+        *failures += err != LM_OK;
+    }
+    lm_err err = lm_store_flush(w->store);
+    assert_true(err == LM_OK || err == LM_E_NOMEM);
+    *failures += err != LM_OK;
+    uint64_t requests = s.requests;
+    if (!is_lasting) {
+        s.fail_at = 0;
+        assert_int_equal(count_all(w), w->count);
+    }
+    lm_store_close(w->store);
+    w->store = NULL;
+    assert_int_equal(lm_mem_used(mem), 0);
+    lm_mem_free(mem);
+    assert_int_equal(s.out, 0);
+    open_store(w, 0); /* as after a restart */
+    assert_int_equal(count_all(w), w->count);
+    lm_store_close(w->store);
+    w->store = NULL;
+    remove_tree(w->folder);
+    w->count = 0;
+    return requests;
+}
+
+/** While batches come in, and above all at the end of sealing, when the log goes: what was told to
+ * be kept is there once, and memory all comes back. */
+static void memory_runs_out(void **ctx)
+{
+    enum { LAST = 40 };
+
+    world w;
+    (void)ctx;
+    begin(&w);
+    unsigned failures = 0;
+    uint64_t fail_at = 1, all = 0;
+    lm_test_rng start = rng;
+    for (; (all = put_and_seal(&w, fail_at, false, &failures)) >= fail_at;
+         fail_at += 1 + fail_at / 10)
+        rng = start;
+    for (fail_at = all > LAST ? all - LAST : 1; fail_at <= all; fail_at++) {
+        rng = start; /* the same records each time, and so nearly the same requests */
+        (void)put_and_seal(&w, fail_at, true, &failures);
+    }
+    assert_true(failures > 20);
+    end(&w);
+}
+
+/** A log that is read back when there is little memory, a damaged frame in front: then it is not
+ * read at all, rather than without what there was no memory for. */
+static void no_memory_to_read_back(void **ctx)
+{
+    world w;
+    (void)ctx;
+    begin(&w);
+    char path[600];
+    open_store(&w, 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(put_some(&w, 10), LM_OK);
+    lm_store_close(w.store);
+    w.store = NULL;
+    assert_true(find_file(&w, "log", ".log", path, sizeof path));
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, &byte, 1, 90), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 90), 1); /* in the first frame */
+    close(fd);
+    lm_store_options options = {.folder = w.folder, .note = note, .note_ctx = &w};
+    unsigned failures = 0;
+    for (uint64_t fail_at = 1;; fail_at++) {
+        scarce s = {0};
+        lm_mem *mem = NULL;
+        lm_allocator table = {scarce_resize, scarce_release, &s};
+        assert_int_equal(lm_mem_new(&table, 0, &mem), LM_OK);
+        s.requests = 0;
+        s.fail_at = fail_at;
+        lm_err err = lm_store_open(mem, &options, &w.store);
+        assert_true(err == LM_OK || err == LM_E_NOMEM);
+        failures += err != LM_OK;
+        bool is_over = s.requests < fail_at;
+        s.fail_at = 0;
+        if (!err) assert_int_equal(count_all(&w), w.count - 10);
+        if (!err) lm_store_close(w.store);
+        w.store = NULL;
+        assert_int_equal(lm_mem_used(mem), 0);
+        lm_mem_free(mem);
+        if (is_over) break;
+    }
+    assert_true(failures > 3);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -859,6 +998,8 @@ int main(void)
         cmocka_unit_test(old_segments_go),
         cmocka_unit_test(streams_are_listed),
         cmocka_unit_test(templates_are_counted),
+        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(no_memory_to_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

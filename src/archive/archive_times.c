@@ -8,7 +8,8 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* Where the fraction stands: the only place where the first and the last tick of a second differ,
- * all 0 and all 9. */
+ * all 0 and all 9. Counted from the end: what is before it need not be of one width (9:05:07.123).
+ */
 static void fraction_find(lm_time_printer *printer)
 {
     uint8_t first[LM_TIME_TEXT_MAX], last[LM_TIME_TEXT_MAX];
@@ -27,7 +28,7 @@ static void fraction_find(lm_time_printer *printer)
     }
     printer->can_patch = true;
     printer->digits = (uint8_t)digits;
-    printer->fraction_at = (uint8_t)at;
+    printer->fraction_back = (uint8_t)(len - at);
 }
 
 void lm_time_printer_init(lm_time_printer *printer, uint16_t layout)
@@ -51,7 +52,8 @@ uint8_t *lm_time_printer_put(lm_time_printer *printer, int64_t ticks, uint8_t *a
         printer->begin = (int64_t)((uint64_t)floor_div(ticks, per_second) * (uint64_t)per_second);
         printer->span = (uint64_t)per_second;
     } else if (printer->can_patch) {
-        (void)lm_put_padded(printer->text + printer->fraction_at, fraction, printer->digits);
+        (void)lm_put_padded(printer->text + printer->len - printer->fraction_back, fraction,
+                            printer->digits);
     }
     memcpy(at, printer->text, LM_TIME_TEXT_MAX);
     return at + printer->len;

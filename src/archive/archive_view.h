@@ -35,7 +35,7 @@ struct lm_values {
 typedef struct lm_time_printer {
     uint16_t layout;
     bool can_patch;
-    uint8_t digits, fraction_at; /* of the fraction */
+    uint8_t digits, fraction_back; /* of the fraction; its place from the end of the text */
     size_t len;
     int64_t per_second; /* ticks */
     int64_t begin;      /* the text is of a time in begin + 0 .. span - 1; span 0: nothing kept */

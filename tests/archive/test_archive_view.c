@@ -524,6 +524,33 @@ static void test_times_of_every_layout(void **state)
     assert_true(checked >= 40);
 }
 
+/* Several in a second, in layouts of which the hour or the day has one digit or two. */
+static void test_fractions_behind_any_width(void **state)
+{
+    static const char *const parts[][3] = {{"", ":05:07.", ""},
+                                           {"Nov ", " 10:05:07.", ""},
+                                           {"11/", "/26 9:05:07:", ""},
+                                           {"Nov ", ", 2026 9:05:07,", " AM"},
+                                           {"", "-Nov-2026::10:05:07.", ""}};
+    (void)state;
+    for (size_t f = 0; f < sizeof parts / sizeof parts[0]; f++) {
+        text input = {NULL, 0, 0};
+        subject s;
+        for (unsigned day = 8; day < 13; day++) {
+            for (unsigned i = 0; i < 50; i++)
+                put(&input, "%s%u%s%03u%s x %u\n", parts[f][0], day, parts[f][1], 100 + i * 13,
+                    parts[f][2], i * 7919 % 1000);
+        }
+        subject_open(&s, &input, NULL, 1, &(lm_pack_options){.level = LM_LEVEL_FAST});
+        segment_open(&s, 0);
+        assert_int_equal(s.text.len, input.len);
+        assert_memory_equal(s.text.ptr, input.ptr, input.len);
+        segment_close(&s);
+        subject_close(&s);
+        text_free(&input);
+    }
+}
+
 enum { STAMP_WAYS = 10 };
 
 /** The time in one way of writing it. */
@@ -944,6 +971,7 @@ int main(void)
         cmocka_unit_test(test_rows_across_parts),
         cmocka_unit_test(test_filters),
         cmocka_unit_test(test_times_of_every_layout),
+        cmocka_unit_test(test_fractions_behind_any_width),
         cmocka_unit_test(test_dates_that_read_two_ways),
         cmocka_unit_test(test_dates_of_any_padding),
         cmocka_unit_test(test_times_without_a_year),

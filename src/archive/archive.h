@@ -220,18 +220,29 @@ bool lm_archive_segment_grams(const lm_archive *archive, size_t index, lm_str *o
 /** May a line hold text, letters in any case? false is certain. */
 bool lm_archive_grams_admit(lm_str grams, lm_str text);
 
-/** Groups of three characters of lines, being collected: for sets of one's own. */
+/** Groups of three characters of lines, and lengths of their runs of digits, being collected: for
+ * sets of one's own. */
 typedef struct lm_grams lm_grams;
 LM_USE lm_err lm_grams_new(lm_mem *mem, lm_grams **out); /* LM_E_NOMEM; a quarter of a MB */
 void lm_grams_free(lm_grams *grams);
 /** O(len), no memory. line is without its '\n'. */
 void lm_grams_add(lm_grams *grams, lm_str line);
-/** Appends a set that lm_archive_grams_admit reads, of about so many bits for each group, and
- * begins anew. */
+/** Appends the set, of about so many bits for each group, and begins anew. */
 LM_USE lm_err lm_grams_take(lm_grams *grams, unsigned bits_each, lm_buf *out);
+/** May a line hold text, letters in any case? false is certain. Of no bytes: true. */
+bool lm_grams_set_admits(lm_str set, lm_str text);
 /** Opens segment index; everything decoded lives until lm_segment_close. LM_E_CORRUPT names the
  * place. */
 LM_USE lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out);
+/** The same in two steps. Between them there are columns and skeletons, and no shapes, rows or
+ * lines: enough for most segments to be ruled out, in a third of the time. After an error of the
+ * second step the segment can only be closed. */
+LM_USE lm_err lm_segment_open_columns(const lm_archive *archive, size_t index, lm_segment **out);
+LM_USE lm_err lm_segment_open_rest(lm_segment *segment);
+/** Texts of all shapes, each ended by '\n'. A variable stands there as this byte and any other one,
+ * but for a '\n': then the byte is text. LM_E_CORRUPT. */
+#define LM_SKELETON_MARK 0x01
+LM_USE lm_err lm_segment_skeletons(lm_segment *segment, lm_str *out);
 void lm_segment_close(lm_segment *segment);
 uint32_t lm_segment_row_count(const lm_segment *segment);
 /** Kept as plain text, not as columns (binary, or nothing repeats): shapes and columns are absent,
@@ -257,6 +268,8 @@ bool lm_kind_may(uint32_t kind, lm_str part, unsigned where);
 /** A value of this kind has so many digits side by side only if its number, without its sign, is at
  * least that; 0: nothing is known. */
 uint64_t lm_kind_least(uint32_t kind, size_t digits);
+/** Are values of this kind IPv4 addresses, the number's highest byte first? */
+bool lm_kind_is_address(uint32_t kind);
 /** Are values of this kind texts of a dictionary? */
 bool lm_kind_is_text(uint32_t kind);
 /** Are they times of one layout? */
@@ -305,9 +318,10 @@ bool lm_values_decimals(const lm_values *values, const int64_t **out, unsigned *
 /** A number for each value, and its class (NULL: all are of one): where both are equal the texts
  * are. Else false. */
 bool lm_values_numbers(const lm_values *values, const int64_t **out, const uint32_t **out_classes);
-/** Bytes of all values, width each, where a value's text is their lower-case hex digits; else
- * false. */
-bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width);
+/** Bytes of all values, width each, where a value's text is their lower-case hex digits, of a UUID
+ * with dashes between; else false. */
+bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width,
+                    bool *out_is_uuid);
 
 /** Text of rows [begin, end), each followed by '\n', appended to out. out_ends (may be NULL): end -
  * begin positions in out behind each '\n'. Consecutive calls going forward are cheap; going back

@@ -364,7 +364,28 @@ static void stamp_text(lm_value_stamp *stamp, lm_str text)
     if (stamp->classes != LM_CHARS_ALL) stamp->classes |= lm_chars_of_text(text);
 }
 
-/** What printing any number of this class can give; tighter where min and max tell. */
+static uint64_t size_of(int64_t number)
+{
+    return number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+}
+
+/** The longest text of a decimal, which may be stored at a larger scale. */
+static uint32_t decimal_len_max(uint32_t vclass, int64_t min, int64_t max)
+{
+    uint64_t most = size_of(min) > size_of(max) ? size_of(min) : size_of(max);
+    uint32_t scale = vclass > LM_VC_DECT ? vclass - LM_VC_DECT : vclass - LM_VC_DEC, digits = 1;
+    while (digits < 19 && most >= lm_power10[digits])
+        digits++;
+    return (digits > scale + 1 ? digits : scale + 1) + 1 + (min < 0);
+}
+
+static uint32_t hex_len_max(int64_t min, int64_t max)
+{
+    return min < 0 ? 16 : max == 0 ? 1 : (67 - (uint32_t)__builtin_clzll((uint64_t)max)) / 4;
+}
+
+/** What printing any number of this class can give; tighter where min and max tell. In a column of
+ * several classes they are those of all: the more they bound. */
 static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int64_t max)
 {
     uint8_t printed[LM_VALUE_TEXT_MAX];
@@ -390,12 +411,14 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
             stamp->classes |= LM_CHARS_DASH_COLON;
         }
         return;
-    case LM_KEY_DEC:
+    case LM_KEY_DEC: {
+        uint32_t len = decimal_len_max(vclass, min, max);
         stamp->len_min = 1;
-        if (stamp->len_max < LM_DECIMAL_TEXT_MAX) stamp->len_max = LM_DECIMAL_TEXT_MAX;
+        if (stamp->len_max < len) stamp->len_max = len;
         stamp->classes |=
             (uint8_t)(LM_CHARS_DIGIT | LM_CHARS_DOT | (min < 0 ? LM_CHARS_DASH_COLON : 0));
         return;
+    }
     case LM_KEY_IP4:
         if (stamp->len_min > 7) stamp->len_min = 7;
         if (stamp->len_max < 15) stamp->len_max = 15;
@@ -415,7 +438,8 @@ static void stamp_class(lm_value_stamp *stamp, uint32_t vclass, int64_t min, int
         uint32_t width =
             is_fixed ? (uint32_t)vclass - (is_upper ? LM_VC_HEX_UPPER : LM_VC_HEX_LOWER) : 0;
         if (stamp->len_min > (is_fixed ? width : 1)) stamp->len_min = is_fixed ? width : 1;
-        if (stamp->len_max < (is_fixed ? width : 16)) stamp->len_max = is_fixed ? width : 16;
+        uint32_t most = is_fixed ? width : hex_len_max(min, max);
+        if (stamp->len_max < most) stamp->len_max = most;
         stamp->classes |=
             (uint8_t)(LM_CHARS_DIGIT | (is_upper ? LM_CHARS_HEX_UPPER : LM_CHARS_HEX_LOWER));
         return;

@@ -121,11 +121,22 @@ bool lm_grams_admit(lm_str grams, lm_str text)
     return true;
 }
 
-/* ---- sets of one's own ---- */
+/* ---- sets of one's own ----
+ *
+ * In front of the bits, how long runs of digits are, and runs of hex digits: in the set all digits
+ * are one, and every log has three of them side by side. */
+
+/** Lengths of runs that are at least RUN_MIN long: bit n, the last one for all that are longer. */
+typedef struct run_lengths {
+    uint64_t digits, hex;
+} run_lengths;
+
+enum { RUN_MIN = 8, RUN_MAX = 63, RUN_BYTES = 16 };
 
 struct lm_grams {
     lm_mem *mem;
     gram_codes codes;
+    run_lengths runs;
     uint8_t seen[1u << GRAM_BITS];
 };
 
@@ -144,18 +155,92 @@ void lm_grams_free(lm_grams *grams)
     if (grams) lm_mem_release(grams->mem, grams, sizeof *grams);
 }
 
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(uint8_t c)
+{
+    uint8_t folded = c | 32;
+    return is_digit(c) || (folded >= 'a' && folded <= 'f');
+}
+
+static uint64_t run_bit(size_t len)
+{
+    return UINT64_C(1) << (len < RUN_MAX ? len : RUN_MAX);
+}
+
+static void runs_of_digits(const uint8_t *text, size_t len, run_lengths *runs)
+{
+    for (size_t begin = 0, end; begin < len; begin = end + 1) {
+        for (end = begin; end < len && is_digit(text[end]);)
+            end++;
+        if (end - begin >= RUN_MIN) runs->digits |= run_bit(end - begin);
+    }
+}
+
+/** Looks at every eighth byte: a run that counts has one of them. */
+static void runs_add(lm_str line, run_lengths *runs)
+{
+    for (size_t at = RUN_MIN - 1; at < line.len; at += RUN_MIN) {
+        size_t begin = at, end = at;
+        if (!is_hex(line.ptr[at])) continue;
+        while (begin && is_hex(line.ptr[begin - 1]))
+            begin--;
+        while (end < line.len && is_hex(line.ptr[end]))
+            end++;
+        if (end - begin >= RUN_MIN) {
+            runs->hex |= run_bit(end - begin);
+            runs_of_digits(line.ptr + begin, end - begin, runs);
+        }
+        at += (end - 1 - at) / RUN_MIN * RUN_MIN; /* the rest of the run is known */
+    }
+}
+
+/** May a run of text be one of these? Where text begins or ends with it, it may be longer. */
+static bool run_admits(uint64_t lengths, size_t begin, size_t end, size_t text_len)
+{
+    uint64_t bit = run_bit(end - begin);
+    if (end - begin < RUN_MIN) return true;
+    if (begin > 0 && end < text_len) return lengths & bit;
+    return lengths & ~(bit - 1);
+}
+
+static bool runs_admit(uint64_t lengths, lm_str text, bool (*is)(uint8_t c))
+{
+    for (size_t begin = 0, end; begin < text.len; begin = end + 1) {
+        for (end = begin; end < text.len && is(text.ptr[end]);)
+            end++;
+        if (!run_admits(lengths, begin, end, text.len)) return false;
+    }
+    return true;
+}
+
+bool lm_grams_set_admits(lm_str set, lm_str text)
+{
+    if (set.len <= RUN_BYTES) return true;
+    return runs_admit(lm_le64(set.ptr), text, is_digit) &&
+           runs_admit(lm_le64(set.ptr + 8), text, is_hex) &&
+           lm_grams_admit((lm_str){set.ptr + RUN_BYTES, set.len - RUN_BYTES}, text);
+}
+
 void lm_grams_add(lm_grams *grams, lm_str line)
 {
+    runs_add(line, &grams->runs);
     grams_mark(&grams->codes, line, grams->seen);
 }
 
 lm_err lm_grams_take(lm_grams *grams, unsigned bits_each, lm_buf *out)
 {
     size_t count = count_inner(grams->seen), bytes = count * bits_each / 8 + 1;
-    lm_err err = lm_buf_reserve(out, bytes);
+    lm_err err = lm_buf_le64(out, grams->runs.digits);
+    if (!err) err = lm_buf_le64(out, grams->runs.hex);
+    if (!err) err = lm_buf_reserve(out, bytes);
     if (err) return err;
     grams_put(grams->seen, out->ptr + out->len, bytes);
     out->len += bytes;
     memset(grams->seen, 0, sizeof grams->seen);
+    grams->runs = (run_lengths){0};
     return LM_OK;
 }

@@ -8,7 +8,7 @@
 /* ---- skeletons ----
  * A line's skeleton is its text with each variable replaced by LM_MARK and a kind. A line that
  * holds LM_MARK itself, or has too many variables, or is too long, is one variable of kind RAW. */
-#define LM_MARK 0x01
+#define LM_MARK LM_SKELETON_MARK
 #define LM_KIND_TOKEN                                                                              \
     'V' /* number, hex, address, id: classified by its text when it is put into its column */
 #define LM_KIND_TIME 'T' /* a timestamp of a known layout */

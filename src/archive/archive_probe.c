@@ -112,7 +112,7 @@ static bool class_admits(uint32_t vclass, lm_str part, unsigned where)
 
 bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part, unsigned where)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     const lm_role_format *format = &segment->roles[column].format;
     for (uint32_t c = 0; c < format->class_count; c++) {
         if (class_admits(format->classes[c], part, where)) return true;
@@ -122,7 +122,7 @@ bool lm_segment_column_may(const lm_segment *segment, size_t column, lm_str part
 
 uint32_t lm_segment_column_kinds(const lm_segment *segment, size_t column, const uint32_t **out)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     *out = segment->roles[column].format.classes;
     return segment->roles[column].format.class_count;
 }
@@ -132,9 +132,18 @@ bool lm_kind_may(uint32_t kind, lm_str part, unsigned where)
     return class_admits(kind, part, where);
 }
 
+bool lm_kind_is_address(uint32_t kind)
+{
+    return kind == LM_VC_IP4;
+}
+
 uint64_t lm_kind_least(uint32_t kind, size_t digits)
 {
     size_t behind = 0; /* the point */
+    if (kind == LM_VC_HEXV_LOWER || kind == LM_VC_HEXV_UPPER) {
+        if (digits < 2) return 0;
+        return digits > 16 ? UINT64_MAX : UINT64_C(1) << 4 * (digits - 1);
+    }
     if (kind > LM_VC_DECT && kind <= LM_VC_DECT + LM_SCALE_MAX)
         behind = kind - LM_VC_DECT;
     else if (kind > LM_VC_DEC && kind <= LM_VC_DEC + LM_SCALE_MAX)
@@ -182,7 +191,7 @@ static lm_str class_sample(const lm_value_stamp *stamp, uint32_t vclass, unsigne
 bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which, uint8_t *dst,
                               lm_str *out)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     const lm_role_view *role = &segment->roles[column];
     const lm_str *texts;
     uint32_t count;

@@ -45,13 +45,13 @@ static lm_err prepare(lm_segment *segment)
     lm_err err = lm_segment_rows_load(segment, &rows);
     if (err || segment->cursors) return err;
     size_t n = segment->shapes.count;
-    uint32_t *cursors = lm_arena_alloc(
-        &segment->arena, segment->shapes.role_count * sizeof *cursors, _Alignof(uint32_t));
+    uint32_t *cursors =
+        lm_arena_alloc(&segment->arena, segment->role_count * sizeof *cursors, _Alignof(uint32_t));
     segment->shape_states = lm_arena_alloc(&segment->arena, n, 1);
     segment->shape_bounds =
         lm_arena_alloc(&segment->arena, n * sizeof *segment->shape_bounds, _Alignof(size_t));
     if (!cursors || !segment->shape_states || !segment->shape_bounds) return lm_mem_err();
-    memset(cursors, 0, segment->shapes.role_count * sizeof *cursors);
+    memset(cursors, 0, segment->role_count * sizeof *cursors);
     memset(segment->shape_states, SHAPE_UNKNOWN, n);
     segment->programs =
         lm_arena_alloc(&segment->arena, n * sizeof *segment->programs, _Alignof(lm_render_op *));
@@ -214,7 +214,7 @@ static lm_err ready_parts(lm_segment *segment, uint32_t shape)
 static lm_err finish_parts(lm_segment *segment)
 {
     const lm_values *values;
-    for (size_t i = 0; i < segment->shapes.role_count && segment->parts_count; i++) {
+    for (size_t i = 0; i < segment->role_count && segment->parts_count; i++) {
         if (!segment->roles[i].parts || segment->roles[i].failed) continue;
         lm_err err = lm_segment_values(segment, i, &values);
         if (err && err != LM_E_CORRUPT) return err;
@@ -288,7 +288,7 @@ static lm_err skip_rows(lm_segment *segment, uint32_t row)
 static lm_err seek_row(lm_segment *segment, uint32_t row)
 {
     if (row < segment->next_row) {
-        memset(segment->cursors, 0, segment->shapes.role_count * sizeof *segment->cursors);
+        memset(segment->cursors, 0, segment->role_count * sizeof *segment->cursors);
         segment->next_row = 0;
     }
     return row == segment->next_row ? LM_OK : skip_rows(segment, row);
@@ -469,7 +469,7 @@ lm_err lm_segment_times(lm_segment *segment, const int64_t **out)
         *out = times;
         return LM_OK;
     }
-    size_t role_count = segment->shapes.role_count;
+    size_t role_count = segment->role_count;
     uint32_t *cursors = lm_mem_calloc(segment->mem, role_count, sizeof *cursors);
     if (!cursors) return lm_mem_err();
     size_t span = 0;

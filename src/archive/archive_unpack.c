@@ -269,13 +269,13 @@ static lm_err segment_costs(cost_list *list, lm_segment *segment, lm_arena *aren
     }
     for (size_t c = 0; !err && c < LM_SEG_FIXED_COUNT; c++)
         err = cost_of(list, segment, c, fixed[c], (lm_str){0});
-    for (size_t r = 0; !err && r < segment->shapes.role_count; r++) {
+    for (size_t r = 0; !err && r < segment->role_count; r++) {
         const lm_role_format *format = &segment->roles[r].format;
         if (format->class_count == 0) continue;
         lm_str name;
         err = column_name(segment, r, arena, &name);
         size_t end = lm_columns_count(segment->columns);
-        for (size_t next = r + 1; next < segment->shapes.role_count; next++) {
+        for (size_t next = r + 1; next < segment->role_count; next++) {
             if (!segment->roles[next].format.class_count) continue;
             end = segment->roles[next].format.first_column;
             break;

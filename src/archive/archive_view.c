@@ -1,9 +1,9 @@
 /**
  * An opened segment: shapes, stamps and, on demand, values.
  *
- * Opening reads the head, the directory, the skeletons and the stamps: what a query needs to rule
- * the segment out. Shape ids, value columns, the pool and the filters are decoded at first use and
- * kept in the segment's arena.
+ * Opening reads the head, the directory and what is known of the columns, then skeletons and
+ * shapes. A query may stop in between, if that is enough to rule the segment out. Shape ids, value
+ * columns, the pool and the filters are decoded at first use and kept in the segment's arena.
  */
 #include "archive/archive_view.h"
 
@@ -55,30 +55,62 @@ static uint32_t role_columns(const lm_role_format *format)
     return count;
 }
 
+/** Reads the format of the next role. LM_E_CORRUPT without words. */
+static lm_err read_format(lm_segment *segment, lm_reader *r, lm_role_format *format)
+{
+    format->class_count = (uint32_t)lm_reader_varint_max(r, 64);
+    if (format->class_count == 0) return LM_OK;
+    format->classes = lm_arena_alloc(&segment->arena, format->class_count * sizeof *format->classes,
+                                     _Alignof(uint32_t));
+    if (!format->classes) return lm_mem_err();
+    bool has_decimals = false;
+    for (uint32_t c = 0; c < format->class_count; c++) {
+        uint64_t vclass = lm_reader_varint_max(r, LM_VC_LIMIT);
+        if (!lm_vclass_is_valid(vclass) || (format->class_count > 1 && vclass == LM_VC_STR_UNIQUE))
+            return corrupt(segment, "an unknown class of values");
+        format->classes[c] = (uint32_t)vclass;
+        has_decimals = has_decimals || lm_vclass_key((uint32_t)vclass) == LM_KEY_DEC;
+    }
+    if (has_decimals && format->class_count > 1) format->scale = lm_reader_u8(r);
+    return LM_OK;
+}
+
+/** How many roles a list of formats tells of; SIZE_MAX: it is damaged. */
+static size_t count_formats(lm_str bytes)
+{
+    lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
+    size_t count = 0;
+    for (; lm_reader_left(&r); count++) {
+        uint64_t classes = lm_reader_varint_max(&r, 64);
+        bool has_decimals = false;
+        for (uint64_t c = 0; c < classes; c++)
+            has_decimals |=
+                lm_vclass_key((uint32_t)lm_reader_varint_max(&r, LM_VC_LIMIT)) == LM_KEY_DEC;
+        if (has_decimals && classes > 1) (void)lm_reader_u8(&r);
+        if (r.failed) return SIZE_MAX;
+    }
+    return count;
+}
+
 static lm_err read_formats(lm_segment *segment)
 {
     lm_str bytes = {0};
     lm_err err = decode_bytes(segment, LM_SEG_ROLES, &bytes);
     if (err) return err;
+    size_t count = count_formats(bytes);
+    if (count == SIZE_MAX) return corrupt(segment, "its list of columns is damaged");
+    segment->roles =
+        lm_arena_alloc(&segment->arena, count * sizeof *segment->roles, _Alignof(lm_role_view));
+    if (!segment->roles) return lm_mem_err();
+    memset(segment->roles, 0, count * sizeof *segment->roles);
+    segment->role_count = count;
     lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
     size_t next = LM_SEG_FIXED_COUNT, column_count = lm_columns_count(segment->columns);
-    for (size_t i = 0; i < segment->shapes.role_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         lm_role_format *format = &segment->roles[i].format;
-        format->class_count = (uint32_t)lm_reader_varint_max(&r, 64);
+        err = read_format(segment, &r, format);
+        if (err) return err;
         if (format->class_count == 0) continue;
-        format->classes = lm_arena_alloc(
-            &segment->arena, format->class_count * sizeof *format->classes, _Alignof(uint32_t));
-        if (!format->classes) return lm_mem_err();
-        bool has_decimals = false;
-        for (uint32_t c = 0; c < format->class_count; c++) {
-            uint64_t vclass = lm_reader_varint_max(&r, LM_VC_LIMIT);
-            if (!lm_vclass_is_valid(vclass) ||
-                (format->class_count > 1 && vclass == LM_VC_STR_UNIQUE))
-                return corrupt(segment, "an unknown class of values");
-            format->classes[c] = (uint32_t)vclass;
-            has_decimals = has_decimals || lm_vclass_key((uint32_t)vclass) == LM_KEY_DEC;
-        }
-        if (has_decimals && format->class_count > 1) format->scale = lm_reader_u8(&r);
         format->first_column = (uint32_t)next;
         next += role_columns(format);
         if (r.failed || format->scale > LM_SCALE_MAX || next > column_count)
@@ -95,7 +127,7 @@ static lm_err read_stamps(lm_segment *segment)
     if (err) return err;
     lm_reader r = lm_reader_of(bytes.ptr, bytes.len);
     uint64_t filter_at = 0;
-    for (size_t i = 0; i < segment->shapes.role_count; i++) {
+    for (size_t i = 0; i < segment->role_count; i++) {
         lm_role_view *role = &segment->roles[i];
         lm_value_stamp *stamp = &role->stored.stamp;
         if (role->format.class_count == 0) {
@@ -224,10 +256,19 @@ static lm_err make_pieces(lm_segment *segment)
     return LM_OK;
 }
 
+lm_err lm_segment_skeletons(lm_segment *segment, lm_str *out)
+{
+    lm_err err = segment->skeletons.ptr
+                     ? LM_OK
+                     : decode_bytes(segment, LM_SEG_SHAPE_TEXT, &segment->skeletons);
+    if (!err) *out = segment->skeletons;
+    return err;
+}
+
 static lm_err read_shapes(lm_segment *segment)
 {
     lm_str text = {0};
-    lm_err err = decode_bytes(segment, LM_SEG_SHAPE_TEXT, &text);
+    lm_err err = lm_segment_skeletons(segment, &text);
     if (err) return err;
     for (size_t at = 0; at < text.len;) {
         const uint8_t *end = memchr(text.ptr + at, '\n', text.len - at);
@@ -242,11 +283,8 @@ static lm_err read_shapes(lm_segment *segment)
         ids->alphabet > segment->shapes.count) {
         return corrupt(segment, "its shapes and rows do not fit");
     }
-    segment->roles =
-        lm_arena_alloc(&segment->arena, segment->shapes.role_count * sizeof *segment->roles,
-                       _Alignof(lm_role_view));
-    if (!segment->roles) return lm_mem_err();
-    memset(segment->roles, 0, segment->shapes.role_count * sizeof *segment->roles);
+    if (segment->shapes.role_count != segment->role_count)
+        return corrupt(segment, "its list of columns is damaged");
     return make_pieces(segment);
 }
 
@@ -278,9 +316,14 @@ static lm_err open_columns(lm_segment *segment)
     if (err) return lm_fail_in(err, "'%s': segment %zu: ", segment->archive->path, segment->index);
     if (lm_columns_count(segment->columns) < LM_SEG_FIXED_COUNT)
         return corrupt(segment, "columns are missing");
-    err = read_shapes(segment);
-    if (!err) err = read_formats(segment);
-    if (!err) err = read_stamps(segment);
+    err = read_formats(segment);
+    return err ? err : read_stamps(segment);
+}
+
+lm_err lm_segment_open_rest(lm_segment *segment)
+{
+    if (segment->views || segment->head.kind != LM_SEGMENT_COLUMNS) return LM_OK;
+    lm_err err = read_shapes(segment);
     if (!err) err = read_marks(segment);
     if (!err) err = read_template_ids(segment);
     return err;
@@ -299,7 +342,7 @@ static bool head_fits(const lm_archive *archive, const lm_archive_segment *info,
 /** Text behind a segment from which on its tables are counted in MB. */
 #define SEGMENT_WIDE_FROM ((uint64_t)4 << 20)
 
-lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out)
+lm_err lm_segment_open_columns(const lm_archive *archive, size_t index, lm_segment **out)
 {
     LM_ASSERT(index < archive->meta.segment_count);
     const lm_archive_segment *info = &archive->meta.segments[index];
@@ -342,6 +385,20 @@ out:
     return LM_OK;
 }
 
+lm_err lm_segment_open(const lm_archive *archive, size_t index, lm_segment **out)
+{
+    lm_segment *segment = NULL;
+    lm_err err = lm_segment_open_columns(archive, index, &segment);
+    if (err) return err;
+    err = lm_segment_open_rest(segment);
+    if (err) {
+        lm_segment_close(segment);
+        return err;
+    }
+    *out = segment;
+    return LM_OK;
+}
+
 bool lm_archive_segment_grams(const lm_archive *archive, size_t index, lm_str *out)
 {
     LM_ASSERT(index < archive->meta.segment_count);
@@ -369,7 +426,7 @@ void lm_segment_close(lm_segment *segment)
     if (!segment) return;
     LM_ASSERT(segment->magic == LM_SEGMENT_OBJECT);
     segment->magic = 0;
-    for (size_t i = 0; i < segment->shapes.role_count && segment->parts_count; i++)
+    for (size_t i = 0; i < segment->role_count && segment->parts_count; i++)
         lm_columns_parts_free(segment->roles[i].parts);
     lm_columns_free(segment->columns);
     lm_shapes_fini(&segment->shapes);
@@ -399,12 +456,12 @@ const lm_shape *lm_segment_shapes(const lm_segment *segment)
 
 size_t lm_segment_column_count(const lm_segment *segment)
 {
-    return segment->shapes.role_count;
+    return segment->role_count;
 }
 
 lm_value_stamp lm_segment_stamp(const lm_segment *segment, size_t column)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     return segment->roles[column].stored.stamp;
 }
 
@@ -735,7 +792,7 @@ static lm_err parts_values(lm_segment *segment, lm_role_view *role, const lm_col
 
 lm_err lm_segment_values_lazy(lm_segment *segment, size_t column, const lm_values **out)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     lm_role_view *role = &segment->roles[column];
     size_t at;
     if (role->values || !parts_column(segment, &role->format, &at)) {
@@ -756,7 +813,7 @@ lm_err lm_segment_values_lazy(lm_segment *segment, size_t column, const lm_value
 
 lm_err lm_segment_values(lm_segment *segment, size_t column, const lm_values **out)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     lm_role_view *role = &segment->roles[column];
     lm_err rest = parts_finish(segment, role);
     if (rest) return rest;
@@ -830,9 +887,11 @@ bool lm_values_numbers(const lm_values *values, const int64_t **out, const uint3
     return true;
 }
 
-bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width)
+bool lm_values_wide(const lm_values *values, const uint8_t **out_bytes, uint32_t *out_width,
+                    bool *out_is_uuid)
 {
-    if (values->classes || !values->wide || values->uniform == LM_VC_UUID) return false;
+    if (values->classes || !values->wide) return false;
+    *out_is_uuid = values->uniform == LM_VC_UUID;
     *out_bytes = values->wide;
     *out_width = lm_vclass_width(values->uniform);
     return true;
@@ -844,7 +903,7 @@ bool lm_segment_column_may_contain(const lm_segment *const_segment, size_t colum
 {
     lm_segment *segment = (lm_segment *)(uintptr_t)
         const_segment; /* decodes the filters once; a segment has one thread */
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     const lm_role_view *role = &segment->roles[column];
     const lm_value_stamp *stamp = &role->stored.stamp;
     if (role->format.class_count == 0) {
@@ -887,7 +946,7 @@ static bool words_column(const lm_role_format *format, size_t *out)
 bool lm_segment_column_words(lm_segment *segment, size_t column, const lm_str **out_texts,
                              uint32_t *out_count)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     lm_role_view *role = &segment->roles[column];
     size_t at;
     if (!words_column(&role->format, &at)) return false;
@@ -900,14 +959,14 @@ bool lm_segment_column_words(lm_segment *segment, size_t column, const lm_str **
 bool lm_segment_column_texts(lm_segment *segment, size_t column, const lm_str **out_texts,
                              uint32_t *out_count)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     return segment->roles[column].format.class_count == 1 &&
            lm_segment_column_words(segment, column, out_texts, out_count);
 }
 
 bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_t *out_layout)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     const lm_role_format *format = &segment->roles[column].format;
     if (format->class_count != 1 || format->classes[0] < LM_VC_TIME) return false;
     *out_layout = (uint16_t)(format->classes[0] - LM_VC_TIME);
@@ -916,7 +975,7 @@ bool lm_segment_column_is_time(const lm_segment *segment, size_t column, uint16_
 
 bool lm_segment_column_is_pooled(const lm_segment *segment, size_t column)
 {
-    LM_ASSERT(column < segment->shapes.role_count);
+    LM_ASSERT(column < segment->role_count);
     return segment->roles[column].format.class_count == 0;
 }
 

@@ -120,9 +120,11 @@ struct lm_segment {
     uint64_t raw_damage;     /* offset of the first damaged block */
     /* segments of columns */
     lm_columns *columns;
+    lm_str skeletons; /* each ended by '\n'; ptr NULL: not yet read */
     lm_shapes shapes; /* roles of variables; skeletons stay in the arena */
     lm_shape *views;
     lm_role_view *roles;
+    size_t role_count;
     lm_column pool; /* decoded when needed */
     bool has_pool;
     lm_str *pool_lines;

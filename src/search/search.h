@@ -43,9 +43,9 @@ LM_USE lm_err lm_query_match(const lm_query *query, lm_str line, const lm_fields
 LM_USE lm_err lm_query_match_in(const lm_query *query, lm_str file, lm_str line,
                                 const lm_fields *fields, bool *out);
 bool lm_query_needs_fields(const lm_query *query);
-/** May a line fit, of text that has these groups of characters (lm_archive_segment_grams)? false is
- * certain. Cheap: no segment is opened for it. */
-bool lm_query_admitted(const lm_query *query, lm_str grams);
+/** May a line fit, of lines that a set was made of (lm_grams_take)? false is certain. Cheap: no
+ * segment is opened for it. */
+bool lm_query_admitted(const lm_query *query, lm_str set);
 
 /** Does the name ask for a record's level, whatever its field is called? */
 bool lm_query_name_is_level(lm_str name);

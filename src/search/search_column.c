@@ -12,6 +12,10 @@ typedef struct test {
     bool is_digits;
     uint32_t digit_count;
     uint64_t number, ten_power; /* 10^digit_count */
+    /* the part as one of an address: numbers between points are whole */
+    uint32_t octet_count; /* of them; 0: nothing is known */
+    uint32_t octets;      /* the last one lowest */
+    bool is_no_address;   /* one of them is none */
 } test;
 
 struct lm_cond_cache {
@@ -83,6 +87,35 @@ static bool int_fits(const test *t, int64_t value)
     return false;
 }
 
+/* The numbers between points: of 1.23.45.6 the 23 and the 45. */
+static void octets_read(test *t)
+{
+    const uint8_t *at = t->part.ptr, *end = at + t->part.len;
+    const uint8_t *point = memchr(at, '.', t->part.len);
+    while (point && !t->is_no_address) {
+        const uint8_t *next = memchr(point + 1, '.', (size_t)(end - (point + 1)));
+        if (!next) return;
+        uint32_t octet = 0, digits = (uint32_t)(next - (point + 1));
+        t->is_no_address =
+            digits == 0 || digits > 3 || (digits > 1 && point[1] == '0') || t->octet_count == 2;
+        for (const uint8_t *digit = point + 1; digit < next && !t->is_no_address; digit++) {
+            t->is_no_address = *digit < '0' || *digit > '9';
+            octet = octet * 10 + (uint32_t)(*digit - '0');
+        }
+        t->is_no_address = t->is_no_address || octet > 255;
+        t->octets = t->octets << 8 | octet;
+        t->octet_count++;
+        point = next;
+    }
+}
+
+static bool address_may(const test *t, int64_t number)
+{
+    uint32_t inner = (uint32_t)(number >> 8) & 0xffff;
+    if (t->octet_count == 2) return inner == t->octets;
+    return t->octet_count == 0 || inner >> 8 == t->octets || (inner & 0xff) == t->octets;
+}
+
 static test test_make(const lm_scan *scan, const lm_cond *cond)
 {
     test t = {.kind = (lm_cond_kind)cond->kind, .nocase = scan->literal.nocase};
@@ -97,6 +130,7 @@ static test test_make(const lm_scan *scan, const lm_cond *cond)
         t.ten_power *= 10;
     }
     t.digit_count = (uint32_t)t.part.len;
+    octets_read(&t);
     return t;
 }
 
@@ -192,6 +226,7 @@ static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
     uint32_t found = 0, last = UINT32_MAX;
     uint64_t least = item->kind_least[0];
     bool last_may = true, last_is_text = false;
+    bool last_is_address = lm_kind_is_address(item->kinds[0]);
     uint8_t room[LM_VALUE_ROOM];
     memset(kept, 0, sizeof kept);
     for (uint32_t i = 0; i < count; i++) {
@@ -201,6 +236,7 @@ static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
             uint32_t kind = kind_at(item, last);
             last_may = item->kind_may[kind];
             least = item->kind_least[kind];
+            last_is_address = lm_kind_is_address(last);
         }
         if (!last_may) continue;
         if (last_is_text) {
@@ -210,7 +246,7 @@ static uint32_t numbers_test(const lm_cond_cache *item, const lm_values *values,
             continue;
         }
         uint64_t size = numbers[i] < 0 ? 0 - (uint64_t)numbers[i] : (uint64_t)numbers[i];
-        if (size < least) continue;
+        if (size < least || (last_is_address && !address_may(&item->t, numbers[i]))) continue;
         size_t at = (uint64_t)numbers[i] * 0x9e3779b97f4a7c15u >> (64 - KEPT_LOG);
         uint32_t vclass = classes ? classes[i] : 0;
         if (!kept[at].is_set || kept[at].number != numbers[i] || kept[at].vclass != vclass) {
@@ -340,6 +376,31 @@ static bool wide_test(const test *t, const uint8_t *bytes, uint32_t width, uint3
     return true;
 }
 
+/* Dashes stand at their places in all UUIDs alike: digits without them find those that may fit, and
+ * text tells. False: too few digits for that. */
+static bool uuid_test(const test *t, const lm_values *values, const uint8_t *bytes, uint32_t count,
+                      uint64_t *bits)
+{
+    enum { DIGITS = 32 };
+
+    uint8_t digits[DIGITS], room[LM_VALUE_ROOM];
+    test plain = *t;
+    size_t len = 0;
+    for (size_t i = 0; i < t->part.len; i++) {
+        if (t->part.ptr[i] == '-') continue;
+        if (len == DIGITS) return true; /* nowhere */
+        digits[len++] = t->part.ptr[i];
+    }
+    plain.kind = LM_COND_CONTAINS;
+    plain.part = (lm_str){digits, len};
+    if (!wide_test(&plain, bytes, DIGITS / 2, count, bits)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (lm_row_has(bits, i) && !text_fits(t, lm_values_text(values, i, room)))
+            bits[i / 64] &= ~(1ull << i % 64);
+    }
+    return true;
+}
+
 static uint32_t bits_count(const uint64_t *bits, size_t words)
 {
     uint32_t count = 0;
@@ -370,6 +431,7 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
     const int64_t *ints;
     const uint8_t *bytes;
     uint32_t width;
+    bool is_uuid;
     if (item->fits && lm_values_dictionary(values, &texts, &text_count, &index)) {
         for (uint32_t i = 0; i < count; i++)
             bits[i / 64] |= (uint64_t)item->fits[index[i]] << i % 64;
@@ -381,8 +443,9 @@ static lm_err cond_resolve(lm_exec *exec, lm_cond_cache *item, size_t column)
         found = bits_count(bits, words);
     } else if (item->t.is_digits && lm_values_ints(values, &ints)) {
         found = ints_test(&item->t, ints, count, bits);
-    } else if (lm_values_wide(values, &bytes, &width) &&
-               wide_test(&item->t, bytes, width, count, bits)) {
+    } else if (lm_values_wide(values, &bytes, &width, &is_uuid) &&
+               (is_uuid ? uuid_test(&item->t, values, bytes, count, bits)
+                        : wide_test(&item->t, bytes, width, count, bits))) {
         found = bits_count(bits, words);
     } else if (decimals_test(&item->t, values, count, bits)) {
         found = bits_count(bits, words);
@@ -427,6 +490,8 @@ static lm_err kinds_ask(lm_exec *exec, lm_scan *scan, size_t column, lm_cond_cac
             item->kind_may[i] = hits > 0;
         else if (lm_kind_is_time(item->kinds[i], &layout))
             item->kind_may[i] = lm_scan_time_may(scan, layout, cond);
+        else if (lm_kind_is_address(item->kinds[i]) && item->t.is_no_address)
+            item->kind_may[i] = false;
         else
             item->kind_may[i] = item->t.nocase || lm_kind_may(item->kinds[i], item->t.part, where);
         any = any || item->kind_may[i];

@@ -145,6 +145,7 @@ static lm_err leaves_init(lm_exec *exec, const lm_node *node)
 
 lm_verdict lm_exec_scan_shape(lm_exec *exec, lm_scan *scan, size_t shape)
 {
+    if (scan->suspects && !(scan->suspects[shape / 64] >> shape % 64 & 1)) return LM_NEVER;
     if (!scan->verdicts) {
         scan->verdicts = lm_arena_alloc(&exec->arena, exec->shape_count, 1);
         if (!scan->verdicts) return lm_scan_shape(scan, &exec->shapes[shape]);
@@ -248,6 +249,21 @@ static lm_err shapes_judge(lm_exec *exec)
     return err;
 }
 
+/* Is one of the texts that every line must have in none of the segment? */
+static lm_err texts_judge(lm_exec *exec, const lm_node *node)
+{
+    lm_err err = LM_OK;
+    if (node->kind == LM_NODE_AND) {
+        for (const lm_node *child = node->first; child && !err && !exec->is_hopeless;
+             child = child->next)
+            err = texts_judge(exec, child);
+    } else if (node->kind == LM_NODE_TEXT && !node->is_nowhere &&
+               node->text.text.len >= SHARPEN_BYTES_MIN) {
+        err = lm_exec_scan_nowhere(exec, &exec->leaves[node->leaf].scans[0], &exec->is_hopeless);
+    }
+    return err;
+}
+
 lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_options *options,
                     const lm_archive *archive, size_t index)
 {
@@ -268,19 +284,22 @@ lm_err lm_exec_init(lm_exec *exec, const lm_query *query, const lm_search_option
         if (!exec->schema && about->stream < lm_archive_stream_count(archive)) return lm_mem_err();
         if (!exec->schema) return lm_fail(LM_E_CORRUPT, "segment %zu is of no stream", index);
     }
-    lm_err err = lm_segment_open(archive, index, &exec->segment);
+    lm_err err = lm_segment_open_columns(archive, index, &exec->segment);
     if (err) return err;
     exec->row_count = lm_segment_row_count(exec->segment);
     exec->word_count = ((size_t)exec->row_count + 63) / 64;
     if (lm_segment_is_raw(exec->segment)) return LM_OK;
-    exec->shapes = lm_segment_shapes(exec->segment);
-    exec->shape_count = lm_segment_shape_count(exec->segment);
     exec->column_count = lm_segment_column_count(exec->segment);
     exec->leaves =
         lm_arena_alloc(&exec->arena, query->leaf_count * sizeof *exec->leaves, _Alignof(lm_leaf));
     if (!exec->leaves) return lm_mem_err();
     memset(exec->leaves, 0, query->leaf_count * sizeof *exec->leaves);
     err = leaves_init(exec, query->root);
+    if (!err) err = texts_judge(exec, query->root);
+    if (err || exec->is_hopeless) return err;
+    err = lm_segment_open_rest(exec->segment);
+    exec->shapes = lm_segment_shapes(exec->segment);
+    exec->shape_count = lm_segment_shape_count(exec->segment);
     return err ? err : shapes_judge(exec);
 }
 
@@ -294,7 +313,7 @@ void lm_exec_fini(lm_exec *exec)
 
 bool lm_exec_is_hopeless(const lm_exec *exec)
 {
-    if (!exec->verdicts) return exec->row_count == 0;
+    if (!exec->verdicts) return exec->is_hopeless || exec->row_count == 0;
     for (size_t i = 0; i < exec->shape_count; i++) {
         if (exec->verdicts[i] != LM_NEVER) return false;
     }

@@ -44,6 +44,7 @@ typedef struct lm_exec {
     uint32_t row_count;
     size_t word_count;            /* of a set of rows */
     uint8_t *verdicts;            /* by shape: what the whole query says; NULL for raw segments */
+    bool is_hopeless;             /* no line fits, and shapes were not looked at for it */
     const uint32_t *shape_of_row; /* NULL for raw segments */
     const uint64_t *continues;    /* NULL: no row continues a record */
     lm_leaf *leaves;
@@ -119,6 +120,9 @@ typedef struct lm_kept_ways {
     uint32_t count;
 } lm_kept_ways;
 
+/** Is the literal in no line of the segment? By columns and the texts of shapes, before those are
+ * taken apart. false: it may be. */
+LM_USE lm_err lm_exec_scan_nowhere(lm_exec *exec, lm_scan *scan, bool *out);
 /** lm_scan_shape, asked once. */
 lm_verdict lm_exec_scan_shape(lm_exec *exec, lm_scan *scan, size_t shape);
 /** Fills scan->tight and scan->ways. */

@@ -315,6 +315,35 @@ static lm_err way_try(lm_exec *exec, lm_scan *scan, const lm_shape *shape, const
     return err;
 }
 
+lm_err lm_exec_scan_nowhere(lm_exec *exec, lm_scan *scan, bool *out)
+{
+    const lm_cond whole = {.kind = LM_COND_CONTAINS, .end = (uint8_t)scan->literal.text.len};
+    const uint64_t *suspects = NULL;
+    lm_str skeletons;
+    bool any = true;
+    *out = false;
+    lm_err err = lm_segment_skeletons(exec->segment, &skeletons);
+    if (!err) err = lm_scan_across(scan, skeletons, &suspects, &any);
+    if (err || !suspects) return err;
+    for (size_t i = 0; i < exec->column_count; i++) { /* dictionaries first, which are cheap */
+        bool may = true;
+        if (!lm_scan_within(scan, i)) continue;
+        if (lm_segment_column_is_pooled(exec->segment, i)) return LM_OK;
+        err = lm_cond_try(exec, scan, i, &whole, &may);
+        if (err) return err;
+    }
+    for (size_t i = 0; i < exec->column_count; i++) {
+        lm_cond_bits bits;
+        if (!lm_scan_within(scan, i)) continue;
+        err = lm_cond_eval(exec, scan, i, &whole, &bits);
+        if (!err) err = lm_exec_cancelled(exec);
+        if (err || bits.state != LM_COND_NONE) return err;
+    }
+    scan->suspects = suspects; /* no variable has the whole of it */
+    *out = !any;
+    return LM_OK;
+}
+
 lm_err lm_exec_sharpen(lm_exec *exec, lm_scan *scan)
 {
     for (size_t s = 0; s < exec->shape_count; s++) {

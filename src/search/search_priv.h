@@ -205,6 +205,7 @@ typedef struct lm_scan {
     uint8_t *tight; /* by shape: its verdict after a look into dictionaries; NULL: not yet looked */
     uint8_t *verdicts; /* by shape: what lm_scan_shape said, 0xff: not asked yet; NULL: nothing is
                           kept */
+    const uint64_t *suspects; /* bit a shape: others cannot have it; NULL: not known */
     struct lm_kept_ways
         *ways; /* by shape, of those that tight says may: ways that dictionaries left */
     struct lm_scan_column *pooled;   /* all pooled columns are one; NULL until asked for */
@@ -224,6 +225,12 @@ bool lm_scan_time_may(lm_scan *scan, uint16_t layout, const lm_cond *cond);
  */
 bool lm_scan_ways(lm_scan *scan, const lm_shape *shape, lm_way ways[LM_WAYS_MAX],
                   uint32_t *out_count);
+/** In lines of which shapes may the literal lie otherwise than within one variable? skeletons as
+ * lm_segment_skeletons gives them; a variable is taken for any column's. *out: bit a shape, a bit
+ * not set is certain; NULL: any may. *out_any: is one set? LM_E_NOMEM. */
+LM_USE lm_err lm_scan_across(lm_scan *scan, lm_str skeletons, const uint64_t **out, bool *out_any);
+/** May a value of the column hold the whole literal? false is certain. */
+bool lm_scan_within(lm_scan *scan, size_t column);
 uint8_t lm_chars_of_byte(uint8_t c); /* LM_CHARS_* */
 
 #endif

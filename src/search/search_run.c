@@ -213,29 +213,34 @@ static lm_err job_render_ahead(job *j)
     return LM_OK;
 }
 
-/* Does no line fit, by the groups of characters that the segment has? Says nothing of fields: their
- * text may be written otherwise in the line. */
-static bool grams_rule_out(const lm_node *node, lm_str grams)
+/* What is known of a segment's lines without opening it, and how it is asked. */
+typedef struct hint {
+    lm_str bytes;
+    bool (*admits)(lm_str bytes, lm_str text); /* may a line hold text? */
+} hint;
+
+/* Does no line fit? Says nothing of fields: their text may be written otherwise in the line. */
+static bool hint_rules_out(const lm_node *node, const hint *known)
 {
     switch (node->kind) {
     case LM_NODE_TEXT:
-        return !lm_archive_grams_admit(grams, node->text.text);
+        return !known->admits(known->bytes, node->text.text);
     case LM_NODE_REGEX:
         for (uint32_t i = 0; i < node->demand.count; i++) {
             bool possible = false;
             for (uint32_t k = 0; k < node->demand.clauses[i].count && !possible; k++)
-                possible = lm_archive_grams_admit(grams, node->demand.clauses[i].any[k].text);
+                possible = known->admits(known->bytes, node->demand.clauses[i].any[k].text);
             if (!possible) return true;
         }
         return false;
     case LM_NODE_AND:
         for (const lm_node *child = node->first; child; child = child->next) {
-            if (grams_rule_out(child, grams)) return true;
+            if (hint_rules_out(child, known)) return true;
         }
         return false;
     case LM_NODE_OR:
         for (const lm_node *child = node->first; child; child = child->next) {
-            if (!grams_rule_out(child, grams)) return false;
+            if (!hint_rules_out(child, known)) return false;
         }
         return node->first != NULL;
     case LM_NODE_ALL:
@@ -248,20 +253,21 @@ static bool grams_rule_out(const lm_node *node, lm_str grams)
     return false;
 }
 
-bool lm_query_admitted(const lm_query *query, lm_str grams)
+bool lm_query_admitted(const lm_query *query, lm_str set)
 {
-    return grams.len == 0 || !grams_rule_out(query->root, grams);
+    hint known = {set, lm_grams_set_admits};
+    return !hint_rules_out(query->root, &known);
 }
 
 static lm_err job_run(void *ctx, size_t slot)
 {
     search *s = ctx;
     job *j = &s->jobs[slot];
-    lm_str grams;
+    hint known = {.admits = lm_archive_grams_admit};
     if (!times_overlap(s->options, lm_archive_segment_at(s->archive, j->index))) return LM_OK;
     if (s->options->wants && !s->options->wants(s->options->rows_ctx, j->index)) return LM_OK;
-    if (lm_archive_segment_grams(s->archive, j->index, &grams) &&
-        grams_rule_out(s->query->root, grams))
+    if (lm_archive_segment_grams(s->archive, j->index, &known.bytes) &&
+        hint_rules_out(s->query->root, &known))
         return LM_OK;
     j->is_open = true;
     j->err = lm_exec_init(&j->exec, s->query, s->options, s->archive, j->index);

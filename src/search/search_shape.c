@@ -449,6 +449,128 @@ lm_verdict lm_scan_shape(lm_scan *scan, const lm_shape *shape)
     return found ? LM_MAYBE : LM_NEVER;
 }
 
+/* ---- all shapes at once ----------------------------------------------------------------------
+
+ * The same machine without roles: a variable may be of any column. Constant texts between are those
+ * of the skeletons, which need not be taken apart for it. */
+
+typedef struct any_column {
+    lm_scan *scan;
+    uint64_t suffix, prefix; /* of all columns */
+    uint64_t asked;          /* bit j: passes[j] is known */
+    uint64_t passes[LITERAL_MAX + 1];
+} any_column;
+
+/* A column of one value: the text may complete. */
+static uint64_t constant_prefix(const lm_scan *scan, const lm_scan_column *column)
+{
+    size_t m = scan->literal.text.len;
+    uint64_t prefix = 0;
+    for (size_t len = 1; len < m && len <= column->constant_len; len++) {
+        if (part_is(scan, m - len, column->constant, len)) prefix |= 1ull << (m - len);
+    }
+    return prefix;
+}
+
+/* True: a column of one value holds the literal. */
+static bool any_column_make(lm_scan *scan, any_column *any)
+{
+    any->scan = scan;
+    any->suffix = any->prefix = any->asked = 0;
+    for (size_t i = 0; i < scan->view.count; i++) {
+        const lm_scan_column *column = column_get(scan, (int32_t)i);
+        if (column->is_constant) {
+            if (text_contains(scan, column->constant, column->constant_len)) return true;
+            any->suffix |= text_starts(scan, column->constant, column->constant_len);
+            any->prefix |= constant_prefix(scan, column);
+        } else {
+            any->suffix |= column->suffix;
+            any->prefix |= column->prefix;
+        }
+    }
+    return false;
+}
+
+static uint64_t any_column_passes(any_column *any, size_t j)
+{
+    lm_scan *scan = any->scan;
+    if (any->asked >> j & 1) return any->passes[j];
+    uint64_t next = 0;
+    for (size_t i = 0; i < scan->view.count; i++) {
+        const lm_scan_column *column = column_get(scan, (int32_t)i);
+        size_t len = column->constant_len;
+        if (!column->is_constant)
+            next |= column_passes(scan, column, j);
+        else if (j + len < scan->literal.text.len && part_is(scan, j, column->constant, len))
+            next |= 1ull << (j + len);
+    }
+    any->asked |= 1ull << j;
+    any->passes[j] = next;
+    return next;
+}
+
+/* Moves positions over the constant text t, which may be empty; true: one completes. */
+static bool across_text(const lm_scan *scan, const uint8_t *t, size_t len, uint64_t *possible)
+{
+    uint64_t next = 0;
+    if (len == 0) return false;
+    if (*possible & scan->where[t[0]] && text_pass(scan, t, len, *possible, &next)) return true;
+    *possible = scan->where[t[len - 1]] ? next | text_starts(scan, t, len) : next;
+    return false;
+}
+
+static bool across_skeleton(any_column *any, lm_str line)
+{
+    uint64_t possible = 0;
+    const uint8_t *at = line.ptr, *end = line.ptr + line.len;
+    for (;;) {
+        const uint8_t *mark = memchr(at, LM_SKELETON_MARK, (size_t)(end - at));
+        if (!mark || mark + 1 == end) /* then it is text */
+            return across_text(any->scan, at, (size_t)(end - at), &possible);
+        if (across_text(any->scan, at, (size_t)(mark - at), &possible)) return true;
+        if (possible & any->prefix) return true;
+        uint64_t from = possible;
+        possible = any->suffix;
+        for (; from; from &= from - 1)
+            possible |= any_column_passes(any, (size_t)__builtin_ctzll(from));
+        at = mark + 2;
+        if (at == end) return false;
+    }
+}
+
+static bool across_line(any_column *any, lm_str line)
+{
+    return line.len && (text_contains(any->scan, line.ptr, line.len) || across_skeleton(any, line));
+}
+
+lm_err lm_scan_across(lm_scan *scan, lm_str skeletons, const uint64_t **out, bool *out_any)
+{
+    any_column any;
+    *out = NULL;
+    *out_any = true;
+    if (any_column_make(scan, &any)) return LM_OK;
+    size_t words = lm_scan_count_newlines(skeletons.ptr, skeletons.len) / 64 + 1, shape = 0;
+    uint64_t *bits = lm_arena_alloc(scan->arena, words * sizeof *bits, 8);
+    if (!bits) return lm_mem_err();
+    memset(bits, 0, words * sizeof *bits);
+    *out_any = false;
+    for (size_t at = 0; at < skeletons.len; shape++) {
+        const uint8_t *begin = skeletons.ptr + at, *end = memchr(begin, '\n', skeletons.len - at);
+        size_t len = end ? (size_t)(end - begin) : skeletons.len - at;
+        at += len + 1;
+        if (!across_line(&any, (lm_str){begin, len})) continue;
+        bits[shape / 64] |= 1ull << shape % 64;
+        *out_any = true;
+    }
+    *out = bits;
+    return LM_OK;
+}
+
+bool lm_scan_within(lm_scan *scan, size_t column)
+{
+    return column_get(scan, (int32_t)column)->contains;
+}
+
 /* ---- ways ------------------------------------------------------------------------------------ */
 
 typedef struct walk {

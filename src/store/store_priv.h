@@ -224,7 +224,11 @@ typedef struct store_part_plan {
 
 #define STORE_REC_MAGIC "lmpart02"
 
-enum { STORE_REC_VERSION = 2, STORE_REC_HEAD = 24 /* magic and four lengths */ };
+enum {
+    STORE_REC_VERSION = 3,
+    STORE_REC_RUNLESS = 2, /* its sets lack lengths of runs, and are not read */
+    STORE_REC_HEAD = 24    /* magic and four lengths */
+};
 
 /** The minute of a time: from its first nanosecond but one to its end, so that windows of LogQL,
  * which hold their end and not their begin, are made of whole ones. */

@@ -96,7 +96,8 @@ static lm_err read_head(store_view *view, lm_str head, const char *path)
 {
     lm_reader r = lm_reader_of(head.ptr, head.len);
     lm_arena *arena = &view->arena;
-    if (lm_reader_varint(&r) != STORE_REC_VERSION)
+    uint64_t version = lm_reader_varint(&r);
+    if (version != STORE_REC_VERSION && version != STORE_REC_RUNLESS)
         return lm_fail(LM_E_UNSUPPORTED, "'%s' was written by a later version", path);
     view->generation = lm_reader_varint(&r);
     view->level = (lm_level)lm_reader_varint_max(&r, LM_LEVEL_MAX);
@@ -139,6 +140,8 @@ static lm_err read_head(store_view *view, lm_str head, const char *path)
     view->has_escapes = lm_reader_varint_max(&r, 1);
     for (size_t i = 0; i < view->run_count && !err; i++)
         view->grams[i] = read_text(&r);
+    for (size_t i = 0; i < view->run_count && version == STORE_REC_RUNLESS; i++)
+        view->grams[i] = (lm_str){NULL, 0};
     if (!err) err = read_minutes(view, &r);
     if (err == LM_E_NOMEM || (err == LM_E_LIMIT && !r.failed)) return err;
     if (err || r.failed || lm_reader_left(&r)) return corrupt(path, "its head makes no sense");

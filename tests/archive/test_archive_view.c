@@ -894,6 +894,61 @@ static void test_grams(void **state)
     lm_mem_free(mem);
 }
 
+/* A set of one's own knows how long runs of digits are, in whatever lines they stand: what is there
+ * is never denied, wherever it is cut; a run that is longer than any, or of no length that there
+ * is, is. */
+static void test_grams_know_runs(void **state)
+{
+    (void)state;
+    lm_test_rng rng = lm_test_rng_make("runs");
+    lm_mem *mem = NULL;
+    lm_grams *grams = NULL;
+    lm_buf set, all;
+    assert_int_equal(lm_mem_new(NULL, 0, &mem), LM_OK);
+    lm_buf_init(&set, mem);
+    lm_buf_init(&all, mem);
+    assert_int_equal(lm_grams_new(mem, &grams), LM_OK);
+    for (unsigned round = 0; round < 200; round++) {
+        set.len = all.len = 0;
+        for (unsigned line = 0; line < 8; line++) {
+            size_t begin = all.len;
+            for (unsigned run = below(&rng, 5); run; run--) {
+                const char *of = below(&rng, 2) ? "0123456789" : "0123456789abcdefABCDEF";
+                for (unsigned n = below(&rng, 4) ? below(&rng, 20) : 8 * below(&rng, 10); n; n--)
+                    assert_int_equal(
+                        lm_buf_u8(&all, (uint8_t)of[below(&rng, (unsigned)strlen(of))]), LM_OK);
+                assert_int_equal(lm_buf_u8(&all, (uint8_t)" -xg"[below(&rng, 4)]), LM_OK);
+            }
+            lm_grams_add(grams, (lm_str){all.ptr + begin, all.len - begin});
+            assert_int_equal(lm_buf_u8(&all, '\n'), LM_OK);
+        }
+        assert_int_equal(lm_grams_take(grams, 4, &set), LM_OK);
+        lm_str made = {set.ptr, set.len};
+        for (unsigned i = 0; i < 200; i++) {
+            size_t begin = below(&rng, (unsigned)all.len), len = 1 + below(&rng, 100), n = 0;
+            while (n < len && all.ptr[begin + n] != '\n')
+                n++;
+            assert_true(lm_grams_set_admits(made, (lm_str){all.ptr + begin, n}));
+        }
+    }
+    set.len = 0;
+    lm_grams_add(grams, LM_STR("of 0123456789 and 0123456789abcdef0123 and 12345678"));
+    assert_int_equal(lm_grams_take(grams, 64, &set), LM_OK);
+    lm_str made = {set.ptr, set.len};
+    assert_true(lm_grams_set_admits(made, LM_STR("0123456789")));
+    assert_true(lm_grams_set_admits(made, LM_STR(" 87654321")));
+    assert_true(lm_grams_set_admits(made, LM_STR(" 987654321"))); /* may go on */
+    assert_false(lm_grams_set_admits(made, LM_STR(" 987654321 ")));
+    assert_false(lm_grams_set_admits(made, LM_STR("00000000000"))); /* longer than any */
+    assert_true(lm_grams_set_admits(made, LM_STR("9876543210ABCdef9876")));
+    assert_false(lm_grams_set_admits(made, LM_STR("09876543210ABCdef9876")));
+    assert_true(lm_grams_set_admits((lm_str){NULL, 0}, LM_STR("00000000000000000")));
+    lm_buf_fini(&set);
+    lm_buf_fini(&all);
+    lm_grams_free(grams);
+    lm_mem_free(mem);
+}
+
 static int64_t any_number(lm_test_rng *rng)
 {
     uint64_t bits = lm_test_random(rng) >> below(rng, 64);
@@ -981,6 +1036,7 @@ int main(void)
         cmocka_unit_test(test_times_of_a_few_lines),
         cmocka_unit_test(test_several_files_in_small_segments),
         cmocka_unit_test(test_grams),
+        cmocka_unit_test(test_grams_know_runs),
         cmocka_unit_test(test_values_are_put_as_printed),
         cmocka_unit_test(test_costs_name_every_byte),
     };

@@ -27,6 +27,9 @@ ROUTES = (
     ("POST", "/_bulk", WRITE),
     ("PUT", "/_bulk", WRITE),
     ("POST", "/x/_bulk", WRITE),
+    ("POST", "/x/_doc", WRITE),
+    ("PUT", "/x/_doc/7", WRITE),
+    ("POST", "/x/_create/7", WRITE),
     ("GET", "/loki/api/v1/query", READ),
     ("POST", "/loki/api/v1/query_range", READ),
     ("GET", "/loki/api/v1/query_range", READ),
@@ -46,9 +49,17 @@ ROUTES = (
     ("GET", "/loki/api/v1/drilldown-limits", READ),
     ("GET", "/loki/api/v1/tail", READ),
     ("GET", "/logmill/v1/tail", READ),
+    ("GET", "/prometheus/api/v1/rules", READ),
+    ("GET", "/prometheus/api/v1/alerts", READ),
+    ("GET", "/api/prom/query", READ),
+    ("GET", "/api/prom/label", READ),
+    ("GET", "/api/prom/label/a/values", READ),
+    ("GET", "/api/prom/series", READ),
     ("GET", "/metrics", READ),
     ("GET", "/logmill/v1/templates", READ),
     ("GET", "/logmill/v1/segments", READ),
+    ("GET", "/logmill/v1/savings", READ),
+    ("GET", "/logmill/v1/schemas", READ),
     ("GET", "/logmill/v1/health", READ),
     ("POST", "/-/reload", ADMIN),
     ("PUT", "/-/reload", ADMIN),
@@ -65,7 +76,7 @@ def every_route_is_listed():
     known = {
         re.sub(r"/label/a/|/detected_field/a/", lambda m: m[0].replace("/a/", "/*/"), path) for _, path, _ in ROUTES
     }
-    known |= {"/*/_bulk", "/*/_doc/_bulk"}
+    known |= {"/*/_bulk", "/*/_doc/_bulk", "/*/_doc", "/*/_doc/*", "/*/_create/*"}
     missing = [p for name, p in patterns if name != "elastic" and p not in known]
     check(not missing, f"routes without a row: {missing}")
 

@@ -4,7 +4,8 @@
  * "err=i/o timeout store=4" and "err=EOF store=4" are one message: behind '=' stands a value, and
  * it ends where the next key begins, at a comma or at a bracket. Which words of a line belong to it
  * is told by its other lines, where the value is one word or none. A list of pairs in curly
- * brackets is a value when lines that are else equal have another number of them.
+ * brackets is a value when lines that are else equal have another number of them; an empty one is a
+ * value at once.
  *
  * The frame of a node is the node with its part as one variable. A line whose value is one word is
  * its own frame, so only lines that have more are looked at.
@@ -141,6 +142,8 @@ static lm_err claim_part(settle *s, claims *list, uint32_t k, const part *p, siz
     size_t words = 0, kept = keep_outside(s, n, p, count, keep, &words);
     if (words < WORDS_BESIDE) return LM_OK;
     claim c = {.key = template_hash_kept(s, n, keep, kept), .node = k};
+    c.is_value =
+        count == 1 && p->end == p->begin + 2u && settle_byte(s, n->tokens[p->begin]) == '{';
     c.split = count > 1 ? ALL_PARTS : p->begin;
     c.end = p->end;
     for (size_t i = p->begin; i < p->end; i++)
@@ -196,7 +199,8 @@ static lm_err keep_shared(settle *s, claims *list, claims *bare)
     }
     for (size_t i = 0; i < list->count; i++) {
         size_t at = (size_t)lm_hash_u64(list->items[i].key) & mask;
-        if (again[at / 64] >> (at % 64) & 1) list->items[kept++] = list->items[i];
+        if (list->items[i].is_value || again[at / 64] >> (at % 64) & 1)
+            list->items[kept++] = list->items[i];
     }
     list->count = kept;
     template_claims_sort(list, template_claim_by_key);
@@ -265,7 +269,8 @@ static lm_err pass(settle *s, bool *out_changed)
         size_t end = begin + 1;
         while (end < list.count && list.items[end].key == list.items[begin].key)
             end++;
-        bool is_value = template_claims_has(&bare, list.items[begin].key) ||
+        bool is_value = list.items[begin].is_value ||
+                        template_claims_has(&bare, list.items[begin].key) ||
                         is_value_part(s, list.items + begin, end - begin);
         for (size_t i = begin; i < end && is_value; i++)
             choose(&chosen[list.items[i].node], &list.items[i]);

@@ -248,7 +248,7 @@ static lm_err nodes_of_groups(settle *s)
                     .any = g->any,
                     .template_id = NO_INDEX};
         memcpy(n->parts, g->parts, sizeof n->parts);
-        n->signs = n->is_plain ? 0 : signs_of(s, n);
+        n->signs = signs_of(s, n);
     }
     return LM_OK;
 }

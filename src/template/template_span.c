@@ -373,7 +373,7 @@ static lm_err add_closed(settle *s, claims *list, uint32_t k, size_t begin, size
 }
 
 /* Texts between round brackets or quotes that open behind no word, and what stands behind a divider
- * there. */
+ * between brackets. */
 static lm_err find_closed(settle *s, claims *list, uint32_t k)
 {
     const node *n = &s->nodes[k];
@@ -385,7 +385,7 @@ static lm_err find_closed(settle *s, claims *list, uint32_t k)
         size_t end = settle_find(s, n, i + 1, close);
         if (end == n->count || end == i + 1) continue;
         lm_err err = add_closed(s, list, k, i + 1, end);
-        size_t colon = next_divider(s, n, i + 1);
+        size_t colon = c == '(' ? next_divider(s, n, i + 1) : end;
         if (!err && colon + 2 < end) err = add_closed(s, list, k, colon + 2, end);
         if (err) return err;
         i = end;

@@ -172,7 +172,13 @@ static lm_str class_sample(const lm_value_stamp *stamp, uint32_t vclass, unsigne
 {
     static const uint8_t wide[64] = {0x1b, 0x4e, 0x28, 0xba, 0x2f, 0xa1, 0x41, 0xd2,
                                      0x88, 0x3f, 0x00, 0x16, 0xd3, 0xcc, 0xa4, 0x27};
+    bool is_epoch = which & 2; /* the schema tells decimals that are a time from others */
+    which &= 1;
     int64_t number = which ? 7654321 : 12;
+    unsigned scale = vclass > LM_VC_DECT ? vclass - LM_VC_DECT : vclass - LM_VC_DEC;
+    bool is_decimal = lm_vclass_key(vclass) == LM_KEY_DEC && scale <= 9;
+    if (is_decimal && is_epoch && stamp->len_max > 10) /* 1700000000 and so many decimals */
+        number = (int64_t)(1700000000 * lm_power10[scale] + which);
     if (vclass == LM_VC_INT && stamp->is_numeric) number = which ? stamp->max : stamp->min;
     if (vclass == LM_VC_IP4) number = which ? 0xC0A864C8 : 0x0A010203;
     if (vclass > LM_VC_ZINT && vclass < LM_VC_DEC) number = which ? 7 : 1;
@@ -210,7 +216,7 @@ bool lm_segment_column_sample(lm_segment *segment, size_t column, unsigned which
     }
     uint32_t vclass = role->format.classes[which % role->format.class_count];
     if (lm_vclass_key(vclass) != LM_KEY_STR) {
-        *out = class_sample(&role->stored.stamp, vclass, which / role->format.class_count & 1, dst);
+        *out = class_sample(&role->stored.stamp, vclass, which / role->format.class_count, dst);
         return true;
     }
     if (!lm_segment_column_texts(segment, column, &texts, &count) || count == 0) return false;

@@ -289,6 +289,10 @@ static lm_err samples_count(survey *s, const lm_shape *shape, unsigned *out)
         lm_err err = column_manners(s, shape->pieces[i].column, &manners);
         if (err) return err;
         if (manners == COLUMN_FEW) *out = LM_SAMPLES_ALL;
+        const uint32_t *kinds; /* each comes up in all its ways */
+        uint32_t count =
+            lm_segment_column_kinds(s->exec->segment, (size_t)shape->pieces[i].column, &kinds);
+        if (count * SAMPLES > *out) *out = count * SAMPLES;
     }
     return LM_OK;
 }

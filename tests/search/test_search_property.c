@@ -166,6 +166,15 @@ static void put_labels(text *t, lm_test_rng *rng, unsigned s)
         PICK(rng, labels), PICK(rng, words), (unsigned)lm_test_below(rng, 300));
 }
 
+/* A decimal that is a time is a header's begin; others are not. */
+static void put_epochs(text *t, lm_test_rng *rng, unsigned s)
+{
+    put(t, "%u.%03u %6u 10.0.%u.7 %s GET /%s/%u\n", 1795442400 + s,
+        (unsigned)lm_test_below(rng, 1000), (unsigned)lm_test_below(rng, 5000),
+        (unsigned)lm_test_below(rng, 4), lm_test_below(rng, 3) ? "HIT" : "MISS", PICK(rng, words),
+        (unsigned)lm_test_below(rng, 300));
+}
+
 static void put_odd(text *t, lm_test_rng *rng)
 {
     switch (lm_test_below(rng, 9)) {
@@ -213,7 +222,7 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
 {
     text t = {NULL, 0, 0};
     for (unsigned i = 0; i < lines; i++) {
-        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 9) : kind;
+        unsigned one = kind == 5 ? (unsigned)lm_test_below(rng, 10) : kind;
         if (one == 5 || lm_test_below(rng, 200) == 0)
             put_odd(&t, rng);
         else if (one == 0)
@@ -230,6 +239,8 @@ static text log_make(lm_test_rng *rng, unsigned kind, unsigned lines)
             put_two_lines(&t, rng, i);
         else if (one == 8)
             put_labels(&t, rng, i);
+        else if (one == 9)
+            put_epochs(&t, rng, i);
         else
             put_kv(&t, rng, i);
     }
@@ -816,7 +827,7 @@ static void generated_logs_agree(void **state)
 {
     (void)state;
     lm_test_rng rng = lm_test_rng_make("search property");
-    for (unsigned kind = 0; kind < 9; kind++) {
+    for (unsigned kind = 0; kind < 10; kind++) {
         subject s;
         subject_make(&s, log_make(&rng, kind, 3000), kind % 2 ? LM_LEVEL_FAST : LM_LEVEL_DEFAULT,
                      kind >= 2 ? 100000 : 0);

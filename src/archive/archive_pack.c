@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 enum {
-    HEAD_BYTES = 1 << 18, /* looked at to learn a schema */
+    HEAD_BYTES = LM_LEARNED_BYTES_MAX,
     PEEK_BYTES = 1 << 16, /* per file when there are several */
     HEAD_LINES = 4000,
     KEPT_BYTES = 1 << 15,   /* a shorter head is learned anew rather than looked up */
@@ -64,6 +64,9 @@ typedef struct packer {
     lm_source *kept_source;
     uint32_t kept_file;
     bool kept_is_whole;
+    bool is_learned_whole; /* the last file's schema is what all of its text says, and nothing else
+                            */
+    bool has_columns;      /* in any segment */
     void (*bad)(void *ctx, const char *path, const char *text);
     void *bad_ctx;
     size_t bad_count;
@@ -171,14 +174,12 @@ static lm_err learn_lines(const uint8_t *text, size_t len, bool is_whole, lm_mem
     return err;
 }
 
-static lm_err new_schema(packer *pk, const uint8_t *head, size_t len, bool is_whole,
-                         lm_schema **out)
+lm_err lm_schema_of_head(lm_mem *mem, lm_str yaml, lm_str head, bool is_whole, lm_schema **out)
 {
     lm_schema *schema = NULL;
-    lm_err err = lm_schema_new(pk->mem, &schema);
-    if (!err && pk->options->schema_yaml.len)
-        err = lm_schema_configure(schema, pk->options->schema_yaml);
-    if (!err) err = learn_lines(head, len, is_whole, pk->mem, schema, NULL, NULL);
+    lm_err err = lm_schema_new(mem, &schema);
+    if (!err && yaml.len) err = lm_schema_configure(schema, yaml);
+    if (!err) err = learn_lines(head.ptr, head.len, is_whole, mem, schema, NULL, NULL);
     if (err) {
         lm_schema_free(schema);
         return err;
@@ -225,7 +226,7 @@ static lm_err find_schema(packer *pk, const char *path, lm_str head, bool is_who
         return LM_OK;
     }
     lm_schema *schema = NULL;
-    if (!err) err = new_schema(pk, head.ptr, head.len, is_whole, &schema);
+    if (!err) err = lm_schema_of_head(pk->mem, pk->options->schema_yaml, head, is_whole, &schema);
     if (!err && kept) err = count_fits(pk, schema, head, &fits);
     if (err) {
         lm_schema_free(schema);
@@ -358,6 +359,7 @@ static lm_err add_input(packer *pk, const char *path, bool is_only)
     pk->paths[i] = path;
     pk->file_streams[i] = stream;
     pk->file_count++;
+    pk->is_learned_whole = is_whole && !format && !pk->options->schema_yaml.len;
     pk->bytes_total += file.packing == LM_PACKING_NONE ? info.bytes : 0;
     err = note_name(pk, i);
     if (!err && is_kept) {
@@ -467,6 +469,7 @@ static lm_err write_segment(packer *pk, lm_seg_work *work, const lm_buf *templat
         err = lm_vec_grow(pk->mem, &pk->segments, &pk->segment_cap, pk->segment_count + 1,
                           sizeof *pk->segments);
     if (!err) {
+        pk->has_columns |= work->kind == LM_SEGMENT_COLUMNS;
         pk->segments[pk->segment_count++] =
             (lm_archive_segment){.offset = begin,
                                  .bytes = lm_outfile_offset(pk->out) - begin,
@@ -877,6 +880,20 @@ static lm_err fill_templates(packer *pk, lm_archive_meta *meta)
     return store_texts(pk, meta);
 }
 
+/** A reader learns the schema from the archive's text as it was learned here, and it is not
+ * stored: that of a small log may be as large as its lines. Where it is small beside them it is,
+ * for learning takes longer than reading it. */
+static bool is_schema_in_text(const packer *pk, size_t schema_bytes)
+{
+    enum { TEXT_SMALL = 1 << 16, SHARE = 8 };
+
+    if (pk->stream_count != 1 || pk->file_count != 1 || pk->segment_count != 1) return false;
+    if (pk->has_columns || !pk->is_learned_whole) return false;
+    const lm_archive_segment *segment = &pk->segments[0];
+    return segment->raw_bytes <= LM_LEARNED_BYTES_MAX &&
+           (segment->raw_bytes <= TEXT_SMALL || schema_bytes * SHARE > segment->bytes);
+}
+
 static lm_err write_end(packer *pk)
 {
     lm_err err = lm_miner_settle(pk->miner);
@@ -897,6 +914,7 @@ static lm_err write_end(packer *pk)
         lm_buf saved;
         lm_buf_init(&saved, pk->mem);
         err = lm_schema_save(pk->streams[i].schema, &saved);
+        if (!err && is_schema_in_text(pk, saved.len)) saved.len = 0;
         void *copy = err ? NULL : lm_arena_copy(&pk->arena, saved.ptr, saved.len);
         if (!err && !copy) err = lm_mem_err();
         if (!err) meta.stream_schemas[i] = (lm_str){copy, saved.len};

@@ -420,6 +420,13 @@ struct lm_pack_kept {
 
 /** NULL: not known, or known for too long. */
 lm_kept_format *lm_kept_find(lm_pack_kept *kept, uint64_t name);
+#define LM_LEARNED_BYTES_MAX (1 << 18) /* of a file, looked at to learn its schema */
+
+/** What the beginning of a file (whole: all of it) says of its format; yaml: formats that are
+ * given. LM_E_NOMEM, LM_E_LIMIT, LM_E_USAGE (yaml). */
+LM_USE lm_err lm_schema_of_head(lm_mem *mem, lm_str yaml, lm_str head, bool is_whole,
+                                lm_schema **out);
+
 /** In the place of what was known by that name; takes over the schema, unless NULL comes back. */
 lm_kept_format *lm_kept_add(lm_pack_kept *kept, uint64_t name, unsigned fits, lm_schema *schema);
 

@@ -4,6 +4,26 @@
 
 enum { UNPACK_ROWS = 1024 }; /* what stays in the cache until it is written */
 
+/** The schema of an archive that is one small segment of text is not stored, but learned from it.
+ */
+static lm_err learn_schema(const lm_archive *archive, lm_schema **out)
+{
+    const lm_archive_meta *meta = &archive->meta;
+    bool is_in_text = !archive->lost && meta->stream_count == 1 && meta->segment_count == 1 &&
+                      meta->segments[0].raw_bytes <= LM_LEARNED_BYTES_MAX;
+    if (!is_in_text) return LM_E_CORRUPT;
+    lm_segment *segment = NULL;
+    lm_err err = lm_segment_open(archive, 0, &segment);
+    if (err) return err;
+    err = lm_segment_is_raw(segment) ? lm_segment_raw_load(segment) : LM_E_CORRUPT;
+    if (!err) {
+        lm_str text = {segment->raw_text, (size_t)segment->head.raw_bytes};
+        err = lm_schema_of_head(archive->mem, (lm_str){0}, text, true, out);
+    }
+    lm_segment_close(segment);
+    return err;
+}
+
 const lm_schema *lm_archive_stream_schema(const lm_archive *const_archive, size_t stream)
 {
     lm_archive *archive = (lm_archive *)(uintptr_t)const_archive; /* parsed at first use */
@@ -13,7 +33,8 @@ const lm_schema *lm_archive_stream_schema(const lm_archive *const_archive, size_
     if (known) return known;
     lm_schema *schema = NULL;
     lm_str saved = archive->meta.stream_schemas[stream];
-    lm_err err = saved.len ? lm_schema_load(archive->mem, saved, &schema) : LM_E_CORRUPT;
+    lm_err err =
+        saved.len ? lm_schema_load(archive->mem, saved, &schema) : learn_schema(archive, &schema);
     if (err && err != LM_E_NOMEM && err != LM_E_LIMIT) {
         err = lm_schema_new(archive->mem, &schema); /* without one, lines are messages */
     }

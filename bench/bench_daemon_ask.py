@@ -3,12 +3,14 @@
 
   bench_store_fill FOLDER ... >fill.json
   bench_daemon_ask.py FOLDER fill.json [--logmill PROGRAM] [--runs 9] [--only TEXT] [--idle 20] [--json FILE]
-                      [--rival VICTORIA_LOGS --rival-data FOLDER]
+                      [--rival VICTORIA_LOGS --rival-data FOLDER [--rival-end NS]]
 
 With --rival the same questions are asked of VictoriaLogs, right after ours, over the same records:
 
   bench_store_fill - --end END ... | curl -T - \
     'http://HOST/insert/jsonline?_stream_fields=app,env,host&_time_field=_time&_msg_field=_msg'
+
+(with --rival-end where another END was said: the same records, so much earlier or later).
 
 Prints for each question the first time, the median of the others, the daemon's CPU time for one, and what was found;
 then how long the daemon takes to be ready, and what it holds and burns when nobody asks. Times are wall time of the
@@ -224,12 +226,14 @@ def main():
     parser.add_argument("--json")
     parser.add_argument("--rival", help="the program of VictoriaLogs")
     parser.add_argument("--rival-data", help="its folder, with the same records")
+    parser.add_argument("--rival-end", type=int, help="the end that its records were made with, if not ours")
     options = parser.parse_args()
     filled = json.loads(pathlib.Path(options.fill).read_text().splitlines()[-1])
     begin, end = filled["begin"], filled["end"]
     daemon = Daemon(options.logmill, options.folder)
     rival = VictoriaLogs(options.rival, options.rival_data) if options.rival else None
-    theirs = rival.questions(begin, end) if rival else {}
+    later = options.rival_end - end if options.rival_end else 0
+    theirs = rival.questions(begin + later, end + later) if rival else {}
     results = []
     try:
         request = one_id(daemon, begin, end)

@@ -856,6 +856,11 @@ void template_mask(const uint8_t *skeleton, size_t len, bool is_cut, raw_line *o
                  TOKEN_PUNCT);
             continue;
         }
+        if (*p == MARK_UNIT) { /* the token of a unit that varies is this byte alone */
+            push_wild(out);
+            p++;
+            continue;
+        }
         word_facts facts;
         p = scan_word(&c, p, &facts);
         push_word(out, start, (size_t)(p - start), facts);

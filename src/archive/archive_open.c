@@ -15,8 +15,10 @@ static lm_err read_footer(const lm_map *map, lm_str *out_stored)
         return lm_fail_at(LM_E_CORRUPT, map->len, "too short for an archive");
     const uint8_t *footer = map->ptr + map->len - LM_FOOTER_BYTES;
     if (memcmp(footer + 8, LM_FOOTER_MAGIC, 8) != 0) {
-        return lm_fail_at(LM_E_CORRUPT, map->len - LM_FOOTER_BYTES,
-                          "the end is missing (cut off, or still being written)");
+        return lm_fail_at(
+            LM_E_CORRUPT, map->len - LM_FOOTER_BYTES,
+            "the end is missing (cut off, or still being written); what is there can be read "
+            "with --salvage");
     }
     uint64_t len = lm_le32(footer), offset = map->len - LM_FOOTER_BYTES - len;
     if (len > map->len - LM_FOOTER_BYTES ||

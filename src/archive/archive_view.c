@@ -596,6 +596,15 @@ static lm_err decode_uniform(lm_segment *segment, const lm_role_view *role, lm_v
     return LM_OK;
 }
 
+/** Classes with one key share a column: has an earlier one the key of class c? */
+static bool has_key_before(const lm_role_format *format, uint32_t c)
+{
+    for (uint32_t b = 0; b < c; b++) {
+        if (lm_vclass_key(format->classes[b]) == lm_vclass_key(format->classes[c])) return true;
+    }
+    return false;
+}
+
 /** Columns of a mixed role, one a key, woven into one array of numbers by the class of each value.
  */
 static lm_err decode_mixed(lm_segment *segment, const lm_role_view *role, lm_values *values)
@@ -613,10 +622,7 @@ static lm_err decode_mixed(lm_segment *segment, const lm_role_view *role, lm_val
     size_t column = format->first_column + 1;
     for (uint32_t c = 0; c < format->class_count; c++) {
         uint32_t key = lm_vclass_key(format->classes[c]);
-        bool is_done = false;
-        for (uint32_t b = 0; b < c; b++)
-            is_done = is_done || lm_vclass_key(format->classes[b]) == key;
-        if (is_done) continue;
+        if (has_key_before(format, c)) continue;
         lm_column decoded;
         if (key == LM_KEY_STR && role->texts) {
             values->texts = role->texts;
@@ -933,10 +939,7 @@ static bool words_column(const lm_role_format *format, size_t *out)
     size_t column = format->first_column + (format->class_count > 1);
     for (uint32_t c = 0; c < format->class_count; c++) {
         uint32_t key = lm_vclass_key(format->classes[c]);
-        bool is_done = false;
-        for (uint32_t b = 0; b < c; b++)
-            is_done = is_done || lm_vclass_key(format->classes[b]) == key;
-        if (is_done) continue;
+        if (has_key_before(format, c)) continue;
         *out = column++;
         if (key == LM_KEY_STR) return true;
     }

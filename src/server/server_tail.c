@@ -150,20 +150,6 @@ void server_tail_abandon(server_tail *tail)
 
 /* ---- the committing thread ---- */
 
-static lm_err copy_labels(lm_arena *arena, lm_labels from, lm_labels *out)
-{
-    lm_label *items = lm_arena_alloc(arena, (from.count + 1) * sizeof *items, _Alignof(lm_label));
-    if (!items) return lm_mem_err();
-    for (uint32_t i = 0; i < from.count; i++) {
-        lm_str name = from.items[i].name, value = from.items[i].value;
-        items[i].name = (lm_str){lm_arena_copy(arena, name.ptr, name.len), name.len};
-        items[i].value = (lm_str){lm_arena_copy(arena, value.ptr, value.len), value.len};
-        if (!items[i].name.ptr || !items[i].value.ptr) return lm_mem_err();
-    }
-    *out = (lm_labels){items, from.count};
-    return LM_OK;
-}
-
 static lm_err copy_record(tail_batch *into, const lm_stream *stream, const lm_record *record)
 {
     lm_record_batch *batch = &into->records;
@@ -175,11 +161,11 @@ static lm_err copy_record(tail_batch *into, const lm_stream *stream, const lm_re
     if (is_last) {
         index = (uint32_t)batch->stream_count - 1;
     } else {
-        err = copy_labels(&batch->arena, stream->labels, &labels);
+        err = server_labels_copy(stream->labels, &batch->arena, &labels);
         if (!err) err = lm_record_batch_stream(batch, labels, &index);
     }
     if (!err && record->metadata.count)
-        err = copy_labels(&batch->arena, record->metadata, &metadata);
+        err = server_labels_copy(record->metadata, &batch->arena, &metadata);
     lm_str line = {lm_arena_copy(&batch->arena, record->line.ptr, record->line.len),
                    record->line.len};
     if (!err && !line.ptr) err = lm_mem_err();
@@ -192,7 +178,7 @@ static void drop(server_tail *tail, const lm_stream *stream, const lm_record *re
     atomic_fetch_add_explicit(&tail->server->counters.tail_dropped, 1, memory_order_relaxed);
     if (into->dropped_count == DROPPED_TOLD_MAX) return;
     dropped_entry *entry = &into->dropped[into->dropped_count];
-    if (copy_labels(&into->records.arena, stream->labels, &entry->labels)) return;
+    if (server_labels_copy(stream->labels, &into->records.arena, &entry->labels)) return;
     entry->time_ns = record->time_ns;
     into->dropped_count++;
 }
